@@ -1,0 +1,12 @@
+"""The composition root of auth: the one place that knows all its parts."""
+
+from auth import contract, handlers, web
+from bus.application import Application
+
+auth = Application(
+    service=handlers.auth,
+    contract=contract,
+    web=web.create_app,
+    migrations="auth.migrations",
+    port=5000,
+)

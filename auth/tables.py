@@ -1,0 +1,22 @@
+"""The tables of auth."""
+
+from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, Text, func
+
+metadata = MetaData()
+
+# SQLite numbers rows by itself only in a column of exactly this type.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+# The keys are what is compared: user names and addresses that differ only in case are the same.
+user = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("username", Text, nullable=False),
+    Column("username_key", Text, nullable=False, unique=True),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,30 @@
+"""Acknowledgements: as few frames as the broker needs. Rules only, no I/O."""
+
+from collections.abc import Iterable, Iterator
+
+
+class Unacknowledged:
+    """The delivery tags of one channel that are still in our hands, in the order they came."""
+
+    def __init__(self) -> None:
+        self._tags: dict[int, None] = {}
+
+    def delivered(self, tag: int) -> None:
+        """A message came."""
+        self._tags[tag] = None
+
+    def done(self, tags: Iterable[int]) -> Iterator[tuple[int, bool]]:
+        """Forget these tags; yields the acknowledgements to send, as (tag, multiple).
+
+        One frame for all where nothing older is left unfinished, else one for each.
+        """
+        finished = sorted(tag for tag in tags if tag in self._tags)
+        for tag in finished:
+            del self._tags[tag]
+        if not finished:
+            return
+        oldest_left = next(iter(self._tags), None)
+        if oldest_left is None or oldest_left > finished[-1]:
+            yield finished[-1], True
+        else:
+            yield from ((tag, False) for tag in finished)

@@ -1,0 +1,49 @@
+"""Answers: status and body, as they go into reply messages and, byte for byte, over HTTP."""
+
+import msgspec
+
+from bus.codec import encode
+from bus.message import JSON, PROBLEM, Message
+from bus.operation import Reply
+from bus.problem import Problem
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the caller is told. `location` is empty when nothing was made."""
+
+    status: int
+    body: bytes
+    location: str = ""
+    retry_after: int = 0
+
+    @classmethod
+    def of(cls, reply: Reply, status: int) -> "Answer":
+        """A success."""
+        return cls(status, encode(reply), reply.location() or "")
+
+    @classmethod
+    def problem(cls, problem: Problem) -> "Answer":
+        """A refusal or an error."""
+        return cls(problem.status, encode(problem), "", problem.retry_after)
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether the body is a problem document."""
+        return self.status >= 400
+
+    def to(self, request: Message) -> Message | None:
+        """The reply message, or None when the request names no address for it."""
+        if not request.reply_to:
+            return None
+        headers: dict[str, object] = {"status": self.status}
+        if self.location:
+            headers["location"] = self.location
+        if self.retry_after:
+            headers["retry-after"] = self.retry_after
+        return Message(
+            queue=request.reply_to,
+            body=self.body,
+            correlation_id=request.correlation_id,
+            content_type=PROBLEM if self.is_problem else JSON,
+            headers=headers,
+        )

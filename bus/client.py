@@ -1,0 +1,247 @@
+"""The client: call an operation and get its answer, or a typed reason why not."""
+
+import itertools
+import time
+from queue import Empty, SimpleQueue
+from typing import Any, Self, TypeVar
+from uuid import uuid4
+
+import msgspec
+
+from bus.codec import encode
+from bus.connect import transport_for
+from bus.liveness import Liveness
+from bus.message import JSON, Message
+from bus.operation import Operation, Reply, service_of
+from bus.ping import ping_of
+from bus.problem import AnswerLate, Problem, ProblemError, Unavailable
+from bus.refusal import Refused
+from bus.transport import Outcome, Transport, TransportFailure, Wiring
+
+R = TypeVar("R", bound=Reply)
+
+# Long enough for a worker's restart, short enough for a person who waits.
+ANSWER_SECONDS = 5.0
+# Time given to a first connection before a call says that the broker is away.
+CONNECT_SECONDS = 5.0
+# A late confirm is worth waiting for: it turns "unknown" into "accepted".
+CONFIRM_SECONDS = 0.5
+CLOSE_SECONDS = 5.0
+MAX_IN_FLIGHT = 512
+
+_REFUSED_BY_BROKER = {
+    Outcome.FULL: ("queue-full", "{} has more requests waiting than it can take."),
+    Outcome.UNROUTABLE: ("no-such-queue", "There is no queue {}: its service has never run on this broker."),
+    Outcome.BLOCKED: ("broker-blocked", "The broker is short of memory or disk and takes no requests for {}."),
+    Outcome.AWAY: ("broker-away", "The broker cannot be reached; {} was not sent."),
+    Outcome.UNKNOWN: (
+        "outcome-unknown",
+        "The connection was lost while {} was sent. Send it again with the same id: it will be done once.",
+    ),
+}
+
+
+class Client:
+    """A caller's end of the bus. One for a process; safe to use from many threads.
+
+        product = Client("amqp://…").call(GetProduct(product_id=1), timeout=2)
+
+    `max_in_flight` bounds the calls that wait at the same time; one more is refused at once.
+    """
+
+    def __init__(self, bus: str | Transport, *, name: str = "client", max_in_flight: int = MAX_IN_FLIGHT) -> None:
+        self._transport = transport_for(bus, name) if isinstance(bus, str) else bus
+        self._max_in_flight = max_in_flight
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, _Call] = {}
+        self._liveness = Liveness(self._ping)
+        self._opened_at = time.monotonic()
+        self._transport.open(Wiring(on_reply=self._replied, on_replies_lost=self._replies_lost))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def broker(self) -> str:
+        """The broker in a few words, without credentials."""
+        return self._transport.describe()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a call would find the broker now."""
+        return self._transport.reply_address is not None
+
+    def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS, message_id: str | None = None) -> R:
+        """Ask, and wait for the answer at most `timeout` seconds.
+
+        `message_id` names a command: sent again with the same id it is done once and answered alike.
+
+        Raises:
+            Refusal: the service said no (the class the contract declares, else Refused).
+            Invalid: the request is not acceptable as it stands.
+            Unavailable: it was not accepted, or nobody can answer now.
+            AnswerLate: no answer in time; a command is still carried out.
+        """
+        reply = self.exchange(type(request), encode(request), timeout=timeout, message_id=message_id)
+        status = status_of(reply)
+        if status < 400:
+            return msgspec.json.decode(reply.body, type=type(request).reply_type)  # type: ignore[return-value]
+        raise _error_of(type(request), status, reply.body)
+
+    def exchange(
+        self, operation: type[Operation[Any]], body: bytes, *, timeout: float, message_id: str | None = None
+    ) -> Message:
+        """The same with bytes: send a body that is known to be valid, return the reply as it came.
+
+        Raises Unavailable or AnswerLate, as `call` does.
+        """
+        deadline = time.monotonic() + timeout
+        self._wait_for_first_connection(timeout)
+        self._liveness.check(service_of(operation), timeout)
+        reply = self._exchange(operation, body, deadline, timeout, message_id or uuid4().hex)
+        if status_of(reply) != 503:
+            self._liveness.heard(service_of(operation))
+        return reply
+
+    def send(
+        self, command: Operation[Any], *, timeout: float = ANSWER_SECONDS, message_id: str | None = None
+    ) -> str:
+        """Hand a command to the broker and do not wait for its answer; returns its message id.
+
+        Raises Unavailable when the broker did not take it.
+        """
+        operation, message_id = type(command), message_id or uuid4().hex
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self._wait_for_first_connection(timeout)
+        self._transport.publish(_request(operation, encode(command), message_id, "", None, timeout), outcomes.put)
+        try:
+            outcome = outcomes.get(timeout=timeout)
+        except Empty:
+            outcome = Outcome.UNKNOWN
+        if outcome is not Outcome.CONFIRMED:
+            raise _not_taken(operation, outcome)
+        return message_id
+
+    def close(self) -> None:
+        """Send what is waiting and close the connection."""
+        self._transport.close(CLOSE_SECONDS)
+
+    def _exchange(
+        self, operation: type[Operation[Any]], body: bytes, deadline: float, timeout: float, message_id: str
+    ) -> Message:
+        if len(self._waiting) >= self._max_in_flight:
+            raise Unavailable("too-many-in-flight", f"{self._max_in_flight} requests are waiting here already.")
+        reply_to = self._transport.reply_address
+        if reply_to is None:
+            raise _not_taken(operation, Outcome.AWAY)
+        number = str(next(self._numbers))
+        call = self._waiting[number] = _Call()
+        try:
+            left = max(0.0, deadline - time.monotonic())
+            self._transport.publish(_request(operation, body, message_id, reply_to, number, left), call.outcome)
+            return call.wait(operation, message_id, deadline, timeout)
+        finally:
+            del self._waiting[number]
+
+    def _ping(self, service: str, seconds: float) -> None:
+        reply = self._exchange(ping_of(service), b"{}", time.monotonic() + seconds, seconds, uuid4().hex)
+        if status_of(reply) >= 400:
+            raise _error_of(ping_of(service), status_of(reply), reply.body)
+
+    def _wait_for_first_connection(self, seconds: float) -> None:
+        """A new client gets a moment to connect; after that a broker that is away is said to be so."""
+        grace = self._opened_at + CONNECT_SECONDS - time.monotonic()
+        if self.connected or grace <= 0:
+            return
+        try:
+            self._transport.wait_until_ready(min(seconds, grace))
+        except TransportFailure as failure:
+            raise Unavailable("broker-away", str(failure)) from None
+
+    def _replied(self, reply: Message) -> None:
+        call = self._waiting.get(str(reply.correlation_id))
+        if call is not None:
+            call.news.put(reply)
+
+    def _replies_lost(self) -> None:
+        for call in list(self._waiting.values()):
+            call.news.put(None)
+
+
+class _Call:
+    """One call on its way. `news` gets its reply, a bad outcome, or None when no reply can come."""
+
+    __slots__ = ("confirmed", "news")
+
+    def __init__(self) -> None:
+        self.news: SimpleQueue[Message | Outcome | None] = SimpleQueue()
+        self.confirmed = False
+
+    def outcome(self, outcome: Outcome) -> None:
+        if outcome is Outcome.CONFIRMED:
+            self.confirmed = True
+        else:
+            self.news.put(outcome)
+
+    def wait(self, operation: type[Operation[Any]], message_id: str, deadline: float, timeout: float) -> Message:
+        """Raises Unavailable or AnswerLate."""
+        try:
+            news = self.news.get(timeout=max(0.0, deadline - time.monotonic()))
+            if news is None and not self.confirmed:
+                news = self.news.get(timeout=CONFIRM_SECONDS)
+        except Empty:
+            news = None
+        if isinstance(news, Message):
+            return news
+        if isinstance(news, Outcome):
+            raise _not_taken(operation, news)
+        if operation.is_command and not self.confirmed:
+            raise _not_taken(operation, Outcome.UNKNOWN)
+        raise AnswerLate(operation.operation_name, message_id, timeout)
+
+
+def status_of(reply: Message) -> int:
+    """The status a reply carries, as HTTP would give it (RFC 9110, section 15)."""
+    status = reply.headers.get("status")
+    return status if isinstance(status, int) else 500
+
+
+def _request(
+    operation: type[Operation[Any]],
+    body: bytes,
+    message_id: str,
+    reply_to: str,
+    correlation_id: str | None,
+    seconds: float,
+) -> Message:
+    return Message(
+        queue=operation.operation_name,
+        body=body,
+        message_id=message_id,
+        correlation_id=correlation_id,
+        reply_to=reply_to or None,
+        content_type=JSON,
+        # A question nobody waits for any more is dropped by the broker; a command never is.
+        expiration_ms=None if operation.is_command else int(seconds * 1000),
+        persistent=operation.is_command,
+    )
+
+
+def _not_taken(operation: type[Operation[Any]], outcome: Outcome) -> Unavailable:
+    code, detail = _REFUSED_BY_BROKER[outcome]
+    return Unavailable(code, detail.format(operation.operation_name))
+
+
+def _error_of(operation: type[Operation[Any]], status: int, body: bytes) -> ProblemError:
+    problem = msgspec.json.decode(body, type=Problem)
+    refusal = operation.refusals.get(problem.code)
+    if refusal is not None:
+        return refusal(problem.detail, problem.errors)
+    if status == 503:
+        return Unavailable(problem.code, problem.detail, problem.retry_after or 1)
+    return Refused(problem)
+
+

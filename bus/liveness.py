@@ -1,0 +1,66 @@
+"""Liveness: whether a service answers, asked before anything is entrusted to it.
+
+A command handed to a queue without a worker, or to a worker without its database, would be accepted
+and then wait. Whoever calls is better served by a quick no. So a service that was not heard for a
+moment is pinged first; one that answers all the time costs nothing.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from bus.problem import AnswerLate, Unavailable
+
+# A sign of life is trusted for this long.
+FRESH_SECONDS = 1.0
+# A ping that takes longer than this counts as silence: the caller gets its 503 within a second.
+PING_SECONDS = 0.6
+# After silence nobody asks again for this long: many callers cost one ping.
+SILENCE_SECONDS = 0.2
+
+Ping = Callable[[str, float], None]
+
+
+class Liveness:
+    """What is known of each service. `ping(service, seconds)` raises a ProblemError for silence."""
+
+    def __init__(self, ping: Ping) -> None:
+        self._ping = ping
+        self._heard: dict[str, float] = {}
+        self._silent: dict[str, tuple[float, Unavailable]] = {}
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def heard(self, service: str) -> None:
+        """The service has just answered something."""
+        self._heard[service] = time.monotonic()
+
+    def check(self, service: str, seconds: float) -> None:
+        """Return when the service is alive; asks it, at most `seconds`, when that is not known.
+
+        Raises Unavailable.
+        """
+        if self._is_fresh(service):
+            return
+        with self._locks[service]:
+            if not self._is_fresh(service):
+                self._ask(service, min(seconds, PING_SECONDS))
+
+    def _is_fresh(self, service: str) -> bool:
+        return time.monotonic() - self._heard.get(service, -FRESH_SECONDS) < FRESH_SECONDS
+
+    def _ask(self, service: str, seconds: float) -> None:
+        silent_at, reason = self._silent.get(service, (-SILENCE_SECONDS, None))
+        if reason is not None and time.monotonic() - silent_at < SILENCE_SECONDS:
+            raise reason
+        try:
+            self._ping(service, seconds)
+        except AnswerLate:
+            raise self._note(service, Unavailable("no-worker", f"No worker of {service} answers.")) from None
+        except Unavailable as unavailable:
+            raise self._note(service, unavailable) from None
+        self.heard(service)
+
+    def _note(self, service: str, reason: Unavailable) -> Unavailable:
+        self._silent[service] = (time.monotonic(), reason)
+        return reason

@@ -1,0 +1,80 @@
+"""The transport interface: all that the rest of `bus` knows of a broker."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from bus.message import Delivery, Message
+from bus.topology import Queue
+
+
+class Outcome(Enum):
+    """What became of a published message."""
+
+    CONFIRMED = "The broker has taken responsibility for it."
+    FULL = "The queue is full and refused it."
+    UNROUTABLE = "There is no such queue."
+    BLOCKED = "The broker takes no messages now: it is out of memory or disk."
+    AWAY = "There is no connection to the broker; the message was not sent."
+    UNKNOWN = "The connection was lost before the broker said anything."
+
+
+class TransportFailure(Exception):
+    """The broker answers, but trying again will not help: a queue declared differently, no permission.
+
+    The operator's to mend; the message is one sentence for them.
+    """
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a process wants of its transport. Callbacks run on the transport's thread and return at once.
+
+    `declares`: queues that must exist, now and after every reconnect. `consumes`: queues to take
+    messages from, at most `prefetch` unacknowledged ones of each, given to `on_delivery`. With
+    `on_reply` a reply address is opened; `on_replies_lost` tells that replies under way can no
+    longer arrive.
+    """
+
+    declares: Sequence[Queue] = ()
+    consumes: Sequence[Queue] = ()
+    prefetch: int = 1
+    on_delivery: Callable[[Delivery], None] | None = None
+    on_reply: Callable[[Message], None] | None = None
+    on_replies_lost: Callable[[], None] = lambda: None
+
+
+class Transport(Protocol):
+    """One process's way to a broker. Every method may be called from any thread, and none waits
+    longer than it says."""
+
+    @property
+    def failure(self) -> TransportFailure | None:
+        """Why this transport has given up; None while it works or still tries."""
+
+    @property
+    def reply_address(self) -> str | None:
+        """The queue our replies come to; None while there is no connection."""
+
+    def describe(self) -> str:
+        """The broker in a few words, without credentials."""
+
+    def open(self, wiring: Wiring) -> None:
+        """Start to connect, in the background, and keep trying. Called once, first."""
+
+    def wait_until_ready(self, seconds: float) -> bool:
+        """Wait until everything the wiring asks for is there. Raises TransportFailure."""
+
+    def publish(self, message: Message, on_outcome: Callable[[Outcome], None] | None = None) -> None:
+        """Send a message. With `on_outcome` the broker is asked, and the answer given exactly once;
+        without, the message is dropped where it cannot be delivered (replies)."""
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Done with these. Those of a lost connection are ignored: the broker delivers them again."""
+
+    def stop_consuming(self) -> None:
+        """Take no more messages; those already here can still be acknowledged."""
+
+    def close(self, seconds: float) -> None:
+        """Send what is waiting, then close; takes at most this long."""

@@ -1,0 +1,119 @@
+"""Validation: from the bytes of a body to a request of the contract, or to every fault in them."""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from bus.codec import parse
+from bus.operation import Operation
+from bus.problem import FieldError, Invalid
+from bus.rules import BrokenRule, FieldRules, rules_of
+
+T = TypeVar("T", bound=Operation[Any])
+
+# C0 and C1 control characters and lone surrogates. Text columns cannot hold NUL, drivers and
+# password hashes choke on surrogates, and terminals obey the others.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def decode(body: bytes, operation: type[T]) -> T:
+    """Read and validate a request.
+
+    Raises:
+        Invalid: 400 when the body cannot be understood or a required field is missing, 422 when it
+            is understood and not acceptable; `problem.errors` names every field at fault.
+    """
+    return accept(parse(body), operation)
+
+
+def accept(fields: dict[str, Any], operation: type[T], *, from_text: bool = False) -> T:
+    """Validate parsed fields against the contract. Raises Invalid (400 or 422), as `decode` does.
+
+    With `from_text` numbers may come as text, as they do in a URL or on a command line.
+    """
+    try:
+        request: T = msgspec.convert(fields, operation, strict=not from_text)
+    except msgspec.ValidationError:
+        raise _not_acceptable(list(_all_faults(fields, operation, from_text))) from None
+    faults = [*_broken_rules(fields, operation), *_bad_text(fields)] or list(request.violations())
+    if faults:
+        raise _not_acceptable(faults)
+    return request
+
+
+def _broken_rules(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iterator[FieldError]:
+    for field in rules_of(operation):
+        if fields.get(field.name) is not None:
+            yield from _broken_rules_of_field(field, fields[field.name])
+
+
+def _broken_rules_of_field(field: FieldRules, value: Any) -> Iterator[FieldError]:
+    try:
+        for rule in field.rules:
+            rule.check(value)
+    except BrokenRule as error:
+        yield FieldError(f"/{field.name}", error.detail, error.code)
+
+
+def _bad_text(value: Any, pointer: str = "") -> Iterator[FieldError]:
+    if type(value) is str:
+        # isprintable is a fast "surely fine"; it also refuses spaces and letters we allow.
+        if not value.isprintable() and _CONTROL.search(value):
+            yield FieldError(pointer, "Control characters and lone surrogates are not text.", "invalid-text")
+    elif type(value) is dict:
+        for name, inner in value.items():
+            yield from _bad_text(inner, f"{pointer}/{name}")
+    elif type(value) is list:
+        for index, inner in enumerate(value):
+            yield from _bad_text(inner, f"{pointer}/{index}")
+
+
+def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]], from_text: bool) -> Iterator[FieldError]:
+    """Every fault, where msgspec stops at the first: the slow way, taken only when there is one."""
+    declared = _fields_of(operation)
+    rules = {field.name: field for field in rules_of(operation)}
+    for name, field in declared.items():
+        if name not in fields:
+            if field.required:
+                yield FieldError(f"/{name}", "This field is required.", "missing-field")
+        elif fault := _type_fault(name, fields[name], field.type, from_text):
+            yield fault
+        elif name in rules:
+            yield from _broken_rules_of_field(rules[name], fields[name])
+    for name in fields.keys() - declared.keys():
+        yield FieldError(f"/{_pointer(name)}", "This field is not known.", "unknown-field")
+
+
+def _type_fault(name: str, value: Any, expected: Any, from_text: bool) -> FieldError | None:
+    try:
+        msgspec.convert(value, expected, strict=not from_text)
+    except msgspec.ValidationError as error:
+        # A number too large, or with a fraction where none may be, is out of range; "12" or true for
+        # a number is another type. msgspec writes "got" for the second kind and for fractions.
+        fraction = type(value) is Decimal and "Expected `int`" in str(error)
+        code = "wrong-type" if ", got `" in str(error) and not fraction else "out-of-range"
+        return FieldError(f"/{name}", f"{error}.", code)
+    return None
+
+
+@cache
+def _fields_of(operation: type[Operation[Any]]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(operation)}
+
+
+def _pointer(name: str) -> str:
+    """A caller's key as a JSON pointer token (RFC 6901, section 3) that any encoder accepts."""
+    token = _CONTROL.sub("\ufffd", name[:64])
+    return token.replace("~", "~0").replace("/", "~1")
+
+
+def _not_acceptable(faults: list[FieldError]) -> Invalid:
+    missing = [fault.pointer[1:] for fault in faults if fault.code == "missing-field"]
+    if missing:
+        detail = f"Missing: {', '.join(missing)}."
+        return Invalid("missing-field", 400, "Missing required fields", detail, faults)
+    return Invalid(faults[0].code, 422, "Not acceptable", faults[0].detail, faults)

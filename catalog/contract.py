@@ -1,0 +1,98 @@
+"""The contract of the catalog: everything others may know of it. Names on the wire are written by hand."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+
+from bus.operation import Command, Query, Reply
+from bus.refusal import Refusal
+from bus.rules import Exact
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Price = Annotated[Decimal, Exact(places=2, ge=Decimal(0), le=Decimal("9999999999.99"))]
+Quantity = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+ProductId = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+PageSize = Annotated[int, Meta(ge=1, le=500)]
+Cursor = Annotated[str, Meta(pattern="^[0-9]{1,18}$")]
+
+
+class ProductNotFound(Refusal, code="catalog.product_not_found", status=404):
+    """No product has this id."""
+
+
+class Product(Reply):
+    """A product; `version` counts its changes from 1."""
+
+    id: int
+    name: str
+    price: Decimal
+    quantity: int
+    version: int
+
+
+class ProductCreated(Reply):
+    """The answer to `CreateProduct`."""
+
+    product: Product
+    message: str = "Product created successfully"
+
+    def location(self) -> str:
+        """Where the product can be read."""
+        return f"/products/{self.product.id}"
+
+
+class ProductUpdated(Reply):
+    """The answer to `UpdateProduct`."""
+
+    product: Product
+    message: str = "Product updated successfully"
+
+
+class ProductDeleted(Reply):
+    """The answer to `DeleteProduct`."""
+
+    message: str = "Product deleted successfully"
+
+
+class ProductPage(Reply):
+    """Products in the order of their ids; `next` is the path of the next page, null on the last."""
+
+    products: list[Product]
+    next: str | None
+
+
+class CreateProduct(Command[ProductCreated], name="catalog.create_product", status=201):
+    """Put a product into the catalog."""
+
+    name: Name
+    price: Price
+    quantity: Quantity
+
+
+class GetProduct(Query[Product], name="catalog.get_product", refuses=[ProductNotFound]):
+    """Read one product."""
+
+    product_id: ProductId
+
+
+class ListProducts(Query[ProductPage], name="catalog.list_products"):
+    """Read the products page by page; `cursor` is the last id of the page before."""
+
+    limit: PageSize = 100
+    cursor: Cursor = "0"
+
+
+class UpdateProduct(Command[ProductUpdated], name="catalog.update_product", refuses=[ProductNotFound]):
+    """Change the given fields of a product and leave the others."""
+
+    product_id: ProductId
+    name: Name | UnsetType = UNSET
+    price: Price | UnsetType = UNSET
+    quantity: Quantity | UnsetType = UNSET
+
+
+class DeleteProduct(Command[ProductDeleted], name="catalog.delete_product", refuses=[ProductNotFound]):
+    """Take a product out of the catalog."""
+
+    product_id: ProductId

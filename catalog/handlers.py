@@ -1,0 +1,88 @@
+"""The handlers of the catalog: no HTTP, no AMQP, no commit.
+
+Creating and reading take whole batches, since one statement serves them all; the others take one
+request each, as most handlers do.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET, convert
+from sqlalchemy import Row, bindparam, delete, select, update
+
+from bus.database import find_all, insert_all
+from bus.refusal import Refusal
+from bus.service import Service
+from bus.work import Work
+from catalog.contract import (
+    CreateProduct,
+    DeleteProduct,
+    GetProduct,
+    ListProducts,
+    Product,
+    ProductCreated,
+    ProductDeleted,
+    ProductNotFound,
+    ProductPage,
+    ProductUpdated,
+    UpdateProduct,
+)
+from catalog.tables import CENT, product
+
+catalog = Service("catalog")
+
+_delete = delete(product).where(product.c.id == bindparam("product_id"))
+_page = select(product).where(product.c.id > bindparam("after")).order_by(product.c.id).limit(bindparam("size"))
+
+
+@catalog.handles_many(CreateProduct)
+def create_product(commands: list[CreateProduct], work: Work) -> Sequence[ProductCreated | Refusal]:
+    rows = [
+        {"name": command.name, "price": command.price.quantize(CENT), "quantity": command.quantity, "version": 1}
+        for command in commands
+    ]
+    ids = insert_all(work.connection, product, rows, returning=product.c.id)
+    return [ProductCreated(product=convert({"id": id_, **row}, Product)) for id_, row in zip(ids, rows, strict=True)]
+
+
+@catalog.handles_many(GetProduct)
+def get_product(queries: list[GetProduct], work: Work) -> Sequence[Product | Refusal]:
+    rows = find_all(work.connection, product, product.c.id, [query.product_id for query in queries])
+    found = {row.id: _product(row) for row in rows}
+    return [found.get(query.product_id) or ProductNotFound() for query in queries]
+
+
+@catalog.handles(ListProducts)
+def list_products(query: ListProducts, work: Work) -> ProductPage:
+    rows = work.connection.execute(_page, {"after": int(query.cursor), "size": query.limit + 1}).all()
+    products = [_product(row) for row in rows[: query.limit]]
+    more = len(rows) > query.limit
+    next_page = f"/products?limit={query.limit}&cursor={products[-1].id}" if more else None
+    return ProductPage(products=products, next=next_page)
+
+
+@catalog.handles(UpdateProduct)
+def update_product(command: UpdateProduct, work: Work) -> ProductUpdated:
+    given = {"name": command.name, "price": command.price, "quantity": command.quantity}
+    changes = {name: value for name, value in given.items() if value is not UNSET}
+    statement = (
+        update(product)
+        .where(product.c.id == command.product_id)
+        .values(**changes, version=product.c.version + 1)
+        .returning(product)
+    )
+    row = work.connection.execute(statement).one_or_none()
+    if row is None:
+        raise ProductNotFound
+    return ProductUpdated(product=_product(row))
+
+
+@catalog.handles(DeleteProduct)
+def delete_product(command: DeleteProduct, work: Work) -> ProductDeleted:
+    if not work.connection.execute(_delete, {"product_id": command.product_id}).rowcount:
+        raise ProductNotFound
+    return ProductDeleted()
+
+
+def _product(row: Row[Any]) -> Product:
+    return Product(**row._mapping)

@@ -1,0 +1,14 @@
+"""The composition root of catalog: the one place that knows all its parts."""
+
+from bus.application import Application
+from catalog import contract, handlers, web
+from catalog.seed import seed
+
+catalog = Application(
+    service=handlers.catalog,
+    contract=contract,
+    web=web.create_app,
+    migrations="catalog.migrations",
+    port=5001,
+    seed=seed,
+)

@@ -1,0 +1,46 @@
+"""The tables of the catalog."""
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Numeric, Table, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+CENT = Decimal("0.01")
+
+metadata = MetaData()
+
+
+class Money(TypeDecorator[Decimal]):
+    """Exact amounts with two places: NUMERIC in PostgreSQL, whole cents in SQLite, which has no decimals."""
+
+    impl = Numeric(12, 2)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The column type of this database."""
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(12, 2))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        """An amount on its way into the database."""
+        return int(value / CENT) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """An amount on its way out."""
+        return CENT * value if value is not None and dialect.name == "sqlite" else value
+
+
+# SQLite numbers rows by itself only in a column of exactly this type.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+product = Table(
+    "products",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),
+    Column("price", Money, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
