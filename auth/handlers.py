@@ -32,7 +32,9 @@ def register(command: Register, work: Work) -> UserRegistered:
     try:
         user_id = work.connection.execute(_insert, row).scalar_one()
     except IntegrityError as error:
-        raise EmailTaken if "email_key" in str(error.orig) else UsernameTaken from None
+        # PostgreSQL names the constraint in the first line and repeats the caller's text in the second.
+        constraint = str(error.orig).partition("\n")[0]
+        raise EmailTaken if "email_key" in constraint else UsernameTaken from None
     return UserRegistered(user=User(id=user_id, username=command.username, email=command.email))
 
 

@@ -56,6 +56,8 @@ def without_secrets(message: Message, handler: Handler) -> bytes:
     """The body as it may be kept: without the fields marked secret, or not at all if it cannot be read."""
     if not secrets_of(handler.operation):
         return message.body[:MAX_BODY_BYTES]
+    if len(message.body) > MAX_BODY_BYTES:
+        return _NOT_KEPT
     try:
         return encode_without_secrets(decode(message.body, handler.operation))
     except Invalid:

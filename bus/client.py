@@ -7,14 +7,16 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import msgspec
+from msgspec import structs
 
+from bus.admission import check_message_id
 from bus.codec import encode
 from bus.connect import transport_for
 from bus.liveness import Liveness
 from bus.message import JSON, Message
 from bus.operation import Operation, Reply, service_of
 from bus.ping import ping_of
-from bus.problem import AnswerLate, Problem, ProblemError, Unavailable
+from bus.problem import AnswerLate, Invalid, Problem, ProblemError, Unavailable
 from bus.refusal import Refused
 from bus.transport import Outcome, Transport, TransportFailure, Wiring
 
@@ -29,6 +31,7 @@ CONFIRM_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
 MAX_IN_FLIGHT = 512
 
+_NOT_ACCEPTABLE = (400, 413, 415, 422)
 _REFUSED_BY_BROKER = {
     Outcome.FULL: ("queue-full", "{} has more requests waiting than it can take."),
     Outcome.UNROUTABLE: ("no-such-queue", "There is no queue {}: its service has never run on this broker."),
@@ -92,31 +95,47 @@ class Client:
         raise _error_of(type(request), status, reply.body)
 
     def exchange(
-        self, operation: type[Operation[Any]], body: bytes, *, timeout: float, message_id: str | None = None
+        self,
+        operation: type[Operation[Any]],
+        body: bytes,
+        *,
+        timeout: float,
+        message_id: str | None = None,
+        token: str | None = None,
     ) -> Message:
         """The same with bytes: send a body that is known to be valid, return the reply as it came.
 
-        Raises Unavailable or AnswerLate, as `call` does.
+        Raises Unavailable or AnswerLate, as `call` does, and Invalid for a message id that is none.
         """
+        if message_id is not None:
+            check_message_id(message_id)
         deadline = time.monotonic() + timeout
         self._wait_for_first_connection(timeout)
         self._liveness.check(service_of(operation), timeout)
-        reply = self._exchange(operation, body, deadline, timeout, message_id or uuid4().hex)
+        request = _request(operation, body, message_id or uuid4().hex, token)
+        reply = self._exchange(operation, request, deadline, timeout)
         if status_of(reply) != 503:
             self._liveness.heard(service_of(operation))
         return reply
 
     def send(
-        self, command: Operation[Any], *, timeout: float = ANSWER_SECONDS, message_id: str | None = None
+        self,
+        command: Operation[Any],
+        *,
+        timeout: float = ANSWER_SECONDS,
+        message_id: str | None = None,
+        token: str | None = None,
     ) -> str:
         """Hand a command to the broker and do not wait for its answer; returns its message id.
 
-        Raises Unavailable when the broker did not take it.
+        Raises Unavailable when the broker did not take it, Invalid for a message id that is none.
         """
+        if message_id is not None:
+            check_message_id(message_id)
         operation, message_id = type(command), message_id or uuid4().hex
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self._wait_for_first_connection(timeout)
-        self._transport.publish(_request(operation, encode(command), message_id, "", None, timeout), outcomes.put)
+        self._transport.publish(_request(operation, encode(command), message_id, token), outcomes.put)
         try:
             outcome = outcomes.get(timeout=timeout)
         except Empty:
@@ -130,7 +149,7 @@ class Client:
         self._transport.close(CLOSE_SECONDS)
 
     def _exchange(
-        self, operation: type[Operation[Any]], body: bytes, deadline: float, timeout: float, message_id: str
+        self, operation: type[Operation[Any]], request: Message, deadline: float, timeout: float
     ) -> Message:
         if len(self._waiting) >= self._max_in_flight:
             raise Unavailable("too-many-in-flight", f"{self._max_in_flight} requests are waiting here already.")
@@ -138,18 +157,22 @@ class Client:
         if reply_to is None:
             raise _not_taken(operation, Outcome.AWAY)
         number = str(next(self._numbers))
+        # A question nobody waits for any more is dropped by the broker; a command never is.
+        left_ms = max(0, int((deadline - time.monotonic()) * 1000))
+        expiration_ms = None if operation.is_command else left_ms
+        request = structs.replace(request, reply_to=reply_to, correlation_id=number, expiration_ms=expiration_ms)
         call = self._waiting[number] = _Call()
         try:
-            left = max(0.0, deadline - time.monotonic())
-            self._transport.publish(_request(operation, body, message_id, reply_to, number, left), call.outcome)
-            return call.wait(operation, message_id, deadline, timeout)
+            self._transport.publish(request, call.outcome)
+            return call.wait(operation, request.message_id or "", deadline, timeout)
         finally:
             del self._waiting[number]
 
     def _ping(self, service: str, seconds: float) -> None:
-        reply = self._exchange(ping_of(service), b"{}", time.monotonic() + seconds, seconds, uuid4().hex)
+        ping = ping_of(service)
+        reply = self._exchange(ping, _request(ping, b"{}", uuid4().hex, None), time.monotonic() + seconds, seconds)
         if status_of(reply) >= 400:
-            raise _error_of(ping_of(service), status_of(reply), reply.body)
+            raise _error_of(ping, status_of(reply), reply.body)
 
     def _wait_for_first_connection(self, seconds: float) -> None:
         """A new client gets a moment to connect; after that a broker that is away is said to be so."""
@@ -209,24 +232,14 @@ def status_of(reply: Message) -> int:
     return status if isinstance(status, int) else 500
 
 
-def _request(
-    operation: type[Operation[Any]],
-    body: bytes,
-    message_id: str,
-    reply_to: str,
-    correlation_id: str | None,
-    seconds: float,
-) -> Message:
+def _request(operation: type[Operation[Any]], body: bytes, message_id: str, token: str | None) -> Message:
     return Message(
         queue=operation.operation_name,
         body=body,
         message_id=message_id,
-        correlation_id=correlation_id,
-        reply_to=reply_to or None,
         content_type=JSON,
-        # A question nobody waits for any more is dropped by the broker; a command never is.
-        expiration_ms=None if operation.is_command else int(seconds * 1000),
         persistent=operation.is_command,
+        headers={"authorization": f"Bearer {token}"} if token else {},
     )
 
 
@@ -240,8 +253,8 @@ def _error_of(operation: type[Operation[Any]], status: int, body: bytes) -> Prob
     refusal = operation.refusals.get(problem.code)
     if refusal is not None:
         return refusal(problem.detail, problem.errors)
+    if status in _NOT_ACCEPTABLE and "." not in problem.code:  # a service's own refusals have its name before a dot
+        return Invalid(problem.code, status, problem.title, problem.detail, problem.errors)
     if status == 503:
         return Unavailable(problem.code, problem.detail, problem.retry_after or 1)
     return Refused(problem)
-
-

@@ -7,7 +7,7 @@ numbers (section 9).
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -21,7 +21,8 @@ MAX_DIGITS = 40  # beyond any 64-bit integer or money amount, and cheap to parse
 CUT = "[secret]"
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# Text, or what is left of it where its end is missing: every byte is looked at once.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
 def encode(value: msgspec.Struct) -> bytes:
@@ -35,7 +36,8 @@ def encode_without_secrets(request: Operation[Any]) -> bytes:
     if not secrets:
         return _encoder.encode(request)
     fields = msgspec.structs.asdict(request)
-    return _encoder.encode({name: CUT if name in secrets else value for name, value in fields.items()})
+    given = ((name, value) for name, value in fields.items() if value is not msgspec.UNSET)
+    return _encoder.encode({name: CUT if name in secrets else value for name, value in given})
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -70,7 +72,10 @@ def _whole(digits: str) -> int:
 
 
 def _fraction(digits: str) -> Decimal:
-    number = Decimal(digits) if len(digits) <= MAX_DIGITS else None
+    try:
+        number = Decimal(digits) if len(digits) <= MAX_DIGITS else None
+    except InvalidOperation:  # an exponent that no decimal can have
+        number = None
     if number is None or abs(number.adjusted()) > MAX_DIGITS:
         raise _malformed(f"A number has more than {MAX_DIGITS} digits.")
     return number

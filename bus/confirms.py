@@ -16,20 +16,23 @@ class Confirms:
 
     def __init__(self) -> None:
         self._last_tag = 0
-        self._waiting: dict[int, tuple[str, OnOutcome]] = {}
-        self._returned: set[str] = set()
+        self._waiting: dict[int, tuple[tuple[str, str], OnOutcome]] = {}
+        self._returned: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def sent(self, message_id: str, on_outcome: OnOutcome) -> None:
+    def sent(self, message_id: str, queue: str, on_outcome: OnOutcome) -> None:
         """The next message of the channel was sent."""
         self._last_tag += 1
-        self._waiting[self._last_tag] = (message_id, on_outcome)
+        self._waiting[self._last_tag] = ((message_id, queue), on_outcome)
 
-    def returned(self, message_id: str) -> None:
-        """The broker found no queue for a message."""
-        self._returned.add(message_id)
+    def returned(self, message_id: str, queue: str) -> None:
+        """The broker found no queue for a message: the oldest of this id to this queue, as it returns in order."""
+        for tag, (name, _) in self._waiting.items():
+            if name == (message_id, queue) and tag not in self._returned:
+                self._returned.add(tag)
+                return
 
     def answered(self, tag: int, multiple: bool, accepted: bool) -> None:
         """The broker accepted or refused one message, or (`multiple`) all up to this tag."""
@@ -47,9 +50,9 @@ class Confirms:
         found = self._waiting.pop(tag, None)
         if found is None:
             return
-        message_id, on_outcome = found
-        if message_id in self._returned:
-            self._returned.discard(message_id)
+        _, on_outcome = found
+        if tag in self._returned:
+            self._returned.discard(tag)
             on_outcome(Outcome.UNROUTABLE)
         else:
             on_outcome(Outcome.CONFIRMED if accepted else Outcome.FULL)

@@ -11,7 +11,7 @@ _KEPT_HEADERS = ("traceparent",)
 
 def dead_letter(message: Message, service: str, body: bytes, code: str, detail: str) -> Message:
     """The message to publish to the service's dead letters; `body` is the original without secrets."""
-    kept = {name: message.headers[name] for name in _KEPT_HEADERS if name in message.headers}
+    kept = {name: value for name in _KEPT_HEADERS if isinstance(value := message.headers.get(name), str)}
     return Message(
         queue=dead_letter_queue(service).name,
         body=body,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import msgspec
@@ -35,7 +36,7 @@ def front_end(name: str, contract: ModuleType, routes: Blueprint, client: Client
     app.register_error_handler(HTTPException, _http_error)
     app.add_url_rule("/health/live", "live", lambda: _json(200, {"status": "live"}))
     app.add_url_rule("/health/ready", "ready", lambda: _ready(name))
-    app.add_url_rule("/operations/<message_id>", "operation", lambda message_id: _operation(name, message_id))
+    app.add_url_rule("/operations/<path:message_id>", "operation", lambda message_id: _operation(name, message_id))
     app.add_url_rule("/", "index", lambda: _index(name, contract))
     return app
 
@@ -101,7 +102,7 @@ def _relayed(reply: Message) -> Response:
 
 def _accepted(late: AnswerLate) -> Response:
     """The command is the broker's now and will be done once (RFC 9110, section 15.3.3)."""
-    location = f"/operations/{late.message_id}"
+    location = f"/operations/{quote(late.message_id, safe='')}"
     response = _json(202, {"message": "Accepted", "operation": location})
     response.headers["Location"] = location
     response.headers["Retry-After"] = "1"

@@ -9,11 +9,12 @@ import msgspec
 
 from bus.problem import FieldError
 from bus.refusal import Refusal
+from bus.reply_address import is_reply_address
 
 R = TypeVar("R", bound="Reply")
 
-# Lower-case words joined by dots and underscores. The word "reply" marks reply queues, so that an
-# operation's queue can never be taken for one.
+# Lower-case words joined by dots and underscores. The words "reply" and "replies" mark reply queues,
+# so that an operation's queue can never be taken for one.
 OPERATION_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
 
@@ -100,7 +101,7 @@ def operations_in(contract: object) -> list[type[Operation[Any]]]:
 
 
 def _declare(cls: type, name: str, status: int, refuses: Iterable[type[Refusal]]) -> None:
-    if not OPERATION_NAME.fullmatch(name) or "reply" in re.split(r"[._]", name):
+    if not OPERATION_NAME.fullmatch(name) or is_reply_address(name):
         raise TypeError(f"{cls.__name__}: {name!r} is not an operation name such as 'catalog.create_product'")
     reply = _reply_named_by(cls)
     cls.operation_name, cls.success_status, cls.reply_type = name, status, reply  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ import structlog
 from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.channel import Channel
 from pika.exceptions import (
+    AMQPConnectionError,
     ChannelClosedByBroker,
     ConnectionClosedByBroker,
     ProbableAccessDeniedError,
@@ -34,6 +35,8 @@ CONNECT_SECONDS = 5
 # Between two tries to connect, each with jitter so that many clients do not come back as one.
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
+# While closing: how often to look whether all confirms have come; they take a few milliseconds.
+CLOSE_POLL_SECONDS = 0.01
 
 log = structlog.get_logger("bus.rabbitmq")
 
@@ -44,6 +47,7 @@ class RabbitMQ:
     """The transport for `amqp://` and `amqps://` URLs; see `bus.transport.Transport`."""
 
     def __init__(self, url: str, name: str) -> None:
+        pika.spec.props[pika.BasicProperties.INDEX] = _Properties  # pika has no other place to say it
         self._parameters = _parameters(url, name)
         self._name = name
         self._loop = IOLoop()
@@ -90,8 +94,16 @@ class RabbitMQ:
     def close(self, seconds: float) -> None:
         if not self._thread.is_alive():
             return
-        self._soon(self._close)
+        patience = time.monotonic() + seconds / 2
+        self._soon(lambda: self._close_when_answered(patience))
         self._thread.join(seconds)
+
+    def _close_when_answered(self, patience: float) -> None:
+        """What a quorum queue has not confirmed yet, a broker may forget when its channel is closed."""
+        if self._publisher.awaits_answers and time.monotonic() < patience:
+            self._loop.call_later(CLOSE_POLL_SECONDS, lambda: self._close_when_answered(patience))
+        else:
+            self._close()
 
     def _close(self) -> None:
         """Close both connections after what is buffered has been written, then end the thread."""
@@ -227,9 +239,14 @@ class _Publisher:
         if wake:
             self._loop.add_callback_threadsafe(self._flush)
 
+    @property
+    def awaits_answers(self) -> bool:
+        """Whether messages are under way that the broker has not confirmed or refused."""
+        return len(self._confirms) > 0
+
     def _set_up(self, channel: Channel) -> None:
         self._confirms = Confirms()
-        channel.add_on_return_callback(lambda _channel, _method, properties, _body: self._returned(properties))
+        channel.add_on_return_callback(self._returned)
         channel.confirm_delivery(self._answered, lambda _frame: self._open_reply_channel())
 
     def _open_reply_channel(self) -> None:
@@ -267,11 +284,11 @@ class _Publisher:
         elif self.link.blocked:
             on_outcome(Outcome.BLOCKED)
         else:
-            self._confirms.sent(message.message_id or "", on_outcome)
+            self._confirms.sent(message.message_id or "", message.queue, on_outcome)
             channel.basic_publish("", message.queue, message.body, _properties(message), mandatory=True)
 
-    def _returned(self, properties: pika.BasicProperties) -> None:
-        self._confirms.returned(properties.message_id or "")
+    def _returned(self, _channel: Channel, method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
+        self._confirms.returned(properties.message_id or "", method.routing_key)
 
     def _answered(self, frame: Any) -> None:
         accepted = isinstance(frame.method, pika.spec.Basic.Ack)
@@ -372,6 +389,31 @@ class _Consumer:
         self._wiring.on_replies_lost()
 
 
+class _Properties(pika.BasicProperties):  # type: ignore[misc]  # pika is half typed
+    """Properties as they come, without a header table that Python cannot hold.
+
+    A time beyond the calendar or tables a thousand deep are legal AMQP. pika gives up the connection
+    over them, the broker delivers the message again, and so one message would stop a service for good.
+    """
+
+    def decode(self, encoded: bytes, offset: int = 0) -> pika.BasicProperties:
+        try:
+            return super().decode(encoded, offset)
+        except (ArithmeticError, OSError, RecursionError, ValueError):
+            return super().decode(_without_headers(encoded, offset))
+
+
+def _without_headers(encoded: bytes, offset: int) -> bytes:
+    """The same properties with an empty header table (AMQP 0-9-1, section 4.2.6.1)."""
+    place = offset + 2
+    flags = int.from_bytes(encoded[offset:place], "big")
+    for flag in (pika.BasicProperties.FLAG_CONTENT_TYPE, pika.BasicProperties.FLAG_CONTENT_ENCODING):
+        if flags & flag:
+            place += 1 + encoded[place]
+    length = int.from_bytes(encoded[place : place + 4], "big")
+    return encoded[offset:place] + bytes(4) + encoded[place + 4 + length :]
+
+
 def _parameters(url: str, name: str) -> pika.URLParameters:
     """Raises ValueError for a URL that is none (RabbitMQ URI specification)."""
     parameters = pika.URLParameters(url)
@@ -401,15 +443,20 @@ def _message(queue: str, properties: pika.BasicProperties, body: bytes) -> Messa
     return Message(
         queue=queue,
         body=body,
-        message_id=properties.message_id,
+        message_id=_text(properties.message_id),
         correlation_id=properties.correlation_id,
-        reply_to=properties.reply_to,
-        content_type=properties.content_type,
-        content_encoding=properties.content_encoding,
+        reply_to=_text(properties.reply_to),
+        content_type=_text(properties.content_type),
+        content_encoding=_text(properties.content_encoding),
         expiration_ms=int(expiration) if expiration else None,
         persistent=properties.delivery_mode == 2,
         headers=properties.headers or {},
     )
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """A property that pika could not read as text, as one that no rule accepts and that is no longer than it was."""
+    return value.decode("ascii", "replace").replace("\ufffd", "\x7f") if isinstance(value, bytes) else value
 
 
 def _hopeless(reason: BaseException) -> str:
@@ -427,3 +474,28 @@ def _hopeless(reason: BaseException) -> str:
 def _in_short(reason: BaseException) -> str:
     text = str(reason) or repr(reason)
     return text if len(text) < 200 else f"{text[:200]}…"
+
+
+def differences(url: str, queues: Sequence[Queue]) -> list[str]:
+    """What the broker has otherwise than declared, one sentence each; creates nothing.
+
+    Raises TransportFailure when the broker cannot be reached.
+    """
+    try:
+        connection = pika.BlockingConnection(_parameters(url, "bus-topology"))
+    except AMQPConnectionError as error:
+        raise TransportFailure(_hopeless(error) or "RabbitMQ cannot be reached.") from None
+    with connection:
+        found = (_difference(connection, queue) for queue in queues)
+        return [sentence for sentence in found if sentence]
+
+
+def _difference(connection: Any, queue: Queue) -> str:
+    channel = connection.channel()
+    try:
+        channel.queue_declare(queue.name, passive=True)
+        channel.queue_declare(queue.name, durable=True, arguments=queue.arguments())
+        channel.close()
+    except ChannelClosedByBroker as error:
+        return f"{queue.name} is missing." if error.reply_code == 404 else f"{queue.name}: {error.reply_text}"
+    return ""

@@ -109,7 +109,7 @@ class _Reader:
         value = self.text(name, default)
         try:
             kind = make_url(value).get_backend_name()
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # the second for a port that is no number
             kind = ""
         if kind not in _DATABASES:
             self.mistakes.append(f"{name} must begin with postgresql:// or sqlite:///.")

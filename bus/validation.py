@@ -37,7 +37,7 @@ def accept(fields: dict[str, Any], operation: type[T], *, from_text: bool = Fals
     """
     try:
         request: T = msgspec.convert(fields, operation, strict=not from_text)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the second for a lone surrogate in a key
         raise _not_acceptable(list(_all_faults(fields, operation, from_text))) from None
     faults = [*_broken_rules(fields, operation), *_bad_text(fields)] or list(request.violations())
     if faults:
@@ -66,7 +66,8 @@ def _bad_text(value: Any, pointer: str = "") -> Iterator[FieldError]:
             yield FieldError(pointer, "Control characters and lone surrogates are not text.", "invalid-text")
     elif type(value) is dict:
         for name, inner in value.items():
-            yield from _bad_text(inner, f"{pointer}/{name}")
+            yield from _bad_text(name, f"{pointer}/{_pointer(name)}")
+            yield from _bad_text(inner, f"{pointer}/{_pointer(name)}")
     elif type(value) is list:
         for index, inner in enumerate(value):
             yield from _bad_text(inner, f"{pointer}/{index}")
@@ -80,11 +81,13 @@ def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]], from_te
         if name not in fields:
             if field.required:
                 yield FieldError(f"/{name}", "This field is required.", "missing-field")
+        elif bad := list(_bad_text(fields[name], f"/{name}")):
+            yield from bad
         elif fault := _type_fault(name, fields[name], field.type, from_text):
             yield fault
         elif name in rules:
             yield from _broken_rules_of_field(rules[name], fields[name])
-    for name in fields.keys() - declared.keys():
+    for name in sorted(fields.keys() - declared.keys()):
         yield FieldError(f"/{_pointer(name)}", "This field is not known.", "unknown-field")
 
 
@@ -93,9 +96,10 @@ def _type_fault(name: str, value: Any, expected: Any, from_text: bool) -> FieldE
         msgspec.convert(value, expected, strict=not from_text)
     except msgspec.ValidationError as error:
         # A number too large, or with a fraction where none may be, is out of range; "12" or true for
-        # a number is another type. msgspec writes "got" for the second kind and for fractions.
+        # a number is another type, as is "cheap". msgspec writes "got" for the second kind and for fractions.
         fraction = type(value) is Decimal and "Expected `int`" in str(error)
-        code = "wrong-type" if ", got `" in str(error) and not fraction else "out-of-range"
+        other_type = ", got `" in str(error) or str(error) == "Invalid decimal string"
+        code = "wrong-type" if other_type and not fraction else "out-of-range"
         return FieldError(f"/{name}", f"{error}.", code)
     return None
 

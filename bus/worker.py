@@ -147,12 +147,22 @@ class Worker:
             if self._handler_of(delivery).operation.is_command:
                 kept.append(delivery)
             else:
-                self._send(Answer.problem(_DATABASE_AWAY).to(delivery.message))
-                self._transport.acknowledge([delivery])
+                self._turn_away(delivery)
         log.info("database_back", service=self._service.name)
         for delivery in kept:
             self._arrived.put(delivery)
         return True
+
+    def _turn_away(self, delivery: Delivery) -> None:
+        """A question that comes while the database is away."""
+        handler = self._handler_of(delivery)
+        try:
+            admit(delivery.message, handler)
+        except Invalid as refused:
+            self._refuse(delivery, handler, refused)
+        else:
+            self._send(Answer.problem(_DATABASE_AWAY).to(delivery.message))
+        self._transport.acknowledge([delivery])
 
     def _reply(self, calls: Sequence[tuple[Delivery, Call]], answers: Iterable[Answer | GaveUp]) -> None:
         for (delivery, call), answer in zip(calls, answers, strict=True):

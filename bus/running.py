@@ -1,0 +1,158 @@
+"""Running: a worker process, and the whole system for `bus run`."""
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from bus.application import Application
+from bus.client import Client
+from bus.connect import transport_for
+from bus.database import Database, DatabaseAway
+from bus.migrating import check_migrated, migrate
+from bus.serving import EmbeddedServer, check_port
+from bus.settings import Settings
+from bus.supervisor import Supervisor, stop_on_signals
+from bus.worker import Worker
+
+# SIGTERM: time to finish what is in hand.
+DRAIN_SECONDS = 20.0
+# Between two looks at whether a transport has given up.
+WATCH_SECONDS = 0.5
+# `bus run` says where the front ends are when they answer, or after this that they do not.
+START_SECONDS = 60.0
+
+log = structlog.get_logger("bus.running")
+
+Ready = Callable[[], None]
+
+
+def run_worker(application: Application, settings: Settings) -> None:
+    """Run one worker until SIGTERM or SIGINT. Raises TransportFailure and NotMigrated."""
+    stopping = stop_on_signals()
+    database = _database(application, settings)
+    _wait_until_migrated(application, database, stopping)
+    transport = transport_for(settings.bus_url, f"{application.name}-worker")
+    worker = Worker(application.service, transport, database)
+    worker.start()
+    log.info("worker_started", service=application.name, broker=transport.describe(), database=database.kind)
+    while transport.failure is None and not stopping.wait(WATCH_SECONDS):
+        pass
+    worker.stop(DRAIN_SECONDS)
+    database.close()
+    if transport.failure is not None:
+        raise transport.failure
+    log.info("worker_stopped", service=application.name)
+
+
+def run_embedded(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> None:
+    """Run everything in this process until SIGTERM or SIGINT. Raises PortTaken and DatabaseAway."""
+    stopping = stop_on_signals()
+    _check_ports(applications, settings)
+    databases = [_database(application, settings) for application in applications]
+    for application, database in zip(applications, databases, strict=True):
+        migrate(database, application.migrations)
+    workers = [
+        Worker(application.service, transport_for(settings.bus_url, f"{application.name}-worker"), database)
+        for application, database in zip(applications, databases, strict=True)
+    ]
+    for worker in workers:
+        worker.start()
+    client = Client(settings.bus_url, name="web")
+    servers = [
+        EmbeddedServer(each.name, each.web(client), settings.bind, settings.services[each.name].port)
+        for each in applications
+    ]
+    seed(applications, settings, client)
+    on_ready()
+    stopping.wait()
+    for server in servers:
+        server.close()
+    for worker in workers:
+        worker.stop(DRAIN_SECONDS)
+    client.close()
+    for database in databases:
+        database.close()
+
+
+def run_processes(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> int:
+    """Run front ends and workers as processes of their own until SIGTERM or SIGINT; returns the exit code.
+
+    Raises PortTaken and DatabaseAway.
+    """
+    stopping = stop_on_signals()
+    _check_ports(applications, settings)
+    for application in applications:
+        migrate_service(application, settings)
+    supervisor = Supervisor([(role, each.name) for each in applications for role in ("worker", "web")])
+    supervisor.start()
+    try:
+        starter = threading.Thread(target=_announce, args=(applications, settings, on_ready, stopping), daemon=True)
+        starter.start()
+        return supervisor.watch(stopping)
+    finally:
+        supervisor.stop()
+
+
+def migrate_service(application: Application, settings: Settings) -> str:
+    """Bring a service's database up to date; returns the revision. Raises DatabaseAway."""
+    database = _database(application, settings)
+    try:
+        return migrate(database, application.migrations)
+    finally:
+        database.close()
+
+
+def seed(applications: Sequence[Application], settings: Settings, client: Client) -> None:
+    """Let the services fill an empty system, unless the settings say no."""
+    for application in applications:
+        if settings.seed and application.seed is not None:
+            application.seed(client)
+
+
+def _announce(
+    applications: Sequence[Application], settings: Settings, on_ready: Ready, stopping: threading.Event
+) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    urls = [f"http://{settings.bind}:{settings.services[each.name].port}/health/ready" for each in applications]
+    while not all(map(_answers, urls)):
+        if stopping.wait(WATCH_SECONDS):
+            return
+        if time.monotonic() > deadline:
+            log.error("not_ready", seconds=START_SECONDS)
+            return
+    with Client(settings.bus_url, name="seed") as client:
+        seed(applications, settings, client)
+    on_ready()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # our own front end
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _check_ports(applications: Sequence[Application], settings: Settings) -> None:
+    for application in applications:
+        check_port(application.name, settings.bind, settings.services[application.name].port)
+
+
+def _database(application: Application, settings: Settings) -> Database:
+    url = settings.services[application.name].database_url
+    return Database(url, connections=2 * application.service.threads)
+
+
+def _wait_until_migrated(application: Application, database: Database, stopping: threading.Event) -> None:
+    """Raises NotMigrated; waits for a database that is away, as the worker itself does later."""
+    while not stopping.is_set():
+        try:
+            return check_migrated(database, application.migrations)
+        except DatabaseAway as away:
+            log.warning("database_away", service=application.name, reason=str(away)[:200])
+            stopping.wait(WATCH_SECONDS)
+    return None

@@ -1,0 +1,74 @@
+"""The supervisor: a handful of processes that live and end together."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+
+# A process that ends by itself is started again after this pause.
+RESTART_SECONDS = 1.0
+# After SIGTERM: longer than the drain time of any process.
+STOP_SECONDS = 30.0
+# Between two looks at the processes.
+WATCH_SECONDS = 0.2
+# What our commands exit with when a person must mend something first (as click does for bad usage).
+NEEDS_A_PERSON = 2
+
+log = structlog.get_logger("bus.supervisor")
+
+
+class Supervisor:
+    """Starts `bus` commands as processes and keeps them running."""
+
+    def __init__(self, commands: Sequence[Sequence[str]]) -> None:
+        self._commands = [tuple(command) for command in commands]
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Start all processes."""
+        self._processes = [_start(command) for command in self._commands]
+
+    def watch(self, stopping: threading.Event) -> int:
+        """Restart what ends, until `stopping` is set or a process says that a person is needed.
+
+        Returns the exit code for ours.
+        """
+        while not stopping.wait(WATCH_SECONDS):
+            for index, process in enumerate(self._processes):
+                if process.poll() == NEEDS_A_PERSON:
+                    return NEEDS_A_PERSON
+                if process.poll() is not None:
+                    log.error("process_ended", command=" ".join(self._commands[index]), code=process.returncode)
+                    stopping.wait(RESTART_SECONDS)
+                    self._processes[index] = _start(self._commands[index])
+        return 0
+
+    def stop(self) -> None:
+        """SIGTERM to all, and SIGKILL to what is still there after the drain time."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self._processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self._processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set, for the main thread to wait on."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
+    return subprocess.Popen([sys.executable, "-m", "bus", *command], start_new_session=True)  # noqa: S603  # our own

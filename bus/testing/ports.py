@@ -1,0 +1,53 @@
+"""Ports: TCP ports of 127.0.0.1 that nobody listens on."""
+
+import random
+import socket
+from pathlib import Path
+
+LOWEST_PORT = 20_000
+
+# What Linux hands out by itself for outgoing connections starts here; a port from that range could
+# be taken between our choice and the server's start. Elsewhere the range starts higher.
+EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+USUAL_EPHEMERAL_START = 32_768
+
+# Is somebody listening? On the same machine an answer takes microseconds.
+CONNECT_SECONDS = 1.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Answer `count` different ports that are free now and will not be handed out for outgoing connections."""
+    ports: set[int] = set()
+    highest = _ephemeral_start() - 1
+    while len(ports) < count:
+        port = random.randint(LOWEST_PORT, highest)
+        if _is_free(port):
+            ports.add(port)
+    return list(ports)
+
+
+def is_listening(port: int) -> bool:
+    """Tell whether a server accepts connections on this port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _ephemeral_start() -> int:
+    """Answer the first port of the ephemeral range, or the usual one where that leaves us nothing to choose from."""
+    try:
+        start = int(EPHEMERAL_RANGE.read_text().split()[0])
+    except OSError:
+        return USUAL_EPHEMERAL_START
+    return start if start > LOWEST_PORT + 1_000 else USUAL_EPHEMERAL_START
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True

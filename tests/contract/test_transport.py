@@ -1,0 +1,451 @@
+"""What every transport promises, and what RabbitMQ promises besides."""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import pika
+import pytest
+
+from bus.connect import transport_for
+from bus.message import Delivery, Message
+from bus.testing.rabbitmq import Broker
+from bus.testing.waiting import wait_until
+from bus.topology import Queue
+from bus.transport import Outcome, Transport, TransportFailure, Wiring
+
+# A quorum queue on a busy machine takes a while to be declared; reconnecting waits a second or so.
+READY_SECONDS = 20.0
+NEWS_SECONDS = 10.0
+# How long a thing must not happen. It ends such a test, so it is short.
+SILENCE_SECONDS = 0.3
+
+
+class End:
+    """A process's end of the bus: a transport and what it was told."""
+
+    def __init__(self, url: str, **wiring: Any) -> None:
+        self.deliveries: SimpleQueue[Delivery] = SimpleQueue()
+        self.replies: SimpleQueue[Message] = SimpleQueue()
+        self.replies_lost = threading.Event()
+        self.transport: Transport = transport_for(url, "test")
+        on_reply = self.replies.put if wiring.pop("replies", False) else None
+        lost = self.replies_lost.set
+        self.transport.open(Wiring(on_delivery=self.deliveries.put, on_reply=on_reply, on_replies_lost=lost, **wiring))
+
+    def ready(self) -> "End":
+        assert self.transport.wait_until_ready(READY_SECONDS)
+        return self
+
+    def publish(self, queue: str, body: bytes = b"{}", **properties: Any) -> Outcome:
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self.transport.publish(Message(queue=queue, body=body, **properties), outcomes.put)
+        return outcomes.get(timeout=NEWS_SECONDS)
+
+    def take(self) -> Delivery:
+        return self.deliveries.get(timeout=NEWS_SECONDS)
+
+    def take_bodies(self, count: int) -> list[bytes]:
+        return [self.take().message.body for _ in range(count)]
+
+    def nothing_comes(self) -> bool:
+        try:
+            self.deliveries.get(timeout=SILENCE_SECONDS)
+        except Empty:
+            return True
+        return False
+
+
+class Opener:
+    """Opens ends on one broker and closes them after the test."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._ends: list[End] = []
+
+    def __call__(self, **wiring: Any) -> End:
+        end = End(self.url, **wiring)
+        self._ends.append(end)
+        return end.ready()
+
+    def close(self) -> None:
+        for end in self._ends:
+            end.transport.close(NEWS_SECONDS)
+
+
+@pytest.fixture(params=["memory", "rabbitmq"])
+def open_end(request: pytest.FixtureRequest) -> Iterator[Opener]:
+    """Every transport in turn."""
+    opener = Opener(request.getfixturevalue("memory_url" if request.param == "memory" else "broker_url"))
+    yield opener
+    opener.close()
+
+
+@pytest.fixture
+def open_on_rabbitmq(broker_url: str) -> Iterator[Opener]:
+    opener = Opener(broker_url)
+    yield opener
+    opener.close()
+
+
+@pytest.fixture
+def queue() -> Queue:
+    return _queue("command")
+
+
+def _queue(kind: str, bound: int = 0) -> Queue:
+    return Queue(f"contract.q{uuid.uuid4().hex[:12]}", kind, bound)  # type: ignore[arg-type]
+
+
+# What every transport promises.
+
+
+@pytest.mark.parametrize("kind", ["command", "query", "dead"])
+def test_what_is_published_is_delivered(open_end: Opener, kind: str) -> None:
+    queue = _queue(kind)
+    end = open_end(declares=[queue], consumes=[queue], prefetch=10)
+    assert [end.publish(queue.name, body) for body in (b"1", b"2", b"3")] == [Outcome.CONFIRMED] * 3
+    assert end.take_bodies(3) == [b"1", b"2", b"3"]
+
+
+def test_a_queue_that_was_declared_keeps_what_comes_before_its_consumer(open_end: Opener, queue: Queue) -> None:
+    publisher = open_end(declares=[queue])
+    assert publisher.publish(queue.name, b"early") is Outcome.CONFIRMED
+    assert open_end(declares=[queue], consumes=[queue]).take().message.body == b"early"
+
+
+FULL = {
+    "message_id": "a/b?c",
+    "correlation_id": "c" * 255,
+    "reply_to": "amq.gen-abc",
+    "content_type": "application/json",
+    "content_encoding": "utf-8",
+    "expiration_ms": 60_000,
+    "persistent": True,
+    "headers": {"text": "é☂", "number": 201, "large": 2**40, "flag": True, "nested": {"list": [1, "two", None]}},
+}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        FULL,
+        {"correlation_id": b"\xff\x00\xfe"},
+        {"correlation_id": "é"},
+        {"expiration_ms": 5000},
+        {"persistent": True},
+    ],
+    ids=["none", "all", "binary correlation id", "accented correlation id", "transient", "persistent"],
+)
+def test_every_property_and_header_arrives_as_it_was(
+    open_end: Opener, queue: Queue, properties: dict[str, Any]
+) -> None:
+    end = open_end(declares=[queue], consumes=[queue])
+    sent = Message(queue=queue.name, body=b'{"a": "\xc3\xa9"}', **properties)
+    assert end.publish(sent.queue, sent.body, **properties) is Outcome.CONFIRMED
+    assert end.take().message == sent
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00\xff\xfe not text", b"x" * 300_000], ids=["empty", "binary", "300 KB"])
+def test_any_body_arrives_as_it_was(open_end: Opener, queue: Queue, body: bytes) -> None:
+    end = open_end(declares=[queue], consumes=[queue])
+    assert end.publish(queue.name, body) is Outcome.CONFIRMED
+    assert end.take().message.body == body
+
+
+def test_a_reply_finds_its_way_to_the_reply_address(open_end: Opener) -> None:
+    caller, worker = open_end(replies=True), open_end()
+    address = caller.transport.reply_address
+    assert address is not None
+    worker.transport.publish(Message(queue=address, body=b"yes", correlation_id="7", headers={"status": 200}))
+    reply = caller.replies.get(timeout=NEWS_SECONDS)
+    assert (reply.body, reply.correlation_id, reply.headers["status"]) == (b"yes", "7", 200)
+
+
+def test_everyone_has_a_reply_address_of_their_own(open_end: Opener) -> None:
+    one, two = (open_end(replies=True).transport.reply_address for _ in range(2))
+    assert one is not None
+    assert one != two
+    assert open_end().transport.reply_address is None
+
+
+def test_a_reply_to_nowhere_is_dropped_and_hinders_nothing(open_end: Opener, queue: Queue) -> None:
+    end = open_end(declares=[queue], consumes=[queue])
+    end.transport.publish(Message(queue=f"reply-{uuid.uuid4().hex}", body=b"lost"))
+    assert end.publish(queue.name, b"next") is Outcome.CONFIRMED
+    assert end.take().message.body == b"next"
+
+
+def test_a_message_without_a_queue_is_unroutable(open_end: Opener) -> None:
+    assert open_end().publish(f"contract.none{uuid.uuid4().hex[:8]}") is Outcome.UNROUTABLE
+
+
+def test_messages_with_one_id_are_told_apart(open_end: Opener, queue: Queue) -> None:
+    """The broker may settle many at once, and a return names only the id."""
+    end, told = open_end(declares=[queue]), [SimpleQueue[Outcome]() for _ in range(40)]
+    for number, outcomes in enumerate(told):
+        name = queue.name if number % 2 else f"{queue.name}.none"
+        end.transport.publish(Message(queue=name, body=b"{}", message_id="same"), outcomes.put)
+    outcomes_told = [outcomes.get(timeout=NEWS_SECONDS) for outcomes in told]
+    assert outcomes_told == [Outcome.UNROUTABLE, Outcome.CONFIRMED] * 20
+
+
+@pytest.mark.parametrize("kind", ["command", "query"])
+def test_a_full_queue_refuses_more_and_takes_again_when_it_is_emptied(open_end: Opener, kind: str) -> None:
+    queue = _queue(kind, bound=3)
+    publisher = open_end(declares=[queue])
+    # A quorum queue notices its length a few messages late.
+    taken = 0
+    while publisher.publish(queue.name) is Outcome.CONFIRMED:
+        taken += 1
+        assert taken < 100
+    assert taken >= 3
+    consumer = open_end(declares=[queue], consumes=[queue], prefetch=100)
+    consumer.transport.acknowledge([consumer.take() for _ in range(taken)])
+    wait_until(lambda: publisher.publish(queue.name) is Outcome.CONFIRMED, NEWS_SECONDS, "the queue takes again")
+
+
+def test_no_more_than_the_prefetch_is_in_hand(open_end: Opener, queue: Queue) -> None:
+    end = open_end(declares=[queue], consumes=[queue], prefetch=2)
+    for number in range(5):
+        end.publish(queue.name, b"%d" % number)
+    first, second = end.take(), end.take()
+    assert end.nothing_comes()
+    end.transport.acknowledge([first])
+    third = end.take()
+    assert end.nothing_comes()
+    end.transport.acknowledge([second, third])
+    assert end.take_bodies(2) == [b"3", b"4"]
+
+
+def test_each_queue_has_a_prefetch_of_its_own(open_end: Opener, queue: Queue) -> None:
+    other = _queue("query")
+    end = open_end(declares=[queue, other], consumes=[queue, other], prefetch=1)
+    for name in (queue.name, queue.name, other.name, other.name):
+        end.publish(name)
+    assert {end.take().message.queue, end.take().message.queue} == {queue.name, other.name}
+    assert end.nothing_comes()
+
+
+def test_what_is_acknowledged_is_gone(open_end: Opener, queue: Queue) -> None:
+    first = open_end(declares=[queue], consumes=[queue], prefetch=10)
+    for body in (b"1", b"2", b"3"):
+        first.publish(queue.name, body)
+    taken = [first.take() for _ in range(3)]
+    first.transport.acknowledge(taken[1:])
+    first.transport.acknowledge(taken[:1])
+    first.transport.close(NEWS_SECONDS)
+    assert open_end(declares=[queue], consumes=[queue], prefetch=10).nothing_comes()
+
+
+def test_after_stop_consuming_nothing_comes_and_what_is_in_hand_can_be_acknowledged(
+    open_end: Opener, queue: Queue
+) -> None:
+    # More than can be published before the deadline: a full hand would look like having stopped.
+    end = open_end(declares=[queue], consumes=[queue], prefetch=10_000)
+    end.publish(queue.name, b"in hand")
+    delivery = end.take()
+    end.transport.stop_consuming()
+    wait_until(lambda: _is_left_alone(end, queue), NEWS_SECONDS, "the consumer is cancelled")
+    end.transport.acknowledge([delivery])
+    end.transport.close(NEWS_SECONDS)
+    next_one = open_end(declares=[queue], consumes=[queue], prefetch=10)
+    assert set(next_one.take_bodies(1)) == {b"after"}
+
+
+def test_many_publishers_at_once_get_one_outcome_each(open_end: Opener, queue: Queue) -> None:
+    end, told = open_end(declares=[queue], consumes=[queue], prefetch=1000), SimpleQueue[tuple[int, Outcome]]()
+
+    def publish(number: int) -> None:
+        name = queue.name if number % 3 else f"{queue.name}.none"
+        message = Message(queue=name, body=b"%d" % number)
+        end.transport.publish(message, lambda outcome: told.put((number, outcome)))
+
+    threads = [
+        threading.Thread(target=lambda first=first: [publish(first + n) for n in range(50)])
+        for first in range(0, 400, 50)
+    ]
+    for thread in threads:
+        thread.start()
+    outcomes = dict(told.get(timeout=NEWS_SECONDS) for _ in range(400))
+    expected = {number: Outcome.CONFIRMED if number % 3 else Outcome.UNROUTABLE for number in range(400)}
+    assert outcomes == expected
+    assert told.empty()
+    bodies = end.take_bodies(sum(outcome is Outcome.CONFIRMED for outcome in expected.values()))
+    assert len(set(bodies)) == len(bodies)
+
+
+def test_close_sends_what_is_waiting_and_waits_for_the_outcomes(open_end: Opener, queue: Queue) -> None:
+    """A broker may forget what a quorum queue had not confirmed when its channel is closed."""
+    replies = _queue("query")
+    publisher = open_end(declares=[queue, replies])
+    reader = open_end(declares=[queue, replies], consumes=[queue, replies], prefetch=500)
+    told: SimpleQueue[Outcome] = SimpleQueue()
+    for number in range(100):
+        publisher.transport.publish(Message(queue=queue.name, body=b"%d" % number), told.put)
+        publisher.transport.publish(Message(queue=replies.name, body=b"r%d" % number))
+    publisher.transport.close(NEWS_SECONDS)
+    assert [told.get(timeout=NEWS_SECONDS) for _ in range(100)] == [Outcome.CONFIRMED] * 100
+    assert told.empty()
+    assert len(set(reader.take_bodies(200))) == 200
+
+
+def test_closing_twice_does_no_harm(open_end: Opener) -> None:
+    end = open_end(replies=True)
+    end.transport.close(NEWS_SECONDS)
+    end.transport.close(NEWS_SECONDS)
+
+
+def test_a_transport_in_order_has_no_failure_and_tells_no_password(open_end: Opener) -> None:
+    end = open_end()
+    assert end.transport.failure is None
+    assert "guest" not in end.transport.describe()
+    assert "@" not in end.transport.describe()
+
+
+# What only RabbitMQ promises.
+
+
+def test_a_broker_that_is_not_there_is_away_at_once() -> None:
+    end = End("amqp://127.0.0.1:1/", replies=True)
+    started = time.monotonic()
+    assert end.publish("contract.q") is Outcome.AWAY
+    assert end.transport.reply_address is None
+    assert not end.transport.wait_until_ready(SILENCE_SECONDS)
+    end.transport.close(1)
+    assert time.monotonic() - started < 5
+
+
+def test_unacknowledged_deliveries_come_back_when_the_connection_is_lost(
+    open_on_rabbitmq: Opener, queue: Queue
+) -> None:
+    first = open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10)
+    for body in (b"1", b"2", b"3"):
+        first.publish(queue.name, body)
+    taken = [first.take() for _ in range(3)]
+    assert not any(delivery.redelivered for delivery in taken)
+    first.transport.acknowledge(taken[1:2])
+    first.transport.close(NEWS_SECONDS)
+    second = open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10)
+    back = [second.take() for _ in range(2)]
+    assert sorted(delivery.message.body for delivery in back) == [b"1", b"3"]
+    assert all(delivery.redelivered for delivery in back)
+    assert second.nothing_comes()
+
+
+@pytest.mark.parametrize("kind", ["command", "query"])
+def test_what_expires_in_its_queue_is_gone(open_on_rabbitmq: Opener, kind: str) -> None:
+    queue = _queue(kind)
+    publisher = open_on_rabbitmq(declares=[queue])
+    publisher.publish(queue.name, b"soon gone", expiration_ms=1)
+    publisher.publish(queue.name, b"kept", expiration_ms=60_000)
+    wait_until(lambda: _length(open_on_rabbitmq.url, queue) == 1, NEWS_SECONDS, "the first expires")
+    assert open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10).take().message.body == b"kept"
+
+
+def test_a_queue_declared_otherwise_is_a_failure_told_in_one_sentence(open_on_rabbitmq: Opener, queue: Queue) -> None:
+    open_on_rabbitmq(declares=[queue])
+    other = End(open_on_rabbitmq.url, declares=[Queue(queue.name, "query")], consumes=[Queue(queue.name, "query")])
+    with pytest.raises(TransportFailure, match=r"RabbitMQ refuses our topology: .*PRECONDITION_FAILED") as failure:
+        other.transport.wait_until_ready(READY_SECONDS)
+    assert queue.name in str(failure.value)
+    assert "\n" not in str(failure.value)
+    assert str(other.transport.failure) == str(failure.value)
+    other.transport.close(NEWS_SECONDS)
+
+
+def test_a_wrong_password_is_a_failure_told_in_one_sentence(broker_url: str) -> None:
+    scheme, _, rest = broker_url.partition("://")
+    end = End(f"{scheme}://nobody:wrong@{rest.rpartition('@')[2]}")
+    with pytest.raises(TransportFailure, match="RabbitMQ refuses this user name, password or virtual host"):
+        end.transport.wait_until_ready(READY_SECONDS)
+    end.transport.close(NEWS_SECONDS)
+
+
+def test_properties_in_binary_arrive_as_text_that_no_rule_accepts(open_on_rabbitmq: Opener, queue: Queue) -> None:
+    end = open_on_rabbitmq(declares=[queue], consumes=[queue])
+    binary: Any = b"id\xff\xfe"
+    names = ("message_id", "reply_to", "content_type", "content_encoding")
+    end.publish(queue.name, **dict.fromkeys(names, binary))
+    message = end.take().message
+    assert {getattr(message, name) for name in names} == {"id\x7f\x7f"}
+
+
+def test_a_queue_that_was_deleted_is_declared_and_consumed_again(open_on_rabbitmq: Opener, queue: Queue) -> None:
+    end, other = open_on_rabbitmq(declares=[queue], consumes=[queue]), open_on_rabbitmq()
+    _delete(open_on_rabbitmq.url, queue)
+    wait_until(lambda: other.publish(queue.name, b"again") is Outcome.CONFIRMED, NEWS_SECONDS, "the queue is there")
+    assert end.take().message.body == b"again"
+
+
+def test_after_the_broker_closed_the_connections_everything_is_as_before(
+    open_on_rabbitmq: Opener, queue: Queue, rabbitmq: Broker
+) -> None:
+    if rabbitmq.kind == "given":
+        pytest.skip("RECONNECTING IS NOT TESTED: the broker is given, its connections are not ours to close")
+    end = open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10, replies=True)
+    end.publish(queue.name, b"in hand")
+    in_hand = end.take()
+    address = end.transport.reply_address
+    rabbitmq.ctl("close_all_connections", "--vhost", _vhost(open_on_rabbitmq.url), "for a test")
+    assert end.replies_lost.wait(NEWS_SECONDS)
+    again = end.take()
+    assert (again.message.body, again.redelivered) == (b"in hand", True)
+    end.transport.acknowledge([in_hand])  # of a lost connection: ignored
+    wait_until(lambda: end.transport.reply_address not in (None, address), NEWS_SECONDS, "a new reply address")
+    wait_until(lambda: end.publish(queue.name, b"next") is Outcome.CONFIRMED, NEWS_SECONDS, "publishing works")
+    assert end.take().message.body == b"next"
+    end.transport.acknowledge([again])
+    end.transport.close(NEWS_SECONDS)
+    assert open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10).take().message.body == b"next"
+
+
+def test_outcomes_are_told_once_also_when_the_connection_is_lost(
+    open_on_rabbitmq: Opener, queue: Queue, rabbitmq: Broker
+) -> None:
+    if rabbitmq.kind == "given":
+        pytest.skip("LOSING CONNECTIONS IS NOT TESTED: the broker is given, its connections are not ours to close")
+    end = open_on_rabbitmq(declares=[queue])
+    told: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+    closing = threading.Thread(
+        target=rabbitmq.ctl, args=("close_all_connections", "--vhost", _vhost(open_on_rabbitmq.url), "for a test")
+    )
+    closing.start()
+    sent = 0
+    while closing.is_alive() or sent < 100:
+        number, sent = sent, sent + 1
+        end.transport.publish(Message(queue=queue.name, body=b"{}"), partial(_tell, told, number))
+        closing.join(0.001)
+    outcomes = [told.get(timeout=NEWS_SECONDS) for _ in range(sent)]
+    assert sorted(number for number, _ in outcomes) == list(range(sent))
+    assert {outcome for _, outcome in outcomes} & {Outcome.UNKNOWN, Outcome.AWAY}
+    assert told.empty()
+
+
+def _is_left_alone(end: End, queue: Queue) -> bool:
+    """Whether a message that is published now stays in its queue."""
+    end.publish(queue.name, b"after")
+    return end.nothing_comes()
+
+
+def _length(url: str, queue: Queue) -> int:
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        return int(connection.channel().queue_declare(queue.name, passive=True).method.message_count)
+
+
+def _delete(url: str, queue: Queue) -> None:
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        connection.channel().queue_delete(queue.name)
+
+
+def _tell(told: SimpleQueue[tuple[int, Outcome]], number: int, outcome: Outcome) -> None:
+    told.put((number, outcome))
+
+
+def _vhost(url: str) -> str:
+    return url.rpartition("/")[2]
