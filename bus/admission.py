@@ -1,14 +1,15 @@
 """Admission: from a message as anyone may have sent it to a valid call, or a reason why not."""
 
 import re
+from typing import Any
 
 from bus.call import Call
 from bus.codec import encode_without_secrets
 from bus.message import Message
+from bus.operation import Operation
 from bus.problem import Invalid
 from bus.reply_address import is_reply_address
 from bus.rules import secrets_of
-from bus.service import Handler
 from bus.validation import decode
 
 MAX_BODY_BYTES = 256 * 1024
@@ -19,14 +20,14 @@ _JSON = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNOR
 _NOT_KEPT = b'"[the body may hold secrets and is not kept]"'
 
 
-def admit(message: Message, handler: Handler) -> Call:
+def admit(message: Message, operation: type[Operation[Any]]) -> Call:
     """Check a message against our rules and its operation's contract. Raises Invalid."""
     if message.reply_to and not is_reply_address(message.reply_to):
         raise Invalid("reply-to-forbidden", 400, "Reply address forbidden", f"{message.reply_to} is not a reply queue.")
     check_body(message.content_type, message.content_encoding, len(message.body), MAX_BODY_BYTES)
     if message.message_id is not None:
         check_message_id(message.message_id)
-    return Call(handler.operation, decode(message.body, handler.operation), message.message_id)
+    return Call(operation, decode(message.body, operation), message.message_id)
 
 
 def check_body(content_type: str | None, content_encoding: str | None, length: int, limit: int) -> None:
@@ -52,13 +53,13 @@ def is_hopeless(refused: Invalid) -> bool:
     return refused.problem.status in (400, 413, 415)
 
 
-def without_secrets(message: Message, handler: Handler) -> bytes:
+def without_secrets(message: Message, operation: type[Operation[Any]]) -> bytes:
     """The body as it may be kept: without the fields marked secret, or not at all if it cannot be read."""
-    if not secrets_of(handler.operation):
+    if not secrets_of(operation):
         return message.body[:MAX_BODY_BYTES]
     if len(message.body) > MAX_BODY_BYTES:
         return _NOT_KEPT
     try:
-        return encode_without_secrets(decode(message.body, handler.operation))
+        return encode_without_secrets(decode(message.body, operation))
     except Invalid:
         return _NOT_KEPT

@@ -1,11 +1,16 @@
 """Answers: status and body, as they go into reply messages and, byte for byte, over HTTP."""
 
+from urllib.parse import quote
+
 import msgspec
 
 from bus.codec import encode
 from bus.message import JSON, PROBLEM, Message
 from bus.operation import Reply
 from bus.problem import Problem
+
+# The command is kept and will be done; another answer follows (RFC 9110, section 15.3.3).
+ACCEPTED = 202
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -25,6 +30,13 @@ class Answer(msgspec.Struct, frozen=True):
     def problem(cls, problem: Problem) -> "Answer":
         """A refusal or an error."""
         return cls(problem.status, encode(problem), "", problem.retry_after)
+
+    @classmethod
+    def accepted(cls, message_id: str) -> "Answer":
+        """Not done yet, but sure to be: where its outcome can be read."""
+        location = f"/operations/{quote(message_id, safe='')}"
+        body = msgspec.json.encode({"message": "Accepted", "operation": location})
+        return cls(ACCEPTED, body, location, retry_after=1)
 
     @property
     def is_problem(self) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import structs
 
 from bus.admission import check_message_id
+from bus.answer import ACCEPTED
 from bus.codec import encode
 from bus.connect import transport_for
 from bus.liveness import Liveness
@@ -31,6 +32,8 @@ CONFIRM_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
 MAX_IN_FLIGHT = 512
 
+# A worker says "accepted" of a command that it keeps until its database is back.
+_CANNOT_WORK_NOW = (ACCEPTED, 503)
 _NOT_ACCEPTABLE = (400, 413, 415, 422)
 _REFUSED_BY_BROKER = {
     Outcome.FULL: ("queue-full", "{} has more requests waiting than it can take."),
@@ -59,6 +62,7 @@ class Client:
         self._waiting: dict[str, _Call] = {}
         self._liveness = Liveness(self._ping)
         self._opened_at = time.monotonic()
+        self._has_connected = False
         self._transport.open(Wiring(on_reply=self._replied, on_replies_lost=self._replies_lost))
 
     def __enter__(self) -> Self:
@@ -88,8 +92,11 @@ class Client:
             Unavailable: it was not accepted, or nobody can answer now.
             AnswerLate: no answer in time; a command is still carried out.
         """
+        message_id = message_id or uuid4().hex
         reply = self.exchange(type(request), encode(request), timeout=timeout, message_id=message_id)
         status = status_of(reply)
+        if status == ACCEPTED:
+            raise AnswerLate(type(request).operation_name, message_id, timeout)
         if status < 400:
             return msgspec.json.decode(reply.body, type=type(request).reply_type)  # type: ignore[return-value]
         raise _error_of(type(request), status, reply.body)
@@ -114,7 +121,9 @@ class Client:
         self._liveness.check(service_of(operation), timeout)
         request = _request(operation, body, message_id or uuid4().hex, token)
         reply = self._exchange(operation, request, deadline, timeout)
-        if status_of(reply) != 503:
+        if status_of(reply) in _CANNOT_WORK_NOW:
+            self._liveness.doubt(service_of(operation))
+        else:
             self._liveness.heard(service_of(operation))
         return reply
 
@@ -148,9 +157,7 @@ class Client:
         """Send what is waiting and close the connection."""
         self._transport.close(CLOSE_SECONDS)
 
-    def _exchange(
-        self, operation: type[Operation[Any]], request: Message, deadline: float, timeout: float
-    ) -> Message:
+    def _exchange(self, operation: type[Operation[Any]], request: Message, deadline: float, timeout: float) -> Message:
         if len(self._waiting) >= self._max_in_flight:
             raise Unavailable("too-many-in-flight", f"{self._max_in_flight} requests are waiting here already.")
         reply_to = self._transport.reply_address
@@ -177,10 +184,10 @@ class Client:
     def _wait_for_first_connection(self, seconds: float) -> None:
         """A new client gets a moment to connect; after that a broker that is away is said to be so."""
         grace = self._opened_at + CONNECT_SECONDS - time.monotonic()
-        if self.connected or grace <= 0:
+        if self._has_connected or grace <= 0:
             return
         try:
-            self._transport.wait_until_ready(min(seconds, grace))
+            self._has_connected = self._transport.wait_until_ready(min(seconds, grace))
         except TransportFailure as failure:
             raise Unavailable("broker-away", str(failure)) from None
 

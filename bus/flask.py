@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
 import msgspec
@@ -19,6 +18,7 @@ from bus.operation import Operation, operations_in
 from bus.outcome import outcome_query_of
 from bus.ping import ping_of
 from bus.problem import AnswerLate, FieldError, Invalid, Problem, ProblemError, Unavailable
+from bus.text_fields import from_text
 from bus.validation import accept
 
 MAX_BODY_BYTES = 64 * 1024
@@ -55,14 +55,15 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
     except AnswerLate as late:
         if not operation.is_command:
             raise
-        return _accepted(late)
+        return _respond(Answer.accepted(late.message_id))
     return _relayed(reply)
 
 
 def _body_of(operation: type[Operation[Any]], fields: Mapping[str, object]) -> bytes:
     """The message body; the client's own bytes where nothing was added to them."""
     if request.method in ("GET", "DELETE"):
-        return encode(accept(_merged(_query_arguments(), fields), operation, from_text=True))
+        given = from_text(_query_arguments(), operation)
+        return encode(accept(_merged(given, fields), operation))
     check_body(request.content_type or "none", request.headers.get("Content-Encoding"), 0, MAX_BODY_BYTES)
     body = request.get_data(cache=False)
     valid = accept(_merged(parse(body), fields), operation)
@@ -77,7 +78,7 @@ def _merged(given: dict[str, Any], fields: Mapping[str, object]) -> dict[str, An
     return {**given, **fields}
 
 
-def _query_arguments() -> dict[str, Any]:
+def _query_arguments() -> dict[str, str]:
     arguments = {}
     for name, values in request.args.lists():
         if len(values) > 1:
@@ -97,15 +98,6 @@ def _relayed(reply: Message) -> Response:
     for name, header in (("location", "Location"), ("retry-after", "Retry-After")):
         if name in reply.headers:
             response.headers[header] = str(reply.headers[name])
-    return response
-
-
-def _accepted(late: AnswerLate) -> Response:
-    """The command is the broker's now and will be done once (RFC 9110, section 15.3.3)."""
-    location = f"/operations/{quote(late.message_id, safe='')}"
-    response = _json(202, {"message": "Accepted", "operation": location})
-    response.headers["Location"] = location
-    response.headers["Retry-After"] = "1"
     return response
 
 

@@ -35,6 +35,10 @@ class Liveness:
         """The service has just answered something."""
         self._heard[service] = time.monotonic()
 
+    def doubt(self, service: str) -> None:
+        """The service has just said that it cannot work: ask before trusting it again."""
+        self._heard.pop(service, None)
+
     def check(self, service: str, seconds: float) -> None:
         """Return when the service is alive; asks it, at most `seconds`, when that is not known.
 

@@ -37,7 +37,7 @@ class Exact:
         if type(value) is str:
             raise BrokenRule("wrong-type", "Expected a number, got a string.")
         number = Decimal(value)
-        if not self.ge <= number <= self.le:
+        if not self.ge <= number <= self.le or (number.is_zero() and number.is_signed()):
             raise BrokenRule("out-of-range", f"Expected a number from {self.ge} to {self.le}.")
         if number != round(number, self.places):
             raise BrokenRule("out-of-range", f"Expected at most {self.places} digits behind the point.")

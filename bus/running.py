@@ -39,12 +39,12 @@ def run_worker(application: Application, settings: Settings) -> None:
     worker = Worker(application.service, transport, database)
     worker.start()
     log.info("worker_started", service=application.name, broker=transport.describe(), database=database.kind)
-    while transport.failure is None and not stopping.wait(WATCH_SECONDS):
+    while not (transport.failure or worker.failure or stopping.wait(WATCH_SECONDS)):
         pass
     worker.stop(DRAIN_SECONDS)
     database.close()
-    if transport.failure is not None:
-        raise transport.failure
+    if failure := transport.failure or worker.failure:
+        raise failure
     log.info("worker_stopped", service=application.name)
 
 
@@ -68,7 +68,8 @@ def run_embedded(applications: Sequence[Application], settings: Settings, on_rea
     ]
     seed(applications, settings, client)
     on_ready()
-    stopping.wait()
+    while not (any(worker.failure for worker in workers) or stopping.wait(WATCH_SECONDS)):
+        pass
     for server in servers:
         server.close()
     for worker in workers:

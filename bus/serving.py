@@ -52,7 +52,7 @@ def serve(service: str, host: str, port: int) -> None:
         workers_kill_timeout=DRAIN_SECONDS,
         respawn_failed_workers=True,
         websockets=False,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
     )
     server.serve()
 

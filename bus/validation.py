@@ -15,6 +15,9 @@ from bus.rules import BrokenRule, FieldRules, rules_of
 
 T = TypeVar("T", bound=Operation[Any])
 
+# A body of thousands of wrong fields does not deserve an answer of megabytes.
+MAX_FAULTS = 50
+
 # C0 and C1 control characters and lone surrogates. Text columns cannot hold NUL, drivers and
 # password hashes choke on surrogates, and terminals obey the others.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -30,15 +33,12 @@ def decode(body: bytes, operation: type[T]) -> T:
     return accept(parse(body), operation)
 
 
-def accept(fields: dict[str, Any], operation: type[T], *, from_text: bool = False) -> T:
-    """Validate parsed fields against the contract. Raises Invalid (400 or 422), as `decode` does.
-
-    With `from_text` numbers may come as text, as they do in a URL or on a command line.
-    """
+def accept(fields: dict[str, Any], operation: type[T]) -> T:
+    """Validate parsed fields against the contract. Raises Invalid (400 or 422), as `decode` does."""
     try:
-        request: T = msgspec.convert(fields, operation, strict=not from_text)
+        request: T = msgspec.convert(fields, operation)
     except (msgspec.ValidationError, UnicodeEncodeError):  # the second for a lone surrogate in a key
-        raise _not_acceptable(list(_all_faults(fields, operation, from_text))) from None
+        raise _not_acceptable(list(_all_faults(fields, operation))) from None
     faults = [*_broken_rules(fields, operation), *_bad_text(fields)] or list(request.violations())
     if faults:
         raise _not_acceptable(faults)
@@ -73,7 +73,7 @@ def _bad_text(value: Any, pointer: str = "") -> Iterator[FieldError]:
             yield from _bad_text(inner, f"{pointer}/{index}")
 
 
-def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]], from_text: bool) -> Iterator[FieldError]:
+def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iterator[FieldError]:
     """Every fault, where msgspec stops at the first: the slow way, taken only when there is one."""
     declared = _fields_of(operation)
     rules = {field.name: field for field in rules_of(operation)}
@@ -83,7 +83,7 @@ def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]], from_te
                 yield FieldError(f"/{name}", "This field is required.", "missing-field")
         elif bad := list(_bad_text(fields[name], f"/{name}")):
             yield from bad
-        elif fault := _type_fault(name, fields[name], field.type, from_text):
+        elif fault := _type_fault(name, fields[name], field.type):
             yield fault
         elif name in rules:
             yield from _broken_rules_of_field(rules[name], fields[name])
@@ -91,9 +91,9 @@ def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]], from_te
         yield FieldError(f"/{_pointer(name)}", "This field is not known.", "unknown-field")
 
 
-def _type_fault(name: str, value: Any, expected: Any, from_text: bool) -> FieldError | None:
+def _type_fault(name: str, value: Any, expected: Any) -> FieldError | None:
     try:
-        msgspec.convert(value, expected, strict=not from_text)
+        msgspec.convert(value, expected)
     except msgspec.ValidationError as error:
         # A number too large, or with a fraction where none may be, is out of range; "12" or true for
         # a number is another type, as is "cheap". msgspec writes "got" for the second kind and for fractions.
@@ -116,6 +116,7 @@ def _pointer(name: str) -> str:
 
 
 def _not_acceptable(faults: list[FieldError]) -> Invalid:
+    faults = faults[:MAX_FAULTS]
     missing = [fault.pointer[1:] for fault in faults if fault.code == "missing-field"]
     if missing:
         detail = f"Missing: {', '.join(missing)}."

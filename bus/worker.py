@@ -4,18 +4,20 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import structlog
 
 from bus.admission import admit, is_hopeless, without_secrets
-from bus.answer import Answer
+from bus.answer import ACCEPTED, Answer
 from bus.call import Call
 from bus.carrying_out import INTERNAL_ERROR, GaveUp, answer_queries, carry_out
 from bus.database import Database, DatabaseAway
 from bus.dead_letter import dead_letter
 from bus.message import Delivery, Message
+from bus.operation import Operation
 from bus.problem import Invalid, Unavailable
-from bus.service import Handler, Service
+from bus.service import Service
 from bus.topology import queues_of
 from bus.transport import Outcome, Transport, Wiring
 
@@ -47,6 +49,7 @@ class Worker:
         self._service, self._transport, self._database = service, transport, database
         self._arrived: SimpleQueue[Delivery | None] = SimpleQueue()
         self._stopping = threading.Event()
+        self.failure: Exception | None = None  # why a thread ended that should not have
         self._threads = [
             threading.Thread(target=self._run, name=f"{service.name}-{number}", daemon=True)
             for number in range(service.threads)
@@ -74,8 +77,15 @@ class Worker:
         self._transport.close(CLOSE_SECONDS)
 
     def _run(self) -> None:
-        while batch := self._take():
-            self._work_off(batch)
+        try:
+            while batch := self._take():
+                self._work_off(batch)
+        except _Stopped:
+            pass
+        except Exception as error:
+            # A defect of ours. Going on without this thread would look alive and do nothing.
+            log.exception("worker_failed", service=self._service.name)
+            self.failure = error
 
     def _take(self) -> list[Delivery]:
         """The next deliveries, at least one; empty when the worker stops."""
@@ -99,13 +109,12 @@ class Worker:
         for delivery in batch:
             if _is_expired(delivery):
                 continue
-            handler = self._handler_of(delivery)
             try:
-                call = admit(delivery.message, handler)
+                call = admit(delivery.message, self._operation_of(delivery))
             except Invalid as refused:
-                self._refuse(delivery, handler, refused)
+                self._refuse(delivery, refused)
             else:
-                (commands if handler.operation.is_command else queries).append((delivery, call))
+                (commands if call.operation.is_command else queries).append((delivery, call))
         self._answer_queries(queries)
         undone = [] if self._carry_out(commands) else [delivery for delivery, _ in commands]
         self._transport.acknowledge([delivery for delivery in batch if delivery not in undone] if undone else batch)
@@ -126,6 +135,8 @@ class Worker:
                 answers = carry_out([call for _, call in commands], self._service, self._database)
             except DatabaseAway as away:
                 log.warning("database_away", service=self._service.name, waiting=len(commands), reason=str(away)[:200])
+                for delivery, _ in commands:
+                    self._promise(delivery)
                 if not self._wait_for_database():
                     return False
             else:
@@ -144,25 +155,32 @@ class Worker:
             if delivery is None:
                 self._arrived.put(None)
                 return False
-            if self._handler_of(delivery).operation.is_command:
+            if self._keep(delivery):
                 kept.append(delivery)
-            else:
-                self._turn_away(delivery)
         log.info("database_back", service=self._service.name)
         for delivery in kept:
             self._arrived.put(delivery)
         return True
 
-    def _turn_away(self, delivery: Delivery) -> None:
-        """A question that comes while the database is away."""
-        handler = self._handler_of(delivery)
+    def _keep(self, delivery: Delivery) -> bool:
+        """While the database is away: whether this is a command to keep. A question is answered with no."""
         try:
-            admit(delivery.message, handler)
+            call = admit(delivery.message, self._operation_of(delivery))
         except Invalid as refused:
-            self._refuse(delivery, handler, refused)
+            self._refuse(delivery, refused)
         else:
+            if call.operation.is_command:
+                self._promise(delivery)
+                return True
             self._send(Answer.problem(_DATABASE_AWAY).to(delivery.message))
         self._transport.acknowledge([delivery])
+        return False
+
+    def _promise(self, delivery: Delivery) -> None:
+        """Tell who waits that the command is kept, rather than let them wait for the database too."""
+        if delivery.message.message_id is not None:
+            self._send(Answer.accepted(delivery.message.message_id).to(delivery.message))
+            _log("kept", delivery, status=ACCEPTED)
 
     def _reply(self, calls: Sequence[tuple[Delivery, Call]], answers: Iterable[Answer | GaveUp]) -> None:
         for (delivery, call), answer in zip(calls, answers, strict=True):
@@ -170,24 +188,23 @@ class Worker:
                 self._give_up(delivery, answer)
                 continue
             if answer.is_problem and call.operation.is_command and not delivery.message.reply_to:
-                self._bury(delivery, self._handler_of(delivery), "refused", answer.body.decode())
+                self._bury(delivery, "refused", answer.body.decode())
             self._send(answer.to(delivery.message))
             _log("answered", delivery, status=answer.status)
 
-    def _refuse(self, delivery: Delivery, handler: Handler, refused: Invalid) -> None:
+    def _refuse(self, delivery: Delivery, refused: Invalid) -> None:
         """Tell the sender; where there is none, or the message makes no sense at all, keep it for a person."""
         problem, message = refused.problem, delivery.message
         if is_hopeless(refused) or not message.reply_to:
-            self._bury(delivery, handler, problem.code, problem.detail)
+            self._bury(delivery, problem.code, problem.detail)
         if problem.code != "reply-to-forbidden":
             self._send(Answer.problem(problem).to(message))
         _log("refused", delivery, status=problem.status, code=problem.code)
 
     def _give_up(self, delivery: Delivery, gave_up: GaveUp) -> None:
         log.error("handler_failed", operation=delivery.message.queue, exc_info=gave_up.__cause__)
-        handler = self._handler_of(delivery)
-        if handler.operation.is_command:
-            self._bury(delivery, handler, "fault", repr(gave_up))
+        if self._operation_of(delivery).is_command:
+            self._bury(delivery, "fault", repr(gave_up))
         self._send(Answer.problem(INTERNAL_ERROR).to(delivery.message))
         _log("buried", delivery, status=INTERNAL_ERROR.status)
 
@@ -195,9 +212,9 @@ class Worker:
         if reply is not None:
             self._transport.publish(reply)
 
-    def _bury(self, delivery: Delivery, handler: Handler, code: str, detail: str) -> None:
-        """Put the message into the dead letters; returns when the broker has it."""
-        body = without_secrets(delivery.message, handler)
+    def _bury(self, delivery: Delivery, code: str, detail: str) -> None:
+        """Put the message into the dead letters; returns when the broker has it. Raises _Stopped."""
+        body = without_secrets(delivery.message, self._operation_of(delivery))
         letter = dead_letter(delivery.message, self._service.name, body, code, detail)
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
         while True:
@@ -209,10 +226,15 @@ class Worker:
             if outcome is Outcome.CONFIRMED:
                 return
             log.warning("dead_letter_not_taken", outcome=outcome.name)
-            self._stopping.wait(RETRY_SECONDS)
+            if self._stopping.wait(RETRY_SECONDS):
+                raise _Stopped
 
-    def _handler_of(self, delivery: Delivery) -> Handler:
-        return self._service.handlers[delivery.message.queue]
+    def _operation_of(self, delivery: Delivery) -> type[Operation[Any]]:
+        return self._service.handlers[delivery.message.queue].operation
+
+
+class _Stopped(Exception):
+    """The worker stops while the broker takes no dead letters; it keeps the messages, and delivers them again."""
 
 
 def _is_expired(delivery: Delivery) -> bool:

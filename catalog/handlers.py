@@ -68,7 +68,7 @@ def update_product(command: UpdateProduct, work: Work) -> ProductUpdated:
     statement = (
         update(product)
         .where(product.c.id == command.product_id)
-        .values(**changes, version=product.c.version + 1)
+        .values(**changes, version=product.c.version + (1 if changes else 0))
         .returning(product)
     )
     row = work.connection.execute(statement).one_or_none()

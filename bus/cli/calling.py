@@ -13,6 +13,7 @@ from bus.codec import encode, parse
 from bus.logs import configure_logs
 from bus.operation import Operation
 from bus.problem import AnswerLate, Invalid, Problem, ProblemError
+from bus.text_fields import from_text
 from bus.validation import accept
 
 _FIELDS = click.argument("fields", nargs=-1)
@@ -83,12 +84,12 @@ def _request(operation: type[Operation[Any]], fields: Sequence[str]) -> Operatio
     try:
         if len(fields) == 1 and fields[0].lstrip().startswith("{"):
             return accept(parse(fields[0].encode()), operation)
-        return accept(_pairs(fields), operation, from_text=True)
+        return accept(from_text(_pairs(fields), operation), operation)
     except Invalid as invalid:
         raise click.UsageError(_in_words(invalid.problem)) from None
 
 
-def _pairs(fields: Sequence[str]) -> dict[str, Any]:
+def _pairs(fields: Sequence[str]) -> dict[str, str]:
     pairs = [field.partition("=") for field in fields]
     if not all(equals for _, equals, _ in pairs):
         raise click.UsageError("Give the fields as one JSON object or as name=value pairs.")

@@ -11,6 +11,7 @@ from auth.contract import Register
 from bus.codec import encode
 from bus.operation import Command, Operation, Query, Reply
 from bus.problem import Invalid
+from bus.text_fields import from_text
 from bus.validation import accept, decode
 from catalog.contract import CreateProduct, ListProducts, UpdateProduct
 
@@ -168,7 +169,7 @@ def test_violations_between_fields_are_asked_when_each_is_right_alone() -> None:
 
 
 def test_numbers_may_come_as_text_only_where_that_is_said() -> None:
-    assert accept({"limit": "7"}, ListProducts, from_text=True).limit == 7
+    assert accept(from_text({"limit": "7"}, ListProducts), ListProducts).limit == 7
     with pytest.raises(Invalid):
         accept({"limit": "7"}, ListProducts)
 
@@ -176,7 +177,7 @@ def test_numbers_may_come_as_text_only_where_that_is_said() -> None:
 @pytest.mark.parametrize("limit", ["0", "501", "1.5", "x", "", "9" * 30, "NaN", "true"])
 def test_a_number_from_a_url_is_checked_as_well(limit: str) -> None:
     with pytest.raises(Invalid) as refused:
-        accept({"limit": limit}, ListProducts, from_text=True)
+        accept(from_text({"limit": limit}, ListProducts), ListProducts)
     assert refused.value.problem.status == 422
 
 
@@ -237,7 +238,7 @@ def test_any_object_is_a_product_or_refused(fields: dict[str, Any]) -> None:
 @given(st.dictionaries(st.sampled_from(["limit", "cursor"]), _any_text))
 def test_any_query_string_is_a_page_or_refused(fields: dict[str, Any]) -> None:
     try:
-        page = accept(fields, ListProducts, from_text=True)
+        page = accept(from_text(fields, ListProducts), ListProducts)
     except Invalid as refused:
         encode(refused.problem)
     else:

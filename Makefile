@@ -1,0 +1,60 @@
+# Errand: `make run` runs the whole system, `make test` tests it. `make help` lists the rest.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-faults lint bench up down lock clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s '	'
+
+run: $(VENV)/.run ## Run front ends and workers; BROKER=rabbitmq runs them on a private RabbitMQ
+ifeq ($(BROKER),rabbitmq)
+run: $(VENV)/.dev
+	@$(BIN)/python -m bus.testing run rabbitmq -- $(BIN)/bus run $(SERVICES)
+else
+	@$(BIN)/bus run $(SERVICES)
+endif
+
+test: $(VENV)/.dev ## Test everything, with a real RabbitMQ and a real PostgreSQL
+	@$(BIN)/python -m bus.testing check
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy bus auth catalog
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## Measure against the tutorial's way; takes some minutes
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+up: ## Run everything in containers and wait until it is healthy
+	@deploy/make-secrets
+	docker compose up --build --detach --wait
+	@deploy/print-urls
+
+down: ## Stop the containers; DATA=delete deletes their data too
+	docker compose down $(if $(filter delete,$(DATA)),--volumes)
+
+lock: $(VENV)/.dev ## Resolve the dependencies anew
+	$(BIN)/uv pip compile $(LOCK_ARGS) --extra editable pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK_ARGS) --extra dev pyproject.toml -o requirements-dev.lock
+
+LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+clean: ## Remove the environment and all caches; data/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+
+# The environment, from the lock files alone: first what runs the system, then what tests it.
+# `uv` is used where it is, for it is faster; venv and pip do the same.
+$(VENV)/.run: requirements.lock pyproject.toml
+	@deploy/install $(VENV) $(PYTHON) requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	@deploy/install $(VENV) $(PYTHON) requirements-dev.lock
+	@touch $@

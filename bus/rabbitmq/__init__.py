@@ -1,0 +1,6 @@
+"""RabbitMQ, on pika's asynchronous connection. The only package that knows pika."""
+
+from bus.rabbitmq.comparison import differences
+from bus.rabbitmq.transport import RabbitMQ
+
+__all__ = ["RabbitMQ", "differences"]

@@ -1,0 +1,105 @@
+"""The transport: one thread that owns both connections of a process, to publish and to consume.
+
+A broker that blocks publishers still takes acknowledgements, so each has a connection of its own.
+Other threads hand their work to the thread through a queue.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pika
+from pika.adapters.select_connection import IOLoop
+
+from bus.confirms import OnOutcome
+from bus.message import Delivery, Message
+from bus.rabbitmq.consumer import Consumer
+from bus.rabbitmq.parameters import parameters_for
+from bus.rabbitmq.properties import TolerantProperties
+from bus.rabbitmq.publisher import Publisher
+from bus.transport import TransportFailure, Wiring
+
+# While closing: how often to look whether all confirms have come; they take a few milliseconds.
+CLOSE_POLL_SECONDS = 0.01
+
+
+class RabbitMQ:
+    """The transport for `amqp://` and `amqps://` URLs; see `bus.transport.Transport`."""
+
+    def __init__(self, url: str, name: str) -> None:
+        pika.spec.props[pika.BasicProperties.INDEX] = TolerantProperties  # pika has no other place to say it
+        self._parameters = parameters_for(url, name)
+        self._loop = IOLoop()
+        self._thread = threading.Thread(target=self._loop.start, name=f"{name}-rabbitmq", daemon=True)
+        self._publisher = Publisher(self._loop, self._parameters)
+        self._consumer: Consumer | None = None
+
+    @property
+    def failure(self) -> TransportFailure | None:
+        return self._publisher.link.failure or (self._consumer.link.failure if self._consumer else None)
+
+    @property
+    def reply_address(self) -> str | None:
+        return self._consumer.reply_address if self._consumer else None
+
+    def describe(self) -> str:
+        return f"RabbitMQ at {self._parameters.host}:{self._parameters.port}"
+
+    def open(self, wiring: Wiring) -> None:
+        self._consumer = Consumer(self._loop, self._parameters, wiring)
+        self._soon(self._publisher.link.connect)
+        self._soon(self._consumer.link.connect)
+        self._thread.start()
+
+    def wait_until_ready(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        links = [self._publisher.link] + ([self._consumer.link] if self._consumer else [])
+        ready = all(link.settled.wait(max(0.0, deadline - time.monotonic())) for link in links)
+        if failure := self.failure:
+            raise failure
+        return ready
+
+    def publish(self, message: Message, on_outcome: OnOutcome | None = None) -> None:
+        self._publisher.publish(message, on_outcome)
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        if consumer := self._consumer:
+            self._soon(lambda: consumer.acknowledge(deliveries))
+
+    def stop_consuming(self) -> None:
+        if consumer := self._consumer:
+            self._soon(consumer.stop)
+
+    def close(self, seconds: float) -> None:
+        if not self._thread.is_alive():
+            return
+        patience = time.monotonic() + seconds / 2
+        self._soon(lambda: self._close_when_answered(patience))
+        self._thread.join(seconds)
+
+    def _close_when_answered(self, patience: float) -> None:
+        """What a quorum queue has not confirmed yet, a broker may forget when its channel is closed."""
+        if self._publisher.awaits_answers and time.monotonic() < patience:
+            self._loop.call_later(CLOSE_POLL_SECONDS, lambda: self._close_when_answered(patience))
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        """Close both connections after what is buffered has been written, then end the thread."""
+        links = [self._publisher.link] + ([self._consumer.link] if self._consumer else [])
+        open_links = [link for link in links if link.is_open]
+        remaining = len(open_links)
+
+        def closed() -> None:
+            nonlocal remaining
+            remaining -= 1
+            if not remaining:
+                self._loop.stop()
+
+        for link in links:
+            link.close(closed)
+        if not open_links:
+            self._loop.stop()
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        self._loop.add_callback_threadsafe(work)

@@ -1,0 +1,23 @@
+"""Systems for end-to-end tests."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from system import System
+
+Start = Callable[..., System]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start systems with the given environment; all are stopped after the test."""
+    started: list[System] = []
+
+    def start_system(**environment: str) -> System:
+        started.append(System(tmp_path, **environment))
+        return started[-1]
+
+    yield start_system
+    for system in started:
+        system.kill()

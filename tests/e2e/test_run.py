@@ -1,0 +1,148 @@
+"""`bus run`: the whole system with one command."""
+
+import re
+import socket
+import subprocess
+import sys
+
+import psutil
+import requests
+from conftest import Start
+from system import System
+
+from bus.testing.postgres import Database
+from bus.testing.waiting import wait_until
+
+USER = {"username": "ada", "email": "ada@example.org", "password": "correct horse battery staple"}
+
+
+def test_a_newcomer_registers_a_user_and_finds_two_products(start: Start) -> None:
+    system = start().wait_until_started()
+    answer = requests.post(f"{system.auth}/register", json=USER, timeout=10)
+    assert answer.status_code == 201
+    assert answer.json()["message"] == "User registered successfully"
+    assert "password" not in answer.text
+    assert system.names() == ["Product A", "Product B"]
+
+
+def test_the_banner_says_what_it_runs_on_and_a_line_that_works(start: Start) -> None:
+    system = start().wait_until_started()
+    assert "embedded broker" in system.printed()
+    assert "SQLite" in system.printed()
+    command = re.search(r"curl .*", system.printed())
+    assert command
+    answer = subprocess.run(["sh", "-c", command[0]], capture_output=True, text=True, timeout=20, check=True)
+    assert "User registered successfully" in answer.stdout
+
+
+def test_products_survive_a_restart_and_are_seeded_once(start: Start) -> None:
+    first = start().wait_until_started()
+    assert first.create("Lamp").status_code == 201
+    assert first.interrupt() == 0
+    second = start().wait_until_started()
+    assert second.names() == ["Product A", "Product B", "Lamp"]
+
+
+def test_without_the_seed_the_catalog_is_empty(start: Start) -> None:
+    assert start(SEED="0").wait_until_started().names() == []
+
+
+def test_ctrl_c_ends_it_cleanly_without_a_trace(start: Start) -> None:
+    system = start().wait_until_started()
+    assert system.interrupt() == 0
+    assert "Traceback" not in system.printed()
+
+
+def test_a_taken_port_is_one_clear_sentence(start: Start) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        system = start(CATALOG_PORT=str(taken.getsockname()[1]))
+        assert system.process.wait(30) == 2
+        assert "CATALOG_PORT" in system.printed()
+        assert len(system.output) == 1
+
+
+def test_all_mistakes_in_the_settings_are_reported_at_once(start: Start) -> None:
+    system = start(BUS_URL="http://x", AUTH_PORT="many", BIND="home")
+    assert system.process.wait(30) == 2
+    for name in ("BUS_URL", "AUTH_PORT", "BIND"):
+        assert name in system.printed()
+    assert "Traceback" not in system.printed()
+
+
+def test_the_front_ends_show_a_page_that_tells_what_runs(start: Start) -> None:
+    system = start().wait_until_started()
+    page = requests.get(f"{system.catalog}/", timeout=10)
+    assert page.headers["Content-Type"].startswith("text/html")
+    for expected in ("catalog.create_product", "/products", "embedded broker", "sqlite", "ready"):
+        assert expected in page.text
+
+
+def test_on_a_broker_the_roles_are_processes_and_a_killed_worker_comes_back(start: Start, broker_url: str) -> None:
+    system = start(BUS_URL=broker_url).wait_until_started()
+    assert "RabbitMQ" in system.printed()
+    assert system.create().status_code == 201
+    worker = _child(system, "worker", "catalog")
+    worker.kill()
+    worker.wait(10)
+    # The front end says 503 until the new worker answers; then everything works again.
+    _until_created(system)
+    assert system.interrupt() == 0
+    assert not psutil.pid_exists(worker.pid)
+
+
+def test_on_a_broker_the_command_line_reaches_every_operation(start: Start, broker_url: str) -> None:
+    system = start(BUS_URL=broker_url).wait_until_started()
+    code, output = system.run("call", "catalog.create_product", "name=Lamp", "price=9.90", "quantity=3", "--json")
+    assert (code, '"status":201' in output) == (0, True), output
+    code, output = system.run("call", "catalog.get_product", '{"product_id": 99999}')
+    assert (code, "Product not found" in output) == (1, True), output
+    code, output = system.run("send", "catalog.create_product", "name=Sent", "price=1", "quantity=1", "--id", "sent-1")
+    assert (code, output) == (0, "sent-1\n")
+    code, output = system.run("call", "catalog.get_outcome", "message_id=sent-1")
+    assert code == 0, output
+    code, output = system.run("topology", "--check")
+    assert (code, "as declared" in output) == (0, True), output
+    code, output = system.run("call", "catalog.create_product", "name=Lamp", "price=cheap")
+    assert code == 2
+    assert "price" in output
+    assert "quantity" in output
+    assert "Traceback" not in output
+
+
+def test_both_databases_of_the_system_may_be_postgresql(start: Start, postgres: Database, broker_url: str) -> None:
+    auth_url, catalog_url = postgres.fresh_database(), postgres.fresh_database()
+    system = start(BUS_URL=broker_url, AUTH_DATABASE_URL=auth_url, CATALOG_DATABASE_URL=catalog_url)
+    system.wait_until_started()
+    assert "PostgreSQL" in system.printed()
+    assert requests.post(f"{system.auth}/register", json=USER, timeout=10).status_code == 201
+    again = requests.post(f"{system.auth}/register", json=USER | {"username": "ADA"}, timeout=10)
+    assert (again.status_code, again.json()["error"]) == (409, "Username taken")
+    assert system.create().json()["product"]["price"] == 9.9
+
+
+def test_importing_every_module_opens_nothing() -> None:
+    check = """
+import pkgutil, socket, sqlite3, threading, importlib
+def refuse(*_): raise AssertionError("opened at import")
+socket.socket.connect = refuse
+before = threading.active_count()
+import auth, bus, catalog
+for package in (bus, auth, catalog):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith(("__main__", ".env")) and ".versions" not in module.name:
+            importlib.import_module(module.name)
+assert threading.active_count() == before
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
+def _child(system: System, *words: str) -> psutil.Process:
+    children = psutil.Process(system.process.pid).children()
+    (found,) = (child for child in children if child.cmdline()[-2:] == list(words))
+    return found
+
+
+def _until_created(system: System) -> None:
+    wait_until(lambda: system.create("After").status_code == 201, 20, "a product is created again")

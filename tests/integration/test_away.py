@@ -1,0 +1,138 @@
+"""What callers are told while something is away: a quick no, and nothing that happens behind their backs."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from bus.client import Client
+from bus.connect import transport_for
+from bus.database import Database
+from bus.migrating import migrate
+from bus.testing.postgres import find_database
+from bus.testing.rabbitmq import find_broker
+from bus.testing.waiting import wait_until
+from bus.topology import queues_of
+from bus.transport import Wiring
+from bus.worker import Worker
+from catalog import web
+from catalog.contract import CreateProduct
+from catalog.handlers import catalog
+
+LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
+QUICKLY_SECONDS = 1.0
+
+Run = Callable[[str, str], FlaskClient]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """Run the catalog's worker and its front end in threads of this process."""
+    with ExitStack() as stack:
+
+        def run_catalog(bus_url: str, database_url: str) -> FlaskClient:
+            database = Database(database_url)
+            migrate(database, "catalog.migrations")
+            worker = Worker(catalog, transport_for(bus_url, "worker"), database)
+            worker.start()
+            client = Client(bus_url)
+            stack.callback(database.close)
+            stack.callback(worker.stop, 10)
+            stack.callback(client.close)
+            http = web.create_app(client).test_client()
+            wait_until(lambda: http.get("/health/ready").status_code == 200, 20, "the catalog is ready")
+            return http
+
+        yield run_catalog
+
+
+def _is_quick_no(http: FlaskClient, code: str) -> bool:
+    started = time.monotonic()
+    answer = http.post("/products", json=LAMP)
+    assert time.monotonic() - started < QUICKLY_SECONDS
+    if answer.status_code != 503:
+        return False
+    assert answer.headers["Retry-After"]
+    assert answer.json["code"] == code
+    return True
+
+
+def test_without_a_worker_the_answer_is_503_at_once(memory_url: str) -> None:
+    transport = transport_for(memory_url, "declares")
+    transport.open(Wiring(declares=queues_of(handler.operation for handler in catalog.handlers.values())))
+    with Client(memory_url) as client:
+        http = web.create_app(client).test_client()
+        assert _is_quick_no(http, "no-worker")
+        assert http.get("/health/ready").status_code == 503
+        assert http.get("/health/live").status_code == 200
+    transport.close(5)
+
+
+def test_a_service_that_never_ran_is_503_at_once(memory_url: str) -> None:
+    with Client(memory_url) as client:
+        assert _is_quick_no(web.create_app(client).test_client(), "no-such-queue")
+
+
+def test_while_the_database_is_away_the_answer_is_503_and_afterwards_it_works_again(memory_url: str, run: Run) -> None:
+    with find_database() as server:
+        http = run(memory_url, server.fresh_database())
+        assert http.post("/products", json=LAMP).status_code == 201
+        server.stop(immediate=True)
+        # What was heard of the worker is trusted for a moment: a command sent in it is kept, and done later.
+        kept = http.post("/products", json=LAMP)
+        assert kept.status_code == 202
+        assert _is_quick_no(http, "database-away")
+        assert http.get("/health/ready").status_code == 503
+        assert http.get("/products/1").status_code == 503
+        server.start()
+        wait_until(lambda: http.post("/products", json=LAMP).status_code == 201, 10, "creating works again")
+        assert len(http.get("/products").json["products"]) == 3
+        assert http.get(kept.headers["Location"]).json["status"] == 201
+
+
+def test_a_command_on_its_way_when_the_database_goes_is_done_once_when_it_is_back(broker_url: str, run: Run) -> None:
+    with find_database() as server:
+        http = run(broker_url, server.fresh_database())
+        server.stop(immediate=True)
+        with Client(broker_url) as client:
+            client.send(_create(), message_id="on-its-way")
+            client.send(_create(), message_id="on-its-way")
+        server.start()
+        wait_until(lambda: _state(http, "on-its-way") == "done", 20, "the command is done")
+        assert len(http.get("/products").json["products"]) == 1
+
+
+def test_while_the_broker_is_away_the_answer_is_503_and_afterwards_it_works_again(tmp_path: Path, run: Run) -> None:
+    with find_broker() as broker:
+        http = run(broker.url, f"sqlite:///{tmp_path}/catalog.db")
+        assert http.post("/products", json=LAMP).status_code == 201
+        broker.stop()
+        wait_until(lambda: _is_quick_no(http, "broker-away"), 5, "creating is refused")
+        broker.start()
+        wait_until(lambda: http.post("/products", json=LAMP).status_code == 201, 20, "creating works again")
+
+
+def test_a_command_whose_answer_is_late_is_accepted_and_its_outcome_can_be_read(
+    memory_url: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = run(memory_url, f"sqlite:///{tmp_path}/catalog.db")
+    monkeypatch.setattr("bus.flask.ANSWER_SECONDS", 0.0)
+    late = http.post("/products", json=LAMP, headers={"Idempotency-Key": "late"})
+    monkeypatch.undo()
+    assert late.status_code == 202
+    assert late.headers["Location"] == "/operations/late"
+    wait_until(lambda: _state(http, "late") == "done", 10, "the command is done")
+    assert http.get("/operations/late").json["status"] == 201
+
+
+def _state(http: FlaskClient, message_id: str) -> str:
+    answer = http.get(f"/operations/{message_id}")
+    return str(answer.json.get("state", answer.status_code))
+
+
+def _create() -> CreateProduct:
+    return CreateProduct(name="Lamp", price=Decimal("9.90"), quantity=3)
