@@ -77,9 +77,9 @@ class Client:
         return self._transport.describe()
 
     @property
-    def connected(self) -> bool:
-        """Whether a call would find the broker now."""
-        return self._transport.reply_address is not None
+    def failure(self) -> TransportFailure | None:
+        """Why this client will never reach the broker again; None while there is hope."""
+        return self._transport.failure
 
     def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS, message_id: str | None = None) -> R:
         """Ask, and wait for the answer at most `timeout` seconds.
@@ -92,7 +92,7 @@ class Client:
             Unavailable: it was not accepted, or nobody can answer now.
             AnswerLate: no answer in time; a command is still carried out.
         """
-        message_id = message_id or uuid4().hex
+        message_id = uuid4().hex if message_id is None else message_id
         reply = self.exchange(type(request), encode(request), timeout=timeout, message_id=message_id)
         status = status_of(reply)
         if status == ACCEPTED:

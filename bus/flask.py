@@ -34,7 +34,7 @@ def front_end(name: str, contract: ModuleType, routes: Blueprint, client: Client
     app.register_blueprint(routes)
     app.register_error_handler(ProblemError, lambda error: _respond(Answer.problem(error.problem)))
     app.register_error_handler(HTTPException, _http_error)
-    app.add_url_rule("/health/live", "live", lambda: _json(200, {"status": "live"}))
+    app.add_url_rule("/health/live", "live", _live)
     app.add_url_rule("/health/ready", "ready", lambda: _ready(name))
     app.add_url_rule("/operations/<path:message_id>", "operation", lambda message_id: _operation(name, message_id))
     app.add_url_rule("/", "index", lambda: _index(name, contract))
@@ -122,6 +122,13 @@ def _http_error(error: HTTPException) -> Response:
         if name.lower() != "content-type":
             response.headers[name] = value
     return response
+
+
+def _live() -> Response:
+    """Live means that another start of this process would be no better."""
+    if failure := _client().failure:
+        raise Unavailable("broker-away", str(failure))
+    return _json(200, {"status": "live"})
 
 
 def _ready(name: str) -> Response:

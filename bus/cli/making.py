@@ -1,5 +1,6 @@
 """`bus new`."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -15,7 +16,8 @@ def new(service: str, into: Path, port: int) -> None:
     """Write the skeleton of a new service: a package that runs and passes its tests at once."""
     try:
         folder = write_skeleton(service, into, port)
-    except (InvalidName, FileExistsError) as error:
+    except (InvalidName, OSError) as error:
         raise click.UsageError(str(error)) from None
+    project, extra = shlex.quote(str(folder)), shlex.quote(f"{folder}[test]")
     click.echo(f"Wrote {folder}. Next:")
-    click.echo(f"  pip install -e {folder}[test] && pytest {folder} && bus run {service}")
+    click.echo(f"  pip install -e {extra} && pytest {project} && bus run {service}")

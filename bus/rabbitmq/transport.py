@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import pika
+import structlog
 from pika.adapters.select_connection import IOLoop
 
 from bus.confirms import OnOutcome
@@ -17,10 +18,12 @@ from bus.rabbitmq.consumer import Consumer
 from bus.rabbitmq.parameters import parameters_for
 from bus.rabbitmq.properties import TolerantProperties
 from bus.rabbitmq.publisher import Publisher
-from bus.transport import TransportFailure, Wiring
+from bus.transport import Outcome, TransportFailure, Wiring
 
 # While closing: how often to look whether all confirms have come; they take a few milliseconds.
 CLOSE_POLL_SECONDS = 0.01
+
+log = structlog.get_logger("bus.rabbitmq")
 
 
 class RabbitMQ:
@@ -30,13 +33,15 @@ class RabbitMQ:
         pika.spec.props[pika.BasicProperties.INDEX] = TolerantProperties  # pika has no other place to say it
         self._parameters = parameters_for(url, name)
         self._loop = IOLoop()
-        self._thread = threading.Thread(target=self._loop.start, name=f"{name}-rabbitmq", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{name}-rabbitmq", daemon=True)
         self._publisher = Publisher(self._loop, self._parameters)
         self._consumer: Consumer | None = None
+        self._defect: TransportFailure | None = None
 
     @property
     def failure(self) -> TransportFailure | None:
-        return self._publisher.link.failure or (self._consumer.link.failure if self._consumer else None)
+        consumer_failure = self._consumer.link.failure if self._consumer else None
+        return self._defect or self._publisher.link.failure or consumer_failure
 
     @property
     def reply_address(self) -> str | None:
@@ -60,7 +65,10 @@ class RabbitMQ:
         return ready
 
     def publish(self, message: Message, on_outcome: OnOutcome | None = None) -> None:
-        self._publisher.publish(message, on_outcome)
+        if self._thread.is_alive():
+            self._publisher.publish(message, on_outcome)
+        elif on_outcome is not None:
+            on_outcome(Outcome.AWAY)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         if consumer := self._consumer:
@@ -76,6 +84,14 @@ class RabbitMQ:
         patience = time.monotonic() + seconds / 2
         self._soon(lambda: self._close_when_answered(patience))
         self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            self._loop.start()
+        except Exception as error:
+            # A defect of ours or pika's. A process that looks alive and does nothing would be worse.
+            log.exception("connection_thread_failed")
+            self._defect = TransportFailure(f"The connection to RabbitMQ failed inside: {error!r}")
 
     def _close_when_answered(self, patience: float) -> None:
         """What a quorum queue has not confirmed yet, a broker may forget when its channel is closed."""

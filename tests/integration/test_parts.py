@@ -9,13 +9,13 @@ import pika  # type: ignore[import-untyped,unused-ignore]
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import psycopg
 import pytest
+from docker_engine import need_docker
 
-from bus.testing.containers import check_engine
 from bus.testing.part import LoginFailed, Part
 from bus.testing.postgres import Database, find_database
 from bus.testing.rabbitmq import Broker, NoBroker, find_broker, fresh_vhost
 from bus.testing.server import Kind
-from bus.testing.unavailable import NotOurs, Unavailable
+from bus.testing.unavailable import NotOurs
 from bus.testing.waiting import wait_until
 
 # A first start of a broker takes 7 to 15 s on two idle cores.
@@ -32,7 +32,7 @@ KINDS: tuple[Kind, ...] = ("container", "process")
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
     if chosen == "container":
-        _need_docker()
+        need_docker()
     return chosen
 
 
@@ -149,16 +149,6 @@ def test_a_forced_way_that_is_closed_is_an_error_that_names_the_choices(monkeypa
     monkeypatch.setenv("BUS_TEST_BROKER", "given")
     with pytest.raises(NoBroker, match="set BUS_TEST_URL, start a Docker engine, or install rabbitmq-server"):
         find_broker()
-
-
-def _need_docker() -> None:
-    """Skip, loudly, where no Docker engine answers; fail where CI promised one."""
-    try:
-        check_engine()
-    except Unavailable as missing:
-        if "CI" in os.environ and os.environ.get("BUS_EXPECT_DOCKER") == "1":
-            pytest.fail(f"a Docker engine is expected here: {missing}", pytrace=False)
-        pytest.skip(f"THE CONTAINER WAY IS NOT TESTED: {missing}")
 
 
 def _command(kind: Kind, *command: str) -> subprocess.Popen[str]:

@@ -1,0 +1,45 @@
+"""Running: services in the process of their test, on a broker of its own and on SQLite."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bus.application import Application
+from bus.client import Client
+from bus.connect import transport_for
+from bus.database import Database
+from bus.migrating import migrate
+from bus.worker import Worker
+
+# A handler that hangs must not hang its test; others end in milliseconds.
+STOP_SECONDS = 10.0
+
+
+@contextmanager
+def running(folder: Path, *applications: Application) -> Iterator[Client]:
+    """Run workers of these services until the block ends; yields a client to call them.
+
+    Their databases are files in `folder`, new where there are none. A front end is made of the
+    client, and asked by Flask's own test client: `create_app(client).test_client()`.
+    """
+    bus_url = f"memory://{uuid.uuid4().hex}"
+    with ExitStack() as stack:
+        for application in applications:
+            stack.enter_context(_working(application, folder, bus_url))
+        yield stack.enter_context(Client(bus_url, name="test"))
+
+
+@contextmanager
+def _working(application: Application, folder: Path, bus_url: str) -> Iterator[None]:
+    database = Database(f"sqlite:///{folder}/{application.name}.db")
+    try:
+        migrate(database, application.migrations)
+        worker = Worker(application.service, transport_for(bus_url, application.name), database)
+        worker.start()
+        try:
+            yield
+        finally:
+            worker.stop(STOP_SECONDS)
+    finally:
+        database.close()

@@ -1,0 +1,55 @@
+"""The topology: accepted by every RabbitMQ we promise, 3.10 (Debian 12's, a private process) to 4.x (a container)."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from docker_engine import need_docker
+
+from bus.application import installed_applications
+from bus.connect import transport_for
+from bus.rabbitmq import differences
+from bus.testing.rabbitmq import Broker, find_broker
+from bus.topology import Queue, queues_of
+from bus.transport import TransportFailure, Wiring
+
+QUEUES = queues_of(
+    handler.operation
+    for application in installed_applications().values()
+    for handler in application.service.handlers.values()
+)
+
+
+@pytest.fixture(params=["process", "container"])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    if request.param == "container":
+        need_docker()
+    with find_broker(request.param) as broker:
+        yield broker
+
+
+def test_the_topology_is_accepted_twice_and_compares_equal(broker: Broker) -> None:
+    assert [sentence for sentence in differences(broker.url, QUEUES) if "missing" in sentence]
+    for _ in range(2):
+        with _declared(broker.url, QUEUES) as transport:
+            assert transport.wait_until_ready(20)
+    assert differences(broker.url, QUEUES) == []
+
+
+def test_a_queue_declared_otherwise_is_one_clear_sentence(broker: Broker) -> None:
+    taken = Queue("catalog.create_product", "query", bound=7)
+    with _declared(broker.url, [taken]) as transport:
+        assert transport.wait_until_ready(20)
+    with _declared(broker.url, QUEUES) as transport, pytest.raises(TransportFailure, match=r"catalog\.create_product"):
+        transport.wait_until_ready(20)
+    (difference,) = (sentence for sentence in differences(broker.url, QUEUES) if "missing" not in sentence)
+    assert "catalog.create_product" in difference
+
+
+@contextlib.contextmanager
+def _declared(url: str, queues: list[Queue]) -> Iterator[Any]:
+    transport = transport_for(url, "versions")
+    transport.open(Wiring(declares=queues))
+    yield transport
+    transport.close(5)
