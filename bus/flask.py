@@ -61,10 +61,11 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
 
 def _body_of(operation: type[Operation[Any]], fields: Mapping[str, object]) -> bytes:
     """The message body; the client's own bytes where nothing was added to them."""
-    if request.method in ("GET", "DELETE"):
+    if request.method in ("GET", "HEAD", "DELETE"):
         given = from_text(_query_arguments(), operation)
         return encode(accept(_merged(given, fields), operation))
-    check_body(request.content_type or "none", request.headers.get("Content-Encoding"), 0, MAX_BODY_BYTES)
+    encoding, length = request.headers.get("Content-Encoding"), request.content_length or 0
+    check_body(request.content_type or "none", encoding, length, MAX_BODY_BYTES)
     body = request.get_data(cache=False)
     valid = accept(_merged(parse(body), fields), operation)
     return encode(valid) if fields else body

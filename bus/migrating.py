@@ -8,23 +8,27 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
 
 from bus.database import Database
 
 
 class NotMigrated(Exception):
-    """A database is not at the newest revision. The operator's to mend, with `bus migrate`."""
+    """A database is not, or cannot be brought, at the newest revision. The operator's to mend."""
 
 
 def migrate(database: Database, migrations: str) -> str:
     """Bring a database up to date; returns the revision. `migrations` is the package of the history.
 
-    Raises DatabaseAway.
+    Raises DatabaseAway, and NotMigrated when the database refuses.
     """
     config = _config(migrations)
-    with database.transaction() as transaction:
-        config.attributes["connection"] = transaction.connection
-        command.upgrade(config, "head")
+    try:
+        with database.transaction() as transaction:
+            config.attributes["connection"] = transaction.connection
+            command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise NotMigrated(f"the database refuses the migration: {error.orig}") from error
     return _newest(config)
 
 

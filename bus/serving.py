@@ -16,6 +16,9 @@ from bus.wsgi import SERVICE_VARIABLE
 # Threads of one front end process. Most of them wait for a reply; one more request than this waits
 # for a thread.
 THREADS = 64
+EMBEDDED_THREADS = 8
+# waitress reads a body before the application is asked; the application refuses much smaller ones.
+LARGEST_BODY_BYTES = 1024 * 1024
 # Whoever sends its headers slower than this is cut off.
 HEADER_SECONDS = 10
 # After SIGTERM: time for requests in hand, then the process is ended.
@@ -62,7 +65,16 @@ class EmbeddedServer:
 
     def __init__(self, service: str, app: Wsgi, host: str, port: int) -> None:
         check_port(service, host, port)
-        self._server = create_server(app, host=host, port=port, threads=8, ident=None)
+        self._server = create_server(
+            app,
+            host=host,
+            port=port,
+            threads=EMBEDDED_THREADS,
+            ident=None,
+            channel_timeout=HEADER_SECONDS,
+            cleanup_interval=HEADER_SECONDS // 2,
+            max_request_body_size=LARGEST_BODY_BYTES,
+        )
         self._thread = threading.Thread(target=self._server.run, name=f"{service}-web", daemon=True)
         self._thread.start()
 

@@ -1,5 +1,6 @@
 """The supervisor: a handful of processes that live and end together."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -64,8 +65,17 @@ class Supervisor:
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set, for the main thread to wait on."""
     stopping = threading.Event()
+    told, tell = os.pipe()
+    # A handler runs in the middle of whatever the main thread does, holding its locks: it may only
+    # write to the pipe. Event.set() there would wait for ever on a second Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda *_: os.write(tell, b"."))
+
+    def wait_for_signal() -> None:
+        os.read(told, 1)
+        stopping.set()
+
+    threading.Thread(target=wait_for_signal, name="signals", daemon=True).start()
     return stopping
 
 

@@ -16,6 +16,10 @@ MAX_QUERIES = 10_000
 # crashes, never an error in a handler, to get there.
 DELIVERY_LIMIT = 8
 
+# Whoever looks through dead letters and puts them back does not use them up; unlimited (-1) is
+# known only to RabbitMQ 4.
+DEAD_DELIVERY_LIMIT = 1_000_000
+
 
 @dataclass(frozen=True)
 class Queue:
@@ -35,7 +39,7 @@ class Queue:
         if self.kind == "query":
             return bounds
         if self.kind == "dead":
-            return {"x-queue-type": "quorum"}
+            return {"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERY_LIMIT}
         return {
             "x-queue-type": "quorum",
             "x-delivery-limit": DELIVERY_LIMIT,

@@ -107,7 +107,7 @@ class Worker:
         queries: list[tuple[Delivery, Call]] = []
         commands: list[tuple[Delivery, Call]] = []
         for delivery in batch:
-            if _is_expired(delivery):
+            if self._is_expired(delivery):
                 continue
             try:
                 call = admit(delivery.message, self._operation_of(delivery))
@@ -229,18 +229,19 @@ class Worker:
             if self._stopping.wait(RETRY_SECONDS):
                 raise _Stopped
 
+    def _is_expired(self, delivery: Delivery) -> bool:
+        """Whether nobody waits for the answer to a question any more. Commands are carried out however late."""
+        allowed = delivery.message.expiration_ms
+        if allowed is None or self._operation_of(delivery).is_command:
+            return False
+        return (time.monotonic() - delivery.received_at) * 1000 > allowed
+
     def _operation_of(self, delivery: Delivery) -> type[Operation[Any]]:
         return self._service.handlers[delivery.message.queue].operation
 
 
 class _Stopped(Exception):
     """The worker stops while the broker takes no dead letters; it keeps the messages, and delivers them again."""
-
-
-def _is_expired(delivery: Delivery) -> bool:
-    """Whether nobody waits any more: the broker drops what expires in its queue, this is for ours."""
-    allowed = delivery.message.expiration_ms
-    return allowed is not None and (time.monotonic() - delivery.received_at) * 1000 > allowed
 
 
 def _log(event: str, delivery: Delivery, **facts: object) -> None:

@@ -1,5 +1,6 @@
 """The WSGI application of a front end process. The server imports it after it has forked."""
 
+import atexit
 import os
 
 from bus.application import Wsgi, installed_applications
@@ -16,4 +17,6 @@ def application() -> Wsgi:
     chosen = applications[os.environ[SERVICE_VARIABLE]]
     settings = read_settings(os.environ, {chosen.name: chosen.port})
     configure_logs(settings.log_level)
-    return chosen.web(Client(settings.bus_url, name=f"{chosen.name}-web"))
+    client = Client(settings.bus_url, name=f"{chosen.name}-web")
+    atexit.register(client.close)
+    return chosen.web(client)

@@ -1,6 +1,7 @@
 """`bus run`: the whole system with one command."""
 
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import psutil
 import requests
 from conftest import Start
-from system import System
+from system import STOP_SECONDS, System
 
 from bus.testing.postgres import Database
 from bus.testing.waiting import wait_until
@@ -50,6 +51,14 @@ def test_without_the_seed_the_catalog_is_empty(start: Start) -> None:
 def test_ctrl_c_ends_it_cleanly_without_a_trace(start: Start) -> None:
     system = start().wait_until_started()
     assert system.interrupt() == 0
+    assert "Traceback" not in system.printed()
+
+
+def test_an_impatient_operator_who_presses_ctrl_c_many_times_gets_the_same_clean_end(start: Start) -> None:
+    system = start().wait_until_started()
+    for _ in range(200):
+        system.process.send_signal(signal.SIGINT)
+    assert system.process.wait(STOP_SECONDS) == 0
     assert "Traceback" not in system.printed()
 
 

@@ -10,8 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from bus.client import Client
+from bus.codec import encode
 from bus.connect import transport_for
 from bus.database import Database
+from bus.message import Message
 from bus.migrating import migrate
 from bus.testing.postgres import find_database
 from bus.testing.rabbitmq import find_broker
@@ -127,6 +129,15 @@ def test_a_command_whose_answer_is_late_is_accepted_and_its_outcome_can_be_read(
     assert late.headers["Location"] == "/operations/late"
     wait_until(lambda: _state(http, "late") == "done", 10, "the command is done")
     assert http.get("/operations/late").json["status"] == 201
+
+
+def test_a_command_is_carried_out_however_late_a_worker_gets_to_it(memory_url: str, tmp_path: Path, run: Run) -> None:
+    http = run(memory_url, f"sqlite:///{tmp_path}/catalog.db")
+    sender = transport_for(memory_url, "sender")
+    sender.open(Wiring())
+    sender.publish(Message(queue="catalog.create_product", body=encode(_create()), expiration_ms=0))
+    wait_until(lambda: len(http.get("/products").json["products"]) == 1, 10, "the product is there")
+    sender.close(5)
 
 
 def _state(http: FlaskClient, message_id: str) -> str:

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,14 +20,13 @@ import auth.web
 import bus.flask
 import catalog.main
 import catalog.web
-from bus.application import Application
 from bus.client import Client
 from bus.connect import transport_for
 from bus.database import Database
 from bus.flask import front_end, relay
-from bus.migrating import migrate
 from bus.problem import Invalid
 from bus.service import Service
+from bus.testing.running import running
 from bus.testing.waiting import wait_until
 from bus.work import Work
 from bus.worker import Worker
@@ -45,20 +43,8 @@ TOO_LARGE = b" " * (64 * 1024 + 1)
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Both services on one embedded broker."""
-    url, folder = "memory://test_http", tmp_path_factory.mktemp("data")
-    workers = [_start(application, url, folder) for application in (auth.main.auth, catalog.main.catalog)]
-    with Client(url) as client:
+    with running(tmp_path_factory.mktemp("data"), auth.main.auth, catalog.main.catalog) as client:
         yield client
-    for worker in workers:
-        worker.stop(START_SECONDS)
-
-
-def _start(application: Application, url: str, folder: Path) -> Worker:
-    database = Database(f"sqlite:///{folder}/{application.name}.db")
-    migrate(database, application.migrations)
-    worker = Worker(application.service, transport_for(url, application.name), database)
-    worker.start()
-    return worker
 
 
 @pytest.fixture
@@ -162,7 +148,7 @@ BODIES: dict[str, tuple[bytes, str, int, str]] = {
     "utf-16": ('{"name": "x"}'.encode("utf-16"), JSON, 400, "malformed-json"),
     "byte order mark": (b"\xef\xbb\xbf{}", JSON, 400, "malformed-json"),
     "invalid utf-8": (b'{"name": "\xff"}', JSON, 400, "malformed-json"),
-    "64 KiB and 1": (TOO_LARGE, JSON, 413, "request-entity-too-large"),
+    "64 KiB and 1": (TOO_LARGE, JSON, 413, "too-large"),
     "20,000 arrays": (b"[" * 20_000, JSON, 400, "json-too-deep"),
     "quadratic": (b"[" * 33 + b'"' + b'\\"' * 30_000, JSON, 400, "json-too-deep"),
     "NaN": (b'{"price": NaN}', JSON, 400, "malformed-json"),
@@ -190,12 +176,17 @@ def test_a_gigabyte_that_is_only_declared_is_refused_unread(products: FlaskClien
     response = products.post(
         "/products", data=b"{}", content_type=JSON, environ_overrides={"CONTENT_LENGTH": str(10**9)}
     )
-    _problem(response, 413, "request-entity-too-large")
+    _problem(response, 413, "too-large")
 
 
 def test_a_compressed_body_is_refused(products: FlaskClient) -> None:
     response = products.post("/products", data=b"\x1f\x8b", content_type=JSON, headers={"Content-Encoding": "gzip"})
     _problem(response, 415, "unsupported-encoding")
+
+
+def test_head_is_answered_where_get_is(products: FlaskClient) -> None:
+    response = products.head("/products")
+    assert (response.status_code, response.data) == (200, b"")
 
 
 FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {

@@ -30,7 +30,10 @@ def test_queries_are_bounded_and_kept_nowhere() -> None:
 
 def test_dead_letters_are_replicated_and_never_dropped() -> None:
     queue = dead_letter_queue("catalog")
-    assert (queue.name, queue.arguments()) == ("catalog.dead", {"x-queue-type": "quorum"})
+    assert (queue.name, queue.arguments()) == (
+        "catalog.dead",
+        {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000},
+    )
 
 
 @pytest.mark.parametrize("kind", ["command", "query"])

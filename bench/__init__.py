@@ -1,0 +1,1 @@
+"""The benchmark: this system beside the way a tutorial would build it, in one run on one machine."""

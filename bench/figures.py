@@ -1,0 +1,57 @@
+"""Figures: everything a run has measured."""
+
+from dataclasses import dataclass, field
+
+SCENARIOS = ("create", "get")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One scenario of one contender in one round; CPU is in milliseconds for each request."""
+
+    round: int
+    contender: str
+    scenario: str
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+    failures: int
+    front_cpu_ms: float
+    service_cpu_ms: float
+    broker_cpu_ms: float
+    database_cpu_ms: float
+
+
+@dataclass(frozen=True)
+class Echo:
+    """The raw limit in one round; CPU is in milliseconds for each message there and back."""
+
+    round: int
+    messages_per_second: float
+    caller_cpu_ms: float
+    server_cpu_ms: float
+    broker_cpu_ms: float
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one of our processes has used: at its most, and while nothing was to be done."""
+
+    name: str
+    peak_megabytes: list[float]
+    idle_percent: float
+
+
+@dataclass
+class Figures:
+    """A whole run. `about` says on what it was made."""
+
+    about: str
+    measurements: list[Measurement] = field(default_factory=list)
+    echoes: list[Echo] = field(default_factory=list)
+    usages: list[Usage] = field(default_factory=list)
+
+    @property
+    def failures(self) -> int:
+        """How many requests of all failed."""
+        return sum(measurement.failures for measurement in self.measurements)

@@ -1,0 +1,110 @@
+"""The report: tables for people, JSON for everything else."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from statistics import median
+
+from bench.figures import SCENARIOS, Figures, Measurement
+from bench.names import ERRAND, KEEP_ALIVE, TUTORIAL
+
+# What we aim at against the tutorial: requests per second at least, and p99 at most, of its own.
+FASTER = {"create": 2.5, "get": 3.0}
+P99_SHARE = 0.5
+
+Value = Callable[[Measurement], float]
+
+COLUMNS: tuple[tuple[str, str, Value], ...] = (
+    ("req/s", "{:.0f}", lambda one: one.requests_per_second),
+    ("p50 ms", "{:.1f}", lambda one: one.p50_ms),
+    ("p99 ms", "{:.1f}", lambda one: one.p99_ms),
+    ("CPU ms: front", "{:.2f}", lambda one: one.front_cpu_ms),
+    ("+ service", "{:.2f}", lambda one: one.service_cpu_ms),
+    ("broker", "{:.2f}", lambda one: one.broker_cpu_ms),
+    ("+ database", "{:.2f}", lambda one: one.database_cpu_ms),
+)
+
+
+def text_of(figures: Figures) -> str:
+    """All tables."""
+    parts = [figures.about, *(_scenario(figures, scenario) for scenario in SCENARIOS), _echo(figures), _usage(figures)]
+    if figures.failures:
+        parts.append(_failures(figures))
+    return "\n\n".join(parts)
+
+
+def json_of(figures: Figures) -> str:
+    """The figures of every round, and the ratios drawn from them."""
+    ratios = {
+        scenario: {rival: _ratios(figures, scenario, rival) for rival in (TUTORIAL, KEEP_ALIVE)}
+        for scenario in SCENARIOS
+    }
+    return json.dumps({**asdict(figures), "ratios": ratios}, indent=2) + "\n"
+
+
+def _scenario(figures: Figures, scenario: str) -> str:
+    rows = [[scenario, *(title for title, _, _ in COLUMNS)]]
+    for name in (ERRAND, TUTORIAL, KEEP_ALIVE):
+        measured = _of(figures, scenario, name)
+        rows.append([name, *(form.format(median(map(value, measured))) for _, form, value in COLUMNS)])
+    return "\n".join([_table(rows), *_comparisons(figures, scenario)])
+
+
+def _comparisons(figures: Figures, scenario: str) -> Iterable[str]:
+    for rival in (TUTORIAL, KEEP_ALIVE):
+        ratios = _ratios(figures, scenario, rival)
+        yield f"against {rival}: {ratios['requests']:.2f} times the req/s, {ratios['p99']:.2f} times the p99"
+    aims = _ratios(figures, scenario, TUTORIAL)
+    faster = FASTER[scenario]
+    yield f"target: at least {faster:g} times the tutorial's req/s: {_verdict(aims['requests'] >= faster)}"
+    yield f"target: at most {P99_SHARE:g} times the tutorial's p99: {_verdict(aims['p99'] <= P99_SHARE)}"
+
+
+def _ratios(figures: Figures, scenario: str, rival: str) -> dict[str, float]:
+    """Ours to theirs, round by round, since neighbours in time had the same machine; the medians of it."""
+    pairs = list(zip(_of(figures, scenario, ERRAND), _of(figures, scenario, rival), strict=True))
+    return {
+        "requests": median(ours.requests_per_second / theirs.requests_per_second for ours, theirs in pairs),
+        "p99": median(ours.p99_ms / theirs.p99_ms for ours, theirs in pairs),
+    }
+
+
+def _of(figures: Figures, scenario: str, name: str) -> list[Measurement]:
+    return [one for one in figures.measurements if (one.scenario, one.contender) == (scenario, name)]
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "not met"
+
+
+def _echo(figures: Figures) -> str:
+    speed = median(echo.messages_per_second for echo in figures.echoes)
+    sides = median(echo.caller_cpu_ms + echo.server_cpu_ms for echo in figures.echoes)
+    broker = median(echo.broker_cpu_ms for echo in figures.echoes)
+    return (
+        f"the raw limit, an echo over the same broker: {speed:.0f} messages/s there and back, "
+        f"CPU ms {sides:.2f} both sides + {broker:.2f} broker"
+    )
+
+
+def _usage(figures: Figures) -> str:
+    rows = [["our processes", "peak memory MB", "idle CPU %"]]
+    for usage in figures.usages:
+        peaks = " + ".join(f"{peak:.0f}" for peak in usage.peak_megabytes)
+        rows.append([usage.name, peaks, f"{usage.idle_percent:.2f}"])
+    return _table(rows)
+
+
+def _failures(figures: Figures) -> str:
+    failed = (one for one in figures.measurements if one.failures)
+    lines = (f"{one.contender}, {one.scenario}, round {one.round}: {one.failures} failed requests" for one in failed)
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return "\n".join(lines)

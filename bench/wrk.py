@@ -1,0 +1,51 @@
+"""Wrk: the program that loads a front end and measures how fast it answers."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus.testing import apt
+from bus.testing.unavailable import Unavailable
+
+CONNECTIONS = 16
+
+# wrk ends by itself; this is for one that does not.
+PATIENCE_SECONDS = 30
+
+SCRIPT = Path(__file__).with_name("load.lua")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk saw. `failures` counts the answers of status 400 and above, and broken or silent connections."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    failures: int
+
+
+def find_wrk() -> str:
+    """The program, installed if it must be and can be. Raises Unavailable."""
+    if shutil.which("wrk") is None:
+        try:
+            apt.install("wrk")
+        except Unavailable as reason:
+            raise Unavailable(f"No load can be made: install wrk ({reason}).") from reason
+    return shutil.which("wrk") or "wrk"
+
+
+def load(wrk: str, url: str, scenario: str, seconds: int, mark: str, products: int) -> Load:
+    """Send requests over all connections, one after another on each. `mark` keeps the names of a run its own."""
+    connections = ("--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s")
+    finished = subprocess.run(
+        [wrk, *connections, "--script", str(SCRIPT), url, "--", scenario, mark, str(products)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=seconds + PATIENCE_SECONDS,
+    )
+    return Load(**json.loads(finished.stdout.splitlines()[-1]))

@@ -1,0 +1,374 @@
+"""The documents: every code block runs or says why it does not, every link leads somewhere, no name is forgotten.
+
+A block is run by its language. `console`: what stands after `$` is run, and what it prints is what stands below;
+`…` stands for the rest of a line, or alone for any lines. `sh` and `python`: run, and must end well. `json` and
+`toml`: must parse. A comment on the line above says otherwise:
+
+    <!-- file: create.py -->       the block is this file, for the blocks below; if it is there already, it is the same
+    <!-- not run: reason -->       the block is only shown
+
+The blocks of one document run in its order, against one system that is theirs alone.
+"""
+
+import ast
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import unquote
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+import auth.main
+import bus.testing.postgres
+import bus.testing.rabbitmq
+import catalog.main
+from bus.application import Application
+from bus.cli.chosen import operations_of
+from bus.client import Client
+from bus.connect import transport_for
+from bus.database import Database
+from bus.migrating import migrate
+from bus.operation import Operation
+from bus.serving import EmbeddedServer
+from bus.settings import read_settings
+from bus.testing.ports import free_ports
+from bus.testing.waiting import wait_until
+from bus.worker import Worker
+
+ROOT = Path(__file__).parents[2]
+NAMES = [
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
+]
+APPLICATIONS = (auth.main.auth, catalog.main.catalog)
+
+# What the documents say, and what is put in its place where they are tested.
+SHOWN_URLS = {each.name: f"http://127.0.0.1:{each.port}" for each in APPLICATIONS}
+SHOWN_DATABASE = "postgresql://errand:secret@127.0.0.1/errand"
+
+COMMAND_SECONDS = 30.0
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+SYSTEM_LANGUAGES = ("console", "sh", "python")
+DATA_LANGUAGES = ("json", "toml")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block. `file` is where it is to be written, `not_run` the reason why it is only shown."""
+
+    line: int
+    language: str
+    text: str
+    file: str
+    not_run: str
+
+
+@dataclass
+class System:
+    """Workers and front ends in threads of this process, on a real broker, with a folder for what is run."""
+
+    url: str
+    folder: Path
+    replaced: dict[str, str] = field(default_factory=dict)
+    _closing: list[Any] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        client = Client(self.url, name="docs")
+        for application, port in zip(APPLICATIONS, free_ports(len(APPLICATIONS)), strict=True):
+            self._start_worker(application)
+            server = EmbeddedServer(application.name, application.web(client), "127.0.0.1", port)
+            self._closing.append(server.close)
+            self.replaced[SHOWN_URLS[application.name]] = f"http://127.0.0.1:{port}"
+            if application.seed is not None:
+                application.seed(client)
+        self._closing.append(client.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for close in self._closing:
+            close()
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as the documents have it; its output is as they would have it too."""
+        for shown, real in self.replaced.items():
+            command = command.replace(shown, real)
+        run = self.start(["bash", "-euc", command])
+        for shown, real in self.replaced.items():
+            run.stdout = run.stdout.replace(real, shown)
+        return run
+
+    def start(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
+        )
+
+    def _start_worker(self, application: Application) -> None:
+        database = Database(f"sqlite:///{self.folder}/data/{application.name}.db")
+        migrate(database, application.migrations)
+        transport = transport_for(self.url, application.name)
+        worker = Worker(application.service, transport, database)
+        worker.start()
+        self._closing += [lambda: worker.stop(STOP_SECONDS), database.close]
+        assert transport.wait_until_ready(START_SECONDS)
+
+    def _environment(self) -> dict[str, str]:
+        programs = f"{sysconfig.get_path('scripts')}{os.pathsep}{Path(sys.executable).parent}"
+        return {
+            **os.environ,
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "BUS_URL": self.url,
+            "DATA_DIR": str(self.folder / "data"),
+        }
+
+
+# Reading.
+
+
+def _blocks(name: str) -> list[Block]:
+    blocks: list[Block] = []
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    opened, language = 0, ""
+    for number, line in enumerate(lines, 1):
+        if not line.startswith("```"):
+            continue
+        if opened:
+            text = "".join(f"{each}\n" for each in lines[opened : number - 1])
+            above = lines[opened - 2] if opened > 1 else ""
+            file, not_run = (_marker(above, kind) for kind in ("file", "not run"))
+            blocks.append(Block(opened, language, text, file, not_run))
+            opened = 0
+        else:
+            opened, language = number, line[3:]
+    assert not opened, f"{name}:{opened}: this block has no end"
+    return blocks
+
+
+def _marker(line: str, kind: str) -> str:
+    found = re.fullmatch(rf"<!-- {kind}: (\S.*) -->", line)
+    return found[1] if found else ""
+
+
+def _commands(text: str) -> Iterator[tuple[str, str]]:
+    """The commands of a console block, each with what it prints."""
+    assert text.startswith("$ "), text
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        lines = part.splitlines(keepends=True)
+        end = next(place for place, line in enumerate(lines, 1) if not line.endswith("\\\n"))
+        yield "".join(lines[:end]), "".join(lines[end:])
+
+
+def _pattern(expected: str) -> str:
+    lines = (line.rstrip() for line in expected.strip().splitlines())
+    return "".join(r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*?") + r"\s*\n" for line in lines)
+
+
+def _words(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+# Running.
+
+
+@pytest.fixture
+def system(broker_url: str, tmp_path: Path) -> Iterator[System]:
+    with System(broker_url, tmp_path) as system:
+        yield system
+
+
+def test_every_block_runs_or_says_why_not() -> None:
+    for name in NAMES:
+        assert not re.search(r"^([ \t]+```|[ \t]*~~~)", _words(name), re.MULTILINE), (
+            f"{name}: fences are ``` without indent"
+        )
+        for block in _blocks(name):
+            known = block.language in (*SYSTEM_LANGUAGES, *DATA_LANGUAGES)
+            assert known or block.not_run, f"{name}:{block.line}: a block of {block.language!r} that nothing runs"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_document_shows_is_what_happens(request: pytest.FixtureRequest, name: str) -> None:
+    blocks = [block for block in _blocks(name) if not block.not_run]
+    if not any(block.language in SYSTEM_LANGUAGES for block in blocks):
+        for block in blocks:
+            _parse(block)
+        return
+    system: System = request.getfixturevalue("system")
+    if SHOWN_DATABASE in _words(name):
+        system.replaced[SHOWN_DATABASE] = _with_schemas(request.getfixturevalue("database_url"))
+    for block in blocks:
+        _run(block, system, f"{name}:{block.line}")
+
+
+def _with_schemas(url: str) -> str:
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        for application in APPLICATIONS:
+            connection.execute(f"CREATE SCHEMA {application.name}".encode())
+    return plain
+
+
+def _run(block: Block, system: System, place: str) -> None:
+    if block.file:
+        path = system.folder / block.file
+        if not path.exists():
+            path.write_text(block.text, encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == block.text, f"{place}: {block.file} is another"
+    elif block.language == "python":
+        run = system.start([sys.executable, "-c", block.text])
+        assert run.returncode == 0, f"{place}: {run.stdout}"
+    elif block.language == "sh":
+        run = system.run(block.text)
+        assert run.returncode == 0, f"{place}: {run.stdout}"
+    elif block.language == "console":
+        for command, expected in _commands(block.text):
+            _run_command(command, expected, system, place)
+    else:
+        _parse(block)
+
+
+def _run_command(command: str, expected: str, system: System, place: str) -> None:
+    program = next(word for word in shlex.split(command) if "=" not in word)
+    if program.startswith(("amqp-", "curl")) and shutil.which(program) is None:
+        if "CI" in os.environ:
+            pytest.fail(f"{place}: {program} is expected in CI", pytrace=False)
+        warnings.warn(f"{place} is not tested: there is no {program} here", stacklevel=2)
+        return
+    run = system.run(command)
+    assert run.returncode == 0, f"{place}: {command}{run.stdout}"
+    printed = "".join(f"{line.rstrip()}\n" for line in run.stdout.strip().splitlines())
+    assert re.fullmatch(_pattern(expected), printed), f"{place}: $ {command}{printed}\nand not\n{expected}"
+
+
+def _parse(block: Block) -> None:
+    if block.language == "json":
+        json.loads(block.text)
+    elif block.language == "toml":
+        tomllib.loads(block.text)
+
+
+def test_bus_run_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    """Of `make run`, the part that is ours: what it installs before is shown, not run."""
+    shown = next(block.text for block in _blocks("README.md") if block.text.startswith("$ make run\n"))
+    banner = shown.partition("\n\n")[2]
+    ports = free_ports(len(APPLICATIONS))
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("BUS_", "AUTH_", "CATALOG_"))
+    }
+    environment |= {f"{each.name.upper()}_PORT": str(port) for each, port in zip(APPLICATIONS, ports, strict=True)}
+    output = tmp_path / "output"
+    with output.open("wb") as stream:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "bus", "run"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=stream,
+            stderr=subprocess.DEVNULL,
+        )
+    try:
+        wait_until(lambda: "Ctrl-C stops it." in output.read_text(), START_SECONDS, "the banner")
+        printed = output.read_text()
+    finally:
+        run.terminate()
+        run.wait(STOP_SECONDS)
+    for each, port in zip(APPLICATIONS, ports, strict=True):
+        printed = printed.replace(f"http://127.0.0.1:{port}", SHOWN_URLS[each.name])
+    assert printed.split() == banner.split()
+
+
+# Links and names.
+
+
+def test_every_link_leads_somewhere() -> None:
+    for name in NAMES:
+        prose = re.sub(r"^```.*?^```", "", _words(name), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+            if not target.startswith(("https://", "http://")):
+                _check_link(name, target)
+
+
+def _check_link(name: str, target: str) -> None:
+    file, _, anchor = unquote(target).partition("#")
+    path = (ROOT / name).parent / file if file else ROOT / name
+    assert path.exists(), f"{name} links to {target}, which is not there"
+    if anchor:
+        headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert anchor in map(_anchor, headings), f"{name} links to {target}, which has no such heading"
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_every_operation_and_every_field_is_in_the_wire_document() -> None:
+    wire = _words("docs/wire.md")
+    found: dict[str, type[Operation[Any]]] = operations_of(APPLICATIONS)
+    for name, operation in found.items():
+        assert f"`{name}`" in wire or f"`SERVICE.{name.partition('.')[2]}`" in wire, name
+        for each in operation.__struct_fields__:
+            assert f"`{each}`" in wire, f"{name}: {each}"
+        for code in operation.refusals:
+            assert f"`{code}`" in wire, code
+
+
+def test_every_code_is_in_the_wire_document() -> None:
+    codes = {code for path in ROOT.glob("bus/**/*.py") for code in _codes(path)}
+    codes |= {code for path in ROOT.glob("auth/*.py") for code in _codes(path)}
+    assert {"malformed-json", "wrong-type", "database-away", "weak-password", "internal-error", "queue-full"} <= codes
+    wire = _words("docs/wire.md")
+    assert [code for code in sorted(codes) if f"`{code}`" not in wire] == []
+
+
+def _codes(path: Path) -> Iterator[str]:
+    """Every text in a call or a table that looks like a code: words joined by hyphens, or a code's place."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        made = node.func if isinstance(node, ast.Call) else None
+        name = made.attr if isinstance(made, ast.Attribute) else getattr(made, "id", "")
+        if isinstance(node, ast.Call) and (name in ("Invalid", "Unavailable", "BrokenRule", "FieldError", "of")):
+            yield from _texts(node.args)
+        elif isinstance(node, ast.Dict):
+            yield from (code for value in node.values if isinstance(value, ast.Tuple) for code in _texts(value.elts))
+
+
+def _texts(nodes: list[ast.expr]) -> Iterator[str]:
+    texts = (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return (text for text in texts if re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", text))
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    asked: set[str] = set()
+
+    class Environment(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            asked.add(name)
+            return super().get(name, default)
+
+    read_settings(Environment(), {each.name: each.port for each in APPLICATIONS})
+    names = {name for name in asked if not name.endswith("_FILE")}
+    for recipe in (bus.testing.rabbitmq.RECIPE, bus.testing.postgres.RECIPE):
+        names |= {recipe.url_variable, recipe.kind_variable, recipe.image_variable}
+    readme = _words("README.md")
+    assert {"BUS_URL", "CATALOG_DATABASE_URL", "BUS_TEST_URL"} <= names
+    assert [name for name in sorted(names) if f"`{name}`" not in readme] == []

@@ -1,0 +1,153 @@
+"""`bus new`: a service that is installed, tested, checked and run as it was written."""
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+import bus
+from bus.testing.ports import free_ports, is_listening
+from bus.testing.waiting import wait_until
+
+LIBRARY = Path(bus.__file__).parent
+# mypy reads all libraries anew; the rest takes seconds.
+COMMAND_SECONDS = 300
+START_SECONDS = 60
+STOP_SECONDS = 40
+
+
+@dataclass(frozen=True)
+class Project:
+    """A new service in a folder of its own, and an environment in which it is installed."""
+
+    folder: Path
+    environment: Path
+
+    @property
+    def python(self) -> str:
+        """The environment's interpreter."""
+        return str(self.environment / "bin" / "python")
+
+    def run(self, *command: str) -> str:
+        """Run a Python module in the project's folder; what it printed. Fails when it does."""
+        done = subprocess.run(
+            [self.python, "-m", *command],
+            cwd=self.folder,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("new")
+    before = _files_of_the_library()
+    subprocess.run([sys.executable, "-m", "bus", "new", "memo", "--into", folder], check=True, timeout=START_SECONDS)
+    assert _files_of_the_library() == before, "bus new wrote into bus/"
+    project = Project(folder / "memo", folder / "environment")
+    _make_environment(project.environment)
+    _install(project)
+    return project
+
+
+def test_its_own_tests_pass(project: Project) -> None:
+    assert "5 passed" in project.run("pytest", "-q")
+
+
+def test_the_linter_finds_nothing(project: Project) -> None:
+    subprocess.run([sys.executable, "-m", "ruff", "check", project.folder], check=True, timeout=COMMAND_SECONDS)
+    subprocess.run([sys.executable, "-m", "ruff", "format", "--check", project.folder], check=True, timeout=60)
+
+
+def test_the_type_checker_finds_nothing(project: Project) -> None:
+    project.run("mypy", "--strict", "memo", "tests")
+
+
+def test_its_operations_are_listed_beside_ours(project: Project) -> None:
+    listed = project.run("bus", "operations")
+    for name in ("memo.create_note", "memo.get_note", "memo.ping", "catalog.create_product"):
+        assert f"{name} " in listed
+
+
+def test_its_history_can_go_on(project: Project) -> None:
+    project.run("alembic", "revision", "--rev-id", "0002", "-m", "Notes have a text")
+    written = project.folder / "memo" / "migrations" / "versions" / "0002_notes_have_a_text.py"
+    try:
+        assert 'down_revision = "0001"' in written.read_text()
+    finally:
+        written.unlink()
+
+
+def test_it_runs_answers_over_http_and_ends_cleanly(project: Project, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    url, milk = f"http://127.0.0.1:{port}", {"title": "Milk"}
+    with _running(project, {"MEMO_PORT": str(port), "DATA_DIR": str(tmp_path)}) as process:
+        wait_until(lambda: is_listening(port) or process.poll() is not None, START_SECONDS, "bus run memo")
+        created = requests.post(f"{url}/notes", json=milk, timeout=10)
+        assert (created.status_code, created.json()) == (201, {"id": 1, **milk})
+        assert requests.get(url + created.headers["Location"], timeout=10).json() == created.json()
+        assert requests.post(f"{url}/notes", json=milk, timeout=10).json()["code"] == "memo.title_taken"
+        assert requests.get(f"{url}/notes/2", timeout=10).status_code == 404
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=STOP_SECONDS)
+    assert process.returncode == 0, output
+    assert url in output
+    assert "Traceback" not in output
+    assert (tmp_path / "memo.db").exists()
+
+
+def _files_of_the_library() -> dict[Path, bytes]:
+    files = (file for file in LIBRARY.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    return {file: file.read_bytes() for file in files}
+
+
+def _make_environment(folder: Path) -> None:
+    """An environment that finds everything installed in ours, and needs no network."""
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    ours = sysconfig.get_path("purelib")
+    # Added by `site`, so that what is installed there in place is found as well.
+    (packages / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
+
+
+def _install(project: Project) -> None:
+    """`pip install -e` without a network. uv does the same and need not be in the new environment."""
+    into = ["--python", project.python, "--offline", "--no-deps", "--no-build-isolation"]
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", *into, "--editable", str(project.folder)]
+    subprocess.run(command, check=True, timeout=COMMAND_SECONDS)
+
+
+@contextmanager
+def _running(project: Project, settings: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [project.python, "-m", "bus", "run", "memo"],
+        env=_environment() | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what would say where a broker or a database is."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("BUS_", "MEMO_"))}
