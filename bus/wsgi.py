@@ -7,6 +7,7 @@ from bus.application import Wsgi, installed_applications
 from bus.client import Client
 from bus.logs import configure_logs
 from bus.settings import read_settings
+from bus.switching import switch_threads_soon
 
 SERVICE_VARIABLE = "BUS_WEB_SERVICE"
 
@@ -17,6 +18,7 @@ def application() -> Wsgi:
     chosen = applications[os.environ[SERVICE_VARIABLE]]
     settings = read_settings(os.environ, {chosen.name: chosen.port})
     configure_logs(settings.log_level)
+    switch_threads_soon()
     client = Client(settings.bus_url, name=f"{chosen.name}-web")
     atexit.register(client.close)
     return chosen.web(client)

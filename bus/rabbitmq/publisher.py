@@ -62,12 +62,13 @@ class Publisher:
     def _flush(self) -> None:
         with self._lock:
             self._flush_is_due = False
-        while self._waiting:
-            message, on_outcome = self._waiting.popleft()
-            if on_outcome is None:
-                self._send_unconfirmed(message)
-            else:
-                self._send_confirmed(message, on_outcome)
+        with self.link.one_write():
+            while self._waiting:
+                message, on_outcome = self._waiting.popleft()
+                if on_outcome is None:
+                    self._send_unconfirmed(message)
+                else:
+                    self._send_confirmed(message, on_outcome)
 
     def _send_unconfirmed(self, message: Message) -> None:
         if self._reply_channel is not None and self._reply_channel.is_open:

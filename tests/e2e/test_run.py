@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 
+import pika
 import psutil
 import requests
 from conftest import Start
+from programs import need_programs
 from system import STOP_SECONDS, System
 
 from bus.testing.postgres import Database
@@ -27,6 +29,7 @@ def test_a_newcomer_registers_a_user_and_finds_two_products(start: Start) -> Non
 
 
 def test_the_banner_says_what_it_runs_on_and_a_line_that_works(start: Start) -> None:
+    need_programs("curl")
     system = start().wait_until_started()
     assert "embedded broker" in system.printed()
     assert "SQLite" in system.printed()
@@ -120,6 +123,16 @@ def test_on_a_broker_the_command_line_reaches_every_operation(start: Start, brok
     assert "Traceback" not in output
 
 
+def test_several_workers_share_a_queue_and_end_together(start: Start, broker_url: str) -> None:
+    system = start(BUS_URL=broker_url).wait_until_started()
+    workers = system.bus("worker", "catalog", "--processes", "2")
+    wait_until(lambda: _consumers(broker_url, "catalog.create_product") == 3, 20, "three workers consume")
+    workers.send_signal(signal.SIGTERM)
+    assert workers.wait(STOP_SECONDS) == 0
+    assert _consumers(broker_url, "catalog.create_product") == 1
+    assert system.create().status_code == 201
+
+
 def test_both_databases_of_the_system_may_be_postgresql(start: Start, postgres: Database, broker_url: str) -> None:
     auth_url, catalog_url = postgres.fresh_database(), postgres.fresh_database()
     system = start(BUS_URL=broker_url, AUTH_DATABASE_URL=auth_url, CATALOG_DATABASE_URL=catalog_url)
@@ -145,6 +158,12 @@ for package in (bus, auth, catalog):
 assert threading.active_count() == before
 """
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
+def _consumers(broker_url: str, queue: str) -> int:
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        count: int = connection.channel().queue_declare(queue, passive=True).method.consumer_count
+        return count
 
 
 def _child(system: System, *words: str) -> psutil.Process:
