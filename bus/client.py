@@ -20,6 +20,7 @@ from bus.ping import ping_of
 from bus.problem import AnswerLate, Invalid, Problem, ProblemError, Unavailable
 from bus.refusal import Refused
 from bus.transport import Outcome, Transport, TransportFailure, Wiring
+from bus.waiting_call import WaitingCall, not_taken
 
 R = TypeVar("R", bound=Reply)
 
@@ -27,24 +28,12 @@ R = TypeVar("R", bound=Reply)
 ANSWER_SECONDS = 5.0
 # Time given to a first connection before a call says that the broker is away.
 CONNECT_SECONDS = 5.0
-# A late confirm is worth waiting for: it turns "unknown" into "accepted".
-CONFIRM_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
 MAX_IN_FLIGHT = 512
 
 # A worker says "accepted" of a command that it keeps until its database is back.
 _CANNOT_WORK_NOW = (ACCEPTED, 503)
 _NOT_ACCEPTABLE = (400, 413, 415, 422)
-_REFUSED_BY_BROKER = {
-    Outcome.FULL: ("queue-full", "{} has more requests waiting than it can take."),
-    Outcome.UNROUTABLE: ("no-such-queue", "There is no queue {}: its service has never run on this broker."),
-    Outcome.BLOCKED: ("broker-blocked", "The broker is short of memory or disk and takes no requests for {}."),
-    Outcome.AWAY: ("broker-away", "The broker cannot be reached; {} was not sent."),
-    Outcome.UNKNOWN: (
-        "outcome-unknown",
-        "The connection was lost while {} was sent. Send it again with the same id: it will be done once.",
-    ),
-}
 
 
 class Client:
@@ -59,7 +48,7 @@ class Client:
         self._transport = transport_for(bus, name) if isinstance(bus, str) else bus
         self._max_in_flight = max_in_flight
         self._numbers = itertools.count(1)
-        self._waiting: dict[str, _Call] = {}
+        self._waiting: dict[str, WaitingCall] = {}
         self._liveness = Liveness(self._ping)
         self._opened_at = time.monotonic()
         self._has_connected = False
@@ -150,7 +139,7 @@ class Client:
         except Empty:
             outcome = Outcome.UNKNOWN
         if outcome is not Outcome.CONFIRMED:
-            raise _not_taken(operation, outcome)
+            raise not_taken(operation, outcome)
         return message_id
 
     def close(self) -> None:
@@ -162,13 +151,13 @@ class Client:
             raise Unavailable("too-many-in-flight", f"{self._max_in_flight} requests are waiting here already.")
         reply_to = self._transport.reply_address
         if reply_to is None:
-            raise _not_taken(operation, Outcome.AWAY)
+            raise not_taken(operation, Outcome.AWAY)
         number = str(next(self._numbers))
         # A question nobody waits for any more is dropped by the broker; a command never is.
         left_ms = max(0, int((deadline - time.monotonic()) * 1000))
         expiration_ms = None if operation.is_command else left_ms
         request = structs.replace(request, reply_to=reply_to, correlation_id=number, expiration_ms=expiration_ms)
-        call = self._waiting[number] = _Call()
+        call = self._waiting[number] = WaitingCall()
         try:
             self._transport.publish(request, call.outcome)
             return call.wait(operation, request.message_id or "", deadline, timeout)
@@ -201,38 +190,6 @@ class Client:
             call.news.put(None)
 
 
-class _Call:
-    """One call on its way. `news` gets its reply, a bad outcome, or None when no reply can come."""
-
-    __slots__ = ("confirmed", "news")
-
-    def __init__(self) -> None:
-        self.news: SimpleQueue[Message | Outcome | None] = SimpleQueue()
-        self.confirmed = False
-
-    def outcome(self, outcome: Outcome) -> None:
-        if outcome is Outcome.CONFIRMED:
-            self.confirmed = True
-        else:
-            self.news.put(outcome)
-
-    def wait(self, operation: type[Operation[Any]], message_id: str, deadline: float, timeout: float) -> Message:
-        """Raises Unavailable or AnswerLate."""
-        try:
-            news = self.news.get(timeout=max(0.0, deadline - time.monotonic()))
-            if news is None and not self.confirmed:
-                news = self.news.get(timeout=CONFIRM_SECONDS)
-        except Empty:
-            news = None
-        if isinstance(news, Message):
-            return news
-        if isinstance(news, Outcome):
-            raise _not_taken(operation, news)
-        if operation.is_command and not self.confirmed:
-            raise _not_taken(operation, Outcome.UNKNOWN)
-        raise AnswerLate(operation.operation_name, message_id, timeout)
-
-
 def status_of(reply: Message) -> int:
     """The status a reply carries, as HTTP would give it (RFC 9110, section 15)."""
     status = reply.headers.get("status")
@@ -248,11 +205,6 @@ def _request(operation: type[Operation[Any]], body: bytes, message_id: str, toke
         persistent=operation.is_command,
         headers={"authorization": f"Bearer {token}"} if token else {},
     )
-
-
-def _not_taken(operation: type[Operation[Any]], outcome: Outcome) -> Unavailable:
-    code, detail = _REFUSED_BY_BROKER[outcome]
-    return Unavailable(code, detail.format(operation.operation_name))
 
 
 def _error_of(operation: type[Operation[Any]], status: int, body: bytes) -> ProblemError:
