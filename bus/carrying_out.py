@@ -26,6 +26,8 @@ from bus.service import Handler, Service
 QUICK_TRIES = 3
 LONGEST_PAUSE_SECONDS = 0.2
 
+INTERNAL_ERROR = Problem.of("internal-error", 500, "Internal error", "The service failed; its operator has been told.")
+
 log = structlog.get_logger("bus.worker")
 
 
@@ -134,6 +136,3 @@ def _failed(error: Exception) -> GaveUp:
     gave_up = GaveUp(type(error).__name__)
     gave_up.__cause__ = error
     return gave_up
-
-
-INTERNAL_ERROR = Problem.of("internal-error", 500, "Internal error", "The service failed; its operator has been told.")

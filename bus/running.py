@@ -49,7 +49,10 @@ def run_worker(application: Application, settings: Settings) -> None:
 
 
 def run_embedded(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> None:
-    """Run everything in this process until SIGTERM or SIGINT. Raises PortTaken and DatabaseAway."""
+    """Run everything in this process until SIGTERM or SIGINT.
+
+    Raises PortTaken and DatabaseAway, and what ended a worker that should not have ended.
+    """
     stopping = stop_on_signals()
     _check_ports(applications, settings)
     databases = [_database(application, settings) for application in applications]
@@ -77,6 +80,9 @@ def run_embedded(applications: Sequence[Application], settings: Settings, on_rea
     client.close()
     for database in databases:
         database.close()
+    for worker in workers:
+        if worker.failure is not None:
+            raise worker.failure
 
 
 def run_processes(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> int:

@@ -1,10 +1,12 @@
 """`bus run`: the whole system with one command."""
 
+import contextlib
 import re
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pika
 import psutil
@@ -91,6 +93,14 @@ def test_the_front_ends_show_a_page_that_tells_what_runs(start: Start) -> None:
         assert expected in page.text
 
 
+def test_a_worker_that_fails_inside_ends_the_system_with_an_error(tmp_path: Path) -> None:
+    system = Defective(tmp_path, SEED="0").wait_until_started()
+    with contextlib.suppress(requests.RequestException):
+        requests.get(f"{system.catalog}/products", timeout=10)
+    assert system.process.wait(STOP_SECONDS) == 1
+    assert "a defect" in system.printed()
+
+
 def test_on_a_broker_the_roles_are_processes_and_a_killed_worker_comes_back(start: Start, broker_url: str) -> None:
     system = start(BUS_URL=broker_url).wait_until_started()
     assert "RabbitMQ" in system.printed()
@@ -158,6 +168,27 @@ for package in (bus, auth, catalog):
 assert threading.active_count() == before
 """
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
+class Defective(System):
+    """A system whose workers fail at the first message."""
+
+    def bus(self, *command: str) -> subprocess.Popen[str]:
+        defect = """
+import sys
+from bus.cli import main
+from bus.worker import Worker
+def fail(*_): raise RuntimeError("a defect")
+Worker._work_off = fail
+main()
+"""
+        return subprocess.Popen(
+            [sys.executable, "-c", defect, *command],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
 
 def _consumers(broker_url: str, queue: str) -> int:
