@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults lint bench up down lock clean
+.PHONY: help run test lint bench up down lock clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s '	'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Run front ends and workers; BROKER=rabbitmq runs them on a private RabbitMQ
 ifeq ($(BROKER),rabbitmq)
