@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench up down lock clean
+.PHONY: help run test test-faults lint bench up down lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Run front ends and workers; BROKER=rabbitmq runs them on a private RabbitMQ
 ifeq ($(BROKER),rabbitmq)
@@ -22,11 +22,16 @@ test: $(VENV)/.dev ## Test everything, with a real RabbitMQ and a real PostgreSQ
 	@$(BIN)/python -m bus.testing check
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+test-faults: $(VENV)/.dev ## Break the system under load and count what is lost; ROWS="F1 F9" picks, LONG=1 adds the long rows
+	@PYTHONPATH=tests $(BIN)/python -m faults $(if $(LONG),--long) $(ROWS)
+
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy bus auth catalog
 	$(BIN)/lint-imports
+	cd examples/feed && $(abspath $(BIN))/mypy feed tests
+	cd examples/feed && $(abspath $(BIN))/lint-imports
 
 bench: $(VENV)/.dev ## Measure against the tutorial's way; takes some minutes
 	@$(BIN)/python -m bench $(BENCH_ARGS)
@@ -42,6 +47,9 @@ down: ## Stop the containers; DATA=delete deletes their data too
 lock: $(VENV)/.dev ## Resolve the dependencies anew
 	$(BIN)/uv pip compile $(LOCK_ARGS) --extra editable pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK_ARGS) --extra dev pyproject.toml -o requirements-dev.lock
+
+# Two at a time, for much of a test run is waiting. A broker that is given is one for all, and so is the process then.
+PYTEST_ARGS ?= $(if $(BUS_TEST_URL),,--numprocesses 2 --dist loadfile --no-loadscope-reorder)
 
 LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-emit-index-url --custom-compile-command "make lock"

@@ -1,4 +1,6 @@
-"""The contract of auth: everything others may know of it. Names on the wire are written by hand."""
+"""User accounts: who registered, under which name and address."""
+
+# All that others may know. Names on the wire are written by hand.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 from msgspec import Meta
 
 from auth.weak_passwords import weakness_of
+from bus.event import Event
 from bus.operation import Command, Reply
 from bus.problem import FieldError
 from bus.refusal import Refusal
@@ -25,11 +28,15 @@ class EmailAddress:
         except EmailNotValidError as error:
             raise BrokenRule("invalid-email", str(error)) from None
 
+    def json_schema(self) -> dict[str, object]:
+        """What a schema has for it (JSON Schema Validation, section 7.3.2)."""
+        return {"format": "email"}
 
-Username = Annotated[str, Meta(min_length=1, max_length=64)]
-Email = Annotated[str, Meta(min_length=3, max_length=254), EmailAddress()]
+
+Username = Annotated[str, Meta(min_length=1, max_length=64, examples=["ada"])]
+Email = Annotated[str, Meta(min_length=3, max_length=254, examples=["ada@example.org"]), EmailAddress()]
 # NIST SP 800-63B, section 3.1.1.2: at least 8 characters, long ones accepted, any character counts.
-Password = Annotated[str, Meta(min_length=8, max_length=1024), Secret()]
+Password = Annotated[str, Meta(min_length=8, max_length=1024, examples=["correct horse battery staple"]), Secret()]
 
 
 class UsernameTaken(Refusal, code="auth.username_taken", status=409):
@@ -44,8 +51,8 @@ class User(Reply):
     """An account, as others may see it."""
 
     id: int
-    username: str
-    email: str
+    username: Annotated[str, Meta(examples=["ada"])]
+    email: Annotated[str, Meta(examples=["ada@example.org"])]
 
 
 class UserRegistered(Reply):
@@ -55,7 +62,22 @@ class UserRegistered(Reply):
     message: str = "User registered successfully"
 
 
-class Register(Command[UserRegistered], name="auth.register", status=201, refuses=[UsernameTaken, EmailTaken]):
+class UserChanged(Event, name="auth.user_changed"):
+    """An account was made; this is what others may know of it. `version` counts its changes."""
+
+    id: int
+    username: Annotated[str, Meta(examples=["ada"])]
+    email: Annotated[str, Meta(examples=["ada@example.org"])]
+    version: int
+
+
+class Register(
+    Command[UserRegistered],
+    name="auth.register",
+    http="POST /register",
+    status=201,
+    refuses=[UsernameTaken, EmailTaken],
+):
     """Make an account. User names and addresses that differ only in case are the same."""
 
     username: Username

@@ -5,7 +5,7 @@ import unicodedata
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from auth.contract import EmailTaken, Register, User, UsernameTaken, UserRegistered
+from auth.contract import EmailTaken, Register, User, UserChanged, UsernameTaken, UserRegistered
 from auth.passwords import hash_password
 from auth.tables import user
 from bus.service import Service
@@ -35,6 +35,7 @@ def register(command: Register, work: Work) -> UserRegistered:
         # PostgreSQL names the constraint in the first line and repeats the caller's text in the second.
         constraint = str(error.orig).partition("\n")[0]
         raise EmailTaken if "email_key" in constraint else UsernameTaken from None
+    work.emit(UserChanged(id=user_id, username=command.username, email=command.email, version=1))
     return UserRegistered(user=User(id=user_id, username=command.username, email=command.email))
 
 

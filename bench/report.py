@@ -6,7 +6,7 @@ from dataclasses import asdict
 from statistics import median
 
 from bench.figures import SCENARIOS, Figures, Measurement
-from bench.names import ERRAND, KEEP_ALIVE, TUTORIAL
+from bench.names import ERRAND, KEEP_ALIVE, SEEN, TUTORIAL
 
 # What we aim at against the tutorial: requests per second at least, and p99 at most, of its own.
 FASTER = {"create": 2.5, "get": 3.0}
@@ -36,7 +36,7 @@ def text_of(figures: Figures) -> str:
 def json_of(figures: Figures) -> str:
     """The figures of every round, and the ratios drawn from them."""
     ratios = {
-        scenario: {rival: _ratios(figures, scenario, rival) for rival in (TUTORIAL, KEEP_ALIVE)}
+        scenario: {rival: _ratios(figures, scenario, rival) for rival in (SEEN, TUTORIAL, KEEP_ALIVE)}
         for scenario in SCENARIOS
     }
     return json.dumps({**asdict(figures), "ratios": ratios}, indent=2) + "\n"
@@ -44,14 +44,14 @@ def json_of(figures: Figures) -> str:
 
 def _scenario(figures: Figures, scenario: str) -> str:
     rows = [[scenario, *(title for title, _, _ in COLUMNS)]]
-    for name in (ERRAND, TUTORIAL, KEEP_ALIVE):
+    for name in (ERRAND, SEEN, TUTORIAL, KEEP_ALIVE):
         measured = _of(figures, scenario, name)
         rows.append([name, *(form.format(median(map(value, measured))) for _, form, value in COLUMNS)])
     return "\n".join([_table(rows), *_comparisons(figures, scenario)])
 
 
 def _comparisons(figures: Figures, scenario: str) -> Iterable[str]:
-    for rival in (TUTORIAL, KEEP_ALIVE):
+    for rival in (SEEN, TUTORIAL, KEEP_ALIVE):
         ratios = _ratios(figures, scenario, rival)
         yield f"against {rival}: {ratios['requests']:.2f} times the req/s, {ratios['p99']:.2f} times the p99"
     aims = _ratios(figures, scenario, TUTORIAL)

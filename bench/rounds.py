@@ -12,10 +12,10 @@ from pathlib import Path
 
 from bench.contender import PRODUCTS, REPOSITORY, Contender, python, started
 from bench.cpu import cpu_seconds
-from bench.errand import errand
+from bench.errand import errand, errand_seen
 from bench.figures import SCENARIOS, Echo, Figures, Measurement, Usage
 from bench.memory import peak_megabytes
-from bench.names import ERRAND, KEEP_ALIVE, TUTORIAL
+from bench.names import ERRAND, KEEP_ALIVE, SEEN, TUTORIAL
 from bench.servers import Servers, servers
 from bench.tutorial.system import tutorial
 from bench.wrk import load
@@ -38,6 +38,7 @@ def run(wrk: str, folder: Path, rounds: int, seconds: int) -> Figures:
         ours = running.enter_context(errand(ERRAND, "catalog", bus_url, both, folder))
         contenders = [
             ours,
+            running.enter_context(errand_seen(SEEN, both.broker.fresh_vhost(), both, folder / "seen")),
             running.enter_context(tutorial(TUTORIAL, both, folder, keep_alive=False)),
             running.enter_context(tutorial(KEEP_ALIVE, both, folder, keep_alive=True)),
         ]

@@ -1,5 +1,6 @@
 """Acknowledgements: as few frames as the broker needs. Rules only, no I/O."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 
@@ -7,11 +8,15 @@ class Unacknowledged:
     """The delivery tags of one channel that are still in our hands, in the order they came."""
 
     def __init__(self) -> None:
-        self._tags: dict[int, None] = {}
+        self._tags: dict[int, str] = {}
 
-    def delivered(self, tag: int) -> None:
+    def delivered(self, tag: int, queue: str = "") -> None:
         """A message came."""
-        self._tags[tag] = None
+        self._tags[tag] = queue
+
+    def by_queue(self) -> Counter[str]:
+        """How many there are of each queue."""
+        return Counter(self._tags.values())
 
     def done(self, tags: Iterable[int]) -> Iterator[tuple[int, bool]]:
         """Forget these tags; yields the acknowledgements to send, as (tag, multiple).

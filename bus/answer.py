@@ -1,30 +1,40 @@
 """Answers: status and body, as they go into reply messages and, byte for byte, over HTTP."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import quote
 
 import msgspec
 
-from bus.codec import encode
+from bus.codec import encode, encode_without_secrets
 from bus.message import JSON, PROBLEM, Message
 from bus.operation import Reply
 from bus.problem import Problem
+from bus.rules import holds_secrets
 
 # The command is kept and will be done; another answer follows (RFC 9110, section 15.3.3).
 ACCEPTED = 202
 
+NOTHING: Mapping[str, object] = MappingProxyType({})
+
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the caller is told. `location` is empty when nothing was made."""
+    """What the caller is told. `location` is empty when nothing was made.
+
+    `cut_body` is the body without its secrets, empty where there are none.
+    """
 
     status: int
     body: bytes
     location: str = ""
     retry_after: int = 0
+    cut_body: bytes = b""
 
     @classmethod
     def of(cls, reply: Reply, status: int) -> "Answer":
         """A success."""
-        return cls(status, encode(reply), reply.location() or "")
+        cut_body = encode_without_secrets(reply) if holds_secrets(type(reply)) else b""
+        return cls(status, encode(reply), reply.location() or "", cut_body=cut_body)
 
     @classmethod
     def problem(cls, problem: Problem) -> "Answer":
@@ -39,15 +49,20 @@ class Answer(msgspec.Struct, frozen=True):
         return cls(ACCEPTED, body, location, retry_after=1)
 
     @property
+    def stored(self) -> bytes:
+        """The body as it may be kept: what a duplicate gets. Secrets go out once."""
+        return self.cut_body or self.body
+
+    @property
     def is_problem(self) -> bool:
         """Whether the body is a problem document."""
         return self.status >= 400
 
-    def to(self, request: Message) -> Message | None:
-        """The reply message, or None when the request names no address for it."""
+    def to(self, request: Message, more: Mapping[str, object] = NOTHING) -> Message | None:
+        """The reply message, with `more` headers, or None when the request names no address for it."""
         if not request.reply_to:
             return None
-        headers: dict[str, object] = {"status": self.status}
+        headers: dict[str, object] = {"status": self.status, **more}
         if self.location:
             headers["location"] = self.location
         if self.retry_after:

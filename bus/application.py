@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
 from bus.client import Client
+from bus.installed import named_services
 from bus.operation import Operation, operations_in
 from bus.service import Service
-
-GROUP = "bus.services"
 
 Wsgi = Callable[..., Iterable[bytes]]
 
@@ -42,5 +40,5 @@ class Application:
 
 def installed_applications() -> dict[str, Application]:
     """All services of the installed packages by name. Raises what importing them raises."""
-    found = (entry_point.load() for entry_point in entry_points(group=GROUP))
+    found = (entry_point.load() for entry_point in named_services())
     return {application.name: application for application in sorted(found, key=lambda each: each.name)}

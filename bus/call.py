@@ -1,23 +1,36 @@
 """Calls: requests that have been read and found valid, in a worker's hands."""
 
 import hashlib
+import math
 from typing import Any
 
 import msgspec
 
 from bus.codec import encode_without_secrets
+from bus.effort import Effort
+from bus.event import Event
 from bus.operation import Operation
+from bus.trace import Trace
 
 ANONYMOUS = "anonymous"
+# No caller has a name with a space in it.
+EVENTS = "an event"
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A valid request and who sent it. Calls without a message id are not protected from repetition."""
+    """A valid request and who sent it. Calls without a message id are not protected from repetition.
 
-    operation: type[Operation[Any]]
-    request: Operation[Any]
+    An event that came to a listener is one too; its caller is `EVENTS`. `until` is when the caller stops to
+    wait (time.monotonic()). `trace` is the worker's hop; its handler notes its `effort`.
+    """
+
+    operation: type[Operation[Any]] | type[Event]
+    request: Operation[Any] | Event
     message_id: str | None
     caller: str = ANONYMOUS
+    until: float = math.inf
+    trace: Trace | None = None
+    effort: Effort = msgspec.field(default_factory=Effort)
 
     @property
     def digest(self) -> bytes:

@@ -1,26 +1,32 @@
 """The client: call an operation and get its answer, or a typed reason why not."""
 
-import itertools
 import time
 from queue import Empty, SimpleQueue
 from typing import Any, Self, TypeVar
 from uuid import uuid4
 
-import msgspec
-from msgspec import structs
-
 from bus.admission import check_message_id
 from bus.answer import ACCEPTED
 from bus.codec import encode
 from bus.connect import transport_for
+from bus.deadline import current_trace, seconds_left
+from bus.headers import SENT_AT, now_ms
+from bus.hops import Hops
+from bus.in_flight import InFlight
 from bus.liveness import Liveness
 from bus.message import JSON, Message
-from bus.operation import Operation, Reply, service_of
+from bus.metrics import CONNECTED, Metrics
+from bus.operation import Operation, Query, Reply, service_of
 from bus.ping import ping_of
-from bus.problem import AnswerLate, Invalid, Problem, ProblemError, Unavailable
-from bus.refusal import Refused
-from bus.transport import Outcome, Transport, TransportFailure, Wiring
-from bus.waiting_call import WaitingCall, not_taken
+from bus.prepared import read_json
+from bus.problem import AnswerLate, Unavailable
+from bus.reply_message import error_of, status_of
+from bus.sealer import Sealer
+from bus.sealing_key import SealingKey, sealing_key_query_of
+from bus.spans import Spans
+from bus.trace import Trace
+from bus.transport import Outcome, Transport, TransportFailure, Wiring, is_connected
+from bus.waiting_call import Patience, not_taken
 
 R = TypeVar("R", bound=Reply)
 
@@ -30,10 +36,10 @@ ANSWER_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 MAX_IN_FLIGHT = 512
+LATE = "Replies that came when nobody waited for them any more."
 
 # A worker says "accepted" of a command that it keeps until its database is back.
 _CANNOT_WORK_NOW = (ACCEPTED, 503)
-_NOT_ACCEPTABLE = (400, 413, 415, 422)
 
 
 class Client:
@@ -41,18 +47,33 @@ class Client:
 
         product = Client("amqp://…").call(GetProduct(product_id=1), timeout=2)
 
-    `max_in_flight` bounds the calls that wait at the same time; one more is refused at once.
+    `max_in_flight` bounds the calls that wait at the same time; one more is refused at once. `late_replies`
+    counts those that nobody waited for any more, second ones among them. A call made by a handler waits no
+    longer than the handler's own caller does. Secret fields are sealed for their service, unless `seal` says no.
+    `metrics` and `spans` are told what is called, where somebody looks at them.
     """
 
-    def __init__(self, bus: str | Transport, *, name: str = "client", max_in_flight: int = MAX_IN_FLIGHT) -> None:
+    def __init__(
+        self,
+        bus: str | Transport,
+        *,
+        name: str = "client",
+        max_in_flight: int = MAX_IN_FLIGHT,
+        seal: bool = True,
+        metrics: Metrics | None = None,
+        spans: Spans | None = None,
+    ) -> None:
+        self.metrics, self.spans = metrics, spans
         self._transport = transport_for(bus, name) if isinstance(bus, str) else bus
-        self._max_in_flight = max_in_flight
-        self._numbers = itertools.count(1)
-        self._waiting: dict[str, WaitingCall] = {}
+        self._hops = Hops(spans)
+        self._in_flight = InFlight(self._transport, self._hops, max_in_flight)
         self._liveness = Liveness(self._ping)
+        self._sealer = Sealer(self._ask_for_key) if seal else None
         self._opened_at = time.monotonic()
         self._has_connected = False
-        self._transport.open(Wiring(on_reply=self._replied, on_replies_lost=self._replies_lost))
+        if metrics is not None:
+            self._show(metrics, name)
+        self._transport.open(Wiring(on_reply=self._in_flight.replied, on_replies_lost=self._in_flight.replies_lost))
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +85,11 @@ class Client:
     def broker(self) -> str:
         """The broker in a few words, without credentials."""
         return self._transport.describe()
+
+    @property
+    def late_replies(self) -> int:
+        """How many replies came when nobody waited for them any more."""
+        return self._in_flight.late_replies
 
     @property
     def failure(self) -> TransportFailure | None:
@@ -87,8 +113,8 @@ class Client:
         if status == ACCEPTED:
             raise AnswerLate(type(request).operation_name, message_id, timeout)
         if status < 400:
-            return msgspec.json.decode(reply.body, type=type(request).reply_type)  # type: ignore[return-value]
-        raise _error_of(type(request), status, reply.body)
+            return read_json(reply.body, type(request).reply_type)  # type: ignore[return-value]
+        raise error_of(type(request), status, reply.body)
 
     def exchange(
         self,
@@ -96,20 +122,35 @@ class Client:
         body: bytes,
         *,
         timeout: float,
+        wait: float | None = None,
         message_id: str | None = None,
         token: str | None = None,
+        trace: Trace | None = None,
     ) -> Message:
-        """The same with bytes: send a body that is known to be valid, return the reply as it came.
+        """The same with bytes: send a body that is known to be valid and not sealed, return the reply as it came.
+
+        `wait` is for callers in a hurry: the answer may take that many seconds, while the service and the broker
+        may still take all of `timeout` to accept the request. With 0 a command is only handed over. `trace` is what
+        it is asked for; without one, that of the handler in this thread.
 
         Raises Unavailable or AnswerLate, as `call` does, and Invalid for a message id that is none.
         """
         if message_id is not None:
             check_message_id(message_id)
-        deadline = time.monotonic() + timeout
+        timeout = seconds_left(timeout)
+        patience = Patience.of(timeout, timeout if wait is None else wait)
         self._wait_for_first_connection(timeout)
         self._liveness.check(service_of(operation), timeout)
-        request = _request(operation, body, message_id or uuid4().hex, token)
-        reply = self._exchange(operation, request, deadline, timeout)
+        message_id, before = message_id or uuid4().hex, trace or current_trace()
+
+        def ask() -> Message:
+            hop = self._hops.next(before)
+            request = _request(operation, self._sealed(operation, body, patience.taken_by), message_id, hop, token)
+            return self._in_flight.exchange(operation, request, patience, hop)
+
+        reply = ask()
+        if self._sealer and status_of(reply) == 422 and self._sealer.is_refused(operation, reply.body):
+            reply = ask()
         if status_of(reply) in _CANNOT_WORK_NOW:
             self._liveness.doubt(service_of(operation))
         else:
@@ -132,43 +173,50 @@ class Client:
             check_message_id(message_id)
         operation, message_id = type(command), message_id or uuid4().hex
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        deadline = time.monotonic() + timeout
         self._wait_for_first_connection(timeout)
-        self._transport.publish(_request(operation, encode(command), message_id, token), outcomes.put)
+        body = self._sealed(operation, encode(command), deadline)
+        hop, begun = self._hops.next(current_trace()), time.monotonic()
+        request = _request(operation, body, message_id, hop, token)
+        self._transport.publish(request, outcomes.put)
         try:
-            outcome = outcomes.get(timeout=timeout)
+            outcome = outcomes.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty:
             outcome = Outcome.UNKNOWN
+        self._hops.tell(request, hop, begun, "" if outcome is Outcome.CONFIRMED else outcome.name)
         if outcome is not Outcome.CONFIRMED:
-            raise not_taken(operation, outcome)
+            raise not_taken(operation.operation_name, outcome)
         return message_id
 
     def close(self) -> None:
         """Send what is waiting and close the connection."""
         self._transport.close(CLOSE_SECONDS)
 
-    def _exchange(self, operation: type[Operation[Any]], request: Message, deadline: float, timeout: float) -> Message:
-        if len(self._waiting) >= self._max_in_flight:
-            raise Unavailable("too-many-in-flight", f"{self._max_in_flight} requests are waiting here already.")
-        reply_to = self._transport.reply_address
-        if reply_to is None:
-            raise not_taken(operation, Outcome.AWAY)
-        number = str(next(self._numbers))
-        # A question nobody waits for any more is dropped by the broker; a command never is.
-        left_ms = max(0, int((deadline - time.monotonic()) * 1000))
-        expiration_ms = None if operation.is_command else left_ms
-        request = structs.replace(request, reply_to=reply_to, correlation_id=number, expiration_ms=expiration_ms)
-        call = self._waiting[number] = WaitingCall()
-        try:
-            self._transport.publish(request, call.outcome)
-            return call.wait(operation, request.message_id or "", deadline, timeout)
-        finally:
-            del self._waiting[number]
+    def _show(self, metrics: Metrics, name: str) -> None:
+        """Have the metrics show what is known here."""
+        label, transport = ("connection", name), self._transport
+        metrics.gauge("broker_connected", CONNECTED, label, lambda: is_connected(transport))
+        metrics.tally("late_replies", LATE, label, lambda: self.late_replies)
+
+    def _sealed(self, operation: type[Operation[Any]], body: bytes, deadline: float) -> bytes:
+        """Raises Unavailable when the service gives no key."""
+        return self._sealer.sealed(operation, body, deadline) if self._sealer else body
+
+    def _ask_for_key(self, service: str, deadline: float) -> SealingKey:
+        return read_json(self._ask(sealing_key_query_of(service), deadline), SealingKey)
 
     def _ping(self, service: str, seconds: float) -> None:
-        ping = ping_of(service)
-        reply = self._exchange(ping, _request(ping, b"{}", uuid4().hex, None), time.monotonic() + seconds, seconds)
+        self._ask(ping_of(service), time.monotonic() + seconds)
+
+    def _ask(self, query: type[Query[Any]], deadline: float) -> bytes:
+        """The answer to a query of our own, without fields. Raises ProblemError for any other."""
+        seconds = max(0.0, deadline - time.monotonic())
+        hop = self._hops.next(None)
+        request = _request(query, b"{}", uuid4().hex, hop)
+        reply = self._in_flight.exchange(query, request, Patience.of(seconds, seconds), hop)
         if status_of(reply) >= 400:
-            raise _error_of(ping, status_of(reply), reply.body)
+            raise error_of(query, status_of(reply), reply.body)
+        return reply.body
 
     def _wait_for_first_connection(self, seconds: float) -> None:
         """A new client gets a moment to connect; after that a broker that is away is said to be so."""
@@ -180,40 +228,20 @@ class Client:
         except TransportFailure as failure:
             raise Unavailable("broker-away", str(failure)) from None
 
-    def _replied(self, reply: Message) -> None:
-        call = self._waiting.get(str(reply.correlation_id))
-        if call is not None:
-            call.news.put(reply)
 
-    def _replies_lost(self) -> None:
-        for call in list(self._waiting.values()):
-            call.news.put(None)
-
-
-def status_of(reply: Message) -> int:
-    """The status a reply carries, as HTTP would give it (RFC 9110, section 15)."""
-    status = reply.headers.get("status")
-    return status if isinstance(status, int) else 500
-
-
-def _request(operation: type[Operation[Any]], body: bytes, message_id: str, token: str | None) -> Message:
+def _request(
+    operation: type[Operation[Any]],
+    body: bytes,
+    message_id: str,
+    hop: Trace,
+    token: str | None = None,
+) -> Message:
+    authorization = {"authorization": f"Bearer {token}"} if token else {}
     return Message(
         queue=operation.operation_name,
         body=body,
         message_id=message_id,
         content_type=JSON,
         persistent=operation.is_command,
-        headers={"authorization": f"Bearer {token}"} if token else {},
+        headers={SENT_AT: now_ms(), **hop.headers, **authorization},
     )
-
-
-def _error_of(operation: type[Operation[Any]], status: int, body: bytes) -> ProblemError:
-    problem = msgspec.json.decode(body, type=Problem)
-    refusal = operation.refusals.get(problem.code)
-    if refusal is not None:
-        return refusal(problem.detail, problem.errors)
-    if status in _NOT_ACCEPTABLE and "." not in problem.code:  # a service's own refusals have its name before a dot
-        return Invalid(problem.code, status, problem.title, problem.detail, problem.errors)
-    if status == 503:
-        return Unavailable(problem.code, problem.detail, problem.retry_after or 1)
-    return Refused(problem)

@@ -5,16 +5,17 @@ Stricter than RFC 8259 asks, so that no two readers can disagree on what a messa
 numbers (section 9).
 """
 
+import copy
 import json
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
-from bus.operation import Operation
 from bus.problem import Invalid
-from bus.rules import secrets_of
+from bus.rules import holds_secrets, secrets_of
 
 MAX_DEPTH = 32
 MAX_DIGITS = 40  # beyond any 64-bit integer or money amount, and cheap to parse
@@ -30,14 +31,14 @@ def encode(value: msgspec.Struct) -> bytes:
     return _encoder.encode(value)
 
 
-def encode_without_secrets(request: Operation[Any]) -> bytes:
-    """The same, with every field marked `Secret` replaced: what logs, digests and dead letters may hold."""
-    secrets = secrets_of(type(request))
-    if not secrets:
-        return _encoder.encode(request)
-    fields = msgspec.structs.asdict(request)
-    given = ((name, value) for name, value in fields.items() if value is not msgspec.UNSET)
-    return _encoder.encode({name: CUT if name in secrets else value for name, value in given})
+def encode_fields(fields: Mapping[str, Any]) -> bytes:
+    """The same for fields as `parse` reads them."""
+    return _encoder.encode(fields)
+
+
+def encode_without_secrets(value: msgspec.Struct) -> bytes:
+    """The same, with every field marked `Secret` replaced: what logs, digests, dead letters and the inbox may hold."""
+    return _encoder.encode(_without_secrets(value))
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -56,6 +57,30 @@ def parse(body: bytes) -> dict[str, Any]:
     if type(value) is not dict:
         raise Invalid("not-an-object", 400, "Not an object", "The body must be one JSON object.")
     return value
+
+
+def _without_secrets(value: Any) -> Any:
+    """The value, or a copy where it holds secrets, in fields of its own or further inside."""
+    if isinstance(value, msgspec.Struct):
+        return _cut_fields(value) if holds_secrets(type(value)) else value
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_without_secrets(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: _without_secrets(inner) for name, inner in value.items()}
+    return value
+
+
+def _cut_fields(whole: msgspec.Struct) -> msgspec.Struct:
+    secrets = secrets_of(type(whole))
+    left = copy.copy(whole)
+    for name in whole.__struct_fields__:
+        value = getattr(whole, name)
+        # Forced: the mark stands in place of any type, and the classes are frozen.
+        if name not in secrets:
+            msgspec.structs.force_setattr(left, name, _without_secrets(value))
+        elif value is not msgspec.UNSET and value is not None:
+            msgspec.structs.force_setattr(left, name, CUT)
+    return left
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

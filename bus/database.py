@@ -1,15 +1,16 @@
 """Databases: opening PostgreSQL or SQLite so that both behave alike, and saying when one is away."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, Engine, Row, Table, create_engine, event, insert, select, text
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from bus.event import Event
+from bus.trace import Trace
 
 # No statement, and no wait for a row that another transaction holds, lasts longer.
 STATEMENT_SECONDS = 30
@@ -66,12 +67,20 @@ class Database:
         self._engine.dispose()
 
 
+class Emission(NamedTuple):
+    """An event that a handler has told of, and the trace it came of, where that is known."""
+
+    event: Event
+    trace: Trace | None = None
+
+
 class Transaction:
-    """A connection that is taken when it is first asked for."""
+    """A connection that is taken when it is first asked for, and the events to be told of when it is committed."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._opened: Connection | None = None
+        self.events: list[Emission] = []
 
     @property
     def connection(self) -> Connection:
@@ -104,55 +113,6 @@ def _lazily(engine: Engine) -> Iterator[Transaction]:
             transaction.opened.close()  # rolls back what was not committed
 
 
-def insert_all(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], returning: Column[Any] | None = None
-) -> Sequence[Any]:
-    """Insert many rows with one statement; returns the `returning` column in the order of the rows.
-
-    The column returned must be an ascending key that the database gives out.
-    """
-    if connection.dialect.name == "postgresql":
-        # Constant text with an array for each column: nothing is compiled or prepared anew for
-        # another number of rows.
-        statement = _insert_from_arrays(table, tuple(rows[0]), returning)
-        arrays = {name: [row[name] for row in rows] for name in rows[0]}
-        result = connection.execute(statement, arrays)
-        return sorted(result.scalars().all()) if returning is not None else ()
-    if returning is None:
-        connection.execute(insert(table), list(rows))
-        return ()
-    statement_many = insert(table).returning(returning, sort_by_parameter_order=True)
-    return connection.execute(statement_many, list(rows)).scalars().all()
-
-
-def find_all(connection: Connection, table: Table, key: Column[Any], values: Sequence[Any]) -> Sequence[Row[Any]]:
-    """The rows whose `key` is one of the values, in any order."""
-    if connection.dialect.name == "postgresql":
-        return connection.execute(_select_by_array(table, key), {"keys": list(values)}).all()
-    return connection.execute(table.select().where(key.in_(values))).all()
-
-
-@cache
-def _insert_from_arrays(table: Table, names: tuple[str, ...], returning: Column[Any] | None) -> Any:
-    arrays = ", ".join(f"CAST(:{name} AS {_type_of(table.c[name])}[])" for name in names)
-    sql = (
-        f"INSERT INTO {table.name} ({', '.join(names)}) "  # noqa: S608  # names from our own tables
-        f"SELECT {', '.join(names)} FROM unnest({arrays}) WITH ORDINALITY AS given({', '.join(names)}, place) "
-        "ORDER BY place"
-    )
-    return text(sql if returning is None else f"{sql} RETURNING {returning.name}")
-
-
-@cache
-def _select_by_array(table: Table, key: Column[Any]) -> Any:
-    condition = text(f"{key.name} = ANY(CAST(:keys AS {_type_of(key)}[]))")
-    return table.select().where(condition)
-
-
-def _type_of(column: Column[Any]) -> str:
-    return column.type.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
-
-
 def _open(url: str, connections: int) -> Engine:
     kind = make_url(url).get_backend_name()
     if kind == "postgresql":
@@ -166,6 +126,7 @@ def _open_postgresql(url: str, connections: int) -> Engine:
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=connections,
+        hide_parameters=True,  # errors name the statement, never what a caller sent
         connect_args={"connect_timeout": CONNECT_SECONDS},
     )
 
@@ -181,7 +142,8 @@ def _open_sqlite(url: str) -> Engine:
     path = make_url(url).database
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False})
+    waiting = {"timeout": LOCK_SECONDS, "check_same_thread": False}
+    engine = create_engine(url, hide_parameters=True, connect_args=waiting)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: object) -> None:

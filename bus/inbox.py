@@ -6,40 +6,14 @@ effect happen once, however often its message comes.
 
 from collections.abc import Iterable
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    DateTime,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    bindparam,
-    func,
-    select,
-)
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from bus.answer import Answer
+from bus.bulk import insert_all
 from bus.call import Call
-from bus.database import insert_all
 from bus.problem import Invalid
-
-metadata = MetaData()
-
-inbox = Table(
-    "inbox",
-    metadata,
-    Column("caller", Text, primary_key=True),
-    Column("message_id", Text, primary_key=True),
-    Column("operation", Text, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("location", Text, nullable=False),
-    Column("reply", LargeBinary, nullable=False),
-    Column("done_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-)
+from bus.tables import inbox
 
 _stored = select(inbox.c.digest, inbox.c.status, inbox.c.location, inbox.c.reply).where(
     inbox.c.caller == bindparam("caller"), inbox.c.message_id == bindparam("message_id")
@@ -60,7 +34,7 @@ def record(connection: Connection, answered: Iterable[tuple[Call, Answer]]) -> N
             "digest": call.digest,
             "status": answer.status,
             "location": answer.location,
-            "reply": answer.body,
+            "reply": answer.stored,
         }
         for call, answer in answered
         if call.message_id is not None

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-from bus.problem import AnswerLate, Unavailable
+from bus.problem import AnswerLate, Problem, Unavailable
 
 # A sign of life is trusted for this long.
 FRESH_SECONDS = 1.0
@@ -28,7 +28,8 @@ class Liveness:
     def __init__(self, ping: Ping) -> None:
         self._ping = ping
         self._heard: dict[str, float] = {}
-        self._silent: dict[str, tuple[float, Unavailable]] = {}
+        # The reason alone: an exception holds the frames it went through, and so all who were told it.
+        self._silent: dict[str, tuple[float, Problem]] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def heard(self, service: str) -> None:
@@ -56,15 +57,19 @@ class Liveness:
     def _ask(self, service: str, seconds: float) -> None:
         silent_at, reason = self._silent.get(service, (-SILENCE_SECONDS, None))
         if reason is not None and time.monotonic() - silent_at < SILENCE_SECONDS:
-            raise reason
+            raise _unavailable(reason)
         try:
             self._ping(service, seconds)
         except AnswerLate:
-            raise self._note(service, Unavailable("no-worker", f"No worker of {service} answers.")) from None
+            reason = Unavailable("no-worker", f"No worker of {service} answers.").problem
         except Unavailable as unavailable:
-            raise self._note(service, unavailable) from None
-        self.heard(service)
-
-    def _note(self, service: str, reason: Unavailable) -> Unavailable:
+            reason = unavailable.problem
+        else:
+            self.heard(service)
+            return
         self._silent[service] = (time.monotonic(), reason)
-        return reason
+        raise _unavailable(reason)
+
+
+def _unavailable(reason: Problem) -> Unavailable:
+    return Unavailable(reason.code, reason.detail, reason.retry_after)

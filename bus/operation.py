@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform, get_args, get_origin
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, dataclass_transform, get_args, get_origin
 
 import msgspec
 
 from bus.problem import FieldError
 from bus.refusal import Refusal
 from bus.reply_address import is_reply_address
+from bus.route import Route, route_of
 
 R = TypeVar("R", bound="Reply")
 
@@ -19,16 +20,16 @@ OPERATION_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
-class _FrozenMeta(msgspec.StructMeta):
+class FrozenMeta(msgspec.StructMeta):
     """Makes every subclass frozen and keyword-only, and tells type checkers so."""
 
     def __new__(
         mcls, class_name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
-    ) -> "_FrozenMeta":
+    ) -> "FrozenMeta":
         return super().__new__(mcls, class_name, bases, namespace, **{"frozen": True, "kw_only": True} | options)
 
 
-class Reply(msgspec.Struct, metaclass=_FrozenMeta):
+class Reply(msgspec.Struct, metaclass=FrozenMeta):
     """What a handler answers; a noun. Its fields are the JSON body, over HTTP and in reply messages."""
 
     def location(self) -> str | None:
@@ -37,7 +38,7 @@ class Reply(msgspec.Struct, metaclass=_FrozenMeta):
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
-class _OperationMeta(_FrozenMeta):
+class _OperationMeta(FrozenMeta):
     """Takes the class keywords of operations, which msgspec's own metaclass refuses."""
 
     def __new__(
@@ -49,19 +50,23 @@ class _OperationMeta(_FrozenMeta):
         name: str = "",
         status: int = 200,
         refuses: Iterable[type[Refusal]] = (),
+        http: str = "",
         **options: Any,
-    ) -> "_FrozenMeta":
+    ) -> "FrozenMeta":
         cls = super().__new__(mcls, class_name, bases, namespace, **options)
+        if http and not name:
+            raise TypeError(f"{class_name}: a route leads to a queue, so name the operation too")
         if name:
-            _declare(cls, name, status, refuses)
+            _declare(cls, name, status, refuses, http)
         return cls
 
 
 class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unknown_fields=True):
     """What commands and queries have in common. Subclass `Command` or `Query`.
 
-    Class keywords: `name`, the queue and the name on the wire (`service.verb_noun`); `status`, the
-    HTTP status of a success; `refuses`, the refusals a caller may want to catch.
+    Class keywords: `name`, the queue and the name on the wire (`service.verb_noun`); `http`, the route
+    of the front end, if it has one (`GET /products/{product_id}`); `status`, the HTTP status of a
+    success; `refuses`, the refusals a caller may want to catch.
     """
 
     operation_name: ClassVar[str] = ""
@@ -69,6 +74,7 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
     reply_type: ClassVar[type[Reply]] = Reply
     refusals: ClassVar[Mapping[str, type[Refusal]]] = MappingProxyType({})
     is_command: ClassVar[bool] = False
+    http: ClassVar[Route | None] = None
 
     def violations(self) -> Iterable[FieldError]:
         """What is wrong between fields that are each right alone. Nothing, unless overridden."""
@@ -89,9 +95,15 @@ class Query(Operation[R], Generic[R]):
     """Asks something. Answered within the caller's time or not at all."""
 
 
-def service_of(operation: type[Operation[Any]]) -> str:
-    """The name of the service that an operation belongs to: the part before the dot."""
-    return operation.operation_name.partition(".")[0]
+class Named(Protocol):
+    """What has a name on the wire: an operation or an event."""
+
+    operation_name: ClassVar[str]
+
+
+def service_of(named: type[Named]) -> str:
+    """The name of the service that an operation or event belongs to: the part before the dot."""
+    return named.operation_name.partition(".")[0]
 
 
 def operations_in(contract: object) -> list[type[Operation[Any]]]:
@@ -100,12 +112,12 @@ def operations_in(contract: object) -> list[type[Operation[Any]]]:
     return [value for value in found if value.operation_name]
 
 
-def _declare(cls: type, name: str, status: int, refuses: Iterable[type[Refusal]]) -> None:
+def _declare(cls: Any, name: str, status: int, refuses: Iterable[type[Refusal]], http: str) -> None:
     if not OPERATION_NAME.fullmatch(name) or is_reply_address(name):
         raise TypeError(f"{cls.__name__}: {name!r} is not an operation name such as 'catalog.create_product'")
-    reply = _reply_named_by(cls)
-    cls.operation_name, cls.success_status, cls.reply_type = name, status, reply  # type: ignore[attr-defined]
-    cls.refusals = MappingProxyType({refusal.code: refusal for refusal in refuses})  # type: ignore[attr-defined]
+    cls.operation_name, cls.success_status, cls.reply_type = name, status, _reply_named_by(cls)
+    cls.refusals = MappingProxyType({refusal.code: refusal for refusal in refuses})
+    cls.http = route_of(cls, http, is_command=cls.is_command) if http else None
 
 
 def _reply_named_by(cls: type) -> type[Reply]:

@@ -10,15 +10,22 @@ from bus.operation import Query, Reply
 
 
 class CommandOutcome(Reply):
-    """`pending` until the command is done; then `done`, with the answer it got."""
+    """`pending` until the command is done; then `done`, with the answer it got.
+
+    `dead` when it was set aside for a person, with the `reason`; `discarded` when that person decided
+    that it shall not be done. One that is sent again is `pending` once more.
+    """
 
     id: str
-    state: Literal["pending", "done"]
+    state: Literal["pending", "done", "dead"]
     status: int | None = None
     reply: msgspec.Raw | None = None
+    reason: str | msgspec.UnsetType = msgspec.UNSET
+    discarded: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-MessageId = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{1,255}$")]
+MESSAGE_ID_PATTERN = r"^[\x21-\x7e]{1,255}$"
+MessageId = Annotated[str, msgspec.Meta(pattern=MESSAGE_ID_PATTERN, examples=["order-4711"])]
 
 
 class _GetOutcome(Query[CommandOutcome]):

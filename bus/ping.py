@@ -1,16 +1,21 @@
 """The ping: the one operation every service has. Its answer went through the queue and the database."""
 
 import types
+from datetime import datetime
 from functools import cache
+from typing import Annotated
+
+from msgspec import Meta
 
 from bus.operation import Query, Reply
 
 
 class Pong(Reply):
-    """`database` is the kind of database that answered."""
+    """`database` is the kind of database that answered, `time` the worker's clock, in UTC."""
 
-    service: str
-    database: str
+    service: Annotated[str, Meta(examples=["catalog"])]
+    database: Annotated[str, Meta(examples=["postgresql"])]
+    time: datetime
 
 
 @cache
@@ -21,3 +26,8 @@ def ping_of(service: str) -> type[Query[Pong]]:
         "Ping", (Query[Pong],), {"name": f"{service}.ping"}, lambda namespace: namespace.update(body)
     )
     return declared
+
+
+def is_ping(queue: str) -> bool:
+    """Whether a queue is that of a service's pings."""
+    return queue.endswith(".ping")

@@ -1,13 +1,42 @@
 """Reply addresses: where a worker may send answers."""
 
+import base64
+import binascii
 import re
+
+# RabbitMQ's pseudo-queue, and the addresses it makes of it.
+DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 
 # Server-named queues, RabbitMQ's direct reply-to, or a name with the word "reply" or "replies" in
 # it. Operations and dead-letter queues never bear that word, so nobody can make a worker publish
 # into one of our own queues.
-_ADDRESS = re.compile(r"amq\.gen-.+|amq\.rabbitmq\.reply-to(\..+)?|(.+[._-])?repl(y|ies)([._-].+)?", re.IGNORECASE)
+_ADDRESS = re.compile(r"amq\.gen-.+|(.+[._-])?repl(y|ies)([._-].+)?", re.IGNORECASE)
+_DIRECT = re.compile(rf"{re.escape(DIRECT_REPLY_TO)}\.([A-Za-z0-9+/]+=*)\.[A-Za-z0-9+/]+=*", re.IGNORECASE)
+# A process id in Erlang's external term format: NEW_PID_EXT, an atom in UTF-8 (short or long), three numbers.
+_PROCESS = re.compile(rb"\x83\x58(?:\x77(?P<short>.)|[\x64\x76](?P<long>..))(?P<rest>.*)", re.DOTALL)
+_NUMBERS_BYTES = 12
 
 
 def is_reply_address(name: str) -> bool:
     """Whether a queue name looks like one made for replies."""
+    if name.lower().startswith(DIRECT_REPLY_TO):
+        return name == DIRECT_REPLY_TO or _is_direct(name)
     return _ADDRESS.fullmatch(name) is not None
+
+
+def _is_direct(name: str) -> bool:
+    """Whether RabbitMQ can read it: over one that was made up, it ends the connection of whoever publishes there."""
+    address = _DIRECT.fullmatch(name)
+    try:
+        process = _PROCESS.fullmatch(base64.b64decode(address[1], validate=True)) if address else None
+    except binascii.Error:
+        return False
+    if process is None:
+        return False
+    length = int.from_bytes(process["short"] or process["long"], "big")
+    node = process["rest"][:length]
+    return len(process["rest"]) == length + _NUMBERS_BYTES and _is_node(node)
+
+
+def _is_node(name: bytes) -> bool:
+    return re.fullmatch(rb"[\x21-\x7e]{1,255}", name) is not None

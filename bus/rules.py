@@ -24,6 +24,14 @@ class Rule(Protocol):
         """Take the value as it came out of the JSON (a number as int or Decimal). Raises BrokenRule."""
 
 
+@runtime_checkable
+class DescribedRule(Protocol):
+    """A rule that can say itself in a schema too, as far as a schema can say it."""
+
+    def json_schema(self) -> dict[str, object]:
+        """Members of a JSON Schema (2020-12) for the value, such as `maximum`."""
+
+
 @dataclass(frozen=True)
 class Exact:
     """A decimal number from `ge` to `le` with at most `places` digits behind the point."""
@@ -41,6 +49,10 @@ class Exact:
             raise BrokenRule("out-of-range", f"Expected a number from {self.ge} to {self.le}.")
         if number != round(number, self.places):
             raise BrokenRule("out-of-range", f"Expected at most {self.places} digits behind the point.")
+
+    def json_schema(self) -> dict[str, object]:
+        """Its bounds, and its last digit as the step."""
+        return {"minimum": self.ge, "maximum": self.le, "multipleOf": Decimal(1).scaleb(-self.places)}
 
 
 class Secret:
@@ -68,6 +80,35 @@ def secrets_of(declared: type[msgspec.Struct]) -> frozenset[str]:
     """The names of the fields marked `Secret`."""
     hints = get_type_hints(declared, include_extras=True).items()
     return frozenset(name for name, hint in hints if any(isinstance(item, Secret) for item in _metadata(hint)))
+
+
+@cache
+def holds_secrets(declared: type[msgspec.Struct]) -> bool:
+    """Whether a field is marked `Secret`, in the class itself or in one that its fields are made of."""
+    return any(map(secrets_of, structs_in(declared)))
+
+
+@cache
+def holds_secrets_inside(declared: type[msgspec.Struct]) -> bool:
+    """The same, but only of the classes that its fields are made of."""
+    return any(map(secrets_of, structs_in(declared) - {declared}))
+
+
+def structs_in(hint: Any) -> set[Any]:
+    """The struct classes that a hint names, and those that their fields name."""
+    seen: set[Any] = set()
+    _collect_structs(hint, seen)
+    return seen
+
+
+def _collect_structs(hint: Any, seen: set[Any]) -> None:
+    """Add the struct classes of a hint to those seen; a class may name itself."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct) and hint not in seen:
+        seen.add(hint)
+        for inner in get_type_hints(hint, include_extras=True).values():
+            _collect_structs(inner, seen)
+    for argument in get_args(hint):
+        _collect_structs(argument, seen)
 
 
 def _metadata(hint: Any) -> tuple[Any, ...]:

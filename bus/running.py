@@ -1,5 +1,6 @@
 """Running: a worker process, and the whole system for `bus run`."""
 
+import os
 import threading
 import time
 import urllib.error
@@ -12,14 +13,19 @@ from bus.application import Application
 from bus.client import Client
 from bus.connect import transport_for
 from bus.database import Database, DatabaseAway
+from bus.metrics import Metrics
 from bus.migrating import check_migrated, migrate
-from bus.serving import EmbeddedServer, check_port
+from bus.monitor import Monitor
+from bus.serving import EMBEDDED_IN_FLIGHT, EmbeddedServer, check_port
 from bus.settings import Settings
+from bus.spans import FLUSH_SECONDS, spans_from
 from bus.supervisor import Supervisor, stop_on_signals
-from bus.worker import Worker
+from bus.worker import HandlerHung, Worker
 
 # SIGTERM: time to finish what is in hand.
 DRAIN_SECONDS = 20.0
+# A handler hangs, and its process is to end: time for what else is in hand.
+HUNG_SECONDS = 2.0
 # Between two looks at whether a transport has given up.
 WATCH_SECONDS = 0.5
 # `bus run` says where the front ends are when they answer, or after this that they do not.
@@ -31,21 +37,38 @@ Ready = Callable[[], None]
 
 
 def run_worker(application: Application, settings: Settings) -> None:
-    """Run one worker until SIGTERM or SIGINT. Raises TransportFailure and NotMigrated."""
+    """Run one worker until SIGTERM or SIGINT. Raises TransportFailure, NotMigrated and HandlerHung."""
     stopping = stop_on_signals()
     database = _database(application, settings)
     _wait_until_migrated(application, database, stopping)
     transport = transport_for(settings.bus_url, f"{application.name}-worker")
-    worker = Worker(application.service, transport, database)
+    ours = settings.services[application.name]
+    metrics = Metrics() if ours.metrics_port else None
+    spans = spans_from(os.environ, f"{application.name}-worker", settings.bus_url)
+    worker = Worker(
+        application.service,
+        transport,
+        database,
+        settings.limits,
+        require_sealed=ours.require_sealed,
+        metrics=metrics,
+        spans=spans,
+    )
+    monitor = _monitor(application.name, worker, metrics, settings)
     worker.start()
     log.info("worker_started", service=application.name, broker=transport.describe(), database=database.kind)
     while not (transport.failure or worker.failure or stopping.wait(WATCH_SECONDS)):
         pass
-    worker.stop(DRAIN_SECONDS)
+    failure = transport.failure or worker.failure
+    worker.stop(HUNG_SECONDS if isinstance(failure, HandlerHung) else DRAIN_SECONDS)
+    if monitor is not None:
+        monitor.close()
+    if spans is not None:
+        spans.close(FLUSH_SECONDS)
     database.close()
-    if failure := transport.failure or worker.failure:
+    if failure:
         raise failure
-    log.info("worker_stopped", service=application.name)
+    log.info("worker_stopped", service=application.name, dropped_replies=transport.dropped_replies)
 
 
 def run_embedded(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> None:
@@ -58,13 +81,22 @@ def run_embedded(applications: Sequence[Application], settings: Settings, on_rea
     databases = [_database(application, settings) for application in applications]
     for application, database in zip(applications, databases, strict=True):
         migrate(database, application.migrations)
+    metrics, spans = Metrics(), spans_from(os.environ, "errand", settings.bus_url)
     workers = [
-        Worker(application.service, transport_for(settings.bus_url, f"{application.name}-worker"), database)
+        Worker(
+            application.service,
+            transport_for(settings.bus_url, f"{application.name}-worker"),
+            database,
+            settings.limits,
+            require_sealed=settings.services[application.name].require_sealed,
+            metrics=metrics,
+            spans=spans,
+        )
         for application, database in zip(applications, databases, strict=True)
     ]
     for worker in workers:
         worker.start()
-    client = Client(settings.bus_url, name="web")
+    client = Client(settings.bus_url, name="web", max_in_flight=EMBEDDED_IN_FLIGHT, metrics=metrics, spans=spans)
     servers = [
         EmbeddedServer(each.name, each.web(client), settings.bind, settings.services[each.name].port)
         for each in applications
@@ -73,16 +105,18 @@ def run_embedded(applications: Sequence[Application], settings: Settings, on_rea
     on_ready()
     while not (any(worker.failure for worker in workers) or stopping.wait(WATCH_SECONDS)):
         pass
+    failure = next((worker.failure for worker in workers if worker.failure is not None), None)
     for server in servers:
         server.close()
     for worker in workers:
-        worker.stop(DRAIN_SECONDS)
+        worker.stop(HUNG_SECONDS if isinstance(failure, HandlerHung) else DRAIN_SECONDS)
     client.close()
+    if spans is not None:
+        spans.close(FLUSH_SECONDS)
     for database in databases:
         database.close()
-    for worker in workers:
-        if worker.failure is not None:
-            raise worker.failure
+    if failure is not None:
+        raise failure
 
 
 def run_processes(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> int:
@@ -147,6 +181,14 @@ def _answers(url: str) -> bool:
 def _check_ports(applications: Sequence[Application], settings: Settings) -> None:
     for application in applications:
         check_port(application.name, settings.bind, settings.services[application.name].port)
+
+
+def _monitor(name: str, worker: Worker, metrics: Metrics | None, settings: Settings) -> Monitor | None:
+    """Raises PortTaken."""
+    port = settings.services[name].metrics_port
+    if metrics is None or port is None:
+        return None
+    return Monitor(name, settings.bind, port, metrics, lambda: worker.why_not_live, lambda: worker.why_not_ready)
 
 
 def _database(application: Application, settings: Settings) -> Database:

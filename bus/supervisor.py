@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -23,15 +23,16 @@ log = structlog.get_logger("bus.supervisor")
 
 
 class Supervisor:
-    """Starts `bus` commands as processes and keeps them running."""
+    """Starts `bus` commands as processes and keeps them running. `environments` adds variables for each."""
 
-    def __init__(self, commands: Sequence[Sequence[str]]) -> None:
+    def __init__(self, commands: Sequence[Sequence[str]], environments: Sequence[Mapping[str, str]] = ()) -> None:
         self._commands = [tuple(command) for command in commands]
+        self._environments = list(environments) or [{}] * len(self._commands)
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """Start all processes."""
-        self._processes = [_start(command) for command in self._commands]
+        self._processes = [_start(*each) for each in zip(self._commands, self._environments, strict=True)]
 
     def watch(self, stopping: threading.Event) -> int:
         """Restart what ends, until `stopping` is set or a process says that a person is needed.
@@ -45,7 +46,7 @@ class Supervisor:
                 if process.poll() is not None:
                     log.error("process_ended", command=" ".join(self._commands[index]), code=process.returncode)
                     stopping.wait(RESTART_SECONDS)
-                    self._processes[index] = _start(self._commands[index])
+                    self._processes[index] = _start(self._commands[index], self._environments[index])
         return 0
 
     def stop(self) -> None:
@@ -79,6 +80,8 @@ def stop_on_signals() -> threading.Event:
     return stopping
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
-    return subprocess.Popen([sys.executable, "-m", "bus", *command], start_new_session=True)  # noqa: S603  # our own
+    return subprocess.Popen(  # noqa: S603  # our own
+        [sys.executable, "-m", "bus", *command], start_new_session=True, env={**os.environ, **environment}
+    )

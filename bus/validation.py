@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar
@@ -10,10 +11,15 @@ import msgspec
 
 from bus.codec import parse
 from bus.operation import Operation
+from bus.prepared import prepare
 from bus.problem import FieldError, Invalid
 from bus.rules import BrokenRule, FieldRules, rules_of
 
 T = TypeVar("T", bound=Operation[Any])
+E = TypeVar("E", bound=msgspec.Struct)
+
+# The second for a lone surrogate in a key.
+_NOT_CONVERTIBLE = (msgspec.ValidationError, UnicodeEncodeError)
 
 # A body of thousands of wrong fields does not deserve an answer of megabytes.
 MAX_FAULTS = 50
@@ -35,14 +41,48 @@ def decode(body: bytes, operation: type[T]) -> T:
 
 def accept(fields: dict[str, Any], operation: type[T]) -> T:
     """Validate parsed fields against the contract. Raises Invalid (400 or 422), as `decode` does."""
-    try:
-        request: T = msgspec.convert(fields, operation)
-    except (msgspec.ValidationError, UnicodeEncodeError):  # the second for a lone surrogate in a key
-        raise _not_acceptable(list(_all_faults(fields, operation))) from None
+    prepare(operation)
+    request = _converted(fields, operation)
     faults = [*_broken_rules(fields, operation), *_bad_text(fields)] or list(request.violations())
     if faults:
         raise _not_acceptable(faults)
     return request
+
+
+def are_fields_of(fields: dict[str, Any], operation: type[Operation[Any]]) -> bool:
+    """Whether each of these alone is a field of the operation and of its type; others may be missing."""
+    declared = _fields_of(operation)
+    return all(name in declared and not _type_fault(name, fields[name], declared[name].type) for name in fields)
+
+
+def decode_event(body: bytes, event: type[E]) -> E:
+    """Read an event; fields that the listener does not know are ignored. Raises Invalid (400 or 422)."""
+    prepare(event)
+    try:
+        return msgspec.convert(parse(body), event)
+    except msgspec.ValidationError as error:
+        raise Invalid("wrong-type", 422, "Not acceptable", str(error)) from None
+    except UnicodeEncodeError:  # a lone surrogate in a key
+        raise Invalid("invalid-text", 422, "Not acceptable", "Lone surrogates are not text.") from None
+
+
+def _converted(fields: dict[str, Any], operation: type[T]) -> T:
+    for read in (lambda: fields, lambda: _with_whole_numbers(fields)):
+        with suppress(*_NOT_CONVERTIBLE):
+            request: T = msgspec.convert(read(), operation)
+            return request
+    raise _not_acceptable(list(_all_faults(fields, operation)))
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """The same with 3 for 3.0, which is a whole number too (JSON Schema Core 2020-12, section 4.2.1)."""
+    if type(value) is Decimal and value == value.to_integral_value():
+        return int(value)
+    if type(value) is dict:
+        return {name: _with_whole_numbers(inner) for name, inner in value.items()}
+    if type(value) is list:
+        return [_with_whole_numbers(inner) for inner in value]
+    return value
 
 
 def _broken_rules(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iterator[FieldError]:
@@ -93,7 +133,7 @@ def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iter
 
 def _type_fault(name: str, value: Any, expected: Any) -> FieldError | None:
     try:
-        msgspec.convert(value, expected)
+        msgspec.convert(_with_whole_numbers(value), expected)
     except msgspec.ValidationError as error:
         # A number too large, or with a fraction where none may be, is out of range; "12" or true for
         # a number is another type, as is "cheap". msgspec writes "got" for the second kind and for fractions.

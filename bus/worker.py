@@ -1,256 +1,196 @@
-"""The worker: takes messages, has them carried out, replies, and acknowledges last."""
+"""The worker: everything that runs for one service in one process, on one transport."""
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from queue import Empty, SimpleQueue
-from typing import Any
+from collections.abc import Iterable
+from functools import partial
 
 import structlog
+from msgspec import structs
 
-from bus.admission import admit, is_hopeless, without_secrets
-from bus.answer import ACCEPTED, Answer
-from bus.call import Call
-from bus.carrying_out import INTERNAL_ERROR, GaveUp, answer_queries, carry_out
-from bus.database import Database, DatabaseAway
-from bus.dead_letter import dead_letter
-from bus.message import Delivery, Message
-from bus.operation import Operation
-from bus.problem import Invalid, Unavailable
+from bus.database import Database
+from bus.deadline import longest
+from bus.housekeeping import Housekeeping
+from bus.lane import Lane, WorkOff
+from bus.limits import DEFAULT_LIMITS, Limits
+from bus.listening import Listening
+from bus.message import Delivery
+from bus.metrics import CONNECTED, Metrics, WorkerMetrics
+from bus.outgoing import Outgoing
+from bus.quarantine import Quarantine
+from bus.relay import Relay
+from bus.requests import Requests
+from bus.sealing_keys import prepare_key, read_keys
 from bus.service import Service
-from bus.topology import queues_of
-from bus.transport import Outcome, Transport, Wiring
+from bus.spans import Spans
+from bus.survey import Survey
+from bus.taking_in import TakingIn
+from bus.topology import CONSUMED_KINDS, Queue
+from bus.transport import Transport, Wiring, is_connected
+from bus.unsealer import Unsealer
+from bus.watchdog import Watchdog
+from bus.witness import Witness
 
 # A batch is what has already arrived, up to this many: enough to share one commit, few enough that
 # the first does not wait for the last.
 MAX_BATCH = 64
 # Messages on hand for each queue: a batch in work and the next ones.
 PREFETCH = 2 * MAX_BATCH
-# While the database is away: how often it is asked whether it is back.
-PROBE_SECONDS = 0.5
-# How long a dead letter waits for its confirm, and for another try, while the broker takes nothing.
-CONFIRM_SECONDS = 5.0
-RETRY_SECONDS = 1.0
+# Events come back in their order when a worker dies with no more of them in hand: of larger numbers
+# RabbitMQ 3.10 forgets the order (Erlang keeps maps of up to 32 keys sorted).
+EVENTS_PREFETCH = 32
 CLOSE_SECONDS = 5.0
+# The broker's word that nothing more comes takes a few milliseconds; without a broker it never comes.
+CANCEL_SECONDS = 2.0
+
+CONSUMING = "Whether messages come when there are any."
+DROPPED = "Replies that found no queue."
 
 log = structlog.get_logger("bus.worker")
 
-_DATABASE_AWAY = Unavailable("database-away", "The service's database cannot be reached.").problem
+
+class HandlerHung(Exception):
+    """A handler takes longer than the limit, and nothing but the end of the process ends it. Its author's fault.
+
+    The message comes again, and becomes a dead letter when that helps nothing.
+    """
 
 
 class Worker:
-    """Runs one service's handlers on one transport. Start it, and stop it once.
+    """Runs one service's handlers on one transport. Start it, and stop it once."""
 
-    The order for every message: commit, reply, acknowledge. Whatever dies in between, the message is
-    delivered again and answered from the inbox.
-    """
-
-    def __init__(self, service: Service, transport: Transport, database: Database) -> None:
-        self._service, self._transport, self._database = service, transport, database
-        self._arrived: SimpleQueue[Delivery | None] = SimpleQueue()
+    def __init__(
+        self,
+        service: Service,
+        transport: Transport,
+        database: Database,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        require_sealed: bool = False,
+        metrics: Metrics | None = None,
+        spans: Spans | None = None,
+    ) -> None:
+        self._service, self._transport, self._database, self._limits = service, transport, database, limits
         self._stopping = threading.Event()
-        self.failure: Exception | None = None  # why a thread ended that should not have
-        self._threads = [
-            threading.Thread(target=self._run, name=f"{service.name}-{number}", daemon=True)
-            for number in range(service.threads)
+        self._queues = service.queues(limits)
+        self._spans = spans
+        self._relay = Relay(service.name, transport, database, spans)
+        self._housekeeping = Housekeeping(service.name, database, limits.keep_days)
+        counted = None if metrics is None else WorkerMetrics(metrics, service.name)
+        outgoing = Outgoing(service.name, transport, limits, self._stopping, Witness(counted, spans))
+        unsealer = Unsealer(partial(read_keys, database), required=require_sealed)
+        requests = Requests(service, database, outgoing, self._relay.wake, unsealer)
+        listening = Listening(service, database, outgoing, self._relay.wake, limits, self._stopping)
+        taking_in = TakingIn(service, database, outgoing, self._stopping, counted)
+        desks: dict[str, WorkOff] = {each.name: requests.work_off for each in self._of("command", "query")}
+        name, together = service.name, service.threads == 1
+        # Threads of their own for what must not wait for a handler: whether we live, and how things went.
+        self._lanes = {
+            "requests": Lane(name, requests.work_off, threads=service.threads, batch=MAX_BATCH if together else 1),
+            "pulse": Lane(f"{name}-pulse", requests.work_off, batch=MAX_BATCH),
+            "events": Lane(f"{name}-events", listening.work_off, batch=MAX_BATCH),
+            "dead": Lane(f"{name}-dead", taking_in.work_off, batch=MAX_BATCH),
+            "quarantine": Lane(f"{name}-quarantine", Quarantine(desks, service.operations, outgoing).work_off),
+        }
+        self._lane_of = {queue.name: self._lanes[self._lane_for(queue)] for queue in self._consumed()}
+        self._watchdog = Watchdog(name, transport, counted.restarted if counted else lambda: None)
+        self._survey = None if metrics is None else self._show(metrics)
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why this worker cannot go on: a thread that ended, or a handler that hangs."""
+        failures = [lane.failure for lane in self._lanes.values()] + [
+            self._relay.failure,
+            self._hung(),
+            self._watchdog.failure,
         ]
+        return next((failure for failure in failures if failure is not None), None)
+
+    @property
+    def why_not_live(self) -> str:
+        """Why another start of this process would be better; empty when it would not."""
+        return str(self.failure or self._watchdog.why_silent)
+
+    @property
+    def why_not_ready(self) -> str:
+        """Why no message is worked off now; empty when they are."""
+        if self._watchdog.why_silent:
+            return self._watchdog.why_silent
+        if not is_connected(self._transport):
+            return "There is no connection to the broker."
+        return "" if self._database.answers() else "The database cannot be reached."
 
     def start(self) -> None:
         """Connect and begin to consume; returns at once."""
-        queues = queues_of(handler.operation for handler in self._service.handlers.values())
-        prefetch = PREFETCH if self._service.threads == 1 else 2 * self._service.threads
-        consumed = [queue for queue in queues if queue.kind != "dead"]
-        wiring = Wiring(declares=queues, consumes=consumed, prefetch=prefetch, on_delivery=self._arrived.put)
+        if self._service.takes_secrets:
+            prepare_key(self._database)
+        threads = self._service.threads
+        wiring = Wiring(
+            declares=self._queues,
+            consumes=self._consumed(),
+            prefetch=PREFETCH if threads == 1 else 2 * threads,
+            prefetches={
+                **{queue.name: 1 for queue in self._of("quarantine")},
+                **{queue.name: EVENTS_PREFETCH for queue in self._of("events")},
+            },
+            on_delivery=self._put if self._spans is None else self._decide_and_put,
+        )
         self._transport.open(wiring)
-        for thread in self._threads:
-            thread.start()
+        for lane in self._lanes.values():
+            lane.start()
+        self._relay.start()
+        self._housekeeping.start()
+        self._watchdog.start()
+        if self._survey is not None:
+            self._survey.start()
 
     def stop(self, seconds: float) -> None:
         """Take nothing more, finish what is in hand, and close; takes at most about `seconds`."""
         deadline = time.monotonic() + seconds
         self._stopping.set()
-        self._transport.stop_consuming()
-        for _ in self._threads:
-            self._arrived.put(None)
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        nothing_comes = threading.Event()
+        self._transport.stop_consuming(nothing_comes.set)
+        nothing_comes.wait(min(CANCEL_SECONDS, seconds))
+        for lane in self._lanes.values():
+            lane.finish()
+        for lane in self._lanes.values():
+            lane.join(deadline)
+        self._relay.stop(max(0.0, deadline - time.monotonic()))
+        for each in (self._watchdog, self._housekeeping, self._survey):
+            if each is not None:
+                each.stop(max(0.0, deadline - time.monotonic()))
         self._transport.close(CLOSE_SECONDS)
 
-    def _run(self) -> None:
-        try:
-            while batch := self._take():
-                self._work_off(batch)
-        except _Stopped:
-            pass
-        except Exception as error:
-            # A defect of ours. Going on without this thread would look alive and do nothing.
-            log.exception("worker_failed", service=self._service.name)
-            self.failure = error
+    def _put(self, delivery: Delivery) -> None:
+        self._lane_of[delivery.message.queue].put(delivery)
 
-    def _take(self) -> list[Delivery]:
-        """The next deliveries, at least one; empty when the worker stops."""
-        limit = MAX_BATCH if self._service.threads == 1 else 1
-        first = self._arrived.get()
-        batch = [] if first is None else [first]
-        while batch and len(batch) < limit:
-            try:
-                more = self._arrived.get_nowait()
-            except Empty:
-                break
-            if more is None:
-                self._arrived.put(None)
-                break
-            batch.append(more)
-        return batch
+    def _decide_and_put(self, delivery: Delivery) -> None:
+        if self._spans is not None:
+            delivery = structs.replace(delivery, trace=self._spans.decided(delivery.trace))
+        self._put(delivery)
 
-    def _work_off(self, batch: Sequence[Delivery]) -> None:
-        queries: list[tuple[Delivery, Call]] = []
-        commands: list[tuple[Delivery, Call]] = []
-        for delivery in batch:
-            if self._is_expired(delivery):
-                continue
-            try:
-                call = admit(delivery.message, self._operation_of(delivery))
-            except Invalid as refused:
-                self._refuse(delivery, refused)
-            else:
-                (commands if call.operation.is_command else queries).append((delivery, call))
-        self._answer_queries(queries)
-        undone = [] if self._carry_out(commands) else [delivery for delivery, _ in commands]
-        self._transport.acknowledge([delivery for delivery in batch if delivery not in undone] if undone else batch)
+    def _show(self, metrics: Metrics) -> Survey:
+        """Have the metrics show what is known here."""
+        connection, transport = ("connection", f"{self._service.name}-worker"), self._transport
+        metrics.gauge("broker_connected", CONNECTED, connection, lambda: is_connected(transport))
+        consuming, watchdog = ("service", self._service.name), self._watchdog
+        metrics.gauge("consuming", CONSUMING, consuming, lambda: is_connected(transport) and not watchdog.why_silent)
+        metrics.tally("dropped_replies", DROPPED, connection, lambda: transport.dropped_replies)
+        return Survey(self._service.name, self._database, metrics)
 
-    def _answer_queries(self, queries: Sequence[tuple[Delivery, Call]]) -> None:
-        if not queries:
-            return
-        try:
-            answers = answer_queries([call for _, call in queries], self._service, self._database)
-        except DatabaseAway:
-            answers = [Answer.problem(_DATABASE_AWAY) for _ in queries]
-        self._reply(queries, answers)
+    def _consumed(self) -> list[Queue]:
+        return list(self._of(*CONSUMED_KINDS))
 
-    def _carry_out(self, commands: Sequence[tuple[Delivery, Call]]) -> bool:
-        """False when the worker stops before the database is back: then the broker keeps the commands."""
-        while commands:
-            try:
-                answers = carry_out([call for _, call in commands], self._service, self._database)
-            except DatabaseAway as away:
-                log.warning("database_away", service=self._service.name, waiting=len(commands), reason=str(away)[:200])
-                for delivery, _ in commands:
-                    self._promise(delivery)
-                if not self._wait_for_database():
-                    return False
-            else:
-                self._reply(commands, answers)
-                break
-        return True
+    def _of(self, *kinds: str) -> Iterable[Queue]:
+        return (queue for queue in self._queues if queue.kind in kinds)
 
-    def _wait_for_database(self) -> bool:
-        """Keep the commands that arrive and refuse questions, until the database is back or the worker stops."""
-        kept: list[Delivery] = []
-        while not self._database.answers():
-            try:
-                delivery = self._arrived.get(timeout=PROBE_SECONDS)
-            except Empty:
-                continue
-            if delivery is None:
-                self._arrived.put(None)
-                return False
-            if self._keep(delivery):
-                kept.append(delivery)
-        log.info("database_back", service=self._service.name)
-        for delivery in kept:
-            self._arrived.put(delivery)
-        return True
+    def _lane_for(self, queue: Queue) -> str:
+        if queue.name in self._service.pulse:
+            return "pulse"
+        return queue.kind if queue.kind in self._lanes else "requests"
 
-    def _keep(self, delivery: Delivery) -> bool:
-        """While the database is away: whether this is a command to keep. A question is answered with no."""
-        try:
-            call = admit(delivery.message, self._operation_of(delivery))
-        except Invalid as refused:
-            self._refuse(delivery, refused)
-        else:
-            if call.operation.is_command:
-                self._promise(delivery)
-                return True
-            self._send(Answer.problem(_DATABASE_AWAY).to(delivery.message))
-        self._transport.acknowledge([delivery])
-        return False
-
-    def _promise(self, delivery: Delivery) -> None:
-        """Tell who waits that the command is kept, rather than let them wait for the database too."""
-        if delivery.message.message_id is not None:
-            self._send(Answer.accepted(delivery.message.message_id).to(delivery.message))
-            _log("kept", delivery, status=ACCEPTED)
-
-    def _reply(self, calls: Sequence[tuple[Delivery, Call]], answers: Iterable[Answer | GaveUp]) -> None:
-        for (delivery, call), answer in zip(calls, answers, strict=True):
-            if isinstance(answer, GaveUp):
-                self._give_up(delivery, answer)
-                continue
-            if answer.is_problem and call.operation.is_command and not delivery.message.reply_to:
-                self._bury(delivery, "refused", answer.body.decode())
-            self._send(answer.to(delivery.message))
-            _log("answered", delivery, status=answer.status)
-
-    def _refuse(self, delivery: Delivery, refused: Invalid) -> None:
-        """Tell the sender; where there is none, or the message makes no sense at all, keep it for a person."""
-        problem, message = refused.problem, delivery.message
-        if is_hopeless(refused) or not message.reply_to:
-            self._bury(delivery, problem.code, problem.detail)
-        if problem.code != "reply-to-forbidden":
-            self._send(Answer.problem(problem).to(message))
-        _log("refused", delivery, status=problem.status, code=problem.code)
-
-    def _give_up(self, delivery: Delivery, gave_up: GaveUp) -> None:
-        log.error("handler_failed", operation=delivery.message.queue, exc_info=gave_up.__cause__)
-        if self._operation_of(delivery).is_command:
-            self._bury(delivery, "fault", repr(gave_up))
-        self._send(Answer.problem(INTERNAL_ERROR).to(delivery.message))
-        _log("buried", delivery, status=INTERNAL_ERROR.status)
-
-    def _send(self, reply: Message | None) -> None:
-        if reply is not None:
-            self._transport.publish(reply)
-
-    def _bury(self, delivery: Delivery, code: str, detail: str) -> None:
-        """Put the message into the dead letters; returns when the broker has it. Raises _Stopped."""
-        body = without_secrets(delivery.message, self._operation_of(delivery))
-        letter = dead_letter(delivery.message, self._service.name, body, code, detail)
-        outcomes: SimpleQueue[Outcome] = SimpleQueue()
-        while True:
-            self._transport.publish(letter, outcomes.put)
-            try:
-                outcome = outcomes.get(timeout=CONFIRM_SECONDS)
-            except Empty:
-                outcome = Outcome.UNKNOWN
-            if outcome is Outcome.CONFIRMED:
-                return
-            log.warning("dead_letter_not_taken", outcome=outcome.name)
-            if self._stopping.wait(RETRY_SECONDS):
-                raise _Stopped
-
-    def _is_expired(self, delivery: Delivery) -> bool:
-        """Whether nobody waits for the answer to a question any more. Commands are carried out however late."""
-        allowed = delivery.message.expiration_ms
-        if allowed is None or self._operation_of(delivery).is_command:
-            return False
-        return (time.monotonic() - delivery.received_at) * 1000 > allowed
-
-    def _operation_of(self, delivery: Delivery) -> type[Operation[Any]]:
-        return self._service.handlers[delivery.message.queue].operation
-
-
-class _Stopped(Exception):
-    """The worker stops while the broker takes no dead letters; it keeps the messages, and delivers them again."""
-
-
-def _log(event: str, delivery: Delivery, **facts: object) -> None:
-    # Pings are the pulse of health checks; one line each would drown the rest.
-    tell = log.debug if delivery.message.queue.endswith(".ping") else log.info
-    tell(
-        event,
-        operation=delivery.message.queue,
-        id=delivery.message.message_id,
-        ms=round((time.monotonic() - delivery.received_at) * 1000, 1),
-        **facts,
-    )
+    def _hung(self) -> HandlerHung | None:
+        found = longest(ident for lane in self._lanes.values() for ident in lane.idents)
+        if found is None or time.monotonic() - found.since < self._limits.handler_seconds:
+            return None
+        return HandlerHung(f"The handler of {found.operation} takes longer than {self._limits.handler_seconds:g} s.")

@@ -3,22 +3,36 @@
 import atexit
 import os
 
+from bus import failpoints, silent_connections
 from bus.application import Wsgi, installed_applications
 from bus.client import Client
 from bus.logs import configure_logs
+from bus.metrics import Metrics
+from bus.orphans import end_with_parent
 from bus.settings import read_settings
+from bus.spans import FLUSH_SECONDS, spans_from
 from bus.switching import switch_threads_soon
 
 SERVICE_VARIABLE = "BUS_WEB_SERVICE"
+# Requests of one process that wait for an answer. Fewer than its threads, so that one more is refused at once.
+IN_FLIGHT = 64
 
 
 def application() -> Wsgi:
     """The front end that the environment asks for, with its own connection to the broker."""
+    failpoints.arm(os.environ)
+    end_with_parent()
     applications = installed_applications()
     chosen = applications[os.environ[SERVICE_VARIABLE]]
     settings = read_settings(os.environ, {chosen.name: chosen.port})
     configure_logs(settings.log_level)
     switch_threads_soon()
-    client = Client(settings.bus_url, name=f"{chosen.name}-web")
-    atexit.register(client.close)
+    silent_connections.watch(settings.services[chosen.name].port)
+    spans = spans_from(os.environ, f"{chosen.name}-web", settings.bus_url)
+    client = Client(
+        settings.bus_url, name=f"{chosen.name}-web", max_in_flight=IN_FLIGHT, metrics=Metrics(), spans=spans
+    )
+    if spans is not None:
+        atexit.register(spans.close, FLUSH_SECONDS)
+    atexit.register(client.close)  # called first
     return chosen.web(client)

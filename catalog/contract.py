@@ -1,20 +1,25 @@
-"""The contract of the catalog: everything others may know of it. Names on the wire are written by hand."""
+"""Products: create them, read them one by one or page by page, change and delete them."""
+
+# All that others may know. Names on the wire are written by hand.
 
 from decimal import Decimal
 from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
+from bus.event import Event
 from bus.operation import Command, Query, Reply
 from bus.refusal import Refusal
 from bus.rules import Exact
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Price = Annotated[Decimal, Exact(places=2, ge=Decimal(0), le=Decimal("9999999999.99"))]
-Quantity = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-ProductId = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-PageSize = Annotated[int, Meta(ge=1, le=500)]
-Cursor = Annotated[str, Meta(pattern="^[0-9]{1,18}$")]
+Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Lamp"])]
+Price = Annotated[
+    Decimal, Meta(examples=[Decimal("9.90")]), Exact(places=2, ge=Decimal(0), le=Decimal("9999999999.99"))
+]
+Quantity = Annotated[int, Meta(ge=0, le=2**31 - 1, examples=[3])]
+ProductId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[1])]
+PageSize = Annotated[int, Meta(ge=1, le=500, examples=[100])]
+Cursor = Annotated[str, Meta(pattern="^[0-9]{1,18}$", examples=["0"])]
 
 
 class ProductNotFound(Refusal, code="catalog.product_not_found", status=404):
@@ -25,9 +30,9 @@ class Product(Reply):
     """A product; `version` counts its changes from 1."""
 
     id: int
-    name: str
+    name: Annotated[str, Meta(examples=["Lamp"])]
     price: Decimal
-    quantity: int
+    quantity: Annotated[int, Meta(examples=[3])]
     version: int
 
 
@@ -59,10 +64,27 @@ class ProductPage(Reply):
     """Products in the order of their ids; `next` is the path of the next page, null on the last."""
 
     products: list[Product]
-    next: str | None
+    next: Annotated[str, Meta(examples=["/products?limit=1&cursor=1"])] | None
 
 
-class CreateProduct(Command[ProductCreated], name="catalog.create_product", status=201):
+class ProductChanged(Event, name="catalog.product_changed"):
+    """A product was created or changed; this is what it is now."""
+
+    id: int
+    name: Annotated[str, Meta(examples=["Lamp"])]
+    price: Decimal
+    quantity: Annotated[int, Meta(examples=[3])]
+    version: int
+
+
+class ProductRemoved(Event, name="catalog.product_removed"):
+    """A product was taken out of the catalog; `version` is one more than its last."""
+
+    id: int
+    version: int
+
+
+class CreateProduct(Command[ProductCreated], name="catalog.create_product", http="POST /products", status=201):
     """Put a product into the catalog."""
 
     name: Name
@@ -70,20 +92,24 @@ class CreateProduct(Command[ProductCreated], name="catalog.create_product", stat
     quantity: Quantity
 
 
-class GetProduct(Query[Product], name="catalog.get_product", refuses=[ProductNotFound]):
+class GetProduct(
+    Query[Product], name="catalog.get_product", http="GET /products/{product_id}", refuses=[ProductNotFound]
+):
     """Read one product."""
 
     product_id: ProductId
 
 
-class ListProducts(Query[ProductPage], name="catalog.list_products"):
+class ListProducts(Query[ProductPage], name="catalog.list_products", http="GET /products"):
     """Read the products page by page; `cursor` is the last id of the page before."""
 
     limit: PageSize = 100
     cursor: Cursor = "0"
 
 
-class UpdateProduct(Command[ProductUpdated], name="catalog.update_product", refuses=[ProductNotFound]):
+class UpdateProduct(
+    Command[ProductUpdated], name="catalog.update_product", http="PUT /products/{product_id}", refuses=[ProductNotFound]
+):
     """Change the given fields of a product and leave the others."""
 
     product_id: ProductId
@@ -92,7 +118,12 @@ class UpdateProduct(Command[ProductUpdated], name="catalog.update_product", refu
     quantity: Quantity | UnsetType = UNSET
 
 
-class DeleteProduct(Command[ProductDeleted], name="catalog.delete_product", refuses=[ProductNotFound]):
+class DeleteProduct(
+    Command[ProductDeleted],
+    name="catalog.delete_product",
+    http="DELETE /products/{product_id}",
+    refuses=[ProductNotFound],
+):
     """Take a product out of the catalog."""
 
     product_id: ProductId

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import UNSET, convert
 from sqlalchemy import Row, bindparam, delete, select, update
 
-from bus.database import find_all, insert_all
+from bus.bulk import find_all, insert_all
 from bus.refusal import Refusal
 from bus.service import Service
 from bus.work import Work
@@ -20,10 +20,12 @@ from catalog.contract import (
     GetProduct,
     ListProducts,
     Product,
+    ProductChanged,
     ProductCreated,
     ProductDeleted,
     ProductNotFound,
     ProductPage,
+    ProductRemoved,
     ProductUpdated,
     UpdateProduct,
 )
@@ -31,7 +33,7 @@ from catalog.tables import CENT, product
 
 catalog = Service("catalog")
 
-_delete = delete(product).where(product.c.id == bindparam("product_id"))
+_delete = delete(product).where(product.c.id == bindparam("product_id")).returning(product.c.version)
 _page = select(product).where(product.c.id > bindparam("after")).order_by(product.c.id).limit(bindparam("size"))
 
 
@@ -42,7 +44,10 @@ def create_product(commands: list[CreateProduct], work: Work) -> Sequence[Produc
         for command in commands
     ]
     ids = insert_all(work.connection, product, rows, returning=product.c.id)
-    return [ProductCreated(product=convert({"id": id_, **row}, Product)) for id_, row in zip(ids, rows, strict=True)]
+    products = [convert({"id": id_, **row}, Product) for id_, row in zip(ids, rows, strict=True)]
+    for command, each in zip(commands, products, strict=True):
+        work.emit(_changed(each), command)
+    return [ProductCreated(product=each) for each in products]
 
 
 @catalog.handles_many(GetProduct)
@@ -74,15 +79,23 @@ def update_product(command: UpdateProduct, work: Work) -> ProductUpdated:
     row = work.connection.execute(statement).one_or_none()
     if row is None:
         raise ProductNotFound
+    if changes:
+        work.emit(_changed(_product(row)))
     return ProductUpdated(product=_product(row))
 
 
 @catalog.handles(DeleteProduct)
 def delete_product(command: DeleteProduct, work: Work) -> ProductDeleted:
-    if not work.connection.execute(_delete, {"product_id": command.product_id}).rowcount:
+    version = work.connection.execute(_delete, {"product_id": command.product_id}).scalar_one_or_none()
+    if version is None:
         raise ProductNotFound
+    work.emit(ProductRemoved(id=command.product_id, version=version + 1))
     return ProductDeleted()
 
 
 def _product(row: Row[Any]) -> Product:
     return Product(**row._mapping)
+
+
+def _changed(product: Product) -> ProductChanged:
+    return convert(product, ProductChanged, from_attributes=True)

@@ -1,11 +1,14 @@
 """What all tests share. `example.py` beside this file is a small service for them."""
 
 import logging
+import signal
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from example import create_tables
 from hypothesis import settings
 
@@ -20,6 +23,20 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 # A shared machine is slow at times; what hypothesis finds must not depend on it, nor on yesterday's finds.
 settings.register_profile("errand", deadline=None, derandomize=True, database=None, max_examples=100)
 settings.load_profile("errand")
+
+
+def pytest_configure() -> None:
+    """A shell switches SIGINT off in what it runs in the background, and so it would be in all that tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_are() -> Iterator[None]:
+    """A command of `bus` that runs inside a test sets up the logs of its process, which is ours."""
+    yield
+    structlog.reset_defaults()
+    for name in [name for name in sys.modules if name.startswith("bus.")]:
+        vars(getattr(sys.modules[name], "log", structlog)).pop("bind", None)  # what a configured logger keeps
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ class Kept(Reply):
         return f"/words/{self.id}"
 
 
-class Keep(Command[Kept], name="example.keep", status=201, refuses=[WordRefused]):
+class Keep(Command[Kept], name="example.keep", http="POST /words", status=201, refuses=[WordRefused]):
     """Keep a word."""
 
     word: str
@@ -65,7 +65,7 @@ class Counted(Reply):
     count: int
 
 
-class Count(Query[Counted], name="example.count", refuses=[WordRefused]):
+class Count(Query[Counted], name="example.count", http="GET /words/{word}", refuses=[WordRefused]):
     """How often a word is kept."""
 
     word: str

@@ -1,22 +1,34 @@
 """The command line: `bus`."""
 
+import os
 import sys
 
 import click
 
+from bus import failpoints
 from bus.cli.calling import call, send
+from bus.cli.dead_letters import dead_letters
+from bus.cli.describing import contract
+from bus.cli.doctor import doctor
+from bus.cli.events import events
 from bus.cli.making import new
 from bus.cli.running import migrate, run, web, worker
+from bus.cli.sealing import sealing_keys
 from bus.cli.telling import operations, topology
 from bus.database import DatabaseAway
+from bus.letter_actions import NotToBeHad
 from bus.migrating import NotMigrated
 from bus.problem import Unavailable
 from bus.serving import PortTaken
 from bus.settings import SettingsError
 from bus.transport import TransportFailure
+from bus.watchdog import NotConsuming
+from bus.worker import HandlerHung
 
 # What a person must mend before it is any use to start again. The supervisor relies on the code.
 NEEDS_A_PERSON = 2
+# What another start mends.
+START_AGAIN = 1
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,16 +37,21 @@ def bus() -> None:
     """Run and use message-driven services.
 
     The environment says where things are: BUS_URL, BIND, DATA_DIR, LOG_LEVEL, and for each service
-    NAME_PORT and NAME_DATABASE_URL; each also as NAME_FILE.
+    NAME_PORT, NAME_DATABASE_URL and NAME_REQUIRE_SEALED; each also as NAME_FILE.
     """
 
 
-for command in (run, web, worker, migrate, call, send, operations, topology, new):
+COMMANDS = (
+    *(run, web, worker, migrate, doctor, call, send, operations, topology, contract),
+    *(events, dead_letters, sealing_keys, new),
+)
+for command in COMMANDS:
     bus.add_command(command)
 
 
 def main() -> None:
     """The entry point. What an operator can mend is one clear sentence, never a stack trace."""
+    failpoints.arm(os.environ)
     try:
         bus(standalone_mode=False)
     except click.ClickException as error:
@@ -42,6 +59,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except (SettingsError, TransportFailure, NotMigrated, PortTaken, DatabaseAway, Unavailable) as error:
+    except (SettingsError, TransportFailure, NotMigrated, PortTaken, DatabaseAway, NotToBeHad, Unavailable) as error:
         click.echo(f"bus: {error}", err=True)
         sys.exit(NEEDS_A_PERSON)
+    except (HandlerHung, NotConsuming) as failed:
+        click.echo(f"bus: {failed}", err=True)
+        sys.exit(START_AGAIN)

@@ -7,12 +7,13 @@ from typing import Any
 import click
 import msgspec
 
-from bus.cli.chosen import chosen_applications, operations_of, settings_for
-from bus.client import ANSWER_SECONDS, Client, status_of
+from bus.cli.chosen import broker_of, chosen_applications, in_words, operations_of, settings_for
+from bus.client import ANSWER_SECONDS, Client
 from bus.codec import encode, parse
 from bus.logs import configure_logs
 from bus.operation import Operation
-from bus.problem import AnswerLate, Invalid, Problem, ProblemError
+from bus.problem import AnswerLate, Invalid, ProblemError
+from bus.reply_message import status_of
 from bus.text_fields import from_text
 from bus.validation import accept
 
@@ -71,13 +72,12 @@ def send(operation: str, fields: Sequence[str], message_id: str | None, timeout:
 def _prepare(name: str, fields: Sequence[str]) -> tuple[Operation[Any], Client]:
     applications = chosen_applications([])
     settings = settings_for(applications)
-    if settings.bus_url.startswith("memory://"):
-        raise click.UsageError("The embedded broker lives inside `bus run`. Set BUS_URL to an amqp:// URL.")
+    url = broker_of(settings)
     operations = operations_of(applications)
     if name not in operations:
         raise click.UsageError(f"There is no operation {name!r}. `bus operations` lists them.")
     configure_logs("error")
-    return _request(operations[name], fields), Client(settings.bus_url, name="bus-call")
+    return _request(operations[name], fields), Client(url, name="bus-call")
 
 
 def _request(operation: type[Operation[Any]], fields: Sequence[str]) -> Operation[Any]:
@@ -86,7 +86,7 @@ def _request(operation: type[Operation[Any]], fields: Sequence[str]) -> Operatio
             return accept(parse(fields[0].encode()), operation)
         return accept(from_text(_pairs(fields), operation), operation)
     except Invalid as invalid:
-        raise click.UsageError(_in_words(invalid.problem)) from None
+        raise click.UsageError(in_words(invalid.problem)) from None
 
 
 def _pairs(fields: Sequence[str]) -> dict[str, str]:
@@ -94,8 +94,3 @@ def _pairs(fields: Sequence[str]) -> dict[str, str]:
     if not all(equals for _, equals, _ in pairs):
         raise click.UsageError("Give the fields as one JSON object or as name=value pairs.")
     return {name: value for name, _, value in pairs}
-
-
-def _in_words(problem: Problem) -> str:
-    faults = [f"{fault.pointer[1:]}: {fault.detail}" for fault in problem.errors]
-    return "\n".join(faults) or f"{problem.title}. {problem.detail}"

@@ -8,6 +8,7 @@ import click
 
 from bus.application import Application, installed_applications
 from bus.operation import Operation
+from bus.problem import Problem
 from bus.settings import Settings, read_settings
 
 
@@ -25,7 +26,21 @@ def settings_for(applications: Iterable[Application]) -> Settings:
     return read_settings(os.environ, {application.name: application.port for application in applications})
 
 
+def broker_of(settings: Settings) -> str:
+    """The URL of a broker that other processes reach too. Raises click.UsageError."""
+    if settings.bus_url.startswith("memory://"):
+        raise click.UsageError("The embedded broker lives inside `bus run`. Set BUS_URL to an amqp:// URL.")
+    return settings.bus_url
+
+
 def operations_of(applications: Iterable[Application]) -> dict[str, type[Operation[Any]]]:
     """All operations by name, the ones every service has among them."""
-    handlers = (handler for application in applications for handler in application.service.handlers.values())
-    return {handler.operation.operation_name: handler.operation for handler in handlers}
+    return {
+        name: operation for application in applications for name, operation in application.service.operations.items()
+    }
+
+
+def in_words(problem: Problem) -> str:
+    """What is wrong with fields that were given on the command line."""
+    faults = [f"{fault.pointer[1:]}: {fault.detail}" for fault in problem.errors]
+    return "\n".join(faults) or f"{problem.title}. {problem.detail}"

@@ -58,7 +58,10 @@ def worker(service: str, processes: int) -> None:
     if processes == 1:
         run_worker(application, settings)
         return
-    supervisor = Supervisor([("worker", service)] * processes)
+    first_port = settings.services[service].metrics_port
+    name = f"{service.upper()}_METRICS_PORT"
+    ports = [{name: str(first_port + number), f"{name}_FILE": ""} if first_port else {} for number in range(processes)]
+    supervisor = Supervisor([("worker", service)] * processes, ports)
     stopping: threading.Event = stop_on_signals()
     supervisor.start()
     try:

@@ -6,9 +6,9 @@ from typing import Any
 import click
 import msgspec
 
-from bus.cli.chosen import chosen_applications, operations_of, settings_for
+from bus.cli.chosen import broker_of, chosen_applications, operations_of, settings_for
 from bus.operation import Operation
-from bus.topology import Queue, queues_of
+from bus.topology import Queue
 
 
 @click.command()
@@ -30,12 +30,13 @@ def operations(as_json: bool) -> None:
 def topology(check: bool) -> None:
     """Show the queues and their arguments."""
     applications = chosen_applications([])
-    queues = queues_of(operations_of(applications).values())
+    settings = settings_for(applications)
+    queues = [queue for application in applications for queue in application.service.queues(settings.limits)]
     if not check:
         for queue in queues:
-            click.echo(f"{queue.name:<26}{queue.kind:<9}{msgspec.json.encode(queue.arguments()).decode()}")
+            click.echo(f"{queue.name:<26}{queue.kind:<11}{msgspec.json.encode(queue.arguments()).decode()}")
         return
-    differences = _differences(settings_for(applications).bus_url, queues)
+    differences = _differences(broker_of(settings), queues)
     for difference in differences:
         click.echo(difference)
     click.echo("The broker differs." if differences else f"All {len(queues)} queues are as declared.")
@@ -43,8 +44,6 @@ def topology(check: bool) -> None:
 
 
 def _differences(url: str, queues: list[Queue]) -> list[str]:
-    if url.startswith("memory://"):
-        raise click.UsageError("The embedded broker lives inside `bus run`. Set BUS_URL to an amqp:// URL.")
     from bus.rabbitmq import differences
 
     return differences(url, queues)

@@ -12,6 +12,7 @@ from pika.channel import Channel
 from pika.exceptions import (
     ChannelClosedByBroker,
     ConnectionClosedByBroker,
+    ConnectionClosedByClient,
     ProbableAccessDeniedError,
     ProbableAuthenticationError,
 )
@@ -41,6 +42,10 @@ class Connection(SelectConnection):  # type: ignore[misc]  # pika is half typed
             if frames:
                 self._adapter_emit_data(b"".join(frames))
 
+    def drop(self) -> None:
+        """End the connection without AMQP's farewell, as if this process had died."""
+        self._terminate_stream(ConnectionClosedByClient(200, "dropped"))
+
     def _adapter_emit_data(self, data: bytes) -> None:
         if self._held is None:
             super()._adapter_emit_data(data)
@@ -64,6 +69,7 @@ class Link:
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._has_been_ready = False
         self._on_closed: Callable[[], None] | None = None
+        self.on_blocked: Callable[[], None] = lambda: None
         self.channel: Channel | None = None
         self.failure: TransportFailure | None = None
         self.settled = threading.Event()  # set when ready, or failed for good
@@ -72,6 +78,11 @@ class Link:
     @property
     def is_open(self) -> bool:
         return self._connection is not None and self._connection.is_open
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection, while it is open."""
+        return self._connection if self.is_open else None
 
     def one_write(self) -> AbstractContextManager[None]:
         """What is sent in this block goes out together."""
@@ -97,10 +108,26 @@ class Link:
             log.warning("connection_restarted", reason=reason)
             self._connection.close(200, reason[:100])
 
+    def reset(self, reason: str) -> None:
+        """The same without a farewell, which a connection that does not work may not hear."""
+        if self._connection is not None and self._connection.is_open:
+            log.warning("connection_restarted", reason=reason)
+            self._connection.drop()
+
     def close(self, on_closed: Callable[[], None]) -> None:
         self._on_closed = on_closed
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
+
+    def drop(self, on_closed: Callable[[], None]) -> None:
+        """Close without a farewell, once the broker has heard all that was sent."""
+        self._on_closed = on_closed
+        connection, channel = self._connection, self.channel
+        if connection is None or channel is None or not channel.is_open:
+            self.close(on_closed)
+        else:
+            # The broker answers this harmless question after it has done all before it.
+            channel.basic_qos(callback=lambda _frame: connection.drop())
 
     def _opened(self, connection: Connection) -> None:
         self.blocked = False
@@ -116,6 +143,8 @@ class Link:
     def _set_blocked(self, blocked: bool) -> None:
         self.blocked = blocked
         log.warning("broker_blocked" if blocked else "broker_unblocked")
+        if blocked:
+            self.on_blocked()
 
     def _channel_closed(self, _channel: Channel, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByBroker):

@@ -15,6 +15,8 @@ def properties_of(message: Message) -> pika.BasicProperties:
         reply_to=message.reply_to,
         expiration=None if message.expiration_ms is None else str(message.expiration_ms),
         message_id=message.message_id,
+        timestamp=message.timestamp,
+        type=message.type,
     )
 
 
@@ -23,12 +25,14 @@ def message_of(queue: str, properties: pika.BasicProperties, body: bytes) -> Mes
     return Message(
         queue=queue,
         body=body,
+        type=_text(properties.type),
         message_id=_text(properties.message_id),
         correlation_id=properties.correlation_id,
         reply_to=_text(properties.reply_to),
         content_type=_text(properties.content_type),
         content_encoding=_text(properties.content_encoding),
         expiration_ms=int(expiration) if expiration else None,
+        timestamp=properties.timestamp,
         persistent=properties.delivery_mode == 2,
         headers=properties.headers or {},
     )

@@ -7,11 +7,14 @@ from typing import Any
 import pika
 from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
+from pika.exceptions import ChannelClosedByBroker
 
-from bus.confirms import Confirms, OnOutcome
+from bus.confirms import OnOutcome
 from bus.message import Message
+from bus.rabbitmq.confirming import ConfirmingChannel
 from bus.rabbitmq.link import Link
 from bus.rabbitmq.properties import properties_of
+from bus.reply_address import DIRECT_REPLY_TO
 from bus.transport import Outcome
 
 
@@ -24,8 +27,11 @@ class Publisher:
         self._waiting: deque[tuple[Message, OnOutcome | None]] = deque()
         self._flush_is_due = False
         self._lock = threading.Lock()
-        self._confirms = Confirms()
+        self._requests: ConfirmingChannel | None = None
+        self._retired: list[ConfirmingChannel] = []
+        self._renewal_is_due = False
         self._reply_channel: Channel | None = None
+        self.dropped_replies = 0
 
     def publish(self, message: Message, on_outcome: OnOutcome | None) -> None:
         """From any thread: many messages wake the I/O thread once."""
@@ -38,12 +44,13 @@ class Publisher:
     @property
     def awaits_answers(self) -> bool:
         """Whether messages are under way that the broker has not confirmed or refused."""
-        return len(self._confirms) > 0
+        return any(channel.awaits_answers for channel in self._confirming())
+
+    def _confirming(self) -> list[ConfirmingChannel]:
+        return [*self._retired, *([self._requests] if self._requests else [])]
 
     def _set_up(self, channel: Channel) -> None:
-        self._confirms = Confirms()
-        channel.add_on_return_callback(self._returned)
-        channel.confirm_delivery(self._answered, lambda _frame: self._open_reply_channel())
+        self._requests = ConfirmingChannel(channel, lambda _channel: self._open_reply_channel())
 
     def _open_reply_channel(self) -> None:
         connection = self.link.channel.connection if self.link.channel else None
@@ -53,11 +60,36 @@ class Publisher:
     def _reply_channel_opened(self, channel: Channel) -> None:
         self._reply_channel = channel
         channel.add_on_close_callback(lambda _channel, reason: self.link.restart(str(reason)))
+        channel.add_on_return_callback(self._reply_returned)
         self.link.ready()
 
     def _lost(self) -> None:
-        self._reply_channel = None
-        self._confirms.lost()
+        lost = self._confirming()
+        self._reply_channel, self._requests, self._retired, self._renewal_is_due = None, None, [], False
+        for channel in lost:
+            channel.lost()
+
+    def _renew(self) -> None:
+        """Publish what comes next on a new channel; the old one has heard nothing but refusals."""
+        connection = self.link.channel.connection if self.link.channel else None
+        if not self._renewal_is_due and connection is not None and connection.is_open:
+            self._renewal_is_due = True
+            connection.channel(on_open_callback=self._renewal_opened)
+
+    def _renewal_opened(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._renewal_closed)
+        ConfirmingChannel(channel, self._renewed)
+
+    def _renewal_closed(self, _channel: Channel, reason: Exception) -> None:
+        if isinstance(reason, ChannelClosedByBroker):
+            self.link.restart(str(reason))
+
+    def _renewed(self, channel: ConfirmingChannel) -> None:
+        old, self._requests, self._renewal_is_due = self._requests, channel, False
+        self._retired = [retired for retired in self._retired if retired.is_open]
+        if old is not None:
+            self._retired.append(old)
+            old.retire()
 
     def _flush(self) -> None:
         with self._lock:
@@ -72,21 +104,20 @@ class Publisher:
 
     def _send_unconfirmed(self, message: Message) -> None:
         if self._reply_channel is not None and self._reply_channel.is_open:
-            self._reply_channel.basic_publish("", message.queue, message.body, properties_of(message))
+            # To count what found no queue. Direct reply-to returns even what it delivers (RabbitMQ 3.10 to 4.1).
+            mandatory = not message.queue.startswith(DIRECT_REPLY_TO)
+            self._reply_channel.basic_publish("", message.queue, message.body, properties_of(message), mandatory)
 
     def _send_confirmed(self, message: Message, on_outcome: OnOutcome) -> None:
-        channel = self.link.channel
+        channel = self._requests
         if channel is None or self._reply_channel is None or not channel.is_open:
             on_outcome(Outcome.AWAY)
         elif self.link.blocked:
             on_outcome(Outcome.BLOCKED)
         else:
-            self._confirms.sent(message.message_id or "", message.queue, on_outcome)
-            channel.basic_publish("", message.queue, message.body, properties_of(message), mandatory=True)
+            channel.publish(message, on_outcome)
+            if channel.is_suspicious:
+                self._renew()
 
-    def _returned(self, _channel: Channel, method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
-        self._confirms.returned(properties.message_id or "", method.routing_key)
-
-    def _answered(self, frame: Any) -> None:
-        accepted = isinstance(frame.method, pika.spec.Basic.Ack)
-        self._confirms.answered(frame.method.delivery_tag, frame.method.multiple, accepted)
+    def _reply_returned(self, *_: Any) -> None:
+        self.dropped_replies += 1

@@ -7,6 +7,7 @@ Other threads hand their work to the thread through a queue.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
 
 import pika
 import structlog
@@ -15,10 +16,11 @@ from pika.adapters.select_connection import IOLoop
 from bus.confirms import OnOutcome
 from bus.message import Delivery, Message
 from bus.rabbitmq.consumer import Consumer
+from bus.rabbitmq.counting import Counting
 from bus.rabbitmq.parameters import parameters_for
 from bus.rabbitmq.properties import TolerantProperties
 from bus.rabbitmq.publisher import Publisher
-from bus.transport import Outcome, TransportFailure, Wiring
+from bus.transport import Outcome, QueueView, TransportFailure, Wiring
 
 # While closing: how often to look whether all confirms have come; they take a few milliseconds.
 CLOSE_POLL_SECONDS = 0.01
@@ -47,11 +49,16 @@ class RabbitMQ:
     def reply_address(self) -> str | None:
         return self._consumer.reply_address if self._consumer else None
 
+    @property
+    def dropped_replies(self) -> int:
+        return self._publisher.dropped_replies
+
     def describe(self) -> str:
         return f"RabbitMQ at {self._parameters.host}:{self._parameters.port}"
 
     def open(self, wiring: Wiring) -> None:
         self._consumer = Consumer(self._loop, self._parameters, wiring)
+        self._publisher.link.on_blocked = wiring.on_replies_lost  # whoever replies is blocked as we are
         self._soon(self._publisher.link.connect)
         self._soon(self._consumer.link.connect)
         self._thread.start()
@@ -74,9 +81,21 @@ class RabbitMQ:
         if consumer := self._consumer:
             self._soon(lambda: consumer.acknowledge(deliveries))
 
-    def stop_consuming(self) -> None:
+    def stop_consuming(self, on_stopped: Callable[[], None] = lambda: None) -> None:
         if consumer := self._consumer:
-            self._soon(consumer.stop)
+            self._soon(lambda: consumer.stop(on_stopped))
+
+    def view(self, seconds: float) -> Sequence[QueueView]:
+        answers: SimpleQueue[Sequence[QueueView]] = SimpleQueue()
+        self._soon(lambda: self._inspect(answers.put))
+        try:
+            return answers.get(timeout=seconds)
+        except Empty:
+            return ()
+
+    def consume_anew(self, reason: str) -> None:
+        if consumer := self._consumer:
+            self._soon(lambda: consumer.link.reset(reason))
 
     def close(self, seconds: float) -> None:
         if not self._thread.is_alive():
@@ -92,6 +111,14 @@ class RabbitMQ:
             # A defect of ours or pika's. A process that looks alive and does nothing would be worse.
             log.exception("connection_thread_failed")
             self._defect = TransportFailure(f"The connection to RabbitMQ failed inside: {error!r}")
+
+    def _inspect(self, tell: Callable[[Sequence[QueueView]], None]) -> None:
+        """Over the publishing connection: what is wrong with the other one must not be in the way."""
+        consumer, connection = self._consumer, self._publisher.link.connection
+        if consumer is None or connection is None or not consumer.consumed:
+            tell(())
+        else:
+            Counting(connection, consumer.consumed, lambda counts: tell(consumer.views(counts)))
 
     def _close_when_answered(self, patience: float) -> None:
         """What a quorum queue has not confirmed yet, a broker may forget when its channel is closed."""
@@ -112,8 +139,9 @@ class RabbitMQ:
             if not remaining:
                 self._loop.stop()
 
-        for link in links:
-            link.close(closed)
+        self._publisher.link.close(closed)
+        if self._consumer:
+            self._consumer.close(closed)
         if not open_links:
             self._loop.stop()
 

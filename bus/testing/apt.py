@@ -1,6 +1,7 @@
 """Apt: Debian packages, installed for a test run by root and never left running as a service."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from bus.testing.unavailable import Unavailable
 # Debian asks this program before it starts a packaged service; 101 means "forbidden".
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_KEPT = POLICY.with_name("policy-rc.d.before-bus-testing")
+LOCK = Path("/var/lock/bus-testing-apt")
 FORBID = "#!/bin/sh\nexit 101\n"
 
 # Another run of apt may hold the lock for as long as one installation takes.
@@ -63,7 +65,18 @@ def _apt_get(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @contextlib.contextmanager
 def _no_services() -> Iterator[None]:
-    """Forbid packages to start their services, and put back whatever policy the machine had."""
+    """Forbid packages to start their services, and put back whatever policy the machine had.
+
+    One process at a time, lest one takes the policy of another for the machine's.
+    """
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # held at most for one installation, which has a limit
+        with _policy():
+            yield
+
+
+@contextlib.contextmanager
+def _policy() -> Iterator[None]:
     if POLICY.exists():
         POLICY.rename(POLICY_KEPT)
     POLICY.write_text(FORBID)

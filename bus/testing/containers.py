@@ -2,10 +2,10 @@
 
 import contextlib
 from signal import Signals
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from bus.testing.notice import notice
-from bus.testing.unavailable import ServerEnded, Unavailable
+from bus.testing.unavailable import NotOurs, ServerEnded, Unavailable
 
 if TYPE_CHECKING:  # testcontainers is only needed where a container is wanted
     from testcontainers.core.container import DockerContainer
@@ -59,6 +59,10 @@ class Container:
     def host(self) -> str:
         """The name or address under which its ports are reached."""
         return self._container.get_container_host_ip()
+
+    @property
+    def folder(self) -> NoReturn:
+        raise NotOurs("its files are inside the container")
 
     def start(self) -> None:
         self._container.get_wrapped_container().start()

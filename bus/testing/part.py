@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Self
 
 from bus.testing.server import Kind, Server
@@ -52,6 +53,11 @@ class Part(ABC):
     @abstractmethod
     def stop(self) -> None:
         """End it cleanly; `start` brings it back."""
+
+    @property
+    def folder(self) -> Path:
+        """Where all files of a process of ours are, for reading. Raises NotOurs for any other kind."""
+        return self._server.folder
 
     def pids(self) -> list[int]:
         """Answer the ids of its processes, for measuring them."""

@@ -56,6 +56,10 @@ class Cluster:
             *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
         )
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
     def start(self) -> None:
         self._server.start()
 

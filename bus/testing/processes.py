@@ -52,6 +52,10 @@ class Process:
         """Answer the ids of the program and of all its descendants; none when it does not run."""
         return [process.pid for process in self._family()]
 
+    def ended(self) -> int | None:
+        """Answer the exit code of a program that has ended by itself; minus the signal's number when one ended it."""
+        return None if self._running is None else self._running.poll()
+
     def kill(self) -> None:
         """SIGKILL the program and its descendants; returns when they are gone."""
         family = self._family()

@@ -28,6 +28,11 @@ listeners.tcp.default = 127.0.0.1:{port}
 disk_free_limit.absolute = 50MB
 """
 
+JOINING = """\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = {peer}
+"""
+
 
 def find_server() -> Path | None:
     """Answer the path of the installed rabbitmq-server, if there is one that can run here."""
@@ -42,22 +47,30 @@ def find_server() -> Path | None:
 class Node:
     """A node with its own epmd, cookie, name, data and log: it neither sees nor disturbs another one.
 
-    It listens on 127.0.0.1 only, and everybody on this machine may log in as guest.
+    It listens on 127.0.0.1 only, and everybody on this machine may log in as guest. With a `peer` that runs it joins
+    that one's cluster, and shares its epmd and cookie.
     """
 
-    def __init__(self, server: Path) -> None:
+    def __init__(self, server: Path, peer: "Node | None" = None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="bus-rabbitmq-"))
         self.port, self._epmd_port, distribution_port = free_ports(3)
+        self.name = f"bus{self.port}@localhost"
         self._write_files()
-        self._environment = _environment(self._folder, server.parent, self.port, self._epmd_port, distribution_port)
+        if peer is not None:
+            self._join(peer)
+        self._environment = _environment(self._folder, server.parent, self.name, self._epmd_port, distribution_port)
         epmd = ("epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1")
         self._epmd = Process("epmd", epmd, self._folder, self._environment)
         # Without -noinput, Erlang would read commands from its input.
         self._node = Process("rabbitmq", (str(server), "-noinput"), self._folder, self._environment)
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
     def start(self) -> None:
         """Start epmd first: a node that finds none starts one as a daemon, which would outlive us."""
-        if not self._epmd.pids():
+        if not is_listening(self._epmd_port):
             self._epmd.start()
             wait_until(lambda: is_listening(self._epmd_port), EPMD_SECONDS, "epmd listens")
         self._node.start()
@@ -95,6 +108,12 @@ class Node:
         self._epmd.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _join(self, peer: "Node") -> None:
+        self._epmd_port = peer._epmd_port
+        with (self._folder / "rabbitmq.conf").open("a") as file:
+            file.write(JOINING.format(peer=peer.name))
+        shutil.copy2(peer._folder / ".erlang.cookie", self._folder)  # Erlang wants it readable to its owner alone
+
     def _write_files(self) -> None:
         """Write files for everything that would otherwise be read from /etc/rabbitmq."""
         (self._folder / "rabbitmq.conf").write_text(CONFIGURATION.format(port=self.port))
@@ -103,7 +122,7 @@ class Node:
         (self._folder / "conf.d").mkdir()
 
 
-def _environment(folder: Path, programs: Path, port: int, epmd_port: int, distribution_port: int) -> Mapping[str, str]:
+def _environment(folder: Path, programs: Path, name: str, epmd_port: int, distribution_port: int) -> Mapping[str, str]:
     """Answer the environment of the node and of rabbitmqctl: ours, but for all that names another node."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
     return inherited | {
@@ -112,7 +131,7 @@ def _environment(folder: Path, programs: Path, port: int, epmd_port: int, distri
         "LC_ALL": "C.UTF-8",
         "ERL_EPMD_PORT": str(epmd_port),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODENAME": f"bus{port}@localhost",
+        "RABBITMQ_NODENAME": name,
         "RABBITMQ_DIST_PORT": str(distribution_port),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "RABBITMQ_ALLOW_INPUT": "1",  # the script becomes the node, instead of its parent

@@ -1,5 +1,6 @@
 """Server: what runs a part, and how much of it is in our hands."""
 
+from pathlib import Path
 from signal import Signals
 from typing import Literal, NoReturn, Protocol
 
@@ -10,6 +11,10 @@ Kind = Literal["given", "container", "process"]
 
 class Server(Protocol):
     """A container, a process of ours, or a server that somebody gave us."""
+
+    @property
+    def folder(self) -> Path:
+        """Where all its files are, its data and its log among them."""
 
     def start(self) -> None:
         """Bring it up, at first or again: same port, same data. Does not wait until it answers."""
@@ -38,6 +43,10 @@ class Given:
 
     def __init__(self, variable: str) -> None:
         self._variable = variable
+
+    @property
+    def folder(self) -> NoReturn:
+        self._refuse()
 
     def start(self) -> NoReturn:
         self._refuse()

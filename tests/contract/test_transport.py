@@ -12,10 +12,13 @@ import pika
 import pytest
 
 from bus.connect import transport_for
+from bus.embedded import Embedded
 from bus.message import Delivery, Message
+from bus.rabbitmq import RabbitMQ
+from bus.rabbitmq.counting import Counting
 from bus.testing.rabbitmq import Broker
 from bus.testing.waiting import wait_until
-from bus.topology import Queue
+from bus.topology import EVENTS_EXCHANGE, Queue
 from bus.transport import Outcome, Transport, TransportFailure, Wiring
 
 # A quorum queue on a busy machine takes a while to be declared; reconnecting waits a second or so.
@@ -104,7 +107,7 @@ def _queue(kind: str, bound: int = 0) -> Queue:
 # What every transport promises.
 
 
-@pytest.mark.parametrize("kind", ["command", "query", "dead"])
+@pytest.mark.parametrize("kind", ["command", "query", "quarantine", "events", "dead"])
 def test_what_is_published_is_delivered(open_end: Opener, kind: str) -> None:
     queue = _queue(kind)
     end = open_end(declares=[queue], consumes=[queue], prefetch=10)
@@ -119,6 +122,7 @@ def test_a_queue_that_was_declared_keeps_what_comes_before_its_consumer(open_end
 
 
 FULL = {
+    "type": "contract.happened",
     "message_id": "a/b?c",
     "correlation_id": "c" * 255,
     "reply_to": "amq.gen-abc",
@@ -308,6 +312,62 @@ def test_a_transport_in_order_has_no_failure_and_tells_no_password(open_end: Ope
     assert "@" not in end.transport.describe()
 
 
+def test_what_is_to_come_later_comes_to_its_own_queue_after_the_pause(open_end: Opener, queue: Queue) -> None:
+    pause = Queue(f"{queue.name}.retry", "retry", delay_seconds=1)
+    end = open_end(declares=[queue, pause], consumes=[queue])
+    sent_at = time.monotonic()
+    assert end.publish(queue.name, b"later", exchange=pause.name, message_id="7") is Outcome.CONFIRMED
+    message = end.take().message
+    assert time.monotonic() - sent_at >= 0.9
+    assert (message.queue, message.body, message.message_id) == (queue.name, b"later", "7")
+
+
+def test_an_event_comes_to_all_who_listen_and_to_nobody_else(open_end: Opener) -> None:
+    name = uuid.uuid4().hex[:12]
+    one, two, other = (
+        Queue(f"contract.{name}{listener}", "events", topics=(topic,))
+        for listener, topic in (("a", f"{name}.happened"), ("b", f"{name}.happened"), ("c", f"{name}.ended"))
+    )
+    end = open_end(declares=[one, two, other], consumes=[one, two, other])
+    assert end.publish(f"{name}.happened", b"news", exchange=EVENTS_EXCHANGE) is Outcome.CONFIRMED
+    assert {end.take().message.queue, end.take().message.queue} == {one.name, two.name}
+    assert end.nothing_comes()
+
+
+def test_an_event_that_nobody_listens_to_is_taken_all_the_same(open_end: Opener, queue: Queue) -> None:
+    end = open_end(declares=[queue])
+    assert end.publish("contract.unheard_of", exchange=EVENTS_EXCHANGE) is Outcome.CONFIRMED
+
+
+def test_a_queue_may_have_a_prefetch_of_its_own(open_end: Opener, queue: Queue) -> None:
+    end = open_end(declares=[queue], consumes=[queue], prefetch=10, prefetches={queue.name: 1})
+    end.publish(queue.name, b"1")
+    end.publish(queue.name, b"2")
+    first = end.take()
+    assert end.nothing_comes()
+    end.transport.acknowledge([first])
+    assert end.take().message.body == b"2"
+
+
+def test_who_stops_to_consume_is_told_when_nothing_more_comes(open_end: Opener, queue: Queue) -> None:
+    end, stopped = open_end(declares=[queue], consumes=[queue], prefetch=1000), threading.Event()
+    for _ in range(100):
+        end.publish(queue.name)
+    end.transport.stop_consuming(stopped.set)
+    assert stopped.wait(NEWS_SECONDS)
+    while not end.deliveries.empty():
+        end.deliveries.get()
+    end.publish(queue.name)
+    assert end.nothing_comes()
+
+
+def test_replies_that_find_no_queue_are_counted(open_end: Opener, queue: Queue) -> None:
+    end = open_end(declares=[queue])
+    for _ in range(3):
+        end.transport.publish(Message(queue=f"reply-{uuid.uuid4().hex}", body=b"lost"))
+    wait_until(lambda: end.transport.dropped_replies == 3, NEWS_SECONDS, "they are counted")
+
+
 # What only RabbitMQ promises.
 
 
@@ -328,13 +388,13 @@ def test_unacknowledged_deliveries_come_back_when_the_connection_is_lost(
     for body in (b"1", b"2", b"3"):
         first.publish(queue.name, body)
     taken = [first.take() for _ in range(3)]
-    assert not any(delivery.redelivered for delivery in taken)
+    assert [delivery.deaths for delivery in taken] == [0, 0, 0]
     first.transport.acknowledge(taken[1:2])
     first.transport.close(NEWS_SECONDS)
     second = open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10)
     back = [second.take() for _ in range(2)]
     assert sorted(delivery.message.body for delivery in back) == [b"1", b"3"]
-    assert all(delivery.redelivered for delivery in back)
+    assert [delivery.deaths for delivery in back] == [1, 1]
     assert second.nothing_comes()
 
 
@@ -395,7 +455,7 @@ def test_after_the_broker_closed_the_connections_everything_is_as_before(
     rabbitmq.ctl("close_all_connections", "--vhost", _vhost(open_on_rabbitmq.url), "for a test")
     assert end.replies_lost.wait(NEWS_SECONDS)
     again = end.take()
-    assert (again.message.body, again.redelivered) == (b"in hand", True)
+    assert (again.message.body, again.deaths) == (b"in hand", 1)
     end.transport.acknowledge([in_hand])  # of a lost connection: ignored
     wait_until(lambda: end.transport.reply_address not in (None, address), NEWS_SECONDS, "a new reply address")
     wait_until(lambda: end.publish(queue.name, b"next") is Outcome.CONFIRMED, NEWS_SECONDS, "publishing works")
@@ -424,6 +484,93 @@ def test_outcomes_are_told_once_also_when_the_connection_is_lost(
     outcomes = [told.get(timeout=NEWS_SECONDS) for _ in range(sent)]
     assert sorted(number for number, _ in outcomes) == list(range(sent))
     assert {outcome for _, outcome in outcomes} & {Outcome.UNKNOWN, Outcome.AWAY}
+    assert told.empty()
+
+
+def test_a_consumed_queue_is_viewed_with_what_waits_and_what_is_in_hand(open_on_rabbitmq: Opener) -> None:
+    busy, other, events = _queue("command"), _queue("query"), _queue("events")
+    queues = [busy, other, events]
+    end = open_on_rabbitmq(declares=queues, consumes=queues, prefetch=2)
+    for _ in range(5):
+        end.publish(busy.name)
+    first, _ = end.take(), end.take()
+    end.transport.acknowledge([first])
+    end.take()
+    wait_until(lambda: end.transport.view(NEWS_SECONDS)[0].ready == 2, NEWS_SECONDS, "the broker has counted")
+    views = {view.queue: view for view in end.transport.view(NEWS_SECONDS)}
+    seen = views[busy.name]
+    assert (seen.ready, seen.consumers, seen.delivered, seen.in_hand, seen.prefetch) == (2, 1, 3, 2, 2)
+    assert (views[other.name].consumers, views[other.name].delivered) == (1, 0)
+    assert [views[queue.name].one_at_a_time for queue in queues] == [False, False, True]
+    end.transport.stop_consuming()
+    wait_until(lambda: not end.transport.view(NEWS_SECONDS), NEWS_SECONDS, "nothing is consumed, nothing viewed")
+
+
+def test_a_queue_that_is_gone_is_viewed_without_consumers_and_the_others_as_they_are(open_on_rabbitmq: Opener) -> None:
+    queues = [_queue("query") for _ in range(4)]
+    end = open_on_rabbitmq(declares=queues, consumes=queues)
+    looking = open_on_rabbitmq()
+    connection = looking.transport
+    counts: SimpleQueue[Any] = SimpleQueue()
+    names = [queues[0].name, "gone.one", queues[1].name, "gone.two"]
+    assert isinstance(connection, RabbitMQ)
+    publishing = connection._publisher.link.connection
+    assert publishing is not None
+    connection._soon(lambda: Counting(publishing, names, counts.put))
+    told = counts.get(timeout=NEWS_SECONDS)
+    assert [told[name].consumers for name in names] == [1, 0, 1, 0]
+    assert end.publish(queues[0].name) is Outcome.CONFIRMED
+
+
+def test_without_a_connection_there_is_no_view_of_anything(queue: Queue) -> None:
+    transport = transport_for("amqp://nobody:x@127.0.0.1:1/none", "test")
+    transport.open(Wiring(declares=[queue], consumes=[queue]))
+    assert not transport.view(SILENCE_SECONDS)
+    transport.close(NEWS_SECONDS)
+
+
+def test_what_is_consumed_anew_comes_again(open_end: Opener, queue: Queue) -> None:
+    end = open_end(declares=[queue], consumes=[queue], prefetch=10)
+    end.publish(queue.name, b"in hand")
+    end.take()
+    end.transport.consume_anew("for a test")
+    if not isinstance(end.transport, Embedded):  # which loses nothing
+        assert end.take().message.body == b"in hand"
+    wait_until(lambda: end.publish(queue.name, b"next") is Outcome.CONFIRMED, NEWS_SECONDS, "publishing works")
+    assert end.take().message.body == b"next"
+
+
+def test_a_channel_that_hears_only_refusals_is_replaced_and_every_outcome_is_told_once(
+    open_on_rabbitmq: Opener, rabbitmq: Broker
+) -> None:
+    if rabbitmq.kind == "given":
+        pytest.skip("THE CHANNELS ARE NOT COUNTED: the broker is given, and rabbitmqctl is not ours to run")
+    queue = _queue("command", bound=1)
+    end = open_on_rabbitmq(declares=[queue])
+    wait_until(lambda: end.publish(queue.name) is Outcome.FULL, NEWS_SECONDS, "the queue is full")
+    told: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+    sent = 0
+
+    def channels() -> list[str]:
+        listed = rabbitmq.ctl("list_channels", "-q", "--no-table-headers", "vhost", "number").splitlines()
+        vhost = _vhost(open_on_rabbitmq.url)
+        return sorted(line.partition("\t")[2] for line in listed if line.startswith(f"{vhost}\t"))
+
+    def is_replaced() -> bool:
+        nonlocal sent
+        for number in range(sent, sent + 10):
+            end.transport.publish(Message(queue=queue.name, body=b"{}"), partial(_tell, told, number))
+        sent += 10
+        # One to consume, one for replies, and the third channel in the first one's place.
+        return channels() == ["1", "2", "3"]
+
+    wait_until(is_replaced, NEWS_SECONDS, "another channel")
+    outcomes = [told.get(timeout=NEWS_SECONDS) for _ in range(sent)]
+    assert sorted(number for number, _ in outcomes) == list(range(sent))
+    assert {outcome for _, outcome in outcomes} == {Outcome.FULL}
+    _delete(open_on_rabbitmq.url, queue)
+    open_on_rabbitmq(declares=[queue])
+    assert end.publish(queue.name) is Outcome.CONFIRMED
     assert told.empty()
 
 

@@ -1,8 +1,9 @@
 """The documents: every code block runs or says why it does not, every link leads somewhere, no name is forgotten.
 
 A block is run by its language. `console`: what stands after `$` is run, and what it prints is what stands below;
-`…` stands for the rest of a line, or alone for any lines. `sh` and `python`: run, and must end well. `json` and
-`toml`: must parse. A comment on the line above says otherwise:
+`…` stands for the rest of a line, or alone for any lines. `sh` and `python`: run, and must end well. `javascript`: so
+too, in a test of its own, since it needs Node. `json` and `toml`: must parse. A comment on the line above says
+otherwise:
 
     <!-- file: create.py -->       the block is this file, for the blocks below; if it is there already, it is the same
     <!-- not run: reason -->       the block is only shown
@@ -27,13 +28,14 @@ from urllib.parse import unquote
 
 import psycopg
 import pytest
-from programs import PACKAGES, need_programs
+from programs import PACKAGES, need_node_packages, need_programs
 from sqlalchemy.engine import make_url
 
 import auth.main
 import bus.testing.postgres
 import bus.testing.rabbitmq
 import catalog.main
+from bus import outbox
 from bus.application import Application
 from bus.cli.chosen import operations_of
 from bus.client import Client
@@ -63,6 +65,9 @@ START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 SYSTEM_LANGUAGES = ("console", "sh", "python")
 DATA_LANGUAGES = ("json", "toml")
+NODE_LANGUAGES = ("javascript",)
+# What the documents import, in the releases they were tried with.
+NODE_PACKAGES = ("amqplib@2.3.1", "jose@6.2.18")
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class System:
     folder: Path
     replaced: dict[str, str] = field(default_factory=dict)
     _closing: list[Any] = field(default_factory=list)
+    _databases: list[Database] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         client = Client(self.url, name="docs")
@@ -95,6 +101,7 @@ class System:
             if application.seed is not None:
                 application.seed(client)
         self._closing.append(client.close)
+        self._wait_for_events()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,9 +130,15 @@ class System:
             timeout=COMMAND_SECONDS,
         )
 
+    def _wait_for_events(self) -> None:
+        """What the seeds have told is not part of any example."""
+        for database in self._databases:
+            wait_until(lambda database=database: not _unsent(database), START_SECONDS, "all events are sent")
+
     def _start_worker(self, application: Application) -> None:
         database = Database(f"sqlite:///{self.folder}/data/{application.name}.db")
         migrate(database, application.migrations)
+        self._databases.append(database)
         transport = transport_for(self.url, application.name)
         worker = Worker(application.service, transport, database)
         worker.start()
@@ -140,6 +153,11 @@ class System:
             "BUS_URL": self.url,
             "DATA_DIR": str(self.folder / "data"),
         }
+
+
+def _unsent(database: Database) -> bool:
+    with database.transaction() as transaction:
+        return bool(outbox.unsent(transaction.connection, 1))
 
 
 # Reading.
@@ -202,7 +220,7 @@ def test_every_block_runs_or_says_why_not() -> None:
             f"{name}: fences are ``` without indent"
         )
         for block in _blocks(name):
-            known = block.language in (*SYSTEM_LANGUAGES, *DATA_LANGUAGES)
+            known = block.language in (*SYSTEM_LANGUAGES, *DATA_LANGUAGES, *NODE_LANGUAGES)
             assert known or block.not_run, f"{name}:{block.line}: a block of {block.language!r} that nothing runs"
 
 
@@ -218,6 +236,17 @@ def test_what_a_document_shows_is_what_happens(request: pytest.FixtureRequest, n
         system.replaced[SHOWN_DATABASE] = _with_schemas(request.getfixturevalue("database_url"))
     for block in blocks:
         _run(block, system, f"{name}:{block.line}")
+
+
+def test_what_the_documents_show_in_javascript_runs(system: System) -> None:
+    blocks = [(name, block) for name in NAMES for block in _blocks(name) if block.language in NODE_LANGUAGES]
+    shown = [(name, block) for name, block in blocks if not block.not_run]
+    assert shown
+    need_node_packages(system.folder, *NODE_PACKAGES)
+    for name, block in shown:
+        (system.folder / "example.mjs").write_text(block.text, encoding="utf-8")
+        run = system.start(["node", "example.mjs"])
+        assert run.returncode == 0, f"{name}:{block.line}: {run.stdout}"
 
 
 def _with_schemas(url: str) -> str:

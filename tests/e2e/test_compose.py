@@ -212,6 +212,14 @@ def test_ports_are_open_to_this_machine_alone(system: System) -> None:
     assert {port["URL"] for port in published} == {"127.0.0.1"}
 
 
+def test_all_metrics_are_served_inside_the_network(system: System) -> None:
+    read = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode())"
+    for place in ("auth-worker:9100", "catalog-worker:9100", "auth-web:5000", "catalog-web:5001"):
+        shown = system.compose("exec", "-T", "catalog-web", "python", "-c", read, f"http://{place}/metrics")
+        connection = place.partition(":")[0]
+        assert f'bus_broker_connected{{connection="{connection}"}} 1.0' in shown
+
+
 @pytest.mark.parametrize("service", sorted(ROLES))
 def test_our_containers_run_without_rights(system: System, service: str) -> None:
     tell = "id -u; grep CapEff /proc/self/status; touch /opt/errand/new 2>&1 || true"

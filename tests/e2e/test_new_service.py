@@ -1,56 +1,23 @@
 """`bus new`: a service that is installed, tested, checked and run as it was written."""
 
-import os
 import signal
 import subprocess
 import sys
-import sysconfig
-import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
+from project import COMMAND_SECONDS, Project, environment_without
 
 import bus
 from bus.testing.ports import free_ports, is_listening
 from bus.testing.waiting import wait_until
 
 LIBRARY = Path(bus.__file__).parent
-# mypy reads all libraries anew; the rest takes seconds.
-COMMAND_SECONDS = 300
 START_SECONDS = 60
 STOP_SECONDS = 40
-
-
-@dataclass(frozen=True)
-class Project:
-    """A new service in a folder of its own, and an environment in which it is installed."""
-
-    folder: Path
-    environment: Path
-
-    @property
-    def python(self) -> str:
-        """The environment's interpreter."""
-        return str(self.environment / "bin" / "python")
-
-    def run(self, *command: str) -> str:
-        """Run a Python module in the project's folder; what it printed. Fails when it does."""
-        done = subprocess.run(
-            [self.python, "-m", *command],
-            cwd=self.folder,
-            env=_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +27,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     subprocess.run([sys.executable, "-m", "bus", "new", "memo", "--into", folder], check=True, timeout=START_SECONDS)
     assert _files_of_the_library() == before, "bus new wrote into bus/"
     project = Project(folder / "memo", folder / "environment")
-    _make_environment(project.environment)
-    _install(project)
+    project.install()
     return project
 
 
@@ -116,27 +82,11 @@ def _files_of_the_library() -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in files}
 
 
-def _make_environment(folder: Path) -> None:
-    """An environment that finds everything installed in ours, and needs no network."""
-    venv.create(folder, symlinks=True)
-    (packages,) = folder.glob("lib/python*/site-packages")
-    ours = sysconfig.get_path("purelib")
-    # Added by `site`, so that what is installed there in place is found as well.
-    (packages / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
-
-
-def _install(project: Project) -> None:
-    """`pip install -e` without a network. uv does the same and need not be in the new environment."""
-    into = ["--python", project.python, "--offline", "--no-deps", "--no-build-isolation"]
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", *into, "--editable", str(project.folder)]
-    subprocess.run(command, check=True, timeout=COMMAND_SECONDS)
-
-
 @contextmanager
 def _running(project: Project, settings: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [project.python, "-m", "bus", "run", "memo"],
-        env=_environment() | settings,
+        env=environment_without("BUS_", "MEMO_") | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -146,8 +96,3 @@ def _running(project: Project, settings: Mapping[str, str]) -> Iterator[subproce
     finally:
         process.kill()
         process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Ours, without what would say where a broker or a database is."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("BUS_", "MEMO_"))}

@@ -15,6 +15,7 @@ from conftest import Start
 from programs import need_programs
 from system import STOP_SECONDS, System
 
+from bus.testing.ports import free_ports
 from bus.testing.postgres import Database
 from bus.testing.waiting import wait_until
 
@@ -93,6 +94,21 @@ def test_the_front_ends_show_a_page_that_tells_what_runs(start: Start) -> None:
         assert expected in page.text
 
 
+def test_in_one_process_each_front_end_shows_the_metrics_of_all(start: Start) -> None:
+    system = start().wait_until_started()
+    assert system.create().status_code == 201
+    for front_end in (system.auth, system.catalog):
+        shown = requests.get(f"{front_end}/metrics", timeout=10).text
+        for expected in (
+            'bus_messages_total{operation="catalog.create_product",outcome="answered"} 3.0',  # and two to begin with
+            'bus_consuming{service="auth"} 1.0',
+            'bus_consuming{service="catalog"} 1.0',
+            'bus_broker_connected{connection="web"} 1.0',
+            'method="POST",operation="catalog.create_product",route="/products",service="catalog",status="201"} 1.0',
+        ):
+            assert expected in shown
+
+
 def test_a_worker_that_fails_inside_ends_the_system_with_an_error(tmp_path: Path) -> None:
     system = Defective(tmp_path, SEED="0").wait_until_started()
     with contextlib.suppress(requests.RequestException):
@@ -133,10 +149,19 @@ def test_on_a_broker_the_command_line_reaches_every_operation(start: Start, brok
     assert "Traceback" not in output
 
 
-def test_several_workers_share_a_queue_and_end_together(start: Start, broker_url: str) -> None:
+def test_several_workers_share_a_queue_have_ports_in_a_row_and_end_together(
+    start: Start, broker_url: str, tmp_path: Path
+) -> None:
     system = start(BUS_URL=broker_url).wait_until_started()
+    first = _ports_in_a_row(2)
+    (tmp_path / "port").write_text(str(first))
+    system.environment["CATALOG_METRICS_PORT_FILE"] = str(tmp_path / "port")
     workers = system.bus("worker", "catalog", "--processes", "2")
     wait_until(lambda: _consumers(broker_url, "catalog.create_product") == 3, 20, "three workers consume")
+    for port in (first, first + 1):
+        assert requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=10).json()["status"] == "ready"
+        shown = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        assert 'bus_consuming{service="catalog"} 1.0' in shown
     workers.send_signal(signal.SIGTERM)
     assert workers.wait(STOP_SECONDS) == 0
     assert _consumers(broker_url, "catalog.create_product") == 1
@@ -177,9 +202,9 @@ class Defective(System):
         defect = """
 import sys
 from bus.cli import main
-from bus.worker import Worker
+from bus.requests import Requests
 def fail(*_): raise RuntimeError("a defect")
-Worker._work_off = fail
+Requests.work_off = fail
 main()
 """
         return subprocess.Popen(
@@ -189,6 +214,16 @@ main()
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+
+def _ports_in_a_row(count: int) -> int:
+    """The first of them."""
+    while True:
+        [first] = free_ports(1)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
 
 
 def _consumers(broker_url: str, queue: str) -> int:

@@ -65,7 +65,7 @@ def _is_quick_no(http: FlaskClient, code: str) -> bool:
 
 def test_without_a_worker_the_answer_is_503_at_once(memory_url: str) -> None:
     transport = transport_for(memory_url, "declares")
-    transport.open(Wiring(declares=queues_of(handler.operation for handler in catalog.handlers.values())))
+    transport.open(Wiring(declares=queues_of(catalog.operations.values())))
     with Client(memory_url) as client:
         http = web.create_app(client).test_client()
         assert _is_quick_no(http, "no-worker")
@@ -91,8 +91,10 @@ def test_while_the_database_is_away_the_answer_is_503_and_afterwards_it_works_ag
         assert http.get("/health/ready").status_code == 503
         assert http.get("/products/1").status_code == 503
         server.start()
-        wait_until(lambda: http.post("/products", json=LAMP).status_code == 201, 10, "creating works again")
-        assert len(http.get("/products").json["products"]) == 3
+        # The ping may be answered before the worker has noticed: then a command is kept once more, for a moment.
+        statuses = [201, 202]
+        wait_until(lambda: _try_to_create(http, statuses) == 201, 10, "creating works again")
+        assert len(http.get("/products").json["products"]) == len([status for status in statuses if status < 300])
         assert http.get(kept.headers["Location"]).json["status"] == 201
 
 
@@ -122,7 +124,7 @@ def test_a_command_whose_answer_is_late_is_accepted_and_its_outcome_can_be_read(
     memory_url: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     http = run(memory_url, f"sqlite:///{tmp_path}/catalog.db")
-    monkeypatch.setattr("bus.flask.ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr("bus.flask.relaying.ANSWER_SECONDS", 0.0)
     late = http.post("/products", json=LAMP, headers={"Idempotency-Key": "late"})
     monkeypatch.undo()
     assert late.status_code == 202
@@ -138,6 +140,11 @@ def test_a_command_is_carried_out_however_late_a_worker_gets_to_it(memory_url: s
     sender.publish(Message(queue="catalog.create_product", body=encode(_create()), expiration_ms=0))
     wait_until(lambda: len(http.get("/products").json["products"]) == 1, 10, "the product is there")
     sender.close(5)
+
+
+def _try_to_create(http: FlaskClient, statuses: list[int]) -> int:
+    statuses.append(http.post("/products", json=LAMP).status_code)
+    return statuses[-1]
 
 
 def _state(http: FlaskClient, message_id: str) -> str:

@@ -1,76 +1,39 @@
 """Messages published straight to a queue, by programs that know nothing of us, to real workers."""
 
 import json
-import pickle
-import struct
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
 
 import pika
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from example import create_tables, make_service, words_in
+from example import words_in
 from plain_publisher import Answer, PlainPublisher
 from programs import need_programs
-from sqlalchemy import MetaData, func, select
+from sqlalchemy import MetaData
+from worker_threads import NEWS_SECONDS, System, all_services
 
 import auth.tables
 import catalog.tables
 from auth.handlers import auth as auth_service
-from bus import inbox
+from bus import tables
 from bus.client import Client
-from bus.connect import transport_for
 from bus.database import Database
 from bus.migrating import migrate
-from bus.service import Service
 from bus.testing.waiting import wait_until
-from bus.worker import Worker
 from catalog.handlers import catalog as catalog_service
-from catalog.tables import product
 from catalog.web import create_app
 
-START_SECONDS = 20.0
-# For what happens beside the reply, such as a dead letter.
-NEWS_SECONDS = 10.0
 RUN_SECONDS = 30.0
 
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 PUBLISHER = Path(__file__).with_name("plain_publisher.py")
-
-
-class System:
-    """A broker's URL, and workers in threads of this process that are connected to it."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.databases: dict[str, Database] = {}
-        self._workers: list[Worker] = []
-
-    def start(self, service: Service, database: Database) -> None:
-        transport = transport_for(self.url, service.name)
-        worker = Worker(service, transport, database)
-        self.databases[service.name] = database
-        self._workers.append(worker)
-        worker.start()
-        assert transport.wait_until_ready(START_SECONDS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.stop(NEWS_SECONDS)
-        for database in self.databases.values():
-            database.close()
-
-    def products(self) -> int:
-        with self.databases["catalog"].reading() as transaction:
-            return int(transaction.connection.execute(select(func.count()).select_from(product)).scalar_one())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -94,13 +57,7 @@ def system(broker_url: str, catalog_url: str, tmp_path: Path) -> Iterator[System
 @pytest.fixture
 def sqlite_system(broker_url: str, tmp_path: Path) -> Iterator[System]:
     """The catalog, auth and the example, for what does not depend on the database."""
-    with System(broker_url) as system:
-        for service, history in ((catalog_service, "catalog"), (auth_service, "auth"), (make_service(), "catalog")):
-            database = Database(f"sqlite:///{tmp_path}/{service.name}.db")
-            migrate(database, f"{history}.migrations")
-            if service.name == "example":
-                create_tables(database)
-            system.start(service, database)
+    with all_services(broker_url, tmp_path) as system:
         yield system
 
 
@@ -109,22 +66,6 @@ def publisher(broker_url: str) -> Iterator[PlainPublisher]:
     publisher = PlainPublisher(broker_url)
     yield publisher
     publisher.close()
-
-
-def _dead_letter(publisher: PlainPublisher, service: str = "catalog") -> tuple[pika.BasicProperties, bytes]:
-    found: list[tuple[pika.BasicProperties, bytes]] = []
-
-    def there() -> bool:
-        found.extend(filter(None, [publisher.take(f"{service}.dead")]))
-        return bool(found)
-
-    wait_until(there, NEWS_SECONDS, "a dead letter")
-    return found[0]
-
-
-def _lives_on(publisher: PlainPublisher) -> bool:
-    answer = publisher.ask("catalog.create_product", {**LAMP, "name": "after"})
-    return answer.status == 201
 
 
 # A program that is not ours.
@@ -186,7 +127,7 @@ def test_what_came_from_a_queue_is_seen_over_http(system: System, publisher: Pla
 def test_without_reply_to_a_command_is_carried_out_and_nobody_told(system: System, publisher: PlainPublisher) -> None:
     publisher.send("catalog.create_product", LAMP)
     wait_until(lambda: system.products() == 1, NEWS_SECONDS, "the product is there")
-    assert publisher.take("catalog.dead") is None
+    assert not system.letters["catalog"].has_more()
 
 
 def test_the_exchange_leads_to_the_same_queues(system: System, publisher: PlainPublisher) -> None:
@@ -211,161 +152,13 @@ def test_the_command_line_tools_of_debian_are_enough(system: System) -> None:
     plain.close()
 
 
-# Hostile programs.
-
-
-def _nested_table(levels: int) -> bytes:
-    table = b""
-    for _ in range(levels):
-        table = b"\x01aF" + struct.pack(">I", len(table)) + table
-    return table
-
-
-HOSTILE: dict[str, tuple[bytes, dict[str, Any], int, str]] = {
-    "empty": (b"", {}, 400, "malformed-json"),
-    "truncated": (b'{"name": "La', {}, 400, "malformed-json"),
-    "invalid utf-8": (b'{"name": "\xff"}', {}, 400, "malformed-json"),
-    "an exponent beyond any decimal": (b'{"price": 1e99999999999999999999}', {}, 400, "malformed-json"),
-    "nested": (b"[" * 20_000, {}, 400, "json-too-deep"),
-    "duplicate key": (b'{"name": "a", "name": "b"}', {}, 400, "duplicate-key"),
-    "pickle": (pickle.dumps(LAMP), {"content_type": "application/x-python-serialize"}, 415, "unsupported-media-type"),
-    "gzip": (b"\x1f\x8b", {"content_encoding": "gzip"}, 415, "unsupported-encoding"),
-    "binary content type": (json.dumps(LAMP).encode(), {"content_type": b"\xff"}, 415, "unsupported-media-type"),
-    "300 KB": (b" " * 300_000, {}, 413, "too-large"),
-    "binary id": (json.dumps(LAMP).encode(), {"message_id": b"\xff" * 255}, 400, "invalid-message-id"),
-}
-
-
-def test_what_makes_no_sense_is_answered_and_kept_for_a_person(
-    sqlite_system: System, publisher: PlainPublisher
-) -> None:
-    for name, (body, properties, status, code) in HOSTILE.items():
-        answer = publisher.ask("catalog.create_product", body, correlation_id=name, **properties)
-        assert (answer.status, answer.code, answer.properties.correlation_id) == (status, code, name)
-        letter, kept = _dead_letter(publisher)
-        assert (letter.headers["reason"], letter.headers["origin-queue"]) == (code, "catalog.create_product")
-        assert kept == body[: 256 * 1024]
-    assert sqlite_system.products() == 0
-    assert _lives_on(publisher)
-
-
-def test_what_makes_no_sense_and_asks_no_answer_is_kept_too(sqlite_system: System, publisher: PlainPublisher) -> None:
-    publisher.send("catalog.create_product", b"{")
-    assert _dead_letter(publisher)[0].headers["reason"] == "malformed-json"
-    publisher.send("catalog.create_product", {**LAMP, "price": -1})
-    assert _dead_letter(publisher)[0].headers["reason"] == "out-of-range"
-    publisher.send("catalog.delete_product", {"product_id": 4711})
-    letter, _ = _dead_letter(publisher)
-    assert letter.headers["reason"] == "refused"
-    assert "catalog.product_not_found" in letter.headers["detail"]
-    assert _lives_on(publisher)
-
-
-def test_what_is_not_acceptable_is_told_to_the_sender_alone(sqlite_system: System, publisher: PlainPublisher) -> None:
-    for body, code in (
-        ({**LAMP, "role": "admin"}, "unknown-field"),
-        ({**LAMP, "name": "\x00"}, "invalid-text"),
-        ({**LAMP, "\ud800": 1}, "unknown-field"),
-        ({**LAMP, "quantity": 2**63}, "out-of-range"),
-    ):
-        answer = publisher.ask("catalog.create_product", body)
-        assert (answer.status, answer.code) == (422, code)
-    assert _lives_on(publisher)
-    assert publisher.take("catalog.dead") is None
-
-
-def test_no_secret_rests_in_the_dead_letters(sqlite_system: System, publisher: PlainPublisher) -> None:
-    account = {"username": "ann", "email": "nowhere", "password": "correct horse"}
-    publisher.send("auth.register", account)
-    _, kept = _dead_letter(publisher, "auth")
-    assert json.loads(kept) == "[the body may hold secrets and is not kept]"
-    publisher.ask("auth.register", {**account, "email": "ann@example.com"})
-    publisher.send("auth.register", {**account, "email": "other@example.com"})
-    letter, kept = _dead_letter(publisher, "auth")
-    assert letter.headers["reason"] == "refused"
-    assert json.loads(kept)["password"] == "[secret]"
-
-
-@pytest.mark.parametrize("address", ["auth.register", "catalog.get_product", "catalog.dead", "bus.requests", "\x7f"])
-def test_a_reply_address_that_is_one_of_our_queues_is_refused(
-    sqlite_system: System, publisher: PlainPublisher, address: str
-) -> None:
-    publisher.send("catalog.create_product", LAMP, reply_to=address)
-    letter, _ = _dead_letter(publisher)
-    assert letter.headers["reason"] == "reply-to-forbidden"
-    assert _lives_on(publisher)
-    assert sqlite_system.products() == 1  # the one that `_lives_on` made
-    for service in ("auth", "catalog"):
-        assert publisher.take(f"{service}.dead") is None
-
-
-def test_a_reply_queue_that_is_gone_hinders_nothing_and_is_not_made(
-    sqlite_system: System, publisher: PlainPublisher
-) -> None:
-    gone = f"reply-{uuid.uuid4().hex}"
-    publisher.send("catalog.create_product", LAMP, reply_to=gone)
-    wait_until(lambda: sqlite_system.products() == 1, NEWS_SECONDS, "the product is there")
-    assert _lives_on(publisher)
-    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="404"):
-        publisher.channel.connection.channel().queue_declare(gone, passive=True)
-
-
-def test_forged_headers_are_ignored(sqlite_system: System, publisher: PlainPublisher) -> None:
-    forged = {
-        "x-user-id": "1",
-        "role": "admin",
-        "sub": "root",
-        "x-delivery-count": 99,
-        "x-death": [{"count": 99, "queue": "catalog.create_product"}],
-        "status": 500,
-        "traceparent": {"not": "text"},
-        "compression": "application/x-gzip",
-        "deep": _nested(200),
-    }
-    assert publisher.ask("catalog.create_product", LAMP, headers=forged).status == 201
-    answer = publisher.ask("catalog.create_product", b"{", headers=forged)
-    assert answer.status == 400
-    letter, _ = _dead_letter(publisher)
-    # The broker counts deliveries of its own.
-    assert letter.headers.pop("x-delivery-count", 0) < 2
-    assert letter.headers.keys() == {"origin-queue", "reason", "detail", "died-at"}
-
-
-# Header tables that a broker takes and Python cannot hold (AMQP 0-9-1, section 4.2.5.5, and RabbitMQ's errata).
-UNREADABLE = {
-    "a time beyond any calendar": b"\x01tT" + struct.pack(">Q", 2**62),
-    "a time below any calendar": b"\x01tT" + struct.pack(">Q", 2**64 - 1),
-    "tables a thousand deep": _nested_table(1000),
-}
-
-
-@pytest.mark.parametrize("headers", UNREADABLE.values(), ids=UNREADABLE)
-@pytest.mark.parametrize(
-    ("queue", "body"),
-    [("catalog.create_product", LAMP), ("catalog.get_product", {"product_id": 1})],
-    ids=["command", "query"],
-)
-def test_headers_that_nobody_can_read_stop_nobody(
-    sqlite_system: System, publisher: PlainPublisher, headers: bytes, queue: str, body: dict[str, Any]
-) -> None:
-    publisher.send_forged(queue, body, headers, reply_to=publisher.reply_queue, correlation_id="forged")
-    answer = publisher.answer()
-    assert (answer.status, answer.properties.correlation_id) == (201 if body is LAMP else 404, "forged")
-    assert _lives_on(publisher)
-
-
-@pytest.mark.parametrize("correlation_id", [None, "", "c" * 255, "é" * 127, b"\xff\x00\xfe", b"\xff" * 255], ids=repr)
-def test_a_correlation_id_comes_back_unchanged_or_not_at_all(
-    sqlite_system: System, publisher: PlainPublisher, correlation_id: Any
-) -> None:
-    answer = publisher.ask("catalog.create_product", LAMP, correlation_id=correlation_id)
-    assert answer.status == 201
-    assert answer.properties.correlation_id in (correlation_id, correlation_id or None)
+# Twice, and in crowds.
 
 
 def test_the_same_id_twice_has_one_effect_and_one_reply(system: System, publisher: PlainPublisher) -> None:
     answers = [publisher.ask("catalog.create_product", LAMP, message_id="order-1") for _ in range(3)]
     assert {answer.body for answer in answers} == {answers[0].body}
+    assert len({answer.properties.headers.pop("traceparent") for answer in answers}) == 3, "each was asked in a trace"
     assert [answer.properties.headers for answer in answers] == [answers[0].properties.headers] * 3
     assert system.products() == 1
     other = publisher.ask("catalog.create_product", {**LAMP, "quantity": 4}, message_id="order-1")
@@ -399,6 +192,28 @@ def test_two_workers_share_the_work_and_do_nothing_twice(
         assert len({answer.body for answer in answers}) == system.products() == 100
 
 
+def test_fifty_at_once_with_one_id_have_one_effect_and_equal_replies(broker_url: str, database_url: str) -> None:
+    """Each from a connection of its own, to two workers that meet in the database."""
+    database = Database(database_url)
+    migrate(database, "catalog.migrations")
+    crowd, gate = 50, threading.Barrier(50)
+
+    def ask(_: int) -> Answer:
+        publisher = PlainPublisher(broker_url)
+        gate.wait(NEWS_SECONDS)
+        answer = publisher.ask("catalog.create_product", LAMP, message_id="crowd")
+        publisher.close()
+        return answer
+
+    with System(broker_url) as system, ThreadPoolExecutor(crowd) as pool:
+        system.start(catalog_service, database)
+        system.start(catalog_service, database)
+        answers = list(pool.map(ask, range(crowd)))
+        assert {answer.status for answer in answers} == {201}
+        assert len({(answer.body, answer.properties.headers["location"]) for answer in answers}) == 1
+        assert system.products() == 1
+
+
 def test_a_handler_that_fails_is_told_without_a_trace_and_its_message_kept(
     sqlite_system: System, publisher: PlainPublisher
 ) -> None:
@@ -406,9 +221,10 @@ def test_a_handler_that_fails_is_told_without_a_trace_and_its_message_kept(
     assert (answer.status, answer.code) == (500, "internal-error")
     assert b"Broken" not in answer.body
     assert b"Traceback" not in answer.body
-    letter, kept = _dead_letter(publisher, "example")
-    assert (letter.headers["reason"], json.loads(kept)) == ("fault", {"word": "break"})
-    assert "Broken" in letter.headers["detail"]
+    letter = sqlite_system.letters["example"].next()
+    assert (letter.reason, json.loads(letter.body)) == ("fault", {"word": "break"})
+    assert (letter.error_class, letter.detail, letter.attempts) == ("Broken", "as asked", 2)
+    assert "in _behave" in letter.traceback
     assert publisher.ask("example.keep", {"word": "fine"}).status == 201
     assert words_in(sqlite_system.databases["example"]) == ["fine"]
 
@@ -416,7 +232,7 @@ def test_a_handler_that_fails_is_told_without_a_trace_and_its_message_kept(
 def test_a_query_whose_handler_fails_is_told_and_not_kept(sqlite_system: System, publisher: PlainPublisher) -> None:
     assert publisher.ask("example.count", {"word": "break"}).status == 500
     assert publisher.ask("example.count", {"word": "a"}).json == {"count": 0}
-    assert publisher.take("example.dead") is None
+    assert not sqlite_system.letters["example"].has_more()
 
 
 def test_without_its_database_a_worker_still_sends_nothing_into_our_queues(
@@ -443,7 +259,7 @@ def test_on_postgresql_too_the_migrated_schema_is_the_declared_one(database_url:
     migrate(database, f"{history}.migrations")
     everything = MetaData()
     declared = auth.tables.metadata if history == "auth" else catalog.tables.metadata
-    for table in (*declared.tables.values(), *inbox.metadata.tables.values()):
+    for table in (*declared.tables.values(), *tables.metadata.tables.values()):
         table.to_metadata(everything)
     with database.transaction() as transaction:
         assert compare_metadata(MigrationContext.configure(transaction.connection), everything) == []
@@ -463,10 +279,3 @@ def test_it_is_said_rightly_which_of_name_and_address_is_taken(
         assert publisher.ask("auth.register", first).status == 201
         assert publisher.ask("auth.register", {**first, "email": "b@example.com"}).code == "auth.username_taken"
         assert publisher.ask("auth.register", {**first, "username": "other"}).code == "auth.email_taken"
-
-
-def _nested(levels: int) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for _ in range(levels):
-        table = {"a": table}
-    return table

@@ -15,9 +15,9 @@ from bus.topology import Queue, queues_of
 from bus.transport import TransportFailure, Wiring
 
 QUEUES = queues_of(
-    handler.operation
+    operation
     for application in installed_applications().values()
-    for handler in application.service.handlers.values()
+    for operation in application.service.operations.values()
 )
 
 

@@ -9,9 +9,13 @@ import pytest
 from auth.contract import Register
 from bus.admission import MAX_BODY_BYTES, admit, check_body, is_hopeless, without_secrets
 from bus.call import ANONYMOUS, Call
+from bus.database import DatabaseAway
+from bus.key_pair import KeyPair
 from bus.message import Message
 from bus.operation import Operation
 from bus.problem import Invalid
+from bus.seal import seal
+from bus.unsealer import Unsealer
 from catalog.contract import CreateProduct, DeleteProduct, GetProduct
 
 LAMP = b'{"name": "Lamp", "price": 9.90, "quantity": 3}'
@@ -174,3 +178,73 @@ def test_a_body_without_secrets_is_kept_as_it_came_up_to_the_limit() -> None:
 
 def test_the_operation_with_a_secret_is_known() -> None:
     assert isinstance(admit(_message(ANN), Register).request, Register)
+
+
+PAIR = KeyPair.new()
+OTHERS = {"username": "ann", "email": "ann@example.com"}
+
+
+def _unsealer(**options: bool) -> Unsealer:
+    return Unsealer(lambda: {PAIR.kid: PAIR}, **options)
+
+
+def _sealed(secrets: bytes = b'{"password": "correct horse"}', **others: object) -> Message:
+    sealed = seal(secrets, "auth.register", PAIR.kid, PAIR.public_jwk)
+    return _message(json.dumps({**OTHERS, "sealed": sealed, **others}).encode())
+
+
+def test_a_sealed_request_is_the_same_as_a_plain_one() -> None:
+    sealed, again, plain = (admit(each, Register, _unsealer()) for each in (_sealed(), _sealed(), _message(ANN)))
+    assert sealed.request == plain.request
+    assert sealed.digest == again.digest == plain.digest
+
+
+def test_what_is_sealed_is_validated_like_everything_and_never_repeated() -> None:
+    for secret, code in (
+        ("1234567", "out-of-range"),
+        ("password1", "weak-password"),
+        ("a\u0000bcdefgh", "invalid-text"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            admit(_sealed(json.dumps({"password": secret}).encode()), Register, _unsealer())
+        assert refused.value.problem.code == code
+        assert secret not in str(refused.value.problem)
+    with pytest.raises(Invalid) as refused:
+        admit(_sealed(b"{}"), Register, _unsealer())
+    assert (refused.value.problem.status, refused.value.problem.errors[0].pointer) == (400, "/password")
+
+
+def test_a_database_that_is_away_when_a_key_is_read_is_no_refusal() -> None:
+    def read() -> dict[str, KeyPair]:
+        raise DatabaseAway
+
+    with pytest.raises(DatabaseAway):
+        admit(_sealed(), Register, Unsealer(read))
+    assert admit(_message(ANN), Register, Unsealer(read))
+
+
+def test_an_operation_without_secrets_takes_no_seal() -> None:
+    with pytest.raises(Invalid) as refused:
+        admit(_message(LAMP[:-1] + b', "sealed": "x"}'), CreateProduct, _unsealer(required=True))
+    assert refused.value.problem.code == "unknown-field"
+
+
+def test_a_sealed_body_is_kept_byte_for_byte() -> None:
+    sealed = _sealed()
+    assert without_secrets(sealed, Register) is sealed.body
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"password": "correct horse"},
+        {"sealed": "correct horse"},
+        {"sealed": ["correct horse"]},
+        {"Password": "correct horse"},
+        {"username": {"password": "correct horse"}},
+    ],
+)
+def test_a_body_that_claims_to_be_sealed_and_has_something_readable_is_not_kept(others: dict[str, object]) -> None:
+    kept = without_secrets(_sealed(**others), Register)
+    assert b"correct horse" not in kept
+    assert isinstance(json.loads(kept), str)

@@ -2,10 +2,13 @@
 
 import json
 from decimal import Decimal
+from typing import Annotated
 
 from bus.answer import Answer
 from bus.message import Message
+from bus.operation import Reply
 from bus.problem import Unavailable
+from bus.rules import Secret
 from catalog.contract import Product, ProductCreated, ProductNotFound
 
 LAMP = Product(id=7, name="Lamp", price=Decimal("9.90"), quantity=3, version=1)
@@ -48,3 +51,19 @@ def test_a_binary_correlation_id_comes_back_as_it_was() -> None:
 def test_nobody_is_answered_who_names_no_address() -> None:
     assert Answer.of(LAMP, 200).to(_request()) is None
     assert Answer.of(LAMP, 200).to(_request(reply_to="")) is None
+
+
+class Key(Reply):
+    name: str
+    secret: Annotated[str, Secret()]
+
+
+def test_a_secret_is_told_once_and_not_stored() -> None:
+    answer = Answer.of(Key(name="door", secret="hunter22"), 201)
+    assert json.loads(answer.body) == {"name": "door", "secret": "hunter22"}
+    assert json.loads(answer.stored) == {"name": "door", "secret": "[secret]"}
+
+
+def test_what_holds_no_secret_is_stored_as_it_is_told() -> None:
+    answer = Answer.of(LAMP, 200)
+    assert answer.stored is answer.body

@@ -4,21 +4,24 @@ import json
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from example import Broken, Count, Keep, KeepAll, Kept, call, make_service, word, words_in
+from example import Broken, Count, Keep, KeepAll, KeepSecret, Kept, WordRefused, call, make_service, word, words_in
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 
 from bus import carrying_out
 from bus.answer import Answer
 from bus.call import Call
 from bus.carrying_out import GaveUp, answer_queries, carry_out
 from bus.database import Database, DatabaseAway
-from bus.inbox import inbox
+from bus.event import Event
+from bus.operation import Command, Reply
+from bus.rules import Secret
 from bus.service import Service
+from bus.tables import inbox
 from bus.work import Work
 
 # A port that nothing listens on.
@@ -278,3 +281,61 @@ def _empty(database: Database) -> None:
 
 def _url_of(database: Database) -> str:
     return str(database._engine.url)
+
+
+def test_what_a_failing_handler_says_is_told_without_the_secrets_of_its_request(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles(KeepSecret)
+    def keep_secret(command: KeepSecret, work: Work) -> Kept:
+        work.connection.execute(insert(word).values(id=1, word=command.password))
+        raise Broken(f"no {command.password!r} today")
+
+    request = Call(KeepSecret, KeepSecret(word="a", password="hunter22"), "1")
+    (gave_up,) = carry_out([request], service, database)
+    assert isinstance(gave_up, GaveUp)
+    assert (gave_up.error_class, gave_up.message) == ("Broken", "no '[secret]' today")
+    assert "raise Broken(" in gave_up.traceback
+    assert "hunter22" not in gave_up.traceback + str(gave_up) + repr(gave_up)
+
+
+def test_a_refusal_that_repeats_a_secret_is_told_and_stored_without_it(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles(KeepSecret)
+    def keep_secret(command: KeepSecret, work: Work) -> Kept:
+        raise WordRefused(f"{command.password} is not a word")
+
+    request = Call(KeepSecret, KeepSecret(word="a", password="hunter22"), "1")
+    for _ in range(2):  # from the handler, then from the inbox
+        (answer,) = carry_out([request], service, database)
+        assert _done(answer)[1]["detail"] == "[secret] is not a word"
+
+
+class Opened(Reply):
+    token: Annotated[str, Secret()]
+
+
+class Open(Command[Opened], name="example.open"):
+    door: str
+
+
+def test_a_duplicate_gets_the_answer_without_its_secrets(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles(Open)
+    def open_door(command: Open, work: Work) -> Opened:
+        return Opened(token="hunter22")
+
+    answers = [carry_out([Call(Open, Open(door="1"), "1")], service, database)[0] for _ in range(2)]
+    assert [_done(answer) for answer in answers] == [(200, {"token": "hunter22"}), (200, {"token": "[secret]"})]
+
+
+class Told(Event, name="example.told"):
+    version: int
+    token: Annotated[str, Secret()]
+
+
+def test_an_event_with_a_secret_is_a_type_error_of_its_author(database: Database) -> None:
+    with database.transaction() as transaction, pytest.raises(TypeError, match="an event tells no secrets"):
+        Work(transaction, "ann", "example").emit(Told(version=1, token="hunter22"))

@@ -193,3 +193,34 @@ def _same(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, list):
         return len(ours) == len(theirs) and all(map(_same, ours, theirs))
     return type(ours) is type(theirs) and bool(ours == theirs)
+
+
+class Token(Reply):
+    kind: str
+    value: Annotated[str, Secret()]
+    expires: Annotated[int, Secret()] | None = None
+
+
+class LoggedIn(Reply, rename="camel"):
+    the_tokens: list[Token]
+    by_name: dict[str, Token | None]
+    newest: Token | None = None
+    user: str = "ann"
+
+
+def test_secrets_are_cut_from_replies_however_deep_they_stand() -> None:
+    token = Token(kind="access", value="hunter22", expires=17)
+    reply = LoggedIn(the_tokens=[token], by_name={"a": token, "b": None}, newest=token)
+    cut = {"kind": "access", "value": "[secret]", "expires": "[secret]"}
+    assert json.loads(encode_without_secrets(reply)) == {
+        "theTokens": [cut],
+        "byName": {"a": cut, "b": None},
+        "newest": cut,
+        "user": "ann",
+    }
+
+
+def test_a_reply_is_whole_after_its_secrets_were_cut_from_the_copy() -> None:
+    reply = LoggedIn(the_tokens=[Token(kind="access", value="hunter22")], by_name={})
+    encode_without_secrets(reply)
+    assert reply.the_tokens[0].value == "hunter22"

@@ -10,9 +10,10 @@ from example import word, words_in
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from bus.database import Database, DatabaseAway, find_all, insert_all
+from bus.bulk import find_all, insert_all
+from bus.database import Database, DatabaseAway
 from catalog.tables import product
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -129,3 +130,12 @@ def _write_and_fail(database: Database) -> None:
     with database.transaction() as transaction:
         transaction.connection.execute(insert(word).values(word="lost"))
         raise RuntimeError
+
+
+def test_an_error_names_no_parameters(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/test.db")
+    with pytest.raises(DBAPIError) as error, database.reading() as transaction:
+        transaction.connection.execute(text("SELECT * FROM nothing WHERE word = :word"), {"word": "hunter22"})
+    assert "nothing" in str(error.value)
+    assert "hunter22" not in str(error.value)
+    database.close()

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, select
 from bus.answer import Answer
 from bus.call import Call
 from bus.database import Database
-from bus.inbox import AlreadyDone, inbox, look_up, outcome_of, record
+from bus.inbox import AlreadyDone, look_up, outcome_of, record
+from bus.tables import inbox
 
 ANSWER = Answer(201, b'{"id":1}', "/words/1")
 

@@ -1,12 +1,14 @@
 """Liveness: silence is known before anything is entrusted to it, and costs one ping for many callers."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from bus import liveness
-from bus.liveness import PING_SECONDS, Liveness
+from bus.liveness import PING_SECONDS, SILENCE_SECONDS, Liveness
 from bus.problem import AnswerLate, Unavailable
 from bus.testing.waiting import wait_until
 
@@ -141,3 +143,22 @@ def test_many_callers_at_once_cost_one_ping(silent: bool, clock: Clock) -> None:
     with ThreadPoolExecutor(20) as pool:
         assert list(pool.map(check, range(20))) == [not silent] * 20
     assert len(service.pings) == 1
+
+
+def test_silence_remembers_nothing_of_those_who_were_told(clock: Clock) -> None:
+    service = Service()
+    service.is_silent()
+    known = Liveness(service.ping)
+    told: list[weakref.ref[Service]] = []
+
+    def ask() -> None:
+        request = Service()  # anything large that a caller has in hand
+        told.append(weakref.ref(request))
+        with pytest.raises(Unavailable):
+            known.check("shop", 5)
+
+    for _ in range(3):
+        ask()
+        clock.now += SILENCE_SECONDS / 2
+    gc.collect()
+    assert [each() for each in told] == [None, None, None]

@@ -3,13 +3,14 @@
 from decimal import Decimal
 from typing import Annotated, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta, UnsetType
 
 from bus.operation import Command, Reply
-from bus.rules import BrokenRule, Exact, Secret, rules_of, secrets_of
+from bus.rules import BrokenRule, Exact, Secret, holds_secrets, holds_secrets_inside, rules_of, secrets_of
 
 CENTS = Exact(places=2, ge=Decimal("-1"), le=Decimal("9999999999.99"))
 
@@ -67,3 +68,28 @@ def test_rules_are_found_also_inside_a_union() -> None:
 
 def test_secrets_are_found_also_inside_a_union() -> None:
     assert secrets_of(Pay) == {"pin", "old_pin"}
+
+
+class Leaf(msgspec.Struct):
+    code: Annotated[str, Secret()]
+
+
+class Tree(msgspec.Struct):
+    leaves: dict[str, list[Leaf]]
+    parent: "Tree | None" = None
+
+
+class Stone(msgspec.Struct):
+    weight: int
+    beside: "Stone | None" = None
+
+
+def test_a_secret_is_found_inside_and_in_a_class_that_names_itself() -> None:
+    assert holds_secrets(Leaf)
+    assert holds_secrets(Tree)
+    assert not holds_secrets(Stone)
+
+
+def test_a_secret_of_its_own_is_not_one_inside() -> None:
+    assert not holds_secrets_inside(Leaf)
+    assert holds_secrets_inside(Tree)

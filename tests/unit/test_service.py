@@ -1,17 +1,32 @@
 """Services: what a type checker would say is said at import, for those who run none."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import pytest
 from example import Count, Counted, Keep, KeepAll, Kept, call, make_service
 
 from bus.database import Database
 from bus.operation import Command, Query
 from bus.refusal import Refusal
+from bus.rules import Secret
 from bus.service import Service
 from bus.work import Work
 from catalog.contract import CreateProduct
+
+
+class Lock(msgspec.Struct):
+    code: Annotated[str, Secret()]
+
+
+class Close(Command[Kept], name="example.close"):
+    lock: Lock
+
+
+class Wrap(Command[Kept], name="example.wrap"):
+    sealed: str
+    code: Annotated[str, Secret()]
 
 
 class Undeclared(Command[Kept]):
@@ -20,6 +35,22 @@ class Undeclared(Command[Kept]):
 
 def test_a_service_has_a_ping_and_an_outcome_query_of_its_own() -> None:
     assert list(Service("shop").handlers) == ["shop.ping", "shop.get_outcome"]
+
+
+def test_a_service_that_takes_secrets_gives_out_a_key_and_no_other_does() -> None:
+    assert "example.get_sealing_key" in make_service().handlers
+    assert make_service().takes_secrets
+    assert not Service("shop").takes_secrets
+
+
+def test_a_secret_that_could_not_be_sealed_is_a_type_error() -> None:
+    def close(command: Close, work: Work) -> Kept: ...
+    def wrap(command: Wrap, work: Work) -> Kept: ...
+
+    with pytest.raises(TypeError, match=r"example\.close: only fields of its own can be secret"):
+        Service("example").handles(Close)(close)
+    with pytest.raises(TypeError, match=r"example\.wrap: a field cannot be called 'sealed'"):
+        Service("example").handles(Wrap)(wrap)
 
 
 @pytest.mark.parametrize("name", ["", "Shop", "my shop", "shop.a", "reply", "replies", "1"])

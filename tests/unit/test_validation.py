@@ -12,8 +12,8 @@ from bus.codec import encode
 from bus.operation import Command, Operation, Query, Reply
 from bus.problem import Invalid
 from bus.text_fields import from_text
-from bus.validation import accept, decode
-from catalog.contract import CreateProduct, ListProducts, UpdateProduct
+from bus.validation import accept, decode, decode_event
+from catalog.contract import CreateProduct, ListProducts, ProductChanged, UpdateProduct
 
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 ANN = {"username": "ann", "email": "ann@example.com", "password": "correct horse"}
@@ -174,6 +174,18 @@ def test_numbers_may_come_as_text_only_where_that_is_said() -> None:
         accept({"limit": "7"}, ListProducts)
 
 
+@pytest.mark.parametrize("text", ["3.0", "3.000", "30e-1", "0.3e1"])
+def test_a_number_without_a_fraction_is_a_whole_number_however_it_is_written(text: str) -> None:
+    body = f'{{"name": "Lamp", "price": 9.90, "quantity": {text}}}'.encode()
+    assert encode(decode(body, CreateProduct)) == b'{"name":"Lamp","price":9.90,"quantity":3}'
+
+
+def test_a_whole_number_with_a_point_is_no_fault_beside_others() -> None:
+    with pytest.raises(Invalid) as refused:
+        decode(b'{"name": "Lamp", "price": -1, "quantity": 3.0}', CreateProduct)
+    assert [fault.pointer for fault in refused.value.problem.errors] == ["/price"]
+
+
 @pytest.mark.parametrize("limit", ["0", "501", "1.5", "x", "", "9" * 30, "NaN", "true"])
 def test_a_number_from_a_url_is_checked_as_well(limit: str) -> None:
     with pytest.raises(Invalid) as refused:
@@ -262,3 +274,9 @@ def _refusal_of(body: bytes, operation: type[Operation[Any]]) -> Invalid:
     with pytest.raises(Invalid) as refused:
         decode(body, operation)
     return refused.value
+
+
+@pytest.mark.parametrize("body", [b'{"\\ud800": 1}', b'{"\\ud800": {}, "name": "x"}', b"{", b"[]", b'{"id": "x"}'])
+def test_an_event_that_is_none_is_invalid_whatever_it_is(body: bytes) -> None:
+    with pytest.raises(Invalid):
+        decode_event(body, ProductChanged)

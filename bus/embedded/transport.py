@@ -1,26 +1,16 @@
-"""The embedded broker, on kombu's memory transport. The only file that knows kombu.
-
-The whole system in one process, for a first look and for tests. Queued messages end with the
-process. kombu polls its queues; here a publisher wakes the consumers instead.
-"""
+"""The transport: one thread that delivers, acknowledges, and sleeps until it is woken."""
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cache
 from queue import Empty
-from queue import Queue as Buffer
 from typing import Any
 
-from kombu import Connection
-from kombu.transport import memory
-
+from bus.arrival import arrived
+from bus.embedded.broker import broker_of
 from bus.message import Delivery, Message
-from bus.transport import Outcome, TransportFailure, Wiring
-
-# How long a consumer sleeps at most when nothing wakes it; it is woken by every publish.
-IDLE_SECONDS = 1.0
+from bus.topology import EVENTS_EXCHANGE, Queue
+from bus.transport import Outcome, QueueView, TransportFailure, Wiring
 
 
 class Embedded:
@@ -31,14 +21,16 @@ class Embedded:
     """
 
     failure: TransportFailure | None = None
+    dropped_replies = 0
 
     def __init__(self, url: str, name: str) -> None:
-        self._broker = _broker(url)
+        self._broker = broker_of(url)
         self._name = name
         self._wiring = Wiring()
         self._thread = threading.Thread(target=self._run, name=f"{name}-embedded", daemon=True)
         self._finished: deque[Sequence[Delivery]] = deque()
         self._stopped = self._closed = False
+        self._on_stopped: Callable[[], None] = lambda: None
         self._publishing = self._broker.connect()
         self._lock = threading.Lock()
         self.reply_address: str | None = None
@@ -50,7 +42,7 @@ class Embedded:
         self._wiring = wiring
         channel = self._publishing.default_channel
         for queue in wiring.declares:
-            self._broker.bounds[queue.name] = queue.bound
+            self._broker.declare(queue)
             channel.queue_declare(queue.name)
         if wiring.on_reply is not None:
             self.reply_address = channel.queue_declare().queue
@@ -61,17 +53,26 @@ class Embedded:
 
     def publish(self, message: Message, on_outcome: Callable[[Outcome], None] | None = None) -> None:
         with self._lock:
-            outcome = self._put(message)
+            outcome = self._publish(message)
         if on_outcome is not None:
             on_outcome(outcome)
+        elif outcome is Outcome.UNROUTABLE:
+            self.dropped_replies += 1
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         self._finished.append(deliveries)
         self._broker.wake()
 
-    def stop_consuming(self) -> None:
+    def stop_consuming(self, on_stopped: Callable[[], None] = lambda: None) -> None:
+        self._on_stopped = on_stopped
         self._stopped = True
         self._broker.wake()
+
+    def view(self, seconds: float) -> Sequence[QueueView]:  # noqa: ARG002  # nothing to wait for
+        return ()
+
+    def consume_anew(self, reason: str) -> None:
+        """There is no connection that could fail."""
 
     def close(self, seconds: float) -> None:
         self._closed = True
@@ -81,12 +82,26 @@ class Embedded:
         if self.reply_address:
             self._broker.queues.pop(self.reply_address, None)
 
-    def _put(self, message: Message) -> Outcome:
+    def _publish(self, message: Message) -> Outcome:
+        if message.exchange == EVENTS_EXCHANGE:
+            outcomes = {self._put(message, queue) for queue in self._broker.listeners[message.queue]}
+            return Outcome.FULL if Outcome.FULL in outcomes else Outcome.CONFIRMED
+        if message.exchange in self._broker.delays:
+            self._broker.delay(message)
+            return Outcome.CONFIRMED
+        return self._put(message, message.queue)
+
+    def _publish_due(self) -> None:
+        for message in self._broker.due():
+            with self._lock:
+                self._put(message, message.queue)
+
+    def _put(self, message: Message, queue: str) -> Outcome:
         channel, broker = self._publishing.default_channel, self._broker
-        if message.queue not in broker.queues:
+        if queue not in broker.queues:
             return Outcome.UNROUTABLE
-        bound = broker.bounds.get(message.queue, 0)
-        if bound and broker.queues[message.queue].qsize() >= bound:
+        bound = broker.bounds.get(queue, 0)
+        if bound and broker.queues[queue].qsize() >= bound:
             return Outcome.FULL
         properties = {name: getattr(message, name) for name in _PROPERTIES}
         payload = channel.prepare_message(
@@ -96,23 +111,25 @@ class Embedded:
             headers=dict(message.headers),
             properties=properties,
         )
-        channel.basic_publish(payload, exchange="", routing_key=message.queue)
+        channel.basic_publish(payload, exchange="", routing_key=queue)
         return Outcome.CONFIRMED
 
     def _run(self) -> None:
         """The thread that owns the consuming channels: deliver, acknowledge, sleep until woken."""
         with self._broker.connect() as connection:
-            channels = [self._consume(connection, queue.name) for queue in self._wiring.consumes]
+            channels = [self._consume(connection, queue, place) for place, queue in enumerate(self._wiring.consumes)]
             if self.reply_address:
                 self._consume_replies(connection, self.reply_address)
             stopped = False
             while not self._closed:
                 seen = self._broker.wakings
+                self._publish_due()
                 self._acknowledge_finished(channels)
                 if self._stopped and not stopped:
                     stopped = True
                     for channel in channels:
                         channel.basic_cancel("consumer")
+                    self._on_stopped()
                 try:
                     connection.drain_events(timeout=0)
                 except (Empty, TimeoutError):
@@ -123,28 +140,21 @@ class Embedded:
             for delivery in self._finished.popleft():
                 channels[delivery.session].basic_ack(delivery.tag)
 
-    def _consume(self, connection: Connection, queue: str) -> Any:
+    def _consume(self, connection: Any, queue: Queue, session: int) -> Any:
         channel = connection.channel()
-        channel.basic_qos(prefetch_count=self._wiring.prefetch)
-        session = [each.name for each in self._wiring.consumes].index(queue)
+        channel.basic_qos(prefetch_count=self._wiring.prefetch_of(queue))
         on_delivery = self._wiring.on_delivery
 
         def deliver(incoming: Any) -> None:
             if on_delivery is not None:
                 on_delivery(
-                    Delivery(
-                        message=_message(queue, incoming),
-                        tag=incoming.delivery_tag,
-                        session=session,
-                        redelivered=False,
-                        received_at=time.monotonic(),
-                    )
+                    arrived(_message(queue.name, incoming), tag=incoming.delivery_tag, session=session, deaths=0)
                 )
 
-        channel.basic_consume(queue, no_ack=False, callback=deliver, consumer_tag="consumer")
+        channel.basic_consume(queue.name, no_ack=False, callback=deliver, consumer_tag="consumer")
         return channel
 
-    def _consume_replies(self, connection: Connection, queue: str) -> None:
+    def _consume_replies(self, connection: Any, queue: str) -> None:
         on_reply = self._wiring.on_reply
 
         def deliver(incoming: Any) -> None:
@@ -154,50 +164,7 @@ class Embedded:
         connection.channel().basic_consume(queue, no_ack=True, callback=deliver, consumer_tag="replies")
 
 
-class _Broker:
-    """The queues of one name, and the bell that a publisher rings."""
-
-    def __init__(self) -> None:
-        self.queues: dict[str, Buffer[Any]] = {}
-        self.bounds: dict[str, int] = {}
-        self.wakings = 0
-        self._bell = threading.Condition()
-        broker = self
-
-        class Channel(memory.Channel):
-            queues = broker.queues
-            body_encoding = None  # nothing leaves the process, so bodies stay bytes
-
-            def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
-                super()._put(queue, message, **kwargs)
-                broker.wake()
-
-        class Transport(memory.Transport):
-            polling_interval = None
-
-        Transport.Channel = Channel
-        self._transport = Transport
-
-    def connect(self) -> Connection:
-        return Connection(transport=self._transport)
-
-    def wake(self) -> None:
-        with self._bell:
-            self.wakings += 1
-            self._bell.notify_all()
-
-    def sleep(self, seen: int) -> None:
-        """Until somebody wakes us; not at all when somebody did since `seen`."""
-        with self._bell:
-            self._bell.wait_for(lambda: self.wakings != seen, IDLE_SECONDS)
-
-
-_PROPERTIES = ("message_id", "correlation_id", "reply_to", "expiration_ms", "persistent")
-
-
-@cache
-def _broker(url: str) -> _Broker:  # noqa: ARG001  # the cache tells brokers apart by it
-    return _Broker()
+_PROPERTIES = ("type", "message_id", "correlation_id", "reply_to", "expiration_ms", "timestamp", "persistent")
 
 
 def _message(queue: str, incoming: Any) -> Message:

@@ -1,0 +1,85 @@
+"""Bulk statements: one statement for many rows, on PostgreSQL and SQLite alike.
+
+On PostgreSQL the text is constant, with an array for each column: nothing is compiled or prepared anew for
+another number of rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Column, Connection, Row, Table, insert, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+def insert_all(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    returning: Column[Any] | None = None,
+    unique: Column[Any] | None = None,
+) -> Sequence[Any]:
+    """Insert many rows with one statement; returns the `returning` column in the order of the rows.
+
+    The column returned must be an ascending key that the database gives out. A row whose `unique`
+    column is in the table already is left out; nothing is returned then.
+    """
+    if connection.dialect.name == "postgresql":
+        statement = _insert_from_arrays(table, tuple(rows[0]), returning, unique)
+        arrays = {name: [row[name] for row in rows] for name in rows[0]}
+        result = connection.execute(statement, arrays)
+        return sorted(result.scalars().all()) if returning is not None else ()
+    if unique is not None:
+        connection.execute(sqlite.insert(table).on_conflict_do_nothing(index_elements=[unique]), list(rows))
+        return ()
+    if returning is None:
+        connection.execute(insert(table), list(rows))
+        return ()
+    statement_many = insert(table).returning(returning, sort_by_parameter_order=True)
+    return connection.execute(statement_many, list(rows)).scalars().all()
+
+
+def find_all(connection: Connection, table: Table, key: Column[Any], values: Sequence[Any]) -> Sequence[Row[Any]]:
+    """The rows whose `key` is one of the values, in any order."""
+    if connection.dialect.name == "postgresql":
+        return connection.execute(_select_by_array(table, key), {"keys": list(values)}).all()
+    return connection.execute(table.select().where(key.in_(values))).all()
+
+
+def update_all(
+    connection: Connection, table: Table, key: Column[Any], values: Sequence[Any], changes: Mapping[str, Any]
+) -> None:
+    """Make the same changes to all rows whose `key` is one of the values."""
+    statement = update(table).values(**changes)
+    if connection.dialect.name == "postgresql":
+        connection.execute(statement.where(_is_in_array(key)), {"keys": list(values)})
+    else:
+        connection.execute(statement.where(key.in_(values)))
+
+
+@cache
+def _insert_from_arrays(
+    table: Table, names: tuple[str, ...], returning: Column[Any] | None, unique: Column[Any] | None
+) -> Any:
+    arrays = ", ".join(f"CAST(:{name} AS {_type_of(table.c[name])}[])" for name in names)
+    sql = (
+        f"INSERT INTO {table.name} ({', '.join(names)}) "  # noqa: S608  # names from our own tables
+        f"SELECT {', '.join(names)} FROM unnest({arrays}) WITH ORDINALITY AS given({', '.join(names)}, place) "
+        "ORDER BY place"
+    )
+    if unique is not None:
+        sql = f"{sql} ON CONFLICT ({unique.name}) DO NOTHING"
+    return text(sql if returning is None else f"{sql} RETURNING {returning.name}")
+
+
+@cache
+def _select_by_array(table: Table, key: Column[Any]) -> Any:
+    return table.select().where(_is_in_array(key))
+
+
+def _is_in_array(key: Column[Any]) -> Any:
+    return text(f"{key.name} = ANY(CAST(:keys AS {_type_of(key)}[]))")
+
+
+def _type_of(column: Column[Any]) -> str:
+    return column.type.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]

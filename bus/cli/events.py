@@ -1,0 +1,99 @@
+"""`bus events`."""
+
+import os
+import sys
+from datetime import datetime
+
+import click
+
+from bus.cli.chosen import broker_of, chosen_applications, settings_for
+from bus.cli.times import Time
+from bus.connect import transport_for
+from bus.database import Database
+from bus.event_line import json_of, line_of
+from bus.event_replay import Chosen, ReplayStopped, count, replay
+from bus.logs import configure_logs
+from bus.migrating import check_migrated
+from bus.supervisor import stop_on_signals
+from bus.transport import TransportFailure, Wiring
+from bus.watch import CLOSE_SECONDS, CONNECT_SECONDS, Watch
+
+# A routing key in AMQP is a short string (AMQP 0-9-1, section 4.2.5.3).
+MAX_PATTERN_BYTES = 255
+
+
+@click.group()
+def events() -> None:
+    """Show events, and send them again."""
+
+
+@events.command()
+@click.option("--name", "pattern", default="#", help="Of events with such names: * is one word, # any words.")
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
+def tail(pattern: str, as_json: bool) -> None:
+    """Show events as they are published, until Ctrl-C: the time received, name, id and body."""
+    if len(pattern.encode()) > MAX_PATTERN_BYTES:
+        raise click.UsageError(f"A pattern has at most {MAX_PATTERN_BYTES} bytes.")
+    url = broker_of(settings_for(chosen_applications([])))
+    configure_logs("info")
+    stopping, transport = stop_on_signals(), transport_for(url, "bus-events-tail")
+    watch = Watch(transport, pattern)
+    try:
+        watch.open()
+        click.echo(f"Events {pattern} on {transport.describe()}. Ctrl-C ends it.", err=True)
+        for message, received_at in watch.events(stopping):
+            click.echo((json_of if as_json else line_of)(message, received_at))
+    except BrokenPipeError:
+        # Whoever read has enough. Python would still try to write out what is left, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        watch.close()
+
+
+@events.command("replay")
+@click.argument("service")
+@click.option("--since", type=Time(), required=True, help="From this time on: ISO 8601 in UTC, or 2h, 3d ago.")
+@click.option("--until", type=Time(), help="Before this time.")
+@click.option("--to", "queue", required=True, help="The queue of the listener, such as feed.events.")
+@click.option("--name", help="Only events of this name.")
+@click.option("--rate", type=click.IntRange(1, 100_000), help="At most so many a second.")
+@click.option("--dry-run", is_flag=True, help="Only say how many.")
+def replay_command(
+    service: str,
+    since: datetime,
+    until: datetime | None,
+    queue: str,
+    name: str | None,
+    rate: int | None,
+    dry_run: bool,
+) -> None:
+    """Send events of SERVICE to one queue again, in their order and with their ids.
+
+    A listener notes each id once. Events are kept for KEEP_DAYS.
+    """
+    (application,) = chosen_applications([service])
+    settings = settings_for([application])
+    url, chosen = broker_of(settings), Chosen(since, until, name)
+    configure_logs("warning")
+    database = Database(settings.services[service].database_url)
+    try:
+        check_migrated(database, application.migrations)
+        if dry_run:
+            click.echo(f"{count(database, chosen)} events would be sent to {queue}.")
+        else:
+            click.echo(f"{_replay(url, database, chosen, queue, rate)} events were sent to {queue}.")
+    finally:
+        database.close()
+
+
+def _replay(url: str, database: Database, chosen: Chosen, queue: str, rate: int | None) -> int:
+    transport = transport_for(url, "bus-events-replay")
+    transport.open(Wiring())
+    try:
+        if not transport.wait_until_ready(CONNECT_SECONDS):
+            raise TransportFailure(f"{transport.describe()} cannot be reached.")
+        return replay(database, transport, chosen, queue, rate)
+    except ReplayStopped as stopped:
+        raise click.ClickException(str(stopped)) from None
+    finally:
+        transport.close(CLOSE_SECONDS)

@@ -1,0 +1,34 @@
+"""Times on the command line: a moment, or how long ago."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+_AGO = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Time(click.ParamType[datetime]):
+    """ISO 8601, in UTC unless it says otherwise; or how long ago, in seconds, minutes, hours or days: `90s`, `2h`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The moment, in UTC. Raises click.BadParameter."""
+        try:
+            return time_of(value, datetime.now(UTC))
+        except ValueError:
+            self.fail(f"{value!r} is no time: give one such as 2026-11-25T08:00 (UTC) or 2h, 3d (ago).", param, ctx)
+
+
+def time_of(text: str, now: datetime) -> datetime:
+    """The moment a text means, in UTC. Raises ValueError."""
+    try:
+        if ago := _AGO.fullmatch(text):
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("beyond the calendar") from None

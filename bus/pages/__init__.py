@@ -1,0 +1,1 @@
+"""Pages: what a front end shows to people. HTML and its headers, without a web framework."""

@@ -1,0 +1,13 @@
+"""The composition root of feed: the one place that knows all its parts."""
+
+from bus.application import Application
+
+from feed import contract, handlers, web
+
+application = Application(
+    service=handlers.service,
+    contract=contract,
+    web=web.create_app,
+    migrations="feed.migrations",
+    port=5002,
+)

@@ -1,0 +1,62 @@
+"""The table of metrics in docs/operating.md is what a process exports, and the rules beside it use nothing else."""
+
+import re
+from pathlib import Path
+
+from example import make_service
+from prometheus_client.parser import text_string_to_metric_families
+
+from bus.client import Client
+from bus.connect import transport_for
+from bus.database import Database
+from bus.metrics import Metrics, WebMetrics, WorkerMetrics
+from bus.worker import Worker
+
+OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+ROW = re.compile(r"^\| `(bus_\w+)` \| (\w+) \| (`[^|]+`) \| [^|]+ \|$", re.MULTILINE)
+
+Described = dict[str, tuple[str, frozenset[str]]]
+
+
+def _documented() -> Described:
+    return {name: (kind, frozenset(re.findall(r"\w+", labels))) for name, kind, labels in ROW.findall(OPERATING)}
+
+
+def _exported(text: str) -> Described:
+    """Each metric as it is served, with its kind and the labels of its samples."""
+    found: Described = {}
+    for family in text_string_to_metric_families(text):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = {label for sample in family.samples for label in sample.labels}
+        found[name] = (family.type, frozenset(labels - {"le"}))
+    return found
+
+
+def _text_of_all(memory_url: str, database: Database) -> str:
+    """What a process shows that is everything at once, and has seen everything."""
+    metrics = Metrics()
+    Worker(make_service(), transport_for(memory_url, "example"), database, metrics=metrics)
+    with Client(memory_url, name="web", metrics=metrics):
+        worker, web = WorkerMetrics(metrics, "example"), WebMetrics(metrics, "example")
+        worker.message("example.keep", "answered", queued_ms=1, handler_seconds=0.001)
+        worker.batch(1)
+        worker.dead_letter("example.keep")
+        worker.restarted()
+        web.arrived()
+        web.refused("queue-full")
+        web.left("GET", "/words", "example.keep", 503, 0.001)
+        return metrics.text().decode()
+
+
+def test_the_table_is_what_is_exported(memory_url: str, database: Database) -> None:
+    exported = _exported(_text_of_all(memory_url, database))
+    assert len(exported) > 10
+    assert _documented() == exported
+
+
+def test_the_example_rules_ask_for_metrics_that_are_there() -> None:
+    [rules] = re.findall(r"^```yaml\n(.*?)^```", OPERATING, re.MULTILINE | re.DOTALL)
+    asked = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bbus_\w+", rules)}
+    assert rules.count("- alert:") == 3
+    assert asked
+    assert asked <= _documented().keys()

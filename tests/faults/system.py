@@ -1,0 +1,158 @@
+"""The system under test: front ends and workers of one service as processes, on a vhost and a database of their own."""
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bus.database import Database as ServiceDatabase
+from bus.migrating import migrate
+from bus.testing.ports import free_ports
+from bus.testing.postgres import Database, find_database
+from bus.testing.rabbitmq import Broker, find_broker
+from bus.testing.waiting import wait_until
+from faults import faulty
+from faults.member import FrontEnd, Member
+from faults.queues import Queues
+
+# Two seconds on an idle machine.
+START_SECONDS = 60.0
+# Between two looks at the processes: a supervisor of the tests' own, and a quick one.
+WATCH_SECONDS = 0.05
+
+TESTS = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The servers of a run: private to it, as they are stopped, killed and starved."""
+
+    broker: Broker
+    database: Database
+
+
+@contextmanager
+def private_servers() -> Iterator[Servers]:
+    """Start both. Raises Unavailable."""
+    with find_broker("process") as broker, find_database("process") as database:
+        yield Servers(broker, database)
+
+
+class System:
+    """Processes of one service. Both the catalog and the faulty service keep products in the catalog's tables."""
+
+    def __init__(self, servers: Servers, folder: Path, service: str = "catalog") -> None:
+        self.service = service
+        self.folder = folder
+        self.bus_url = servers.broker.fresh_vhost()
+        self.database_url = servers.database.fresh_database()
+        self.queues = Queues(self.bus_url)
+        self.workers: list[Member] = []
+        self.fronts: list[FrontEnd] = []
+        self._broker = servers.broker
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._migrate()
+        faulty.install(folder)
+
+    def add_worker(self, **environment: str) -> Member:
+        """Start a worker; it is kept until it is terminated."""
+        return self.add_worker_of(self.service, **environment)
+
+    def add_worker_of(self, service: str, **environment: str) -> Member:
+        """Start a worker of another service on the same database."""
+        settings = self._environment({f"{service.upper()}_DATABASE_URL": self.database_url, **environment})
+        worker = Member(f"worker-{len(self.workers)}", self.folder, settings, "-m", "bus", "worker", service)
+        self.workers.append(worker)
+        worker.start()
+        return worker
+
+    def add_front(self, **environment: str) -> FrontEnd:
+        """Start a front end on a port of its own; it is kept until it is terminated."""
+        [port] = free_ports(1)
+        settings = self._environment({f"{self.service.upper()}_PORT": str(port), **environment})
+        front = FrontEnd(f"front-{len(self.fronts)}", self.folder, settings, "-m", "bus", "web", self.service)
+        front.url = f"http://127.0.0.1:{port}"
+        self.fronts.append(front)
+        front.start()
+        return front
+
+    def wait_until_ready(self) -> None:
+        """Return when all workers consume and all front ends are ready."""
+        self._keeper.start()
+        wait_until(lambda: self.consumers() >= len(self.workers), START_SECONDS, "the workers consume")
+        wait_until(lambda: all(front.is_ready() for front in self.fronts), START_SECONDS, "the front ends are ready")
+
+    def consumers(self) -> int:
+        """How many workers take pings now, and so everything else."""
+        return self.queues.consumers(f"{self.service}.ping")
+
+    @property
+    def members(self) -> list[Member]:
+        """All processes."""
+        return [*self.fronts, *self.workers]
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the front ends are."""
+        return [front.url for front in self.fronts]
+
+    def logged(self, event: str) -> int:
+        """How often the workers have logged an event."""
+        return sum(1 for worker in self.workers for _ in worker.events(event))
+
+    def close(self) -> None:
+        """End everything of it, and give back its vhost."""
+        self._stopping.set()
+        for member in self.members:
+            member.end()
+        self._broker.ctl("delete_vhost", urlsplit(self.bus_url).path.removeprefix("/"))
+
+    def _keep(self) -> None:
+        while not self._stopping.wait(WATCH_SECONDS):
+            for member in self.members:
+                member.look_after()
+
+    def _migrate(self) -> None:
+        database = ServiceDatabase(self.database_url)
+        try:
+            migrate(database, "catalog.migrations")
+        finally:
+            database.close()
+
+    def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
+        prefixes = ("BUS_", "AUTH_", "CATALOG_", "FAULTY_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+        return {
+            **inherited,
+            "PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS), str(self.folder))),
+            "BUS_URL": self.bus_url,
+            **own,
+        }
+
+
+@contextmanager
+def made_of(servers: Servers, service: str = "catalog") -> Iterator[System]:
+    """A system without processes yet; closed at the end of the block."""
+    with tempfile.TemporaryDirectory(prefix="bus-faults-", ignore_cleanup_errors=True) as folder:
+        system = System(servers, Path(folder), service)
+        try:
+            yield system
+        finally:
+            system.close()
+
+
+@contextmanager
+def running(servers: Servers, *, workers: int = 1, fronts: int = 1, **for_workers: str) -> Iterator[System]:
+    """A catalog that is ready; `for_workers` is environment of the workers alone."""
+    with made_of(servers) as system:
+        for _ in range(workers):
+            system.add_worker(**for_workers)
+        for _ in range(fronts):
+            system.add_front()
+        system.wait_until_ready()
+        yield system

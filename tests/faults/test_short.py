@@ -1,0 +1,28 @@
+"""The faults in short: the rows that are quick enough for every test run, with the conditions of the long ones."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bus.testing.unavailable import Unavailable
+from faults.rows import ROWS
+from faults.scale import Scale
+from faults.system import Servers, private_servers
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    """Servers of our own: they are stopped, killed and starved."""
+    try:
+        found = private_servers()
+        with found as servers:
+            yield servers
+    except Unavailable as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.mark.parametrize("number", [number for number, row in ROWS.items() if row.is_short])
+def test_nothing_is_lost_or_done_twice(number: str, servers: Servers) -> None:
+    tally = ROWS[number].run(servers, Scale.SHORT)
+    assert tally.passed, "\n".join([tally.line(number, ROWS[number].title), *tally.broken, *tally.notes])
+    assert tally.acknowledged > 0

@@ -1,0 +1,515 @@
+"""`bus dead-letters`: what a person sees and does, on a real broker with a worker whose handler is mended later."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+from click.testing import CliRunner, Result
+from dead_letters import keep, letters_in, wait_for_letters
+from msgspec import structs
+from pika.adapters.blocking_connection import BlockingChannel
+from sqlalchemy import func, select, update
+
+import bus.cli.replaying
+from auth.handlers import auth
+from bus import trace
+from bus.cli import bus as command
+from bus.client import Client
+from bus.connect import transport_for
+from bus.database import Database
+from bus.dead_letter import dead_letter
+from bus.inbox import outcome_of
+from bus.letter_actions import NotToBeHad, begin
+from bus.letter_list import newest
+from bus.letter_replay import message_of, replay
+from bus.limits import Limits
+from bus.message import Message
+from bus.migrating import migrate
+from bus.problem import Unavailable
+from bus.service import Service
+from bus.tables import dead_letter as table
+from bus.tables import dead_letter_action
+from bus.testing.waiting import wait_until
+from bus.work import Work
+from bus.worker import Worker
+from catalog.contract import CreateProduct, ProductCreated
+from catalog.handlers import catalog, create_product
+from catalog.tables import product
+
+START_SECONDS = 20.0
+DONE_SECONDS = 10.0
+# A process of its own, with all its imports, on a busy machine.
+PROCESS_SECONDS = 60.0
+STOP_SECONDS = 10.0
+
+# A command whose handler fails is a dead letter at once.
+NO_RETRIES = Limits(retry_seconds=())
+
+LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
+
+
+class Shop:
+    """The catalog with a handler that fails until it is mended, and the command beside it."""
+
+    def __init__(self, url: str, database_url: str) -> None:
+        self.url = url
+        self.environment = {"BUS_URL": url, "CATALOG_DATABASE_URL": database_url}
+        self.database = Database(database_url)
+        self.mended = threading.Event()
+        migrate(self.database, "catalog.migrations")
+        self.service = self._service()
+        self._worker: Worker | None = None
+
+    def start(self) -> None:
+        transport = transport_for(self.url, "catalog")
+        self._worker = Worker(self.service, transport, self.database, NO_RETRIES)
+        self._worker.start()
+        assert transport.wait_until_ready(START_SECONDS)
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.stop(STOP_SECONDS)
+        self.database.close()
+
+    def bus(self, *arguments: object) -> Result:
+        """Run `bus dead-letters …` here; it is not on a terminal, so it does not ask."""
+        return CliRunner().invoke(command, ["dead-letters", *map(str, arguments)], env=self.environment)
+
+    def told(self, *arguments: object) -> Any:
+        """What it says as JSON."""
+        result = self.bus(*arguments, "--json")
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return json.loads(result.stdout)
+
+    def process(self, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
+        """The same as a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "bus", "dead-letters", *map(str, arguments)],
+            env={**os.environ, **self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def bury(self, *message_ids: str, body: object = LAMP, queue: str = "catalog.create_product") -> None:
+        """Letters as if a worker had buried them."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        requests = (Message(queue=queue, body=raw, message_id=each or None) for each in message_ids)
+        letters = [dead_letter(each, "catalog", each.body, reason="fault", detail="Why.") for each in requests]
+        keep(self.database, catalog, *letters)
+
+    def states(self) -> list[str]:
+        return [letter.state for letter in letters_in(self.database)]
+
+    def products(self) -> int:
+        with self.database.reading() as transaction:
+            return int(transaction.connection.execute(select(func.count()).select_from(product)).scalar_one())
+
+    def wait_for_products(self, count: int) -> None:
+        wait_until(lambda: self.products() >= count, DONE_SECONDS, f"{count} products")
+        assert self.products() == count
+
+    def _service(self) -> Service:
+        service = Service("catalog")
+
+        @service.handles(CreateProduct)
+        def create(request: CreateProduct, work: Work) -> ProductCreated:
+            if not self.mended.is_set():
+                raise RuntimeError("not mended yet")
+            (reply,) = create_product([request], work)
+            assert isinstance(reply, ProductCreated)
+            return reply
+
+        return service
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shop(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> Iterator[Shop]:
+    """On both kinds of database in turn, with the worker running."""
+    on_sqlite = request.param == "sqlite"
+    shop = Shop(broker_url, f"sqlite:///{tmp_path}/shop.db" if on_sqlite else request.getfixturevalue("database_url"))
+    shop.start()
+    yield shop
+    shop.close()
+
+
+@pytest.fixture
+def sqlite_shop(broker_url: str, tmp_path: Path) -> Iterator[Shop]:
+    """With the worker running and mended, for what does not depend on the database."""
+    shop = Shop(broker_url, f"sqlite:///{tmp_path}/shop.db")
+    shop.mended.set()
+    shop.start()
+    yield shop
+    shop.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Shop]:
+    """A database and no broker: what can be done there."""
+    shop = Shop("memory://", f"sqlite:///{tmp_path}/shop.db")
+    yield shop
+    shop.close()
+
+
+def _send(shop: Shop, *message_ids: str) -> None:
+    with Client(shop.url, name="test") as client:
+        for message_id in message_ids:
+            client.send(CreateProduct(name="Lamp", price=1, quantity=1), message_id=message_id)  # type: ignore[arg-type]
+
+
+# Sent again.
+
+
+def test_a_command_that_died_of_a_bug_is_done_once_when_the_bug_is_mended(shop: Shop) -> None:
+    _send(shop, "order-1", "order-2")
+    wait_for_letters(shop.database, 2)
+    (group,) = shop.told("list", "catalog")
+    assert (group["operation"], group["reason"], group["count"]) == ("catalog.create_product", "fault", 2)
+    shop.mended.set()
+    assert shop.told("replay", "catalog", "--operation", "catalog.create_product") == {
+        "action": 1,
+        "replayed": 2,
+        "skipped": [],
+    }
+    shop.wait_for_products(2)
+    assert shop.states() == ["replayed", "replayed"]
+    assert shop.told("replay", "catalog", "--all")["replayed"] == 0
+    _send(shop, "order-1", "order-2")  # the sender tries again: the inbox has it
+    _send(shop, "order-3")
+    shop.wait_for_products(3)
+
+
+def test_a_command_that_dies_again_is_another_letter(shop: Shop) -> None:
+    _send(shop, "order-1")
+    wait_for_letters(shop.database, 1)
+    assert shop.told("replay", "catalog", "--error", "fault")["replayed"] == 1
+    wait_for_letters(shop.database, 2)
+    assert shop.states() == ["replayed", "dead"]
+
+
+def test_a_command_without_an_id_has_one_effect_however_often_it_is_sent_again(sqlite_shop: Shop) -> None:
+    sqlite_shop.bury("", "last")
+    letter = letters_in(sqlite_shop.database)[0]
+    for _ in range(2):
+        assert sqlite_shop.told("replay", "catalog", "--id", letter.id)["replayed"] == 1
+        with sqlite_shop.database.transaction() as transaction:
+            transaction.connection.execute(update(table).where(table.c.id == letter.id).values(state="dead"))
+    assert sqlite_shop.told("show", "catalog", letter.id)["replayed_as"] == letter.letter_id
+    sqlite_shop.bus("replay", "catalog", "--id", "last")
+    sqlite_shop.wait_for_products(2)
+
+
+def test_the_sender_is_not_answered_twice_and_the_message_says_what_it_is(desk: Shop) -> None:
+    desk.bury("order-1")
+    with desk.database.reading() as transaction:
+        letter = newest(transaction.connection, "order-1")
+    assert letter is not None
+    message = message_of(letter, 1, None)
+    assert (message.queue, message.message_id, message.reply_to) == ("catalog.create_product", "order-1", None)
+    assert (message.persistent, message.headers["replay-of"]) == (True, letter.letter_id)
+    assert message.headers.keys() == {"replay-of", "timestamp_in_ms", "traceparent"}
+
+
+def test_what_is_sent_again_goes_on_in_its_trace(desk: Shop) -> None:
+    before = structs.replace(trace.begin(), state="congo=1")
+    died = Message(queue="catalog.create_product", body=b"{}", message_id="order-1", headers=before.headers)
+    keep(desk.database, catalog, dead_letter(died, "catalog", died.body, reason="fault", detail="Why."))
+    with desk.database.reading() as transaction:
+        letter = newest(transaction.connection, "order-1")
+    assert letter is not None
+    headers = message_of(letter, 1, None).headers
+    again = trace.read(headers["traceparent"], headers["tracestate"])
+    assert again is not None
+    assert (again.trace_id, again.state) == (before.trace_id, "congo=1")
+    assert again.span_id != before.span_id
+
+
+def test_another_body_is_another_command_and_is_checked_first(sqlite_shop: Shop, tmp_path: Path) -> None:
+    sqlite_shop.bury("order-1", body={**LAMP, "price": -1})
+    wrong = sqlite_shop.bus("replay", "catalog", "--id", "order-1", "--body", json.dumps({**LAMP, "price": -2}))
+    assert wrong.exit_code == 2
+    assert "price: Expected a number from 0" in wrong.output
+    assert sqlite_shop.states() == ["dead"]
+    (tmp_path / "lamp.json").write_text(json.dumps(LAMP))
+    assert sqlite_shop.told("replay", "catalog", "--id", "order-1", "--body", f"@{tmp_path}/lamp.json")["replayed"] == 1
+    sqlite_shop.wait_for_products(1)
+    letter = sqlite_shop.told("show", "catalog", "order-1")
+    assert letter["replayed_as"] == f"{letter['letter_id']}-1"
+
+
+def test_another_body_is_for_one_letter(desk: Shop) -> None:
+    desk.environment["BUS_URL"] = "amqp://127.0.0.1:1"
+    desk.bury("order-1", "order-2")
+    for arguments in (("--all",), ("--id", "nobody")):
+        result = desk.bus("replay", "catalog", *arguments, "--body", json.dumps(LAMP))
+        assert result.exit_code == 2
+        assert "--body is for one letter" in result.output
+
+
+def test_what_cannot_be_sent_again_is_said_and_left(sqlite_shop: Shop) -> None:
+    sqlite_shop.bury("query", queue="catalog.get_product")
+    sqlite_shop.bury("lost", queue="catalog.gone")
+    sqlite_shop.bury("long", body=b"x" * 300_000)
+    sqlite_shop.bury("good")
+    result = sqlite_shop.bus("replay", "catalog", "--all")
+    assert result.exit_code == 1
+    assert result.output.count("cannot be sent again") == 3
+    sqlite_shop.wait_for_products(1)
+    assert sqlite_shop.states() == ["dead", "dead", "dead", "replayed"]
+    assert sqlite_shop.told("replay", "catalog", "--id", "long", "--body", json.dumps(LAMP))["skipped"] == []
+    sqlite_shop.wait_for_products(2)
+
+
+def test_a_letter_whose_password_was_cut_asks_for_another_body_and_that_is_sealed(
+    broker_url: str, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/auth.db"
+    database = Database(url)
+    migrate(database, "auth.migrations")
+    account = {"username": "ann", "email": "ann@example.com", "password": "[secret]"}
+    request = Message(queue="auth.register", body=json.dumps(account).encode(), message_id="1")
+    keep(database, auth, dead_letter(request, "auth", request.body, reason="fault", detail=""))
+    environment = {"BUS_URL": broker_url, "AUTH_DATABASE_URL": url}
+    result = CliRunner().invoke(command, ["dead-letters", "replay", "auth", "--all"], env=environment)
+    assert result.exit_code == 1
+    assert "secrets were cut from its body" in result.output
+    assert letters_in(database)[0].state == "dead"
+    _work(broker_url, auth, database)  # to have the queues
+    body = json.dumps({**account, "password": "correct horse battery"})
+    arguments = ["dead-letters", "replay", "auth", "--id", "1", "--body", body]
+    result = CliRunner().invoke(command, arguments, env=environment)
+    assert result.exit_code == 0, result.output
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        _, properties, sent = connection.channel().basic_get("auth.register")  # not acknowledged, it goes back
+    assert b"ann@example.com" in sent
+    assert b"correct horse" not in sent
+    _work(broker_url, auth, database, lambda: _is_done(database, properties.message_id))
+    database.close()
+
+
+def _work(url: str, service: Service, database: Database, until: Callable[[], bool] = lambda: True) -> None:
+    """Have a worker there until something is so."""
+    transport = transport_for(url, service.name)
+    worker = Worker(service, transport, database)
+    worker.start()
+    assert transport.wait_until_ready(START_SECONDS)
+    try:
+        wait_until(until, DONE_SECONDS, "the worker has done it")
+    finally:
+        worker.stop(STOP_SECONDS)
+
+
+def _waiting(channel: BlockingChannel, queue: str) -> int:
+    return int(channel.queue_declare(queue, passive=True).method.message_count)
+
+
+def _is_done(database: Database, message_id: str) -> bool:
+    with database.reading() as transaction:
+        answer = outcome_of(transaction.connection, "anonymous", message_id)
+    return answer is not None and answer.status == 201
+
+
+def test_what_the_broker_moved_is_a_letter_and_can_be_sent_again(broker_url: str, tmp_path: Path) -> None:
+    shop = Shop(broker_url, f"sqlite:///{tmp_path}/shop.db")
+    shop.mended.set()
+    _work(broker_url, shop.service, shop.database)  # to have the queues
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        properties = pika.BasicProperties(expiration="1", message_id="order-1", delivery_mode=2)
+        for _ in range(2):  # the second has the first one's id, and is a message all the same
+            connection.channel().basic_publish("", "catalog.create_product", json.dumps(LAMP).encode(), properties)
+        dead = connection.channel()
+        wait_until(lambda: _waiting(dead, "catalog.dead") == 2, DONE_SECONDS, "the broker has moved them")
+    _work(broker_url, shop.service, shop.database, lambda: len(letters_in(shop.database)) == 2)
+    letters = letters_in(shop.database)
+    assert {(each.operation, each.reason, each.message_id) for each in letters} == {
+        ("catalog.create_product", "expired", "order-1")
+    }
+    assert shop.told("replay", "catalog", "--error", "expired")["replayed"] == 2
+    _work(broker_url, shop.service, shop.database, lambda: _is_done(shop.database, "order-1"))
+    shop.wait_for_products(1)
+    shop.close()
+
+
+# Frozen, slow, interrupted.
+
+
+def test_a_dry_run_shows_all_and_changes_nothing(sqlite_shop: Shop) -> None:
+    sqlite_shop.bury("order-1", "order-2")
+    for action in ("replay", "discard"):
+        result = sqlite_shop.bus(action, "catalog", "--all", "--dry-run")
+        assert result.exit_code == 0
+        assert "order-1" in result.output
+        assert "order-2" in result.output
+        assert "Would" in result.output
+    assert sqlite_shop.states() == ["dead", "dead"]
+    assert sqlite_shop.told("actions", "catalog") == []
+    sqlite_shop.bury("last")
+    sqlite_shop.bus("replay", "catalog", "--id", "last")
+    sqlite_shop.wait_for_products(1)
+
+
+def test_what_arrives_after_the_list_was_shown_is_not_sent(sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    sqlite_shop.bury("order-1")
+
+    def ask_slowly(*_: object, **__: object) -> None:
+        sqlite_shop.bury("order-2")
+
+    monkeypatch.setattr(bus.cli.replaying, "ask", ask_slowly)
+    assert sqlite_shop.told("replay", "catalog", "--all")["replayed"] == 1
+    sqlite_shop.wait_for_products(1)
+    assert sqlite_shop.states() == ["replayed", "dead"]
+
+
+def test_letters_are_sent_no_faster_than_asked(desk: Shop) -> None:
+    desk.bury(*(f"{number}" for number in range(5)))
+    with desk.database.transaction() as transaction:
+        seen = [(letter.id, letter.state) for letter in letters_in(desk.database)]
+        action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
+    sent: list[float] = []
+    steps = list(replay(desk.database, action, lambda _: sent.append(time.monotonic()), rate=10))
+    assert steps == [(0, 5), (1, 4), (2, 3), (3, 2), (4, 1), (5, 0)]
+    assert sent[-1] - sent[0] >= 0.4
+
+
+def test_an_interrupted_replay_says_how_to_go_on_and_goes_on(sqlite_shop: Shop) -> None:
+    sqlite_shop.bury(*(f"{number}" for number in range(5)))
+    run = sqlite_shop.process("replay", "catalog", "--all", "--rate", "0.2")
+    wait_until(lambda: "replayed" in sqlite_shop.states(), PROCESS_SECONDS, "the first letter is sent")
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=PROCESS_SECONDS)
+    assert run.returncode == 130, output
+    assert "1 sent, 4 left. To go on: bus dead-letters replay catalog --resume 1" in output
+    assert sorted(sqlite_shop.states()) == ["chosen"] * 4 + ["replayed"]
+    assert sqlite_shop.told("replay", "catalog", "--all")["replayed"] == 0
+    assert sqlite_shop.told("replay", "catalog", "--resume", "1") == {"action": 1, "replayed": 4, "skipped": []}
+    sqlite_shop.wait_for_products(5)
+    (action,) = sqlite_shop.told("actions", "catalog")
+    assert (action["letters"], action["left"], action["chosen_by"]) == (5, 0, "--all")
+
+
+def test_a_replay_killed_between_confirm_and_mark_has_one_effect(sqlite_shop: Shop) -> None:
+    sqlite_shop.bury("order-1", "order-2")
+    run = sqlite_shop.process("replay", "catalog", "--all", BUS_FAILPOINT="replay.after-confirm")
+    run.communicate(timeout=PROCESS_SECONDS)
+    assert run.returncode == -signal.SIGKILL
+    assert sqlite_shop.states() == ["chosen", "chosen"]
+    assert isinstance(sqlite_shop.bus("replay", "catalog", "--resume", "1").exception, NotToBeHad)
+    with sqlite_shop.database.transaction() as transaction:  # as if its time were over
+        transaction.connection.execute(update(dead_letter_action).values(held_until=None))
+    assert sqlite_shop.told("replay", "catalog", "--resume", "1")["replayed"] == 2
+    sqlite_shop.wait_for_products(2)
+    sqlite_shop.bury("last")
+    sqlite_shop.bus("replay", "catalog", "--id", "last")
+    sqlite_shop.wait_for_products(3)
+
+
+def test_a_process_that_stood_still_stops_where_another_has_gone_on(desk: Shop) -> None:
+    desk.bury("order-1", "order-2")
+    seen = [(letter.id, letter.state) for letter in letters_in(desk.database)]
+    with desk.database.transaction() as transaction:
+        action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
+
+    def send_while_another_takes_over(_: Message) -> None:
+        with desk.database.transaction() as transaction:
+            transaction.connection.execute(update(dead_letter_action).values(held_by="another"))
+
+    with pytest.raises(NotToBeHad, match="has gone on"):
+        list(replay(desk.database, action, send_while_another_takes_over, rate=100))
+    assert desk.states() == ["replayed", "chosen"]
+
+
+def test_without_a_broker_nothing_is_taken_in_hand(desk: Shop) -> None:
+    desk.environment["BUS_URL"] = "amqp://127.0.0.1:1"
+    desk.bury("order-1")
+    assert isinstance(desk.bus("replay", "catalog", "--all").exception, Unavailable)
+    assert desk.states() == ["dead"]
+
+
+def test_a_queue_that_is_not_there_stops_a_replay_and_the_rest_stays_chosen(broker_url: str, tmp_path: Path) -> None:
+    shop = Shop(broker_url, f"sqlite:///{tmp_path}/shop.db")
+    shop.bury("order-1", "order-2")
+    result = shop.bus("replay", "catalog", "--all")
+    assert isinstance(result.exception, Unavailable)
+    assert "0 sent, 2 left" in result.output
+    assert shop.states() == ["chosen", "chosen"]
+    assert "Discarded 2" in shop.bus("discard", "catalog", "--all", "--state", "chosen").output
+    assert shop.states() == ["discarded", "discarded"]
+    shop.close()
+
+
+def test_two_replays_at_once_send_every_letter_once(shop: Shop) -> None:
+    shop.mended.set()
+    shop.bury(*(f"{number}" for number in range(20)))
+    runs = [shop.process("replay", "catalog", "--all", "--json") for _ in range(2)]
+    outputs = [run.communicate(timeout=PROCESS_SECONDS)[0] for run in runs]
+    assert sum(json.loads(output)["replayed"] for output in outputs) == 20, outputs
+    shop.wait_for_products(20)
+
+
+# Seen and decided.
+
+
+def test_letters_are_listed_one_by_one_and_shown_with_everything(desk: Shop) -> None:
+    desk.bury("order-1")
+    listed = desk.bus("list", "catalog", "--each").output
+    assert listed.splitlines()[0].split() == ["LETTER", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE", "ID"]
+    assert listed.splitlines()[1].split()[:3] == ["1", "catalog.create_product", "fault"]
+    shown = desk.bus("show", "catalog", "1").output
+    assert '  "name": "Lamp"' in shown
+    assert desk.told("show", "catalog", "order-1")["body"] == LAMP
+    assert desk.bus("list", "catalog", "--since", "1h").output.count("catalog.create_product") == 1
+    assert desk.bus("list", "catalog", "--state", "replayed").output == "No letters.\n"
+    assert desk.bus("show", "catalog", "2").exit_code == 2
+    desk.bury("-order-2")
+    assert desk.told("show", "catalog", "-order-2")["message_id"] == "-order-2"
+
+
+def test_a_terminal_obeys_nothing_that_a_letter_says(desk: Shop) -> None:
+    desk.bury("order-1", body=b"\x1b[2J\x9b\xc2\x9b{")
+    shown = desk.bus("show", "catalog", "1").output
+    assert "\x1b" not in shown
+    assert "\x9b" not in shown
+
+
+def test_discarded_letters_stay_and_are_on_record(desk: Shop) -> None:
+    desk.bury("order-1", "order-2")
+    assert desk.told("discard", "catalog", "--id", "order-1") == {"action": 1, "discarded": 1}
+    assert desk.states() == ["discarded", "dead"]
+    actions = desk.bus("actions", "catalog").output.splitlines()
+    assert actions[1].split()[:2] == ["1", "discard"]
+    assert actions[1].endswith("--id order-1")
+    assert desk.told("discard", "catalog", "--id", "order-1") == {"action": None, "discarded": 0}
+
+
+@pytest.mark.parametrize("arguments", [["replay"], ["discard"], ["replay", "--rate", "3"], ["discard", "--limit", "1"]])
+def test_nobody_means_everything_by_saying_nothing(desk: Shop, arguments: list[str]) -> None:
+    result = desk.bus(arguments[0], "catalog", *arguments[1:])
+    assert result.exit_code == 2
+    assert "Say which" in result.output
+
+
+def test_the_embedded_broker_cannot_be_reached(desk: Shop) -> None:
+    desk.bury("order-1")
+    result = desk.bus("replay", "catalog", "--all")
+    assert result.exit_code == 2
+    assert "The embedded broker lives inside `bus run`" in result.output
+
+
+@pytest.mark.parametrize("since", ["yesterday", "3w", "999999d", ""])
+def test_a_time_that_is_none_is_refused(desk: Shop, since: str) -> None:
+    assert desk.bus("list", "catalog", "--since", since).exit_code == 2
+
+
+def test_a_resumed_replay_takes_no_filter_and_needs_its_action(sqlite_shop: Shop) -> None:
+    for arguments in (("--resume", "7"), ("--resume", "7", "--all"), ("--resume", "7", "--id", "1")):
+        assert sqlite_shop.bus("replay", "catalog", *arguments).exit_code == 2

@@ -1,0 +1,102 @@
+"""Front ends answer as their OpenAPI documents say: schemathesis reads these, and tries what they allow and forbid.
+
+All its checks are on, with valid and invalid data, request by request and along the links from one to the next. What it
+cannot know of our data is in `described_data.py`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auth.main
+import catalog.main
+from bus.application import Application
+from bus.client import Client
+from bus.connect import transport_for
+from bus.database import Database
+from bus.migrating import migrate
+from bus.serving import EmbeddedServer
+from bus.testing.ports import free_ports
+from bus.worker import Worker
+
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+# It takes 10 to 30; a machine that has much else to do takes longer.
+RUN_SECONDS = 300.0
+# Requests of each kind, for each operation; more find no more, and take longer.
+EXAMPLES = 20
+HOOKS = Path(__file__).with_name("described_data.py")
+APPLICATIONS = (auth.main.auth, catalog.main.catalog)
+
+
+@dataclass
+class FrontEnd:
+    """The front end of a service that runs on a real broker and a real database."""
+
+    url: str
+    folder: Path
+
+    def compare(self) -> dict[str, Any]:
+        """Let schemathesis compare it with its own document; returns the report. Fails when it finds something."""
+        report = self.folder / "report.json"
+        command = [
+            *(sys.executable, "-m", "schemathesis.cli", "--no-color", "run", f"{self.url}/openapi.json"),
+            *("--checks", "all", "--mode", "all", "--phases", "examples,coverage,fuzzing,stateful"),
+            *("--max-examples", str(EXAMPLES), "--seed", "1", "--generation-deterministic"),
+            *("--report", "json", "--report-json-path", str(report)),
+        ]
+        environment = {**os.environ, "SCHEMATHESIS_HOOKS": str(HOOKS)}
+        run = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=RUN_SECONDS,
+        )
+        assert run.returncode == 0, run.stdout
+        found: dict[str, Any] = json.loads(report.read_text())
+        return found
+
+
+@pytest.fixture(params=APPLICATIONS, ids=lambda each: each.name)
+def front_end(request: pytest.FixtureRequest, broker_url: str, database_url: str, tmp_path: Path) -> Iterator[FrontEnd]:
+    application: Application = request.param
+    (port,) = free_ports(1)
+    with ExitStack() as stack:
+        database = Database(database_url)
+        stack.callback(database.close)
+        migrate(database, application.migrations)
+        transport = transport_for(broker_url, application.name)
+        worker = Worker(application.service, transport, database)
+        worker.start()
+        stack.callback(worker.stop, STOP_SECONDS)
+        assert transport.wait_until_ready(START_SECONDS)
+        client = stack.enter_context(Client(broker_url, name="described"))
+        server = EmbeddedServer(application.name, application.web(client), "127.0.0.1", port)
+        stack.callback(server.close)
+        yield FrontEnd(f"http://127.0.0.1:{port}", tmp_path)
+
+
+def test_a_front_end_answers_as_its_document_says(front_end: FrontEnd) -> None:
+    report = front_end.compare()
+    assert report["complete"]
+    assert report["operations"]["tested"] == report["operations"]["total"] > 0
+    assert {name: phase["status"] for name, phase in report["phases"].items()} == {
+        "examples": "success",
+        "coverage": "success",
+        "fuzzing": "success",
+        "stateful": "success",
+    }
+    assert report["test_cases"]["generated"] > 100
+    assert not any(report["warnings"].values()), report["warnings"]

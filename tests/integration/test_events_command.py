@@ -1,0 +1,241 @@
+"""`bus events`: what is shown, what is sent again, and what is said when it cannot be."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+from news import Told
+
+from bus import outbox
+from bus.database import Database, Emission
+from bus.migrating import migrate
+from bus.testing.rabbitmq import Broker, find_broker
+from bus.testing.waiting import wait_until
+
+START_SECONDS = 30.0
+NEWS_SECONDS = 30.0
+
+
+class Tail:
+    """`bus events tail` as a process, and the lines it has printed."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def shows(self, word: str) -> bool:
+        return any(word in line for line in self.lines)
+
+    def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(NEWS_SECONDS)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+
+
+def _environment(broker_url: str, database_url: str = "sqlite://") -> dict[str, str]:
+    return {**os.environ, "BUS_URL": broker_url, "CATALOG_DATABASE_URL": database_url}
+
+
+@contextmanager
+def _tail(url: str, *options: str) -> Iterator[Tail]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bus", "events", "tail", *options],
+        env=_environment(url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    tail = Tail(process)
+    try:
+        wait_until(lambda: tail.shows("Ctrl-C ends it."), START_SECONDS, "the tail listens")
+        yield tail
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _publish(url: str, name: str, body: bytes) -> None:
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        properties = pika.BasicProperties(message_id=f"id of {name}", type=name)
+        connection.channel().basic_publish("bus.events", name, body, properties)
+
+
+def test_a_tail_shows_the_events_of_its_pattern_and_ends_well(broker_url: str) -> None:
+    with _tail(broker_url, "--name", "teller.*") as tail:
+        _publish(broker_url, "other.told", b"{}")
+        _publish(broker_url, "teller.told", b'{"word":"hello"}')
+        wait_until(lambda: tail.shows("hello"), NEWS_SECONDS, "the event is shown")
+        assert tail.interrupt() == 0
+        assert tail.lines[-1].endswith('  teller.told  id of teller.told  {"word":"hello"}\n')
+        assert len(tail.lines) == 2
+
+
+def test_a_tail_as_json_is_one_object_a_line(broker_url: str) -> None:
+    with _tail(broker_url, "--json") as tail:
+        _publish(broker_url, "teller.told", b'{"word":"hello"}')
+        wait_until(lambda: tail.shows("hello"), NEWS_SECONDS, "the event is shown")
+        shown = json.loads(tail.lines[-1])
+    assert (shown["name"], shown["id"], shown["body"]) == ("teller.told", "id of teller.told", {"word": "hello"})
+
+
+def test_a_tail_goes_on_after_a_restart_of_the_broker() -> None:
+    with find_broker() as broker, _tail(broker.url) as tail:
+        broker.stop()
+        wait_until(lambda: tail.shows("broker_away"), NEWS_SECONDS, "the loss is told")
+        broker.start()
+
+        def is_shown() -> bool:
+            _publish(broker.url, "teller.told", b'{"word":"after"}')
+            return tail.shows('"after"')
+
+        wait_until(is_shown, NEWS_SECONDS, "an event is shown")
+        assert tail.interrupt() == 0
+
+
+def test_a_tail_leaves_no_queue_behind(rabbitmq: Broker, broker_url: str) -> None:
+    def queues() -> int:
+        return rabbitmq.ctl("list_queues", "-q", "-p", broker_url.rpartition("/")[2], "name").count("bus.watch.")
+
+    with _tail(broker_url) as tail:
+        assert queues() == 1
+        assert tail.interrupt() == 0
+    wait_until(lambda: queues() == 0, NEWS_SECONDS, "the queue is gone")
+
+
+def test_a_tail_ends_well_when_its_reader_has_enough(broker_url: str) -> None:
+    command = f"set -o pipefail; {sys.executable} -m bus events tail | head -n 1"
+    run = subprocess.Popen(
+        ["bash", "-c", command], env=_environment(broker_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+    def has_ended() -> bool:
+        _publish(broker_url, "teller.told", b"{}")
+        return run.poll() is not None
+
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        connection.channel().exchange_declare("bus.events", "topic", durable=True)
+    wait_until(has_ended, START_SECONDS + NEWS_SECONDS, "the tail ends")
+    printed, said = run.communicate()
+    assert (run.returncode, printed.count("\n")) == (0, 1)
+    assert "Traceback" not in said
+    assert "Broken pipe" not in said
+
+
+class Outbox:
+    """An outbox of the catalog with three events, and a queue to send them to."""
+
+    def __init__(self, broker_url: str, database: Database, database_url: str) -> None:
+        self._url, self._database = broker_url, database
+        self._environment = _environment(broker_url, database_url)
+        with database.transaction() as transaction:
+            told = [Emission(Told(thing=1, version=version, word="told")) for version in (1, 2, 3)]
+            outbox.write(transaction.connection, told)
+            rows = outbox.unsent(transaction.connection, 10)
+            self.ids = [row.event_id for row in rows]
+            outbox.mark_sent(transaction.connection, [row.id for row in rows[:2]])
+        with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+            connection.channel().queue_declare("new.events", durable=True)
+
+    def replay(self, *options: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "bus", "events", "replay", "catalog", *options]
+        run = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=NEWS_SECONDS, check=False
+        )
+        return run.returncode, run.stdout + run.stderr
+
+    def taken(self) -> list[tuple[pika.BasicProperties, Any]]:
+        """What is in the queue."""
+        with pika.BlockingConnection(pika.URLParameters(self._url)) as connection:
+            channel = connection.channel()
+            found = (channel.basic_get("new.events", auto_ack=True) for _ in range(10))
+            return [(properties, json.loads(body)) for method, properties, body in found if method is not None]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def filled(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> Iterator[Outbox]:
+    """On both kinds of database in turn."""
+    sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path}/catalog.db" if sqlite else request.getfixturevalue("database_url")
+    database = Database(url)
+    migrate(database, "catalog.migrations")
+    yield Outbox(broker_url, database, url)
+    database.close()
+
+
+def test_a_replay_sends_the_same_events_in_order_straight_to_the_queue(filled: Outbox) -> None:
+    assert filled.replay("--since", "1h", "--to", "new.events") == (0, "3 events were sent to new.events.\n")
+    taken = filled.taken()
+    assert [body["version"] for _, body in taken] == [1, 2, 3]
+    assert [properties.message_id for properties, _ in taken] == filled.ids
+    assert {(properties.type, properties.delivery_mode) for properties, _ in taken} == {("teller.told", 2)}
+
+
+def test_a_dry_run_sends_nothing(filled: Outbox) -> None:
+    answer = filled.replay("--since", "1h", "--to", "new.events", "--dry-run")
+    assert answer == (0, "3 events would be sent to new.events.\n")
+    assert filled.taken() == []
+
+
+def test_a_replay_takes_only_events_of_its_time_and_name(filled: Outbox) -> None:
+    tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86_400))
+    for options in (
+        ("--since", tomorrow),
+        ("--since", "2d", "--until", "1d"),
+        ("--since", "1h", "--name", "teller.other"),
+    ):
+        assert filled.replay(*options, "--to", "new.events") == (0, "0 events were sent to new.events.\n")
+    options = ("--since", "1h", "--until", tomorrow, "--name", "teller.told")
+    assert filled.replay(*options, "--to", "new.events") == (0, "3 events were sent to new.events.\n")
+
+
+def test_a_replay_with_a_rate_takes_its_time(filled: Outbox) -> None:
+    begun = time.monotonic()
+    answer = filled.replay("--since", "1h", "--to", "new.events", "--rate", "1")
+    assert answer == (0, "3 events were sent to new.events.\n")
+    assert time.monotonic() - begun >= 3
+
+
+def test_a_replay_to_a_queue_that_is_not_there_says_so(filled: Outbox) -> None:
+    code, printed = filled.replay("--since", "1h", "--to", "nowhere.events")
+    assert (code, printed) == (1, "Error: There is no queue nowhere.events. Stopped after 0 events.\n")
+
+
+@pytest.mark.parametrize("command", [("tail",), ("replay", "catalog", "--since", "1h", "--to", "x")])
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("memory://", 2, "Set BUS_URL to an amqp:// URL."),
+        ("amqp://guest:guest@127.0.0.1:1/", 2, "RabbitMQ at 127.0.0.1:1 cannot be reached."),
+    ],
+)
+def test_without_a_broker_one_sentence_says_so(
+    tmp_path: Path, command: tuple[str, ...], url: str, code: int, said: str
+) -> None:
+    database_url = f"sqlite:///{tmp_path}/catalog.db"
+    database = Database(database_url)
+    migrate(database, "catalog.migrations")
+    database.close()
+    run = subprocess.run(
+        [sys.executable, "-m", "bus", "events", *command],
+        env=_environment(url, database_url),
+        capture_output=True,
+        text=True,
+        timeout=NEWS_SECONDS,
+        check=False,
+    )
+    assert (run.returncode, said in run.stderr, "Traceback" in run.stderr) == (code, True, False), run.stderr

@@ -1,0 +1,202 @@
+"""What becomes of commands whose handler fails, hangs, or kills its worker: on a real broker, with real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from dead_letters import Letters, letters_in
+from example import Broken, Keep, Kept, create_tables, words_in
+from plain_publisher import PlainPublisher
+
+from bus.client import Client
+from bus.connect import transport_for
+from bus.database import Database
+from bus.limits import Limits
+from bus.migrating import migrate
+from bus.service import Service
+from bus.testing.waiting import wait_until
+from bus.work import Work
+from bus.worker import HandlerHung, Worker
+
+PATIENCE_SECONDS = 30.0
+SOON = Limits(retry_seconds=(1, 2), handler_seconds=0.5)
+
+Start = Callable[[Service], Worker]
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/words.db")
+    migrate(database, "catalog.migrations")
+    create_tables(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=["memory", "rabbitmq"])
+def bus_url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue("memory_url" if request.param == "memory" else "broker_url"))
+
+
+@pytest.fixture
+def start(bus_url: str, words: Database) -> Iterator[Start]:
+    workers = []
+
+    def start_worker(service: Service) -> Worker:
+        transport = transport_for(bus_url, "worker")
+        workers.append(Worker(service, transport, words, SOON))
+        workers[-1].start()
+        assert transport.wait_until_ready(PATIENCE_SECONDS)
+        return workers[-1]
+
+    yield start_worker
+    for worker in workers:
+        worker.stop(2)
+
+
+def _failing(times: int) -> tuple[Service, list[float]]:
+    """A service whose handler fails so many times, each after it has written."""
+    service, tries = Service("example"), []
+
+    @service.handles(Keep)
+    def keep(command: Keep, work: Work) -> Kept:
+        tries.append(time.monotonic())
+        row_id = work.connection.exec_driver_sql("INSERT INTO words (word) VALUES ('a') RETURNING id").scalar_one()
+        if len(tries) <= times:
+            raise Broken("not yet")
+        return Kept(id=row_id, word=command.word)
+
+    return service, tries
+
+
+def test_a_command_whose_handler_fails_for_a_while_is_done_once_and_its_caller_told(
+    bus_url: str, start: Start, words: Database
+) -> None:
+    service, tries = _failing(10)
+    start(service)
+    with Client(bus_url) as client:
+        kept = client.call(Keep(word="a"), timeout=PATIENCE_SECONDS)
+    assert kept.word == "a"
+    assert words_in(words) == ["a"]
+    assert len(tries) == 11
+    assert tries[-1] - tries[0] > 2.5  # both pauses
+
+
+def test_a_command_that_always_fails_is_given_up_and_its_caller_told_once(
+    bus_url: str, start: Start, words: Database
+) -> None:
+    service, tries = _failing(1000)
+    start(service)
+    with Client(bus_url) as client:
+        request = Keep(word="a")
+        with pytest.raises(Exception, match="The service failed"):
+            client.call(request, timeout=PATIENCE_SECONDS, message_id="1")
+        assert client.late_replies == 0
+        given_up_after = len(tries)
+        assert given_up_after == 12  # three times (the batch, and three tries alone)
+    assert words_in(words) == []
+
+
+def test_a_handler_that_hangs_is_a_failure_of_its_worker(bus_url: str, start: Start) -> None:
+    service = Service("example")
+
+    @service.handles(Keep)
+    def keep(command: Keep, work: Work) -> Kept:
+        time.sleep(PATIENCE_SECONDS)
+        return Kept(id=0, word=command.word)
+
+    worker = start(service)
+    with Client(bus_url) as client:
+        client.send(Keep(word="a"))
+        wait_until(lambda: isinstance(worker.failure, HandlerHung), PATIENCE_SECONDS, "the worker says so")
+    assert "example.keep" in str(worker.failure)
+
+
+KILLER = '''
+"""A worker of the example service; the word "die" kills it."""
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from example import make_service, Keep
+from bus.connect import transport_for
+from bus.database import Database
+from bus.limits import Limits
+from bus.worker import Worker
+import example
+behave = example._behave
+def kill(text):
+    behave(text)
+    if text.startswith("die"):
+        with open({deaths!r}, "a") as deaths:
+            deaths.write(text + "\\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+example._behave = kill
+worker = Worker(make_service(), transport_for({url!r}, "worker"), Database({database!r}), Limits(retry_seconds=(1,)))
+worker.start()
+signal.sigwait([signal.SIGTERM])
+worker.stop(10)
+'''
+
+
+@pytest.mark.parametrize("operation", ["example.keep", "example.count"])
+def test_a_message_that_kills_its_worker_is_set_apart_and_takes_no_neighbour_with_it(
+    broker_url: str, words: Database, tmp_path: Path, operation: str
+) -> None:
+    deaths = tmp_path / "deaths"
+    program = KILLER.format(
+        tests=str(Path(__file__).parents[1]), deaths=str(deaths), url=broker_url, database=str(words._engine.url)
+    )
+    processes = [_python(program) for _ in range(2)]
+    publisher = PlainPublisher(broker_url)
+
+    def others_live_on() -> bool:
+        for place, process in enumerate(processes):
+            if process.poll() is not None:
+                processes[place] = _python(program)
+        return len(words_in(words)) == 200
+
+    try:
+        wait_until(lambda: _is_consumed(publisher, "example.keep"), PATIENCE_SECONDS, "somebody consumes")
+        for number in range(200):
+            publisher.send("example.keep", {"word": f"w{number}"}, message_id=f"w{number}")
+            if number == 50:
+                publisher.send(operation, {"word": "die"}, message_id="killer")
+        wait_until(others_live_on, PATIENCE_SECONDS, "all the others are done")
+        wait_until(
+            lambda: not others_live_on() or deaths.read_text().count("die") >= 4, PATIENCE_SECONDS, "the killer kills"
+        )
+        letters = Letters(words)
+        wait_until(lambda: others_live_on() and letters.has_more(), PATIENCE_SECONDS, "it is a dead letter")
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait(PATIENCE_SECONDS)
+        publisher.close()
+    letter = letters.next()
+    assert (letter.operation, letter.message_id, letter.reason) == (operation, "killer", "delivery-limit")
+    assert {each.message_id for each in letters_in(words)} == {"killer"}
+    # Two deaths at most before it is set apart, and three there. A worker that is killed in the moment between the
+    # copy and its acknowledgement leaves another copy.
+    assert deaths.read_text().count("die") <= 10
+    assert sorted(words_in(words)) == sorted(f"w{number}" for number in range(200))
+
+
+def _python(program: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", program], env=os.environ.copy(), stdout=subprocess.DEVNULL)
+
+
+def _is_consumed(publisher: PlainPublisher, queue: str) -> bool:
+    """A queue is seen before its declaration has ended, and refuses what comes by then."""
+    channel = publisher.channel.connection.channel()
+    try:
+        return bool(channel.queue_declare(queue, passive=True).method.consumer_count)
+    except Exception:  # not there yet
+        return False
+    finally:
+        if channel.is_open:
+            channel.close()

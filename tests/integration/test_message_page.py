@@ -1,0 +1,121 @@
+"""The message page: what it says is there, and every program that it shows is run as its reader would run it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from html_page import HtmlPage
+from running_system import APPLICATIONS, RunningSystem
+from workbench import Workbench, environment
+
+from bus.publishers.publisher import LANGUAGES
+from bus.testing.rabbitmq import Broker
+
+HTTP_SECONDS = 5.0
+# A listener is an interpreter that starts and a queue that is bound.
+HEARD_SECONDS = 20.0
+STOP_SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return Workbench(tmp_path_factory.mktemp("workbench"))
+
+
+@pytest.fixture
+def system(broker_url: str, tmp_path: Path) -> Iterator[RunningSystem]:
+    with RunningSystem(broker_url, tmp_path) as system:
+        yield system
+
+
+def _pages(system: RunningSystem) -> list[HtmlPage]:
+    pages = []
+    for url in system.front_ends.values():
+        with urlopen(f"{url}/messages", timeout=HTTP_SECONDS) as response:
+            pages.append(HtmlPage(response.read().decode()))
+    return pages
+
+
+def test_the_page_shows_every_operation_in_every_language_and_every_event(system: RunningSystem) -> None:
+    for application, page in zip(APPLICATIONS, _pages(system), strict=True):
+        operations = application.service.operations
+        assert set(page.programs) == {(name, language.key) for name in operations for language in LANGUAGES}
+        assert set(operations) <= set(page.ids)
+        assert not page.open_elements
+        assert len(set(page.ids)) == len(page.ids)
+        inside = {link[1:] for link in page.links if link.startswith("#")}
+        assert inside <= set(page.ids)
+        assert set(operations) <= inside
+        assert not [link for link in page.links if "//" in link]
+
+
+def test_every_program_of_the_pages_gets_its_answer(workbench: Workbench, rabbitmq: Broker, tmp_path: Path) -> None:
+    """Each language against a system of its own, and in the order of the page: what is read was made before."""
+    with ExitStack() as stack, ThreadPoolExecutor(len(LANGUAGES)) as pool:
+        runs = {}
+        for key in (language.key for language in LANGUAGES):
+            folder = tmp_path / key
+            folder.mkdir()
+            system = stack.enter_context(RunningSystem(rabbitmq.fresh_vhost(), folder))
+            runs[key] = pool.submit(_run_all, workbench, system, key)
+        counts = {key: run.result() for key, run in runs.items()}
+    assert counts == dict.fromkeys(counts, sum(len(each.service.operations) for each in APPLICATIONS))
+
+
+def _run_all(workbench: Workbench, system: RunningSystem, language: str) -> int:
+    programs = [
+        (name, text) for page in _pages(system) for (name, key), text in page.programs.items() if key == language
+    ]
+    for operation, text in programs:
+        run = workbench.run(language, text, system.url)
+        assert run.returncode == 0, f"{operation} in {language}: {run.stdout}{run.stderr}"
+        assert run.stdout.startswith('{"status":20' if language == "bus" else "20"), f"{operation} in {language}"
+    return len(programs)
+
+
+def test_every_listener_of_the_pages_hears_its_event(
+    workbench: Workbench, system: RunningSystem, tmp_path: Path
+) -> None:
+    pages = _pages(system)
+    listeners = [(*key, text) for page in pages for key, text in page.listeners.items()]
+    assert len(listeners) == 2 * 3  # each of three events, in two ways
+    outputs, processes = [], []
+    try:
+        for event, kind, text in listeners:
+            output = tmp_path / f"{event}-{kind}"
+            outputs.append(output)
+            processes.append(_listen(kind, text.replace("my-queue", event), output, system.url))
+        _do_until_heard(workbench, system, pages, outputs)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(STOP_SECONDS)
+
+
+def _listen(kind: str, text: str, output: Path, url: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-u", "-c", text] if kind == "data-bind" else ["sh", "-c", f"exec {text}"]
+    with output.open("wb") as stream:
+        return subprocess.Popen(command, env=environment(url), stdout=stream, stdin=subprocess.DEVNULL)
+
+
+def _do_until_heard(workbench: Workbench, system: RunningSystem, pages: list[HtmlPage], outputs: list[Path]) -> None:
+    """Listeners need a moment until they are bound, so that the first events may be missed: tell of more."""
+    programs = {
+        operation: text for page in pages for (operation, key), text in page.programs.items() if key == "python"
+    }
+    deadline, number = time.monotonic() + HEARD_SECONDS, 0
+    while not all('"version":' in output.read_text() for output in outputs):
+        assert time.monotonic() < deadline, {output.name: output.read_text() for output in outputs}
+        number += 1
+        register = programs["auth.register"].replace('"ada', f'"ada{number}')
+        create, delete = programs["catalog.create_product"], programs["catalog.delete_product"]
+        for text in (register, create, delete.replace('"product_id": 1}', f'"product_id": {number}}}')):
+            run = workbench.run("python", text, system.url)
+            assert run.returncode == 0, run.stdout

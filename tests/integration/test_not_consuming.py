@@ -1,0 +1,121 @@
+"""Connected but not consuming: a worker that the broker gives nothing notices it, on a real broker."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pika
+import pytest
+from example import create_tables, make_service
+from faults.proxy import Proxy, port_of, through
+from plain_publisher import PlainPublisher
+from structlog.testing import capture_logs
+from swallowed import BASIC_CANCEL, BASIC_DELIVER, Swallower
+
+from bus import watchdog
+from bus.connect import transport_for
+from bus.database import Database
+from bus.metrics import Metrics
+from bus.migrating import migrate
+from bus.testing.waiting import wait_until
+from bus.topology import queues_of
+from bus.transport import Transport
+from bus.watchdog import NotConsuming
+from bus.worker import PREFETCH, Worker
+
+START_SECONDS = 20.0
+NEWS_SECONDS = 20.0
+# As the watchdog looks, but sooner.
+LOOK_SECONDS = 0.2
+
+
+class System:
+    """A worker of the example that reaches its broker by way of a proxy which swallows what it is told to."""
+
+    def __init__(self, url: str, folder: Path, swallower: Swallower, closing: ExitStack) -> None:
+        proxy = Proxy(port_of(url), sieve=swallower.sieve)
+        closing.callback(proxy.close)
+        database = Database(f"sqlite:///{folder}/example.db")
+        closing.callback(database.close)
+        migrate(database, "catalog.migrations")
+        create_tables(database)
+        self.url, self.metrics = url, Metrics()
+        self.transport: Transport = transport_for(through(proxy, url), "example")
+        self.worker = Worker(make_service(), self.transport, database, metrics=self.metrics)
+        self.worker.start()
+        closing.callback(self.worker.stop, NEWS_SECONDS)
+        assert self.transport.wait_until_ready(START_SECONDS)
+        self.publisher = PlainPublisher(url)
+        closing.callback(self.publisher.close)
+
+    def lose_queue(self, name: str) -> None:
+        """Delete a queue, and declare it again as another worker would."""
+        [queue] = [each for each in queues_of(make_service().operations.values()) if each.name == name]
+        with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
+            channel = connection.channel()
+            channel.queue_delete(name)
+            channel.queue_declare(name, durable=True, arguments=queue.arguments())
+
+    def shown(self, name: str) -> str:
+        [line] = [line for line in self.metrics.text().decode().splitlines() if line.startswith(name)]
+        return line.split()[-1]
+
+
+Start = Callable[[Swallower], System]
+
+
+@pytest.fixture
+def start(broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    monkeypatch.setattr(watchdog, "LOOK_SECONDS", LOOK_SECONDS)
+    with ExitStack() as closing:
+        yield lambda swallower: System(broker_url, tmp_path, swallower, closing)
+
+
+def test_a_consumer_that_was_cancelled_without_a_word_consumes_anew(start: Start) -> None:
+    swallower = Swallower(BASIC_CANCEL)
+    system = start(swallower)
+    swallower.hungry.set()
+    with capture_logs() as logs:
+        system.lose_queue("example.count")
+        assert system.publisher.ask("example.count", {"word": "a"}).status == 200
+    assert swallower.swallowed == 1
+    [told] = [line for line in logs if line["event"] == "not_consuming"]
+    assert (told["operation"], told["consumers"]) == ("example.count", 0)
+    assert system.shown('bus_consumer_restarts_total{service="example"}') == "1.0"
+    wait_until(lambda: not system.worker.why_not_live, NEWS_SECONDS, "it is well again")
+    assert system.worker.failure is None
+
+
+def test_a_worker_that_is_given_nothing_over_any_connection_fails(start: Start) -> None:
+    swallower = Swallower(BASIC_DELIVER)
+    system = start(swallower)
+    swallower.hungry.set()
+    for number in range(PREFETCH + 20):
+        system.publisher.send("example.keep", {"word": str(number)})
+    wait_until(lambda: bool(system.worker.why_not_live), NEWS_SECONDS, "it notices")
+    assert "example.keep" in system.worker.why_not_ready
+    assert system.shown('bus_consuming{service="example"}') == "0.0"
+    wait_until(lambda: system.worker.failure is not None, NEWS_SECONDS, "it gives up")
+    assert isinstance(system.worker.failure, NotConsuming)
+
+
+def test_a_busy_worker_that_has_all_it_can_take_is_left_alone(start: Start) -> None:
+    swallower = Swallower(BASIC_DELIVER)
+    system = start(swallower)
+    with capture_logs() as logs:
+        for number in range(3 * PREFETCH):
+            system.publisher.send("example.keep", {"word": str(number)})
+        wait_until(lambda: _answered(logs) == 3 * PREFETCH, NEWS_SECONDS, "all is done")
+        seen = _looks(system.transport)
+        assert seen
+    assert not [line for line in logs if line["event"] in ("not_consuming", "connection_restarted")]
+
+
+def _answered(logs: list[object]) -> int:
+    return sum(1 for line in logs if isinstance(line, dict) and line["event"] == "answered")
+
+
+def _looks(transport: Transport) -> bool:
+    """The broker answers for every queue, and each has its consumer."""
+    views = transport.view(NEWS_SECONDS)
+    return bool(views) and all(view.consumers == 1 and view.in_hand == 0 for view in views)

@@ -1,0 +1,236 @@
+"""No secret rests readable: a search of every byte that is left behind, with a search that finds what is there."""
+
+import json
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import pika
+import pytest
+import requests
+from dead_letters import Letters
+from marked import Mark, columns_with, files_with
+from sqlalchemy.engine import make_url
+
+from auth.contract import Register
+from auth.handlers import auth
+from bus.client import Client
+from bus.connect import transport_for
+from bus.database import Database
+from bus.inbox import outcome_of
+from bus.migrating import migrate
+from bus.testing.ports import free_ports
+from bus.testing.postgres import find_database
+from bus.testing.rabbitmq import Broker, find_broker
+from bus.testing.unavailable import Unavailable
+from bus.testing.waiting import wait_until
+from bus.topology import queues_of
+from bus.transport import Wiring
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+ANSWER_SECONDS = 20.0
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    """One of our own, whose disk can be read."""
+    try:
+        broker = find_broker("process")
+    except Unavailable as reason:
+        if "CI" in os.environ:
+            pytest.fail(f"a RabbitMQ whose disk can be read is expected in CI: {reason}", pytrace=False)
+        pytest.skip(f"NOT TESTED WITHOUT A RABBITMQ WHOSE DISK CAN BE READ: {reason}")
+    with broker:
+        yield broker
+
+
+class Programs:
+    """auth's worker and front end as processes, with everything they print in files of one folder."""
+
+    def __init__(self, folder: Path, bus_url: str, database_url: str) -> None:
+        self.folder = folder
+        (port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}"
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("BUS_", "AUTH_", "CATALOG_"))},
+            "BUS_URL": bus_url,
+            "AUTH_DATABASE_URL": database_url,
+            "AUTH_PORT": str(port),
+            "LOG_LEVEL": "debug",
+        }
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for role in list(self._running):
+            self.stop(role)
+
+    def start(self, role: str) -> None:
+        with (self.folder / f"{role}.log").open("ab") as log:
+            command = [sys.executable, "-m", "bus", role, "auth"]
+            self._running[role] = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+
+    def run(self, *command: str) -> str:
+        """Run a command of `bus` to its end; what it printed."""
+        return subprocess.run(
+            [sys.executable, "-m", "bus", *command],
+            env=self._environment,
+            check=True,
+            timeout=START_SECONDS,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def stop(self, role: str) -> None:
+        self._running[role].terminate()
+        self._running.pop(role).wait(STOP_SECONDS)
+
+    def kill(self, role: str) -> None:
+        self._running[role].kill()
+        self._running.pop(role).wait(STOP_SECONDS)
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def register(self, name: str, mark: Mark) -> requests.Response:
+        fields = {"username": name, "email": f"{name}@example.com", "password": mark.password}
+        return requests.post(f"{self.url}/register", json=fields, timeout=ANSWER_SECONDS)
+
+
+def _register(name: str, mark: Mark) -> Register:
+    return Register(username=name, email=f"{name}@example.com", password=mark.password)
+
+
+def _waiting(url: str, queue: str = "auth.register") -> int:
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    count: int = connection.channel().queue_declare(queue, passive=True).method.message_count
+    connection.close()
+    return count
+
+
+def _reject_one(url: str) -> None:
+    """Take a message off the queue and refuse it: the broker itself puts it into the dead letters, whole."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    method, _, _ = channel.basic_get("auth.register")
+    channel.basic_nack(method.delivery_tag, requeue=False)
+    connection.close()
+
+
+def _all_done(database: Database, ids: list[str]) -> bool:
+    with database.reading() as transaction:
+        return all(outcome_of(transaction.connection, "anonymous", each) for each in ids)
+
+
+def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> None:
+    marks = {name: Mark() for name in ("ann", "ben", "cleo", "dora", "twice", "weak")}
+    with ExitStack() as stack:
+        server = stack.enter_context(find_database("process"))
+        url = server.fresh_database()
+        database = Database(url)
+        stack.callback(database.close)
+        migrate(database, "auth.migrations")
+        programs = stack.enter_context(Programs(tmp_path, broker.url, url))
+        programs.start("worker")
+        programs.start("web")
+        wait_until(programs.is_ready, START_SECONDS, "auth is ready")
+        client = stack.enter_context(Client(broker.url))
+
+        def nothing_found() -> bool:
+            rests = files_with(marks.values(), broker.folder) + files_with(marks.values(), tmp_path)
+            assert rests + columns_with(marks.values(), str(make_url(url).set(drivername="postgresql+psycopg"))) == []
+            return True
+
+        assert programs.register("ann", marks["ann"]).status_code == 201
+        _no_answer_repeats(programs, marks["weak"])
+        client.call(_register("elsa", Mark()))  # the client has the key now
+
+        programs.kill("worker")
+        assert programs.register("ben", marks["ben"]).status_code == 202  # it was heard of a moment ago
+        client.send(_register("cleo", marks["cleo"]), message_id="cleo")
+        client.send(_register("dora", marks["dora"]), message_id="dora")
+        client.send(_register("ann", marks["twice"]), message_id="twice")  # refused, with nobody to tell
+        wait_until(lambda: _waiting(broker.url) == 4, ANSWER_SECONDS, "four commands wait")
+        _reject_one(broker.url)
+        wait_until(lambda: _waiting(broker.url, "auth.dead") == 1, ANSWER_SECONDS, "the broker's dead letter")
+        assert nothing_found()
+        broker.stop()
+        assert nothing_found()
+        broker.start()
+
+        programs.start("worker")
+        wait_until(lambda: _all_done(database, ["cleo", "dora", "twice"]), START_SECONDS, "what waited is done")
+        letters = Letters(database)
+        found = [letters.next() for _ in range(2)]
+        assert sorted(letter.reason for letter in found) == ["refused", "rejected"]
+        for letter in found:
+            assert json.loads(letter.body).keys() == {"username", "email", "sealed"}
+        assert nothing_found()
+        assert "Sent 2 again." in programs.run("dead-letters", "replay", "auth", "--all", "--yes")
+        ids = [str(letter.message_id) for letter in found]
+        wait_until(lambda: _all_done(database, ids), ANSWER_SECONDS, "the dead letters are done again")
+        assert nothing_found()
+
+        programs.stop("web")
+        programs.stop("worker")
+        broker.stop()
+        assert nothing_found()
+        server.stop()
+        assert files_with(marks.values(), server.folder) == []
+    assert {"worker.log", "web.log"} <= {path.name for path in tmp_path.iterdir()}
+    assert b'"answered"' in (tmp_path / "worker.log").read_bytes()
+
+
+def _no_answer_repeats(programs: Programs, mark: Mark) -> None:
+    """Bodies that are refused by the front end, each with the password in another place."""
+    bodies: list[Any] = [
+        {"username": mark.password, "password": mark.password},
+        {"username": "x", "email": "no address", "password": mark.password},
+        {"username": mark.password, "email": "x@example.com", "password": mark.password},
+        {"username": "x", "email": "x@example.com", "password": [mark.password]},
+    ]
+    for body in bodies:
+        answer = requests.post(f"{programs.url}/register", json=body, timeout=ANSWER_SECONDS)
+        assert answer.status_code in (400, 422), answer.text
+        assert not mark.found_in(answer.content)
+
+
+def test_the_search_finds_what_is_not_sealed(broker: Broker) -> None:
+    """Before the broker stops and after: so what the test above does not find is not there."""
+    mark = Mark()
+    declaring = transport_for(broker.url, "declares")
+    declaring.open(Wiring(declares=queues_of(handler.operation for handler in auth.handlers.values())))
+    assert declaring.wait_until_ready(START_SECONDS)
+    with Client(broker.url, seal=False) as client:
+        client.send(_register("ann", mark))
+    declaring.close(STOP_SECONDS)
+    assert files_with([mark], broker.folder)
+    broker.stop()
+    assert files_with([mark], broker.folder)
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
+def test_the_search_finds_a_mark_however_it_is_written(before: str, tmp_path: Path) -> None:
+    mark = Mark()
+    text = before + mark.password
+    for number, content in enumerate((text.encode(), json.dumps(text).encode(), repr(text).encode())):
+        (tmp_path / f"{number}").write_bytes(content)
+        (tmp_path / f"{number}.base64").write_bytes(b64encode(content))
+    assert len(files_with([mark], tmp_path)) == 6
+    assert files_with([Mark()], tmp_path) == []
+    database = f"sqlite:///{tmp_path}/x.db"
+    with Database(database).transaction() as transaction:
+        transaction.connection.exec_driver_sql("CREATE TABLE notes (body BLOB, other TEXT)")
+        transaction.connection.exec_driver_sql("INSERT INTO notes VALUES (?, 'none')", (json.dumps(text).encode(),))
+    assert columns_with([mark], database) == ["notes.body"]
