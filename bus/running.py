@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -16,9 +17,11 @@ from bus.database import Database, DatabaseAway
 from bus.metrics import Metrics
 from bus.migrating import check_migrated, migrate
 from bus.monitor import Monitor
+from bus.patient_client import PatientClient
+from bus.problem import AnswerLate, Unavailable
 from bus.serving import EMBEDDED_IN_FLIGHT, EmbeddedServer, check_port
 from bus.settings import Settings
-from bus.spans import FLUSH_SECONDS, spans_from
+from bus.spans import FLUSH_SECONDS, Spans, spans_from
 from bus.supervisor import Supervisor, stop_on_signals
 from bus.worker import HandlerHung, Worker
 
@@ -83,15 +86,7 @@ def run_embedded(applications: Sequence[Application], settings: Settings, on_rea
         migrate(database, application.migrations)
     metrics, spans = Metrics(), spans_from(os.environ, "errand", settings.bus_url)
     workers = [
-        Worker(
-            application.service,
-            transport_for(settings.bus_url, f"{application.name}-worker"),
-            database,
-            settings.limits,
-            require_sealed=settings.services[application.name].require_sealed,
-            metrics=metrics,
-            spans=spans,
-        )
+        _embedded_worker(application, settings, database, metrics, spans)
         for application, database in zip(applications, databases, strict=True)
     ]
     for worker in workers:
@@ -101,9 +96,10 @@ def run_embedded(applications: Sequence[Application], settings: Settings, on_rea
         EmbeddedServer(each.name, each.web(client), settings.bind, settings.services[each.name].port)
         for each in applications
     ]
-    seed(applications, settings, client)
-    on_ready()
-    while not (any(worker.failure for worker in workers) or stopping.wait(WATCH_SECONDS)):
+    is_over = partial(_is_over, workers, stopping)
+    if seed(applications, settings, is_over, spans):
+        on_ready()
+    while not (is_over() or stopping.wait(WATCH_SECONDS)):
         pass
     failure = next((worker.failure for worker in workers if worker.failure is not None), None)
     for server in servers:
@@ -147,11 +143,41 @@ def migrate_service(application: Application, settings: Settings) -> str:
         database.close()
 
 
-def seed(applications: Sequence[Application], settings: Settings, client: Client) -> None:
-    """Let the services fill an empty system, unless the settings say no."""
-    for application in applications:
-        if settings.seed and application.seed is not None:
-            application.seed(client)
+def seed(
+    applications: Sequence[Application], settings: Settings, is_over: Callable[[], bool], spans: Spans | None = None
+) -> bool:
+    """Let the services fill an empty system, unless the settings say no; False when all was over before.
+
+    Workers that are starting may take longer for an answer than callers wait. Raises Unavailable and AnswerLate.
+    """
+    with PatientClient(settings.bus_url, name="seed", is_over=is_over, spans=spans) as client:
+        try:
+            for application in applications:
+                if settings.seed and application.seed is not None:
+                    application.seed(client)
+        except (Unavailable, AnswerLate):
+            if not is_over():
+                raise
+            return False
+    return True
+
+
+def _embedded_worker(
+    application: Application, settings: Settings, database: Database, metrics: Metrics, spans: Spans | None
+) -> Worker:
+    return Worker(
+        application.service,
+        transport_for(settings.bus_url, f"{application.name}-worker"),
+        database,
+        settings.limits,
+        require_sealed=settings.services[application.name].require_sealed,
+        metrics=metrics,
+        spans=spans,
+    )
+
+
+def _is_over(workers: Sequence[Worker], stopping: threading.Event) -> bool:
+    return stopping.is_set() or any(worker.failure for worker in workers)
 
 
 def _announce(
@@ -165,9 +191,8 @@ def _announce(
         if time.monotonic() > deadline:
             log.error("not_ready", seconds=START_SECONDS)
             return
-    with Client(settings.bus_url, name="seed") as client:
-        seed(applications, settings, client)
-    on_ready()
+    if seed(applications, settings, stopping.is_set):
+        on_ready()
 
 
 def _answers(url: str) -> bool:

@@ -80,6 +80,12 @@ def stop_on_signals() -> threading.Event:
     return stopping
 
 
+def ignore_signals() -> None:
+    """From here on another Ctrl-C changes nothing: an interpreter that is about to end would die of it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
     return subprocess.Popen(  # noqa: S603  # our own

@@ -12,7 +12,7 @@ from bus.logs import configure_logs
 from bus.running import migrate_service, run_embedded, run_processes, run_worker
 from bus.serving import check_port, serve
 from bus.settings import Settings
-from bus.supervisor import Supervisor, stop_on_signals
+from bus.supervisor import Supervisor, ignore_signals, stop_on_signals
 
 
 @click.command()
@@ -33,6 +33,7 @@ def run(services: Sequence[str]) -> None:
         run_embedded(applications, settings, on_ready)
     elif code := run_processes(applications, settings, on_ready):
         sys.exit(code)
+    ignore_signals()
     click.echo("Stopped.")
 
 
