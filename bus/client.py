@@ -13,11 +13,11 @@ from bus.deadline import current_trace, seconds_left
 from bus.headers import SENT_AT, now_ms
 from bus.hops import Hops
 from bus.in_flight import InFlight
-from bus.liveness import Liveness
+from bus.liveness import Liveness, no_worker
 from bus.message import JSON, Message
 from bus.metrics import CONNECTED, Metrics
 from bus.operation import Operation, Query, Reply, service_of
-from bus.ping import ping_of
+from bus.ping import Pong, is_ping, ping_of
 from bus.prepared import read_json
 from bus.problem import AnswerLate, Unavailable
 from bus.reply_message import error_of, status_of
@@ -116,6 +116,13 @@ class Client:
             return read_json(reply.body, type(request).reply_type)  # type: ignore[return-value]
         raise error_of(type(request), status, reply.body)
 
+    def ping(self, service: str, *, timeout: float) -> Pong:
+        """Ask whether a worker of the service and its database answer within `timeout` seconds. Raises Unavailable."""
+        try:
+            return self.call(ping_of(service)(), timeout=timeout)
+        except AnswerLate:
+            raise no_worker(service) from None
+
     def exchange(
         self,
         operation: type[Operation[Any]],
@@ -140,7 +147,8 @@ class Client:
         timeout = seconds_left(timeout)
         patience = Patience.of(timeout, timeout if wait is None else wait)
         self._wait_for_first_connection(timeout)
-        self._liveness.check(service_of(operation), timeout)
+        if not is_ping(operation.operation_name):  # which asks just that
+            self._liveness.check(service_of(operation), timeout)
         message_id, before = message_id or uuid4().hex, trace or current_trace()
 
         def ask() -> Message:

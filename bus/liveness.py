@@ -61,7 +61,7 @@ class Liveness:
         try:
             self._ping(service, seconds)
         except AnswerLate:
-            reason = Unavailable("no-worker", f"No worker of {service} answers.").problem
+            reason = no_worker(service).problem
         except Unavailable as unavailable:
             reason = unavailable.problem
         else:
@@ -69,6 +69,11 @@ class Liveness:
             return
         self._silent[service] = (time.monotonic(), reason)
         raise _unavailable(reason)
+
+
+def no_worker(service: str) -> Unavailable:
+    """What is said when a ping was not answered."""
+    return Unavailable("no-worker", f"No worker of {service} answers.")
 
 
 def _unavailable(reason: Problem) -> Unavailable:

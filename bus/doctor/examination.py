@@ -67,7 +67,9 @@ def _broker(applications: Sequence[Application], settings: Settings) -> Iterator
 def _through(inspection: "Inspection", applications: Sequence[Application], settings: Settings) -> Iterator[Finding]:
     queues = [queue for each in applications for queue in each.service.queues(settings.limits)]
     yield from broker_findings(inspection, queues)
+    # Before the workers are asked: what nobody answers waits in a queue for a moment.
+    depths = list(depth_findings(inspection, [queue for queue in queues if queue.kind in CONSUMED_KINDS]))
     with Client(settings.bus_url, name="doctor") as client:
         for each in applications:
             yield from worker_findings(client, each.name)
-    yield from depth_findings(inspection, [queue for queue in queues if queue.kind in CONSUMED_KINDS])
+    yield from depths

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from bus.client import Client
 from bus.doctor.clock import compared
 from bus.doctor.finding import Finding, ok, wrong
-from bus.ping import ping_of
 from bus.problem import ProblemError
 
 # A worker that is busy answers its ping all the same, in milliseconds; this is for slow machines.
@@ -16,7 +15,7 @@ def worker_findings(client: Client, service: str) -> list[Finding]:
     """Whether a worker of the service answers through its queue and its database, and its clock."""
     before = datetime.now(UTC)
     try:
-        pong = client.call(ping_of(service)(), timeout=ANSWER_SECONDS)
+        pong = client.ping(service, timeout=ANSWER_SECONDS)
     except ProblemError as silence:
         return [wrong("workers", f"no answer: {silence}", service)]
     clock = compared("worker", service, pong.time, before, datetime.now(UTC))

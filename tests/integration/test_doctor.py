@@ -12,11 +12,13 @@ from urllib.parse import urlsplit, urlunsplit
 import pika
 import pytest
 from click.testing import CliRunner
+from patience import LONG_SECONDS, be_patient
 
 from bus.cli import bus
 from bus.client import Client
 from bus.connect import transport_for
 from bus.database import Database
+from bus.logs import configure_logs
 from bus.metrics import Metrics
 from bus.migrating import migrate
 from bus.monitor import Monitor
@@ -29,7 +31,7 @@ from catalog import web
 from catalog.contract import CreateProduct
 from catalog.handlers import catalog
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 Tell = Callable[..., dict[str, list[str]]]
 
@@ -53,7 +55,14 @@ class Clinic(NamedTuple):
         migrate(database, "catalog.migrations")
         return database
 
+    def be_patient(self) -> None:
+        """Let all that is looked at take its time to answer."""
+        be_patient(self.environment)
+        self.environment.setattr("bus.doctor.workers.ANSWER_SECONDS", LONG_SECONDS)
+        self.environment.setattr("bus.doctor.ports.ASK_SECONDS", LONG_SECONDS)
+
     def start_worker(self) -> None:
+        configure_logs("error")  # unconfigured, its lines would be among what the command prints meanwhile
         transport = transport_for(self.bus_url, "worker")
         worker = Worker(catalog, transport, self.migrate())
         worker.start()
@@ -77,7 +86,7 @@ def clinic(broker_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) 
 
 def _examined(*options: str) -> tuple[int, list[dict[str, str]]]:
     ran = CliRunner().invoke(bus, ["doctor", "catalog", "--json", *options])
-    return ran.exit_code, json.loads(ran.output)
+    return ran.exit_code, json.loads(ran.stdout)
 
 
 def _told(check: str, *options: str) -> tuple[set[str], str]:
@@ -94,6 +103,7 @@ def _with(url: str, *, user: str | None = None, port: int | None = None) -> str:
 
 
 def test_of_a_system_that_runs_everything_is_right(clinic: Clinic, rabbitmq: Broker) -> None:
+    clinic.be_patient()
     clinic.start_worker()
     clinic.start_front_end()
     code, findings = _examined()
@@ -110,6 +120,7 @@ def test_of_a_system_that_runs_everything_is_right(clinic: Clinic, rabbitmq: Bro
 
 
 def test_people_get_a_line_for_each_finding_and_a_last_word(clinic: Clinic) -> None:
+    clinic.be_patient()
     clinic.start_worker()
     ran = CliRunner().invoke(bus, ["doctor", "catalog"])
     assert ran.exit_code == 0
@@ -120,6 +131,7 @@ def test_people_get_a_line_for_each_finding_and_a_last_word(clinic: Clinic) -> N
 
 
 def test_on_a_new_broker_the_queues_are_missing_and_stay_so(clinic: Clinic) -> None:
+    clinic.be_patient()
     state, words = _told("topology")
     assert state == {"wrong"}
     assert "catalog.create_product" in words
@@ -246,11 +258,13 @@ def test_a_port_that_a_stranger_has_is_told(clinic: Clinic) -> None:
 
 
 def test_a_front_end_that_is_not_ready_still_has_its_port(clinic: Clinic) -> None:
+    clinic.be_patient()
     clinic.start_front_end()
     assert _told("ports") == ({"ok"}, f"port {clinic.port}: a front end is there, and is not ready now")
 
 
 def test_a_port_for_metrics_is_free_or_its_workers_or_a_strangers(clinic: Clinic) -> None:
+    clinic.be_patient()
     [port] = free_ports(1)
     clinic.point(CATALOG_METRICS_PORT=str(port))
     free = f"port {clinic.port} is free\n"
