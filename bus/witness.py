@@ -73,12 +73,13 @@ class Witness:
 def _handler_span(delivery: Delivery, call: Call, error: str) -> Span:
     """Its time is that of all calls that the handler was given together."""
     effort = call.effort
+    begun_ns = wall_ns(effort.begun)
     return Span(
         name=f"handle {call.operation.operation_name}",
         kind=Kind.INTERNAL,
         trace=delivery.trace.next_hop(),
-        begun_ns=wall_ns(effort.begun),
-        ended_ns=wall_ns(effort.ended),
+        begun_ns=begun_ns,
+        ended_ns=begun_ns + int((effort.ended - effort.begun) * 1e9),
         attributes={"messaging.batch.message_count": effort.shared_by},
         error=error,
     )
