@@ -41,12 +41,17 @@ class Preferences:
         return 0.0 if self.respond_async and is_command else usual
 
 
+NO_PREFERENCES = Preferences()
+
+
 def preferences_of(header: str) -> Preferences:
     """Read a `Prefer` header; several ones are joined by commas.
 
     What is unknown or malformed is ignored. Of a name that comes twice only the first counts (section 2),
     whether or not its value makes sense.
     """
+    if not header:
+        return NO_PREFERENCES
     found: dict[str, str] = {}
     for name, value in _preferences(header):
         found.setdefault(name, value)

@@ -2,7 +2,7 @@
 
 import threading
 
-from flask import Flask, current_app, request
+from flask import Flask, Request, current_app, request
 
 from bus.client import Client
 from bus.in_progress import InProgress
@@ -33,6 +33,12 @@ def in_progress() -> InProgress:
 def room_for_bodies() -> threading.Semaphore:
     """As many places as there may be bodies on their way."""
     found: threading.Semaphore = current_app.extensions[_BODIES]
+    return found
+
+
+def request_in_hand() -> Request:
+    """Flask's `request` itself: each look through the proxy costs as much as what it looks for."""
+    found: Request = request._get_current_object()  # type: ignore[attr-defined]  # typed as what it stands for
     return found
 
 

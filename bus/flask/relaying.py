@@ -4,12 +4,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import uuid4
 
-from flask import Response, request
+from flask import Response
 
 from bus.admission import check_message_id
 from bus.answer import ACCEPTED, Answer
 from bus.client import ANSWER_SECONDS
-from bus.flask.extensions import client, in_progress, visit
+from bus.flask.extensions import client, in_progress, request_in_hand, visit
 from bus.flask.request_body import body_of
 from bus.flask.responses import relayed, respond
 from bus.operation import Operation
@@ -23,13 +23,13 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
 
     Raises ProblemError, which the application turns into a problem document.
     """
-    this = visit()
+    request, this = request_in_hand(), visit()
     this.operation = operation.operation_name
-    body = body_of(operation, fields)
+    body = body_of(request, operation, fields)
     message_id = request.headers.get("Idempotency-Key")
     if message_id is not None:
         check_message_id(message_id)
-    preferences = preferences_of(",".join(request.headers.getlist("Prefer")))
+    preferences = preferences_of(request.headers.get("Prefer", ""))
     wait = preferences.wait(ANSWER_SECONDS, is_command=operation.is_command)
     with _alone(message_id if operation.is_command else None):
         this.message_id = message_id or uuid4().hex

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import request
+from flask import Request
 
 from bus.admission import check_body
 from bus.codec import encode, parse
@@ -22,20 +22,20 @@ MAX_BODIES = 24
 ROOM_SECONDS = 0.1
 
 
-def body_of(operation: type[Operation[Any]], fields: Mapping[str, object]) -> bytes:
+def body_of(request: Request, operation: type[Operation[Any]], fields: Mapping[str, object]) -> bytes:
     """The message body; the client's own bytes where nothing was added to them. Raises Invalid and Unavailable."""
     if request.method in ("GET", "HEAD", "DELETE"):
-        given = from_text(_query_arguments(), operation)
+        given = from_text(_query_arguments(request), operation)
         return encode(accept(_merged(given, fields), operation))
-    encoding, length = request.headers.get("Content-Encoding"), request.content_length or 0
-    check_body(request.content_type or "none", encoding, length, MAX_BODY_BYTES)
-    body = _read(request.content_length)
-    check_body(request.content_type, encoding, len(body), MAX_BODY_BYTES)
+    kind, encoding, length = request.content_type, request.headers.get("Content-Encoding"), request.content_length
+    check_body(kind or "none", encoding, length or 0, MAX_BODY_BYTES)
+    body = _read(request, length)
+    check_body(kind, encoding, len(body), MAX_BODY_BYTES)
     valid = accept(_merged(parse(body), fields), operation)
     return encode(valid) if fields else body
 
 
-def _read(declared: int | None) -> bytes:
+def _read(request: Request, declared: int | None) -> bytes:
     """All of it, or a little more than is allowed where its length was not declared."""
     room = room_for_bodies()
     if not room.acquire(timeout=ROOM_SECONDS):
@@ -57,7 +57,7 @@ def _merged(given: dict[str, Any], fields: Mapping[str, object]) -> dict[str, An
     return {**given, **fields}
 
 
-def _query_arguments() -> dict[str, str]:
+def _query_arguments(request: Request) -> dict[str, str]:
     arguments = {}
     for name, values in request.args.lists():
         if len(values) > 1:
