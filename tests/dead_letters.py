@@ -13,7 +13,7 @@ from bus.message import Delivery, Message
 from bus.service import Service
 from bus.testing.waiting import wait_until
 
-LETTER_SECONDS = 10.0
+LETTER_SECONDS = 60.0
 
 
 def delivery_of(message: Message, *, again: bool = False) -> Delivery:

@@ -13,7 +13,7 @@ from programs import GO_PATH, need_go_client, need_node_packages, need_programs
 NODE_PACKAGES = ("amqplib@2.3.1",)
 
 # The programs wait five seconds at most for an answer; interpreters and compilers of a busy machine take as long.
-RUN_SECONDS = 60.0
+RUN_SECONDS = 180.0
 
 COMMANDS = {
     "python": [sys.executable, "publish.py"],

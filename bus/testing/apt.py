@@ -26,6 +26,17 @@ INSTALL_SECONDS = 1800.0
 APT_LINES_SHOWN = 5
 
 
+@contextlib.contextmanager
+def nothing_half_installed() -> Iterator[None]:
+    """Within this block no other process of ours installs anything, so what is found there is there wholly."""
+    if os.geteuid() != 0:  # who cannot install, has no lock either
+        yield
+        return
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # held at most for one installation, which has a limit
+        yield
+
+
 def check_installable(*packages: str) -> None:
     """Raise Unavailable when these packages cannot be installed by us on this machine."""
     wanted = " and ".join(packages)
@@ -69,10 +80,8 @@ def _no_services() -> Iterator[None]:
 
     One process at a time, lest one takes the policy of another for the machine's.
     """
-    with LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # held at most for one installation, which has a limit
-        with _policy():
-            yield
+    with nothing_half_installed(), _policy():
+        yield
 
 
 @contextlib.contextmanager

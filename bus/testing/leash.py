@@ -8,8 +8,8 @@ from signal import Signals
 # lets the group end before its folder goes.
 WATCH = 'read _ || { kill -"$1" "-$2"; sleep 1; rm -rf "$3"; }'
 
-# The watcher only has to read one line and exit.
-RELEASE_SECONDS = 5.0
+# The watcher only has to read one line and exit; the rest is for a machine that stands still at times.
+RELEASE_SECONDS = 60.0
 
 
 class Leash:

@@ -1,5 +1,6 @@
 """Ports: TCP ports of 127.0.0.1 that nobody listens on."""
 
+import os
 import random
 import socket
 from pathlib import Path
@@ -21,7 +22,7 @@ def free_ports(count: int) -> list[int]:
     highest = _ephemeral_start() - 1
     while len(ports) < count:
         port = random.randint(LOWEST_PORT, highest)
-        if _is_free(port):
+        if _is_ours(port) and _is_free(port):
             ports.add(port)
     return list(ports)
 
@@ -33,6 +34,12 @@ def is_listening(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_ours(port: int) -> bool:
+    """Tell whether no other worker of pytest-xdist may choose it, between our choice and the server's start."""
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return port % count == int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % count
 
 
 def _ephemeral_start() -> int:

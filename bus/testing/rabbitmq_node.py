@@ -15,8 +15,8 @@ from bus.testing.waiting import wait_until
 # Debian's programs themselves; its /usr/sbin wrappers change to the user `rabbitmq`.
 DEBIAN_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
-# epmd is a small C program: it listens after milliseconds.
-EPMD_SECONDS = 10.0
+# epmd is a small C program: it listens after milliseconds. The rest is for a busy machine.
+EPMD_SECONDS = 30.0
 
 # rabbitmqctl starts an Erlang machine of its own: half a second idle, several on a busy machine.
 CTL_SECONDS = 60.0

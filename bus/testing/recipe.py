@@ -82,11 +82,15 @@ class Recipe(Generic[P]):
             return self.from_url(os.environ[self.url_variable])
         if kind == "container":
             return self.from_image(self._wanted_image)
-        return self.from_programs(self.installed() or self._install())
+        return self.from_programs(self._found() or self._install())
+
+    def _found(self) -> Path | None:
+        with apt.nothing_half_installed():
+            return self.installed()
 
     def _install(self) -> Path:
         apt.install(*self.packages)
-        programs = self.installed()
+        programs = self._found()
         if programs is None:
             raise Unavailable(f"the programs of {' and '.join(self.packages)} are not where we look")
         return programs

@@ -10,6 +10,7 @@ from bus.client import Client
 from bus.connect import transport_for
 from bus.database import Database
 from bus.migrating import migrate
+from bus.patient_client import PatientClient
 from bus.worker import Worker
 
 # A handler that hangs must not hang its test; others end in milliseconds.
@@ -21,13 +22,14 @@ def running(folder: Path, *applications: Application) -> Iterator[Client]:
     """Run workers of these services until the block ends; yields a client to call them.
 
     Their databases are files in `folder`, new where there are none. A front end is made of the
-    client, and asked by Flask's own test client: `create_app(client).test_client()`.
+    client, and asked by Flask's own test client: `create_app(client).test_client()`. A call that a busy
+    machine is too slow for is made again.
     """
     bus_url = f"memory://{uuid.uuid4().hex}"
     with ExitStack() as stack:
         for application in applications:
             stack.enter_context(_working(application, folder, bus_url))
-        yield stack.enter_context(Client(bus_url, name="test"))
+        yield stack.enter_context(PatientClient(bus_url, name="test"))
 
 
 @contextmanager

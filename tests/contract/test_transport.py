@@ -22,8 +22,10 @@ from bus.topology import EVENTS_EXCHANGE, Queue
 from bus.transport import Outcome, Transport, TransportFailure, Wiring
 
 # A quorum queue on a busy machine takes a while to be declared; reconnecting waits a second or so.
-READY_SECONDS = 20.0
-NEWS_SECONDS = 10.0
+READY_SECONDS = 60.0
+NEWS_SECONDS = 30.0
+# What is known at once comes long before any of these, also on a machine that stands still for seconds.
+AT_ONCE_SECONDS = 10.0
 # How long a thing must not happen. It ends such a test, so it is short.
 SILENCE_SECONDS = 0.3
 
@@ -378,7 +380,7 @@ def test_a_broker_that_is_not_there_is_away_at_once() -> None:
     assert end.transport.reply_address is None
     assert not end.transport.wait_until_ready(SILENCE_SECONDS)
     end.transport.close(1)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < AT_ONCE_SECONDS
 
 
 def test_unacknowledged_deliveries_come_back_when_the_connection_is_lost(

@@ -17,6 +17,7 @@ from typing import Any, Self
 import pika
 import pytest
 import requests
+from system import get, post
 
 from bus.testing.containers import check_engine
 from bus.testing.ports import free_ports
@@ -28,9 +29,9 @@ PROJECT = Path(__file__).parents[2]
 # The first build downloads the dependencies; every other takes seconds.
 UP_SECONDS = 420.0
 DOWN_SECONDS = 120.0
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 120.0
 # A worker's start, or its end after SIGTERM, on a busy machine.
-WORKER_SECONDS = 45.0
+WORKER_SECONDS = 90.0
 ANSWER_SECONDS = 10.0
 LOG_LINES_SHOWN = 60
 
@@ -101,13 +102,13 @@ class System:
 
     def create_product(self, name: str) -> requests.Response:
         product: dict[str, str | float] = {"name": name, "price": 9.9, "quantity": 3}
-        return requests.post(f"{self.catalog}/products", json=product, timeout=ANSWER_SECONDS)
+        return post(f"{self.catalog}/products", product)
 
     def lists_products(self) -> bool:
         """Whether the front end gives a list now."""
         try:
             return requests.get(f"{self.catalog}/products", timeout=ANSWER_SECONDS).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def product_names(self) -> list[str]:
@@ -115,7 +116,7 @@ class System:
         names: list[str] = []
         path: str | None = "/products?limit=500"
         while path is not None:
-            page = requests.get(f"{self.catalog}{path}", timeout=ANSWER_SECONDS).json()
+            page = get(f"{self.catalog}{path}").json()
             names += [product["name"] for product in page["products"]]
             path = page["next"]
         return names
@@ -128,7 +129,7 @@ class System:
 
 
 class Creations:
-    """Within its block a thread creates products, one after the other, and keeps each answer."""
+    """Within its block a thread has products created, one after the other, and keeps each answer."""
 
     def __init__(self, system: System) -> None:
         self.names: list[str] = []
@@ -144,7 +145,7 @@ class Creations:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._thread.join(ANSWER_SECONDS)
+        self._thread.join(WORKER_SECONDS)
 
     def wait_for_more(self) -> None:
         """Return when a good many more were answered."""
@@ -237,15 +238,15 @@ def test_no_password_is_in_an_environment(system: System) -> None:
 
 def test_a_user_registers_over_http(system: System) -> None:
     ada = {"username": "ada", "email": "ada@example.org", "password": "correct horse battery staple"}
-    response = requests.post(f"{system.auth}/register", json=ada, timeout=ANSWER_SECONDS)
+    response = post(f"{system.auth}/register", ada)
     assert response.status_code == 201, response.text
-    assert requests.post(f"{system.auth}/register", json=ada, timeout=ANSWER_SECONDS).status_code == 409
+    assert post(f"{system.auth}/register", ada).status_code == 409
 
 
 def test_a_product_is_created_over_http_and_kept_in_postgresql(system: System) -> None:
     response = system.create_product("Over HTTP")
     assert response.status_code == 201, response.text
-    assert requests.get(f"{system.catalog}/health/ready", timeout=ANSWER_SECONDS).json()["database"] == "postgresql"
+    assert get(f"{system.catalog}/health/ready").json()["database"] == "postgresql"
     query = "SELECT name FROM products"
     psql = ("psql", "--username=postgres", "--host=/var/run/postgresql", "--dbname=catalog", "--tuples-only")
     inside = f'PGPASSWORD=$(cat /run/secrets/postgres_password) {" ".join(psql)} --command "{query}"'
@@ -258,7 +259,7 @@ def test_a_product_published_by_pika_alone_is_in_the_list(system: System) -> Non
         channel.confirm_delivery()
         body = json.dumps({"name": "Over AMQP", "price": 9.9, "quantity": 3}).encode()
         channel.basic_publish("", "catalog.create_product", body, mandatory=True)
-    wait_until(lambda: "Over AMQP" in system.product_names(), ANSWER_SECONDS, "the product")
+    wait_until(lambda: "Over AMQP" in system.product_names(), WORKER_SECONDS, "the product")
 
 
 def test_three_workers_share_a_queue(system: System) -> None:
@@ -302,15 +303,15 @@ def test_down_with_volumes_leaves_nothing(system: System) -> None:
 
 
 def _check_all_created(system: System, creations: Creations) -> None:
-    """All were accepted, and each is there once; 202 says that its answer was late."""
+    """All were done, and each is there once."""
     assert len(creations.statuses) == len(creations.names)
-    assert set(creations.statuses) <= {201, 202}, Counter(creations.statuses)
+    assert set(creations.statuses) == {201}, Counter(creations.statuses)
 
     def all_are_there_once() -> bool:
         counted = Counter(system.product_names())
         return all(counted[name] == 1 for name in creations.names)
 
-    wait_until(all_are_there_once, ANSWER_SECONDS, "each creation once")
+    wait_until(all_are_there_once, WORKER_SECONDS, "each creation once")
 
 
 def _started_at(container: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 from project import Project, environment_without
+from system import get
 
 from bus.client import Client
 from bus.operation import Operation
@@ -24,8 +25,8 @@ from bus.testing.waiting import wait_until
 from catalog.contract import CreateProduct, GetProduct, UpdateProduct
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "feed"
-START_SECONDS = 60
-STOP_SECONDS = 40
+START_SECONDS = 90
+STOP_SECONDS = 60
 ANSWER_SECONDS = 60
 NEWS_SECONDS = 60
 
@@ -93,7 +94,7 @@ class System:
     def is_ready(self) -> bool:
         try:
             return requests.get(f"{self.feed}/health/ready", timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def entries(self, arguments: str = "") -> list[dict[str, Any]]:
@@ -101,7 +102,7 @@ class System:
         found: list[dict[str, Any]] = []
         path = f"/feed?limit=100{arguments}"
         while path:
-            page = requests.get(self.feed + path, timeout=ANSWER_SECONDS).json()
+            page = get(self.feed + path).json()
             found += page["entries"]
             path = page["next"]
         return found

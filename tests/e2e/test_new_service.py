@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import requests
 from project import COMMAND_SECONDS, Project, environment_without
+from system import get, post
 
 import bus
 from bus.testing.ports import free_ports, is_listening
 from bus.testing.waiting import wait_until
 
 LIBRARY = Path(bus.__file__).parent
-START_SECONDS = 60
-STOP_SECONDS = 40
+START_SECONDS = 90
+STOP_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,9 @@ def test_its_own_tests_pass(project: Project) -> None:
 
 def test_the_linter_finds_nothing(project: Project) -> None:
     subprocess.run([sys.executable, "-m", "ruff", "check", project.folder], check=True, timeout=COMMAND_SECONDS)
-    subprocess.run([sys.executable, "-m", "ruff", "format", "--check", project.folder], check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--check", project.folder], check=True, timeout=COMMAND_SECONDS
+    )
 
 
 def test_the_type_checker_finds_nothing(project: Project) -> None:
@@ -64,11 +66,11 @@ def test_it_runs_answers_over_http_and_ends_cleanly(project: Project, tmp_path: 
     url, milk = f"http://127.0.0.1:{port}", {"title": "Milk"}
     with _running(project, {"MEMO_PORT": str(port), "DATA_DIR": str(tmp_path)}) as process:
         wait_until(lambda: is_listening(port) or process.poll() is not None, START_SECONDS, "bus run memo")
-        created = requests.post(f"{url}/notes", json=milk, timeout=10)
+        created = post(f"{url}/notes", milk)
         assert (created.status_code, created.json()) == (201, {"id": 1, **milk})
-        assert requests.get(url + created.headers["Location"], timeout=10).json() == created.json()
-        assert requests.post(f"{url}/notes", json=milk, timeout=10).json()["code"] == "memo.title_taken"
-        assert requests.get(f"{url}/notes/2", timeout=10).status_code == 404
+        assert get(url + created.headers["Location"]).json() == created.json()
+        assert post(f"{url}/notes", milk).json()["code"] == "memo.title_taken"
+        assert get(f"{url}/notes/2").status_code == 404
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=STOP_SECONDS)
     assert process.returncode == 0, output

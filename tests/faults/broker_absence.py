@@ -50,7 +50,7 @@ def long_away(servers: Servers, scale: Scale) -> Tally:
         late = _size_of(system)
         away = list(load.samples)
         servers.broker.start()
-        _await_success(tally, load, time.monotonic())
+        _await_success(tally, load, time.monotonic(), scale)
         load.finish()
         _must_be_quick(tally, away)
         tally.note(f"the front end had {early[0]} threads and {early[1]} MB early, {late[0]} and {late[1]} late")
@@ -70,7 +70,7 @@ def _away(servers: Servers, scale: Scale, end: Callable[[], None], settled: floa
         end()
         time.sleep(BEFORE_SECONDS)
         servers.broker.start()
-        _await_success(tally, load, time.monotonic())
+        _await_success(tally, load, time.monotonic(), scale)
         load.finish()
         confirmed = backlog.finish()
         ended = [member.name for member in system.members if member.exit_codes]
@@ -83,10 +83,12 @@ def _away(servers: Servers, scale: Scale, end: Callable[[], None], settled: floa
     return tally
 
 
-def _await_success(tally: Tally, load: Load, back: float) -> None:
+def _await_success(tally: Tally, load: Load, back: float, scale: Scale) -> None:
     """Note how long the first success takes after the broker is back."""
     tally.recovered_in = load.await_success(back)
-    tally.must(tally.recovered_in < BACK_SECONDS, f"the first success came after {tally.recovered_in:.1f} s")
+    tally.must(
+        tally.recovered_in < scale.within(BACK_SECONDS), f"the first success came after {tally.recovered_in:.1f} s"
+    )
 
 
 def _must_be_quick(tally: Tally, samples: list[Sample]) -> None:

@@ -16,7 +16,10 @@ NO_ANSWER = 0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answer: when it came (time.monotonic()), how long it took, and what it was."""
+    """One answer: when it came (time.monotonic()), how long it took, and what it was.
+
+    `connected_at` is when the connection was begun on which it was asked for.
+    """
 
     at: float
     seconds: float
@@ -24,6 +27,7 @@ class Sample:
     status: int
     code: str
     body: Any
+    connected_at: float
 
     @property
     def begun(self) -> float:
@@ -38,6 +42,7 @@ class Caller:
         self._urls = urls
         self._turn = first
         self._connection: http.client.HTTPConnection | None = None
+        self._connected_at = 0.0
 
     def post(self, path: str, content: object, key: str) -> Sample:
         """Send a command under an idempotency key."""
@@ -65,13 +70,14 @@ class Caller:
             status, content = NO_ANSWER, {"code": type(error).__name__}
         ended = time.monotonic()
         code = content.get("code", "") if isinstance(content, dict) else ""
-        return Sample(ended, ended - started, url, status, code, content)
+        return Sample(ended, ended - started, url, status, code, content, self._connected_at)
 
     def _exchange(
         self, url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, Any]:
         if self._connection is None:
             address = urlsplit(url)
+            self._connected_at = time.monotonic()
             self._connection = http.client.HTTPConnection(
                 address.hostname or "", address.port, timeout=PATIENCE_SECONDS
             )

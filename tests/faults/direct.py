@@ -15,7 +15,7 @@ from faults import faulty
 from faults.load import key_of, product_named
 from faults.queues import channel
 
-OPEN_SECONDS = 20.0
+OPEN_SECONDS = 60.0
 
 
 def declare_faulty(url: str, limits: Limits = DEFAULT_LIMITS) -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pika
@@ -32,7 +32,9 @@ SERVICES = ("catalog", "auth")
 MESSAGES, SHORT_MESSAGES = 100_000, 2_000
 # Another one makes other messages.
 SEED_VARIABLE, USUAL_SEED = "FUZZ_SEED", "1"
-START_SECONDS, DRAIN_SECONDS = 60.0, 600.0
+START_SECONDS, DRAIN_SECONDS = 90.0, 600.0
+# What a worker has in hand when the broker's figures, which are some seconds old, say that it has nothing.
+SETTLED_SECONDS = 30.0
 
 
 def fuzz(servers: Servers, scale: Scale) -> Tally:
@@ -78,6 +80,8 @@ def _run(broker: Broker, folder: Path, account: Account, messages: int) -> float
         started = time.monotonic()
         wait_until(lambda: sender.is_drained() and _is_idle(broker, url), DRAIN_SECONDS, "all queues are drained")
         recovered_in = time.monotonic() - started
+        with suppress(TimeoutError):  # what is seen nowhere then is lost, and told as such
+            wait_until(lambda: not account.lost - _seen(folder), SETTLED_SECONDS, "all is seen somewhere")
         sender.close()
         account.ended += [
             worker.name for worker, before in zip(workers, pids, strict=True) if worker.pids()[:1] != before
@@ -120,6 +124,11 @@ def _is_idle(broker: Broker, url: str) -> bool:
     """Whether nothing waits, and nothing is in a worker's hands, but dead letters."""
     listed = broker.ctl("list_queues", "-q", "--no-table-headers", "-p", url.rpartition("/")[2], "name", "messages")
     return all(line.split("\t")[1] == "0" for line in listed.splitlines() if not line.split("\t")[0].endswith(".dead"))
+
+
+def _seen(folder: Path) -> set[str]:
+    """The numbers of what is in the databases now."""
+    return {*_products(folder), *_dead_letters(folder)}
 
 
 def _products(folder: Path) -> Iterator[str]:

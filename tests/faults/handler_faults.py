@@ -9,7 +9,7 @@ from bus.testing.waiting import wait_until
 from faults.census import Census
 from faults.counting import count, count_dead, dead
 from faults.direct import declare_faulty, send
-from faults.load import ACCEPTED, Load, key_of
+from faults.load import ACCEPTED, UNAVAILABLE, Load, key_of
 from faults.scale import Scale
 from faults.system import Servers, System, made_of
 from faults.tally import Tally
@@ -35,12 +35,13 @@ def slow(servers: Servers, scale: Scale) -> Tally:
             system.add_worker()
         system.add_front()
         system.wait_until_ready()
-        load = Load(system.urls, slow_ones, clients=slow_ones, prefix="slow", allows=frozenset())
+        load = Load(system.urls, slow_ones, clients=slow_ones, prefix="slow")
         load.run()
-        answers = [(sample.status, sample.seconds) for sample in load.samples]
-        tally.must(all(status == ACCEPTED for status, _ in answers), "something slow was not answered 202")
+        # A worker that a busy machine has not let go on is taken for none, and the command is sent again.
+        answers = [(sample.status, sample.seconds) for sample in load.samples if sample.status != UNAVAILABLE]
+        tally.must([status for status, _ in answers] == [ACCEPTED] * slow_ones, "something slow was not answered 202")
         slowest = max(seconds for _, seconds in answers)
-        tally.must(slowest < ANSWER_SECONDS + LATE_SECONDS, f"an answer came after {slowest:.2f} s")
+        tally.must(slowest < scale.within(ANSWER_SECONDS + LATE_SECONDS), f"an answer came after {slowest:.2f} s")
         tally.must(len(load.answers) == slow_ones, "an outcome cannot be read")
         count(tally, system, load)
     return tally

@@ -20,7 +20,7 @@ from faults.member import FrontEnd, Member
 from faults.queues import Queues
 
 # Two seconds on an idle machine.
-START_SECONDS = 60.0
+START_SECONDS = 90.0
 # Between two looks at the processes: a supervisor of the tests' own, and a quick one.
 WATCH_SECONDS = 0.05
 

@@ -1,4 +1,7 @@
-"""The faults in short: the rows that are quick enough for every test run, with the conditions of the long ones."""
+"""The faults in short: the rows that are quick enough for every test run.
+
+Their conditions are those of the long ones; only bounds of time have some slack, for a machine that does more.
+"""
 
 from collections.abc import Iterator
 

@@ -1,5 +1,6 @@
 """Marked secrets: texts that are found again wherever they rest, however they were written there."""
 
+import os
 import secrets
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
@@ -30,9 +31,10 @@ class Mark:
 
 
 def files_with(marks: Iterable[Mark], folder: Path) -> list[str]:
-    """The files below a folder in which a mark rests. A file that is deleted meanwhile is none."""
+    """The files below a folder in which a mark rests. A file or folder that is deleted meanwhile is none."""
     found = []
-    for path in sorted(folder.rglob("*")):
+    # Path.rglob() raises when a folder goes away under it, as those of a broker's queues do.
+    for path in sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names):
         try:
             content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         except FileNotFoundError:

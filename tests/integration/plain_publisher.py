@@ -3,13 +3,14 @@
 import json
 import struct
 import sys
+import time
 import uuid
 from typing import Any
 
 import pika
 
-# A first message waits until the worker has its database open.
-ANSWER_SECONDS = 15.0
+# A first message waits until the worker has its database open; the rest is for a machine that stands still at times.
+ANSWER_SECONDS = 30.0
 
 
 class Answer:
@@ -68,10 +69,12 @@ class PlainPublisher:
 
     def answer(self) -> Answer:
         """The next reply."""
-        if not self._answers:
-            self._connection.process_data_events(ANSWER_SECONDS)
-        if not self._answers:
-            raise TimeoutError(f"no reply within {ANSWER_SECONDS:g} s")
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not self._answers:
+            left = deadline - time.monotonic()
+            self._connection.process_data_events(max(0.0, left))  # returns at any event
+            if not self._answers and left < 0:
+                raise TimeoutError(f"no reply within {ANSWER_SECONDS:g} s")
         return self._answers.pop(0)
 
     def take(self, queue: str) -> tuple[pika.BasicProperties, bytes] | None:

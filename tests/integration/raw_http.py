@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-# Longer than a front end takes for anything.
-ANSWER_SECONDS = 10.0
+# Longer than a front end takes for anything, on a machine that stands still at times.
+ANSWER_SECONDS = 30.0
 # Longer than a front end keeps any connection that is silent.
 PATIENCE_SECONDS = 90.0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pika
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 from dead_letters import keep, letters_in, wait_for_letters
@@ -32,6 +33,7 @@ from bus.letter_actions import NotToBeHad, begin
 from bus.letter_list import newest
 from bus.letter_replay import message_of, replay
 from bus.limits import Limits
+from bus.logs import configure_logs
 from bus.message import Message
 from bus.migrating import migrate
 from bus.problem import Unavailable
@@ -45,8 +47,8 @@ from catalog.contract import CreateProduct, ProductCreated
 from catalog.handlers import catalog, create_product
 from catalog.tables import product
 
-START_SECONDS = 20.0
-DONE_SECONDS = 10.0
+START_SECONDS = 60.0
+DONE_SECONDS = 60.0
 # A process of its own, with all its imports, on a busy machine.
 PROCESS_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -70,6 +72,7 @@ class Shop:
         self._worker: Worker | None = None
 
     def start(self) -> None:
+        configure_logs("error")  # unconfigured, the worker's lines would be among what a command prints meanwhile
         transport = transport_for(self.url, "catalog")
         self._worker = Worker(self.service, transport, self.database, NO_RETRIES)
         self._worker.start()
@@ -376,15 +379,18 @@ def test_letters_are_sent_no_faster_than_asked(desk: Shop) -> None:
         seen = [(letter.id, letter.state) for letter in letters_in(desk.database)]
         action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
     sent: list[float] = []
+    begun = time.monotonic()
     steps = list(replay(desk.database, action, lambda _: sent.append(time.monotonic()), rate=10))
     assert steps == [(0, 5), (1, 4), (2, 3), (3, 2), (4, 1), (5, 0)]
-    assert sent[-1] - sent[0] >= 0.4
+    assert sent[-1] - begun >= 0.4
 
 
 def test_an_interrupted_replay_says_how_to_go_on_and_goes_on(sqlite_shop: Shop) -> None:
     sqlite_shop.bury(*(f"{number}" for number in range(5)))
-    run = sqlite_shop.process("replay", "catalog", "--all", "--rate", "0.2")
+    run = sqlite_shop.process("replay", "catalog", "--all", "--rate", "0.1")
     wait_until(lambda: "replayed" in sqlite_shop.states(), PROCESS_SECONDS, "the first letter is sent")
+    pausing = psutil.Process(run.pid)  # before its pause it has not counted the letter yet
+    wait_until(lambda: pausing.status() == psutil.STATUS_SLEEPING, PROCESS_SECONDS, "the pause begins")
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=PROCESS_SECONDS)
     assert run.returncode == 130, output

@@ -22,8 +22,8 @@ from bus.migrating import migrate
 from bus.testing.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
 
-START_SECONDS = 30.0
-NEWS_SECONDS = 30.0
+START_SECONDS = 60.0
+NEWS_SECONDS = 60.0
 
 
 class Tail:

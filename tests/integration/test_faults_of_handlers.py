@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from dead_letters import Letters, letters_in
 from example import Broken, Keep, Kept, create_tables, words_in
+from patience import be_patient
 from plain_publisher import PlainPublisher
 
 from bus.client import Client
@@ -24,6 +26,8 @@ from bus.work import Work
 from bus.worker import HandlerHung, Worker
 
 PATIENCE_SECONDS = 30.0
+# A worker that was killed starts anew five times or more, and each has all its imports before it.
+KILLS_SECONDS = 180.0
 SOON = Limits(retry_seconds=(1, 2), handler_seconds=0.5)
 
 Start = Callable[[Service], Worker]
@@ -44,7 +48,8 @@ def bus_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def start(bus_url: str, words: Database) -> Iterator[Start]:
+def start(bus_url: str, words: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    be_patient(monkeypatch)
     workers = []
 
     def start_worker(service: Service) -> Worker:
@@ -103,11 +108,11 @@ def test_a_command_that_always_fails_is_given_up_and_its_caller_told_once(
 
 
 def test_a_handler_that_hangs_is_a_failure_of_its_worker(bus_url: str, start: Start) -> None:
-    service = Service("example")
+    service, over = Service("example"), threading.Event()
 
     @service.handles(Keep)
     def keep(command: Keep, work: Work) -> Kept:
-        time.sleep(PATIENCE_SECONDS)
+        over.wait(2 * PATIENCE_SECONDS)
         return Kept(id=0, word=command.word)
 
     worker = start(service)
@@ -115,6 +120,7 @@ def test_a_handler_that_hangs_is_a_failure_of_its_worker(bus_url: str, start: St
         client.send(Keep(word="a"))
         wait_until(lambda: isinstance(worker.failure, HandlerHung), PATIENCE_SECONDS, "the worker says so")
     assert "example.keep" in str(worker.failure)
+    over.set()
 
 
 KILLER = '''
@@ -148,6 +154,7 @@ def test_a_message_that_kills_its_worker_is_set_apart_and_takes_no_neighbour_wit
     broker_url: str, words: Database, tmp_path: Path, operation: str
 ) -> None:
     deaths = tmp_path / "deaths"
+    deaths.touch()
     program = KILLER.format(
         tests=str(Path(__file__).parents[1]), deaths=str(deaths), url=broker_url, database=str(words._engine.url)
     )
@@ -161,17 +168,17 @@ def test_a_message_that_kills_its_worker_is_set_apart_and_takes_no_neighbour_wit
         return len(words_in(words)) == 200
 
     try:
-        wait_until(lambda: _is_consumed(publisher, "example.keep"), PATIENCE_SECONDS, "somebody consumes")
+        wait_until(lambda: _is_consumed(publisher, "example.keep"), KILLS_SECONDS, "somebody consumes")
         for number in range(200):
             publisher.send("example.keep", {"word": f"w{number}"}, message_id=f"w{number}")
             if number == 50:
                 publisher.send(operation, {"word": "die"}, message_id="killer")
-        wait_until(others_live_on, PATIENCE_SECONDS, "all the others are done")
+        wait_until(others_live_on, KILLS_SECONDS, "all the others are done")
         wait_until(
-            lambda: not others_live_on() or deaths.read_text().count("die") >= 4, PATIENCE_SECONDS, "the killer kills"
+            lambda: not others_live_on() or deaths.read_text().count("die") >= 4, KILLS_SECONDS, "the killer kills"
         )
         letters = Letters(words)
-        wait_until(lambda: others_live_on() and letters.has_more(), PATIENCE_SECONDS, "it is a dead letter")
+        wait_until(lambda: others_live_on() and letters.has_more(), KILLS_SECONDS, "it is a dead letter")
     finally:
         for process in processes:
             process.send_signal(signal.SIGKILL)

@@ -30,7 +30,7 @@ from bus.topology import Queue, queues_of
 from bus.transport import Wiring
 from catalog.handlers import catalog as catalog_service
 
-RUN_SECONDS = 30.0
+RUN_SECONDS = 60.0
 
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 BODY = json.dumps(LAMP).encode()

@@ -1,9 +1,11 @@
 """Connected but not consuming: a worker that the broker gives nothing notices it, on a real broker."""
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import example
 import pika
 import pytest
 from example import create_tables, make_service
@@ -19,14 +21,14 @@ from bus.metrics import Metrics
 from bus.migrating import migrate
 from bus.testing.waiting import wait_until
 from bus.topology import queues_of
-from bus.transport import Transport
-from bus.watchdog import NotConsuming
+from bus.transport import QueueView, Transport
+from bus.watchdog import LOOKS, NotConsuming
 from bus.worker import PREFETCH, Worker
 
-START_SECONDS = 20.0
-NEWS_SECONDS = 20.0
-# As the watchdog looks, but sooner.
-LOOK_SECONDS = 0.2
+START_SECONDS = 60.0
+NEWS_SECONDS = 60.0
+# As the watchdog looks, but sooner; a disk or a broker that stands still for two looks would be taken for silence.
+LOOK_SECONDS = 1.0
 
 
 class System:
@@ -99,15 +101,24 @@ def test_a_worker_that_is_given_nothing_over_any_connection_fails(start: Start) 
     assert isinstance(system.worker.failure, NotConsuming)
 
 
-def test_a_busy_worker_that_has_all_it_can_take_is_left_alone(start: Start) -> None:
-    swallower = Swallower(BASIC_DELIVER)
-    system = start(swallower)
+def test_a_busy_worker_that_has_all_it_can_take_is_left_alone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, looks = threading.Event(), list[Sequence[QueueView]]()
+    monkeypatch.setattr(example, "_behave", lambda _word: go_on.wait(NEWS_SECONDS))
+    system = start(Swallower(BASIC_DELIVER))
+    view = system.transport.view
+
+    def noted(seconds: float) -> Sequence[QueueView]:
+        looks.append(view(seconds))
+        return looks[-1]
+
+    monkeypatch.setattr(system.transport, "view", noted)
     with capture_logs() as logs:
         for number in range(3 * PREFETCH):
-            system.publisher.send("example.keep", {"word": str(number)})
+            system.publisher.send("example.count", {"word": str(number)})
+        wait_until(lambda: sum(map(_is_all_taken, looks)) > LOOKS, NEWS_SECONDS, "it is looked at")
+        go_on.set()
         wait_until(lambda: _answered(logs) == 3 * PREFETCH, NEWS_SECONDS, "all is done")
-        seen = _looks(system.transport)
-        assert seen
+        wait_until(lambda: _is_idle(system.transport), NEWS_SECONDS, "nothing is in hand")
     assert not [line for line in logs if line["event"] in ("not_consuming", "connection_restarted")]
 
 
@@ -115,7 +126,12 @@ def _answered(logs: list[object]) -> int:
     return sum(1 for line in logs if isinstance(line, dict) and line["event"] == "answered")
 
 
-def _looks(transport: Transport) -> bool:
+def _is_all_taken(views: Sequence[QueueView]) -> bool:
+    """More waits than may be in hand."""
+    return any(view.ready > 0 and view.in_hand == view.prefetch for view in views)
+
+
+def _is_idle(transport: Transport) -> bool:
     """The broker answers for every queue, and each has its consumer."""
     views = transport.view(NEWS_SECONDS)
     return bool(views) and all(view.consumers == 1 and view.in_hand == 0 for view in views)

@@ -22,8 +22,8 @@ from bus.monitor import Monitor
 from bus.testing.waiting import wait_until
 from bus.worker import Worker
 
-START_SECONDS = 20.0
-NEWS_SECONDS = 10.0
+START_SECONDS = 60.0
+NEWS_SECONDS = 60.0
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACED = {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"}
 
@@ -50,6 +50,10 @@ class System:
                 return float(value)
         return 0.0
 
+    def wait_until_shown(self, value: float, name: str, **labels: str) -> None:
+        """Until a metric has this value: what is counted is counted after it is told, and told after it is answered."""
+        wait_until(lambda: self.shown(name, **labels) == value, NEWS_SECONDS, f"{name} is {value}")
+
 
 @pytest.fixture
 def system(broker_url: str, tmp_path: Path) -> Iterator[System]:
@@ -70,12 +74,12 @@ def _lines(logs: list[Any], event: str) -> list[dict[str, Any]]:
 
 
 def test_an_answered_message_is_one_line_with_all_that_is_known(system: System, publisher: PlainPublisher) -> None:
-    sent_at = int(time.time() * 1000) - 5_000
+    sent_at = int(time.time() * 1000) - 60_000
     with capture_logs() as logs:
         reply = publisher.ask(
             "example.keep", {"word": "secret words"}, message_id="m-1", headers={"timestamp_in_ms": sent_at, **TRACED}
         )
-        wait_until(lambda: bool(_lines(logs, "answered")), NEWS_SECONDS, "a line")
+        system.wait_until_shown(1, "bus_message_handler_seconds_count", operation="example.keep")
     [line] = _lines(logs, "answered")
     assert {name: line[name] for name in ("operation", "id", "caller", "attempt", "status", "trace_id")} == {
         "operation": "example.keep",
@@ -85,15 +89,14 @@ def test_an_answered_message_is_one_line_with_all_that_is_known(system: System, 
         "status": 201,
         "trace_id": TRACE_ID,
     }
-    assert 5_000 <= line["queued_ms"] < 15_000
-    assert 0 <= line["handler_ms"] <= line["ms"] < 10_000
+    assert 60_000 <= line["queued_ms"] < 120_000
+    assert 0 <= line["handler_ms"] <= line["ms"] < 60_000
     assert "secret words" not in json.dumps(logs)
     version, trace_id, span_id, flags = reply.properties.headers["traceparent"].split("-")
     assert (version, trace_id, flags) == ("00", TRACE_ID, "01")
     assert span_id != SPAN_ID
     assert system.shown("bus_messages_total", operation="example.keep", outcome="answered") == 1
-    assert 5 <= system.shown("bus_message_queue_seconds_sum", operation="example.keep") < 15
-    assert system.shown("bus_message_handler_seconds_count", operation="example.keep") == 1
+    assert 60 <= system.shown("bus_message_queue_seconds_sum", operation="example.keep") < 120
 
 
 def test_without_a_time_of_sending_and_a_trace_one_is_absent_and_one_begins(
@@ -101,7 +104,7 @@ def test_without_a_time_of_sending_and_a_trace_one_is_absent_and_one_begins(
 ) -> None:
     with capture_logs() as logs:
         reply = publisher.ask("example.keep", {"word": "a"})
-        wait_until(lambda: bool(_lines(logs, "answered")), NEWS_SECONDS, "a line")
+        system.wait_until_shown(1, "bus_message_handler_seconds_count", operation="example.keep")
     [line] = _lines(logs, "answered")
     assert "queued_ms" not in line
     assert reply.properties.headers["traceparent"].split("-")[1] == line["trace_id"]
@@ -112,35 +115,36 @@ def test_a_refusal_of_any_kind_counts_as_one(system: System, publisher: PlainPub
     with capture_logs() as logs:
         assert publisher.ask("example.keep", {"word": "refuse me"}).status == 409
         assert publisher.ask("example.keep", {"word": 7}, headers=TRACED).status == 422
-        wait_until(lambda: bool(_lines(logs, "refused")), NEWS_SECONDS, "a line")
+        system.wait_until_shown(2, "bus_messages_total", operation="example.keep", outcome="refused")
     assert (_lines(logs, "answered")[0]["status"], _lines(logs, "refused")[0]["status"]) == (409, 422)
     assert _lines(logs, "refused")[0]["trace_id"] == TRACE_ID
-    assert system.shown("bus_messages_total", operation="example.keep", outcome="refused") == 2
 
 
 def test_each_attempt_is_told_in_one_trace_and_ends_as_a_dead_letter(system: System, publisher: PlainPublisher) -> None:
+    begun = time.time()
     with capture_logs() as logs:
         assert publisher.ask("example.keep", {"word": "break"}, message_id="b", headers=TRACED).status == 500
-        wait_until(lambda: bool(_lines(logs, "dead_letter")), NEWS_SECONDS, "a dead letter")
+        system.wait_until_shown(1, "bus_messages_total", operation="example.keep", outcome="buried")
+        system.wait_until_shown(1, "bus_dead_letters_total", operation="example.keep")
+    since_begun_ms = (time.time() - begun) * 1000
     told = [line for line in logs if line["event"] in ("retried", "buried")]
     assert [(line["event"], line["attempt"]) for line in told] == [("retried", 1), ("buried", 2)]
-    assert told[1]["queued_ms"] < 900, "the pause is no time in the queue"
+    assert told[1]["queued_ms"] <= since_begun_ms - 1000 + 1, "the pause is no time in the queue"  # rounded to 1 ms
+    assert len(_lines(logs, "dead_letter")) == 1
     assert {line["trace_id"] for line in logs if "trace_id" in line} == {TRACE_ID}
-    assert system.shown("bus_messages_total", operation="example.keep", outcome="buried") == 1
-    assert system.shown("bus_dead_letters_total", operation="example.keep") == 1
 
 
 def test_a_question_that_nobody_waits_for_any_more_is_told_as_late(system: System, publisher: PlainPublisher) -> None:
     with capture_logs() as logs:
         publisher.send("example.count", {"word": "a"}, expiration="0")
-        wait_until(lambda: bool(_lines(logs, "late")), NEWS_SECONDS, "a line")
-    assert system.shown("bus_messages_total", operation="example.count", outcome="late") == 1
+        system.wait_until_shown(1, "bus_messages_total", operation="example.count", outcome="late")
+    assert len(_lines(logs, "late")) == 1
 
 
 def test_names_of_operations_come_from_contracts_alone(system: System, publisher: PlainPublisher) -> None:
     for name in ("example.dead", "example.quarantine"):
         publisher.send(name, {"a": 1}, headers={"origin-queue": "forged.name", "reason": "forged"}, type="forged.name")
-    wait_until(lambda: system.shown("bus_dead_letters_total", operation="unknown") == 2, NEWS_SECONDS, "two letters")
+    system.wait_until_shown(2, "bus_dead_letters_total", operation="unknown")
     assert b"forged" not in system.metrics.text()
 
 
@@ -155,16 +159,16 @@ def test_a_port_of_its_own_serves_metrics_and_health(system: System) -> None:
     )
     try:
         address = f"http://127.0.0.1:{monitor.port}"
-        with urllib.request.urlopen(f"{address}/metrics", timeout=5) as response:
+        with urllib.request.urlopen(f"{address}/metrics", timeout=NEWS_SECONDS) as response:
             assert response.headers["Content-Type"].startswith("text/plain; version=")
             assert b'bus_broker_connected{connection="example-worker"} 1.0' in response.read()
         for path in ("live", "ready"):
-            with urllib.request.urlopen(f"{address}/health/{path}", timeout=5) as response:
+            with urllib.request.urlopen(f"{address}/health/{path}", timeout=NEWS_SECONDS) as response:
                 assert json.load(response) == {"service": "example", "status": path}
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"{address}/other", timeout=5)
+            urllib.request.urlopen(f"{address}/other", timeout=NEWS_SECONDS)
         system.worker.stop(NEWS_SECONDS)
         with pytest.raises(urllib.error.HTTPError, match="503"):
-            urllib.request.urlopen(f"{address}/health/ready", timeout=5)
+            urllib.request.urlopen(f"{address}/health/ready", timeout=NEWS_SECONDS)
     finally:
         monitor.close()

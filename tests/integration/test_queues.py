@@ -14,6 +14,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from example import words_in
+from patience import be_patient
 from plain_publisher import Answer, PlainPublisher
 from programs import need_programs
 from sqlalchemy import MetaData
@@ -30,10 +31,17 @@ from bus.testing.waiting import wait_until
 from catalog.handlers import catalog as catalog_service
 from catalog.web import create_app
 
-RUN_SECONDS = 30.0
+RUN_SECONDS = 60.0
+# Fifty connections are opened meanwhile.
+GATE_SECONDS = 60.0
 
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 PUBLISHER = Path(__file__).with_name("plain_publisher.py")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    be_patient(monkeypatch)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -112,8 +120,8 @@ def test_a_reply_says_what_http_would(system: System, publisher: PlainPublisher)
     assert answer.properties.headers["location"] == f"/products/{answer.json['product']['id']}"
     refused = publisher.ask("catalog.get_product", {"product_id": 4711})
     assert (refused.status, refused.properties.content_type) == (404, "application/problem+json")
-    http = create_app(Client(system.url)).test_client()
-    assert http.get("/products/4711").data == refused.body
+    with Client(system.url) as client:
+        assert create_app(client).test_client().get("/products/4711").data == refused.body
 
 
 def test_what_came_from_a_queue_is_seen_over_http(system: System, publisher: PlainPublisher) -> None:
@@ -200,7 +208,7 @@ def test_fifty_at_once_with_one_id_have_one_effect_and_equal_replies(broker_url:
 
     def ask(_: int) -> Answer:
         publisher = PlainPublisher(broker_url)
-        gate.wait(NEWS_SECONDS)
+        gate.wait(GATE_SECONDS)
         answer = publisher.ask("catalog.create_product", LAMP, message_id="crowd")
         publisher.close()
         return answer

@@ -12,6 +12,7 @@ from dead_letters import Letters
 from example import Broken, KeepSecret, Kept
 from joserfc.jwe import JWERegistry, encrypt_compact
 from joserfc.jwk import ECKey
+from patience import be_patient
 from plain_publisher import Answer, PlainPublisher
 from sqlalchemy import select
 
@@ -40,10 +41,15 @@ from bus.transport import Wiring
 from bus.work import Work
 from bus.worker import Worker
 
-START_SECONDS = 20.0
-STOP_SECONDS = 10.0
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 WORKERS = 8
 PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    be_patient(monkeypatch)
 
 
 class Accounts:
@@ -305,8 +311,10 @@ def test_without_a_worker_there_is_no_key_and_nothing_is_sent(broker_url: str) -
     declaring.open(Wiring(declares=queues_of(handler.operation for handler in auth_service.handlers.values())))
     assert declaring.wait_until_ready(START_SECONDS)
     tapped = Tapped(broker_url)
-    with Client(tapped) as client, pytest.raises(Unavailable) as unavailable:  # type: ignore[arg-type]
-        client.send(_register("ann"), timeout=0.5)
+    with Client(tapped) as client:  # type: ignore[arg-type]
+        assert tapped.wait_until_ready(START_SECONDS)
+        with pytest.raises(Unavailable) as unavailable:
+            client.send(_register("ann"), timeout=0.5)
     declaring.close(STOP_SECONDS)
     assert unavailable.value.problem.code == "no-sealing-key"
     assert [queue for queue, _ in tapped.bodies] == ["auth.get_sealing_key"]
@@ -323,7 +331,7 @@ def test_workers_that_start_at_the_same_moment_agree_on_one_key(any_url: str) ->
     together = threading.Barrier(WORKERS)
 
     def start(database: Database) -> None:
-        together.wait()
+        together.wait(START_SECONDS)
         prepare_key(database)
 
     with ThreadPoolExecutor(WORKERS) as workers:

@@ -14,6 +14,9 @@ from bus.testing.rabbitmq import Broker, find_broker
 from bus.topology import Queue, queues_of
 from bus.transport import TransportFailure, Wiring
 
+# A broker that has just come up makes dozens of queues, on a busy machine.
+READY_SECONDS = 60
+
 QUEUES = queues_of(
     operation
     for application in installed_applications().values()
@@ -33,16 +36,16 @@ def test_the_topology_is_accepted_twice_and_compares_equal(broker: Broker) -> No
     assert [sentence for sentence in differences(broker.url, QUEUES) if "missing" in sentence]
     for _ in range(2):
         with _declared(broker.url, QUEUES) as transport:
-            assert transport.wait_until_ready(20)
+            assert transport.wait_until_ready(READY_SECONDS)
     assert differences(broker.url, QUEUES) == []
 
 
 def test_a_queue_declared_otherwise_is_one_clear_sentence(broker: Broker) -> None:
     taken = Queue("catalog.create_product", "query", bound=7)
     with _declared(broker.url, [taken]) as transport:
-        assert transport.wait_until_ready(20)
+        assert transport.wait_until_ready(READY_SECONDS)
     with _declared(broker.url, QUEUES) as transport, pytest.raises(TransportFailure, match=r"catalog\.create_product"):
-        transport.wait_until_ready(20)
+        transport.wait_until_ready(READY_SECONDS)
     (difference,) = (sentence for sentence in differences(broker.url, QUEUES) if "missing" not in sentence)
     assert "catalog.create_product" in difference
 

@@ -20,9 +20,9 @@ from bus.worker import Worker
 from catalog.handlers import catalog as catalog_service
 from catalog.tables import product
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 # For what happens beside the reply, such as a dead letter.
-NEWS_SECONDS = 10.0
+NEWS_SECONDS = 60.0
 
 
 class System:

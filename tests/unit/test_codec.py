@@ -90,10 +90,10 @@ def test_brackets_inside_text_are_no_nesting() -> None:
 @pytest.mark.parametrize("filling", [b'\\"', b"\\\\\\", b'"', b'"\\', b'\\"['])
 def test_a_hostile_body_of_a_quarter_megabyte_is_read_in_linear_time(filling: bytes) -> None:
     body = b"[" * (MAX_DEPTH + 1) + b'"' + filling * (256 * 1024 // len(filling))
-    started = time.perf_counter()
+    started = time.thread_time()  # what others do meanwhile does not count
     with pytest.raises(Invalid):
         parse(body)
-    assert time.perf_counter() - started < HOSTILE_SECONDS
+    assert time.thread_time() - started < HOSTILE_SECONDS
 
 
 def test_whole_numbers_are_ints_and_others_keep_their_digits_as_decimals() -> None:

@@ -66,7 +66,7 @@ def test_a_copy_for_later_counts_as_sent_when_its_pause_is_over() -> None:
     now = int(time.time() * 1000)
     sent_at = later(MESSAGE, PAUSE).headers["timestamp_in_ms"]
     assert isinstance(sent_at, int)
-    assert 0 <= sent_at - now - 5_000 < 5_000
+    assert 0 <= sent_at - now - 5_000 < 60_000
 
 
 def test_each_copy_for_later_counts_and_the_first_time_stays() -> None:

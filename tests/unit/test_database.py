@@ -77,7 +77,7 @@ def test_writers_that_read_first_wait_for_each_other(database: Database) -> None
     gate = threading.Barrier(10)
 
     def count_and_add(_: int) -> int:
-        gate.wait(10)
+        gate.wait(30)
         with database.transaction() as transaction:
             seen: int = transaction.connection.execute(select(func.count()).select_from(word)).scalar_one()
             transaction.connection.execute(insert(word).values(word="x"))

@@ -68,5 +68,5 @@ def test_the_thread_does_so_by_itself(kept: Database, monkeypatch: pytest.Monkey
     _fill(kept, FRESH, 1)
     housekeeping = Housekeeping("catalog", kept, keep_days=7)
     housekeeping.start()
-    wait_until(lambda: _counts(kept) == (1, 1), 10, "old rows are gone")
-    housekeeping.stop(10)
+    wait_until(lambda: _counts(kept) == (1, 1), 30, "old rows are gone")
+    housekeeping.stop(30)

@@ -11,7 +11,7 @@ from bus.message import Delivery, Message
 from bus.testing.waiting import wait_until
 from bus.trace import begin
 
-NEWS_SECONDS = 10.0
+NEWS_SECONDS = 30.0
 TRACE = begin()
 
 

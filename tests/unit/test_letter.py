@@ -51,7 +51,7 @@ def test_what_a_worker_buried_is_read_as_it_was_written() -> None:
     assert (letter.kept.correlation_id, letter.kept.reply_to) == ("\\xff", "reply")
     assert letter.whole
     assert not letter.by_broker
-    assert abs(letter.last_at - datetime.now(UTC)) < timedelta(seconds=5)
+    assert abs(letter.last_at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_many_callers_at_once_cost_one_ping(silent: bool, clock: Clock) -> None:
         service.is_silent()
 
     def ping(name: str, seconds: float) -> None:
-        wait_until(lambda: len(asking) == 20, 10, "all callers ask")
+        wait_until(lambda: len(asking) == 20, 30, "all callers ask")
         service.ping(name, seconds)
 
     known = Liveness(ping)

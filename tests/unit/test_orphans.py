@@ -7,7 +7,7 @@ import psutil
 
 from bus.testing.waiting import wait_until
 
-END_SECONDS = 10.0
+END_SECONDS = 30.0
 
 CHILD = (
     "import time; from bus.orphans import end_with_parent; end_with_parent(); print('up', flush=True); time.sleep(60)"

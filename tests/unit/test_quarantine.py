@@ -17,7 +17,7 @@ from bus.transport import Outcome, Transport
 from bus.witness import Witness
 
 QUEUE = "catalog.create_product"
-NEWS_SECONDS = 5.0
+NEWS_SECONDS = 30.0
 # How long a thing must not happen.
 SILENCE_SECONDS = 0.2
 

@@ -15,8 +15,8 @@ from bus.relay import Relay
 from bus.testing.waiting import wait_until
 from bus.transport import Outcome, Transport
 
-SENT_SECONDS = 10.0
-STOP_SECONDS = 5.0
+SENT_SECONDS = 30.0
+STOP_SECONDS = 30.0
 
 
 class Broker:

@@ -11,7 +11,7 @@ from bus.testing.waiting import wait_until
 from bus.transport import QueueView
 from bus.watchdog import TRIES, NotConsuming, Suspicions, Watchdog, is_silent
 
-NEWS_SECONDS = 10.0
+NEWS_SECONDS = 30.0
 WELL = QueueView(queue="a.b", ready=0, consumers=1, session=1, delivered=5, in_hand=0, prefetch=10)
 SILENT = replace(WELL, ready=3)
 GONE = replace(WELL, consumers=0)

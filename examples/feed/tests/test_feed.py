@@ -19,7 +19,7 @@ from feed.contract import Entry, ListEntries
 from feed.main import application
 from feed.web import create_app
 
-NEWS_SECONDS = 10.0
+NEWS_SECONDS = 30.0
 
 
 @pytest.fixture
