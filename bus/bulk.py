@@ -1,14 +1,15 @@
 """Bulk statements: one statement for many rows, on PostgreSQL and SQLite alike.
 
-On PostgreSQL the text is constant, with an array for each column: nothing is compiled or prepared anew for
-another number of rows.
+On PostgreSQL the text is constant, with all rows as one JSON text, or all keys as one array: nothing is compiled or
+prepared anew for another number of rows.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, insert, text, update
+import msgspec
+from sqlalchemy import Column, Connection, LargeBinary, Row, Table, insert, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -25,9 +26,8 @@ def insert_all(
     column is in the table already is left out; nothing is returned then.
     """
     if connection.dialect.name == "postgresql":
-        statement = _insert_from_arrays(table, tuple(rows[0]), returning, unique)
-        arrays = {name: [row[name] for row in rows] for name in rows[0]}
-        result = connection.execute(statement, arrays)
+        statement = _insert_from_json(table, tuple(rows[0]), returning, unique)
+        result = connection.execute(statement, {"rows": msgspec.json.encode(rows).decode()})
         return sorted(result.scalars().all()) if returning is not None else ()
     if unique is not None:
         connection.execute(sqlite.insert(table).on_conflict_do_nothing(index_elements=[unique]), list(rows))
@@ -58,14 +58,15 @@ def update_all(
 
 
 @cache
-def _insert_from_arrays(
+def _insert_from_json(
     table: Table, names: tuple[str, ...], returning: Column[Any] | None, unique: Column[Any] | None
 ) -> Any:
-    arrays = ", ".join(f"CAST(:{name} AS {_type_of(table.c[name])}[])" for name in names)
+    given = ", ".join(f"{name} {'text' if _is_binary(table.c[name]) else _type_of(table.c[name])}" for name in names)
+    values = ", ".join(f"decode({name}, 'base64')" if _is_binary(table.c[name]) else name for name in names)
     sql = (
-        f"INSERT INTO {table.name} ({', '.join(names)}) "  # noqa: S608  # names from our own tables
-        f"SELECT {', '.join(names)} FROM unnest({arrays}) WITH ORDINALITY AS given({', '.join(names)}, place) "
-        "ORDER BY place"
+        f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {values} "  # noqa: S608  # names from our own tables
+        f"FROM ROWS FROM (json_to_recordset(CAST(:rows AS json)) AS ({given})) "
+        f"WITH ORDINALITY AS given({', '.join(names)}, place) ORDER BY place"
     )
     if unique is not None:
         sql = f"{sql} ON CONFLICT ({unique.name}) DO NOTHING"
@@ -79,6 +80,11 @@ def _select_by_array(table: Table, key: Column[Any]) -> Any:
 
 def _is_in_array(key: Column[Any]) -> Any:
     return text(f"{key.name} = ANY(CAST(:keys AS {_type_of(key)}[]))")
+
+
+def _is_binary(column: Column[Any]) -> bool:
+    """Whether it holds bytes, which JSON has as text in base64."""
+    return isinstance(column.type, LargeBinary)
 
 
 def _type_of(column: Column[Any]) -> str:

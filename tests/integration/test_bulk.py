@@ -1,0 +1,80 @@
+"""Bulk statements with every kind of value that our tables have, on both kinds of database."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, LargeBinary, MetaData, Numeric, Table, Text, select
+
+from bus.bulk import find_all, insert_all, update_all
+from bus.database import Database
+
+metadata = MetaData()
+thing = Table(
+    "things",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("note", Text),
+    Column("body", LargeBinary),
+    Column("amount", Numeric(12, 2)),
+    Column("is_new", Boolean),
+    Column("happened_at", DateTime(timezone=True)),
+)
+
+# What PostgreSQL's text holds: anything but NUL and lone surrogates.
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+moments = st.integers(0, 2**40).map(lambda ms: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms))
+things = st.fixed_dictionaries(
+    {
+        "id": st.integers(-(2**63), 2**63 - 1),
+        "name": texts,
+        "note": st.none() | texts,
+        "body": st.none() | st.binary(max_size=40),
+        "amount": st.none() | st.decimals(0, Decimal("9999999999.99"), places=2),
+        "is_new": st.none() | st.booleans(),
+        "happened_at": st.none() | moments,
+    }
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    url = f"sqlite:///{tmp_path}/x.db" if request.param == "sqlite" else request.getfixturevalue("database_url")
+    database = Database(url)
+    with database.transaction() as transaction:
+        metadata.create_all(transaction.connection)
+    yield database
+    database.close()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(things, min_size=1, max_size=8, unique_by=lambda row: row["id"]))
+def test_what_is_inserted_is_found_as_it_was(database: Database, rows: list[dict[str, Any]]) -> None:
+    with database.transaction() as transaction:
+        transaction.connection.execute(thing.delete())
+        insert_all(transaction.connection, thing, rows)
+        found = find_all(transaction.connection, thing, thing.c.id, [row["id"] for row in rows])
+    by_id = {row.id: _with_zone(row._asdict()) for row in found}
+    assert by_id == {row["id"]: row for row in rows}
+
+
+def test_a_row_whose_key_is_there_already_is_left_out(database: Database) -> None:
+    with database.transaction() as transaction:
+        for note in ("first", "second"):
+            rows = [{"id": number, "name": "x", "note": note} for number in (1, 2 if note == "first" else 3)]
+            insert_all(transaction.connection, thing, rows, unique=thing.c.id)
+        update_all(transaction.connection, thing, thing.c.id, [2], {"note": "changed"})
+        notes = dict(transaction.connection.execute(select(thing.c.id, thing.c.note)).all())
+    assert notes == {1: "first", 2: "changed", 3: "second"}
+
+
+def _with_zone(row: dict[str, Any]) -> dict[str, Any]:
+    """SQLite keeps no zone; ours are all UTC."""
+    moment = row["happened_at"]
+    return row if moment is None or moment.tzinfo else {**row, "happened_at": moment.replace(tzinfo=UTC)}
