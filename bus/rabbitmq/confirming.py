@@ -25,6 +25,7 @@ class ConfirmingChannel:
         self._refusals = Refusals()
         self._is_retired = False
         channel.add_on_return_callback(self._returned)
+        channel.connection.tell_confirms(channel.channel_number, self._answered)
         channel.confirm_delivery(self._answered, lambda _frame: on_ready(self))
 
     @property

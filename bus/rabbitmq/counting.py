@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 
-from bus.rabbitmq.link import Connection
+from bus.rabbitmq.connection import Connection
 
 NOT_FOUND = 404
 

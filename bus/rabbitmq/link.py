@@ -2,21 +2,21 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pika
 import structlog
-from pika.adapters.select_connection import IOLoop, SelectConnection
+from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 from pika.exceptions import (
     ChannelClosedByBroker,
     ConnectionClosedByBroker,
-    ConnectionClosedByClient,
     ProbableAccessDeniedError,
     ProbableAuthenticationError,
 )
 
+from bus.rabbitmq.connection import Connection
 from bus.transport import TransportFailure
 
 # Between two tries to connect, each with jitter so that many clients do not come back as one.
@@ -24,33 +24,6 @@ FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
 
 log = structlog.get_logger("bus.rabbitmq")
-
-
-class Connection(SelectConnection):  # type: ignore[misc]  # pika is half typed
-    """pika's connection, with one system call for many frames where pika makes one for each."""
-
-    _held: list[bytes] | None = None
-
-    @contextmanager
-    def one_write(self) -> Iterator[None]:
-        """Hold back what is sent in this block, and send it together at its end."""
-        self._held = []
-        try:
-            yield
-        finally:
-            frames, self._held = self._held, None
-            if frames:
-                self._adapter_emit_data(b"".join(frames))
-
-    def drop(self) -> None:
-        """End the connection without AMQP's farewell, as if this process had died."""
-        self._terminate_stream(ConnectionClosedByClient(200, "dropped"))
-
-    def _adapter_emit_data(self, data: bytes) -> None:
-        if self._held is None:
-            super()._adapter_emit_data(data)
-        else:
-            self._held.append(data)
 
 
 class Link:

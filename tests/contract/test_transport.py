@@ -286,6 +286,14 @@ def test_many_publishers_at_once_get_one_outcome_each(open_end: Opener, queue: Q
     assert len(set(bodies)) == len(bodies)
 
 
+def test_what_is_more_than_a_socket_takes_at_once_arrives_whole_and_in_order(open_end: Opener, queue: Queue) -> None:
+    end = open_end(declares=[queue], consumes=[queue], prefetch=10)
+    bodies = [b"before", b"large" * 2**21, b"after", b"large again" * 2**20, b"last"]
+    for body in bodies:
+        end.transport.publish(Message(queue=queue.name, body=body), lambda _outcome: None)
+    assert end.take_bodies(len(bodies)) == bodies
+
+
 def test_close_sends_what_is_waiting_and_waits_for_the_outcomes(open_end: Opener, queue: Queue) -> None:
     """A broker may forget what a quorum queue had not confirmed when its channel is closed."""
     replies = _queue("query")
