@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, LargeBinary, Row, Table, insert, text, update
+from sqlalchemy import Column, Connection, Row, Table, insert, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -23,8 +23,11 @@ def insert_all(
     """Insert many rows with one statement; returns the `returning` column in the order of the rows.
 
     The column returned must be an ascending key that the database gives out. A row whose `unique`
-    column is in the table already is left out; nothing is returned then.
+    column is in the table already is left out; nothing is returned then. Raises ValueError for rows of
+    different columns.
     """
+    if any(row.keys() != rows[0].keys() for row in rows):
+        raise ValueError("the rows have different columns")
     if connection.dialect.name == "postgresql":
         statement = _insert_from_json(table, tuple(rows[0]), returning, unique)
         result = connection.execute(statement, {"rows": msgspec.json.encode(rows).decode()})
@@ -84,7 +87,7 @@ def _is_in_array(key: Column[Any]) -> Any:
 
 def _is_binary(column: Column[Any]) -> bool:
     """Whether it holds bytes, which JSON has as text in base64."""
-    return isinstance(column.type, LargeBinary)
+    return bool(_type_of(column) == "BYTEA")
 
 
 def _type_of(column: Column[Any]) -> str:

@@ -17,7 +17,7 @@ from bus.liveness import Liveness, no_worker
 from bus.message import JSON, Message
 from bus.metrics import CONNECTED, Metrics
 from bus.operation import Operation, Query, Reply, service_of
-from bus.ping import Pong, is_ping, ping_of
+from bus.ping import Pong, ping_of
 from bus.prepared import read_json
 from bus.problem import AnswerLate, Unavailable
 from bus.reply_message import error_of, status_of
@@ -117,9 +117,14 @@ class Client:
         raise error_of(type(request), status, reply.body)
 
     def ping(self, service: str, *, timeout: float) -> Pong:
-        """Ask whether a worker of the service and its database answer within `timeout` seconds. Raises Unavailable."""
+        """Ask whether a worker of the service and its database answer, for as long as `timeout` seconds.
+
+        A `call` of the ping, as of anything, hears that nobody answers after 0.6 s. Raises Unavailable.
+        """
+        deadline = time.monotonic() + timeout
+        self._wait_for_first_connection(timeout)
         try:
-            return self.call(ping_of(service)(), timeout=timeout)
+            return read_json(self._ask(ping_of(service), deadline), Pong)
         except AnswerLate:
             raise no_worker(service) from None
 
@@ -147,8 +152,7 @@ class Client:
         timeout = seconds_left(timeout)
         patience = Patience.of(timeout, timeout if wait is None else wait)
         self._wait_for_first_connection(timeout)
-        if not is_ping(operation.operation_name):  # which asks just that
-            self._liveness.check(service_of(operation), timeout)
+        self._liveness.check(service_of(operation), timeout)
         message_id, before = message_id or uuid4().hex, trace or current_trace()
 
         def ask() -> Message:

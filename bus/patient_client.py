@@ -21,7 +21,7 @@ PAUSE_SECONDS = 0.2
 class PatientClient(Client):
     """A client whose `call` asks again, with the same message id, while nobody answers.
 
-    It does so for `seconds`, or until `is_over`, and raises then what the last try has raised.
+    It does so for `seconds`, or until `is_over` or there is no hope, and raises then what the last try has raised.
     """
 
     def __init__(
@@ -44,6 +44,6 @@ class PatientClient(Client):
             try:
                 return super().call(request, timeout=timeout, message_id=message_id)
             except (Unavailable, AnswerLate):
-                if time.monotonic() > deadline or self._is_over():
+                if time.monotonic() > deadline or self._is_over() or self.failure:
                     raise
             time.sleep(PAUSE_SECONDS)

@@ -150,11 +150,13 @@ def seed(
 
     Workers that are starting may take longer for an answer than callers wait. Raises Unavailable and AnswerLate.
     """
+    seeds = [each.seed for each in applications if each.seed is not None] if settings.seed else []
+    if not seeds:
+        return True
     with PatientClient(settings.bus_url, name="seed", is_over=is_over, spans=spans) as client:
         try:
-            for application in applications:
-                if settings.seed and application.seed is not None:
-                    application.seed(client)
+            for sow in seeds:
+                sow(client)
         except (Unavailable, AnswerLate):
             if not is_over():
                 raise

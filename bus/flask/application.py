@@ -1,8 +1,6 @@
 """The Flask application of a front end."""
 
-from collections.abc import Callable
 from types import ModuleType
-from typing import Any
 
 from flask import Blueprint, Flask, Response
 from werkzeug.exceptions import HTTPException
@@ -31,21 +29,13 @@ class _MessageId(PathConverter):
     part_isolating = False
 
 
-class _Application(Flask):
-    """Flask without its look, twice for each request, whether a view is a coroutine: none of ours is."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """The view as it is."""
-        return func
-
-
 def front_end(name: str, contract: ModuleType, client: Client, routes: Blueprint | None = None) -> Flask:
     """The front end of a service: the routes of its contract, problem documents, health, and a page that tells.
 
     `routes` are more routes, of views that call `relay` or do without. Raises TypeError when two routes are the same.
     """
     # Its templates are those of the package `bus`, which is not this module's.
-    app = _Application("bus")
+    app = Flask("bus")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.converters["id"] = _MessageId
     app.url_map.merge_slashes = False  # two are another path, not a page that leads to this one

@@ -2,9 +2,9 @@
 
 from flask import Response
 
-from bus.answer import Answer
 from bus.flask.extensions import client
-from bus.flask.responses import json_response, respond
+from bus.flask.responses import json_response, relayed
+from bus.ping import ping_of
 from bus.problem import Unavailable
 
 # A readiness check that takes longer is a no.
@@ -20,4 +20,4 @@ def live() -> Response:
 
 def ready(name: str) -> Response:
     """Ready means that a message went through the queue and the database and back."""
-    return respond(Answer.of(client().ping(name, timeout=READY_SECONDS), 200))
+    return relayed(client().exchange(ping_of(name), b"{}", timeout=READY_SECONDS))

@@ -17,7 +17,8 @@ from bus.pages.docs_page import docs_page
 from bus.pages.message_page import message_page
 from bus.pages.page import Page
 from bus.pages.start_page import Link, Row, State, start_page
-from bus.problem import Unavailable
+from bus.ping import ping_of
+from bus.problem import AnswerLate, Unavailable
 
 # A year, as good as for ever: the paths of static files have their version in them.
 STATIC_SECONDS = 365 * 24 * 3600
@@ -58,9 +59,9 @@ def _kept(response: Response) -> Response:
 def _start_page(name: str, contract: ModuleType) -> Page:
     """It is shown whatever is away."""
     try:
-        pong = client().ping(name, timeout=READY_SECONDS)
+        pong = client().call(ping_of(name)(), timeout=READY_SECONDS)
         state = State("ready", client().broker, pong.database)
-    except Unavailable as problem:
+    except (Unavailable, AnswerLate) as problem:
         state = State(str(problem), client().broker, "")
     rules = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint != "static"]
     paths = {rule.rule for rule in rules}

@@ -9,7 +9,7 @@ from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 from pika.exceptions import ConnectionClosedByClient
 from pika.spec import Basic
 
-# What a busy broker sends at once. pika takes 4 KiB, and copies what is left of it for each frame.
+# pika takes 4 KiB at a time; of much more it would copy too much, for it copies what is left after each frame.
 RECEIVED_BYTES = 16 * 1024
 
 
@@ -69,7 +69,8 @@ class Connection(SelectConnection):  # type: ignore[misc]  # pika is half typed
     def _sent_at_once(self, data: bytes) -> int:
         """How many bytes the socket has taken. If it takes none, pika sees why when it sends them."""
         transport = self._transport
-        if isinstance(transport, _AsyncPlaintextTransport) and not transport.get_write_buffer_size():
+        is_plain = isinstance(transport, _AsyncPlaintextTransport)
+        if is_plain and transport._state == transport._STATE_ACTIVE and not transport.get_write_buffer_size():
             with suppress(OSError):
                 return int(transport._sock.send(data))
         return 0

@@ -9,10 +9,30 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, LargeBinary, MetaData, Numeric, Table, Text, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    TypeDecorator,
+    select,
+)
 
 from bus.bulk import find_all, insert_all, update_all
 from bus.database import Database
+
+
+class Packed(TypeDecorator[bytes]):
+    """Bytes that a table's owner has a type of their own for."""
+
+    impl = LargeBinary
+    cache_ok = True
+
 
 metadata = MetaData()
 thing = Table(
@@ -22,6 +42,7 @@ thing = Table(
     Column("name", Text, nullable=False),
     Column("note", Text),
     Column("body", LargeBinary),
+    Column("packed", Packed),
     Column("amount", Numeric(12, 2)),
     Column("is_new", Boolean),
     Column("happened_at", DateTime(timezone=True)),
@@ -36,6 +57,7 @@ things = st.fixed_dictionaries(
         "name": texts,
         "note": st.none() | texts,
         "body": st.none() | st.binary(max_size=40),
+        "packed": st.none() | st.binary(max_size=40),
         "amount": st.none() | st.decimals(0, Decimal("9999999999.99"), places=2),
         "is_new": st.none() | st.booleans(),
         "happened_at": st.none() | moments,
@@ -72,6 +94,11 @@ def test_a_row_whose_key_is_there_already_is_left_out(database: Database) -> Non
         update_all(transaction.connection, thing, thing.c.id, [2], {"note": "changed"})
         notes = dict(transaction.connection.execute(select(thing.c.id, thing.c.note)).all())
     assert notes == {1: "first", 2: "changed", 3: "second"}
+
+
+def test_rows_of_different_columns_are_refused(database: Database) -> None:
+    with database.transaction() as transaction, pytest.raises(ValueError, match="different columns"):
+        insert_all(transaction.connection, thing, [{"id": 1, "name": "x"}, {"id": 2, "name": "y", "note": "z"}])
 
 
 def _with_zone(row: dict[str, Any]) -> dict[str, Any]:
