@@ -31,6 +31,8 @@ LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 AT_ONCE_SECONDS = 1.0
 # And on one that does; whoever waits for an answer in these tests waits for LONG_SECONDS.
 QUICKLY_SECONDS = 10.0
+# What is said of a broker before its end is noticed.
+NOT_YET = ("outcome-unknown", "no-worker")
 
 Run = Callable[[str, str], FlaskClient]
 
@@ -64,16 +66,24 @@ def _is_quick_no(http: FlaskClient, code: str) -> bool:
     if answer.status_code != 503:
         return False
     assert answer.headers["Retry-After"]
+    assert answer.json["code"] in (code, *NOT_YET)
     return bool(answer.json["code"] == code)
+
+
+def _seconds_of_the_quickest_no(http: FlaskClient, code: str) -> float:
+    def seconds() -> float:
+        started = time.monotonic()
+        assert _is_quick_no(http, code)
+        return time.monotonic() - started
+
+    return min(seconds() for _ in range(3))
 
 
 def _seconds_of_a_no(url: str, code: str) -> float:
     """How long a new client takes to say no."""
     with Client(url) as client:
         http = web.create_app(client).test_client()
-        started = time.monotonic()
-        assert _is_quick_no(http, code)
-        seconds = time.monotonic() - started
+        seconds = _seconds_of_the_quickest_no(http, code)
         assert http.get("/health/ready").status_code == 503
         assert http.get("/health/live").status_code == 200
     return seconds
@@ -82,12 +92,12 @@ def _seconds_of_a_no(url: str, code: str) -> float:
 def test_without_a_worker_the_answer_is_503_at_once(memory_url: str) -> None:
     transport = transport_for(memory_url, "declares")
     transport.open(Wiring(declares=queues_of(catalog.operations.values())))
-    assert min(_seconds_of_a_no(memory_url, "no-worker") for _ in range(3)) < AT_ONCE_SECONDS
+    assert _seconds_of_a_no(memory_url, "no-worker") < AT_ONCE_SECONDS
     transport.close(5)
 
 
 def test_a_service_that_never_ran_is_503_at_once(memory_url: str) -> None:
-    assert min(_seconds_of_a_no(memory_url, "no-such-queue") for _ in range(3)) < AT_ONCE_SECONDS
+    assert _seconds_of_a_no(memory_url, "no-such-queue") < AT_ONCE_SECONDS
 
 
 def test_while_the_database_is_away_the_answer_is_503_and_afterwards_it_works_again(
@@ -102,7 +112,7 @@ def test_while_the_database_is_away_the_answer_is_503_and_afterwards_it_works_ag
         # What was heard of the worker is trusted for a moment: a command sent in it is kept, and done later.
         kept = http.post("/products", json=LAMP)
         assert kept.status_code == 202
-        assert _is_quick_no(http, "database-away")
+        assert _seconds_of_the_quickest_no(http, "database-away") < AT_ONCE_SECONDS
         assert http.get("/health/ready").status_code == 503
         assert http.get("/products/1").status_code == 503
         server.start()
@@ -135,6 +145,7 @@ def test_while_the_broker_is_away_the_answer_is_503_and_afterwards_it_works_agai
         assert http.post("/products", json=LAMP).status_code == 201
         broker.stop()
         wait_until(lambda: _is_quick_no(http, "broker-away"), LONG_SECONDS, "creating is refused")
+        assert _seconds_of_the_quickest_no(http, "broker-away") < AT_ONCE_SECONDS
         broker.start()
         wait_until(lambda: http.post("/products", json=LAMP).status_code == 201, LONG_SECONDS, "creating works again")
 

@@ -89,7 +89,7 @@ def _exchange(url: str, sent: bytes, method: str = "POST") -> Answer:
 
     def is_answered() -> bool:
         answers.append(exchange(url, sent, method))
-        return answers[-1].status != 503
+        return not (answers[-1].status == 503 and b'"no-worker"' in answers[-1].body)
 
     wait_until(is_answered, START_SECONDS, "the service answers")
     return answers[-1]
