@@ -17,8 +17,7 @@ from bus.database import Database, DatabaseAway
 from bus.metrics import Metrics
 from bus.migrating import check_migrated, migrate
 from bus.monitor import Monitor
-from bus.patient_client import PatientClient
-from bus.problem import AnswerLate, Unavailable
+from bus.seeding import seed
 from bus.serving import EMBEDDED_IN_FLIGHT, EmbeddedServer, check_port
 from bus.settings import Settings
 from bus.spans import FLUSH_SECONDS, Spans, spans_from
@@ -141,27 +140,6 @@ def migrate_service(application: Application, settings: Settings) -> str:
         return migrate(database, application.migrations)
     finally:
         database.close()
-
-
-def seed(
-    applications: Sequence[Application], settings: Settings, is_over: Callable[[], bool], spans: Spans | None = None
-) -> bool:
-    """Let the services fill an empty system, unless the settings say no; False when all was over before.
-
-    Workers that are starting may take longer for an answer than callers wait. Raises Unavailable and AnswerLate.
-    """
-    seeds = [each.seed for each in applications if each.seed is not None] if settings.seed else []
-    if not seeds:
-        return True
-    with PatientClient(settings.bus_url, name="seed", is_over=is_over, spans=spans) as client:
-        try:
-            for sow in seeds:
-                sow(client)
-        except (Unavailable, AnswerLate):
-            if not is_over():
-                raise
-            return False
-    return True
 
 
 def _embedded_worker(
