@@ -87,7 +87,7 @@ def _is_in_array(key: Column[Any]) -> Any:
 
 def _is_binary(column: Column[Any]) -> bool:
     """Whether it holds bytes, which JSON has as text in base64."""
-    return bool(_type_of(column) == "BYTEA")
+    return _type_of(column) == "BYTEA"
 
 
 def _type_of(column: Column[Any]) -> str:

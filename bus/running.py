@@ -22,6 +22,7 @@ from bus.serving import EMBEDDED_IN_FLIGHT, EmbeddedServer, check_port
 from bus.settings import Settings
 from bus.spans import FLUSH_SECONDS, Spans, spans_from
 from bus.supervisor import Supervisor, stop_on_signals
+from bus.transport import Transport
 from bus.worker import HandlerHung, Worker
 
 # SIGTERM: time to finish what is in hand.
@@ -43,19 +44,10 @@ def run_worker(application: Application, settings: Settings) -> None:
     stopping = stop_on_signals()
     database = _database(application, settings)
     _wait_until_migrated(application, database, stopping)
-    transport = transport_for(settings.bus_url, f"{application.name}-worker")
-    ours = settings.services[application.name]
-    metrics = Metrics() if ours.metrics_port else None
+    transport = _worker_transport(application, settings)
+    metrics = Metrics() if settings.services[application.name].metrics_port else None
     spans = spans_from(os.environ, f"{application.name}-worker", settings.bus_url)
-    worker = Worker(
-        application.service,
-        transport,
-        database,
-        settings.limits,
-        require_sealed=ours.require_sealed,
-        metrics=metrics,
-        spans=spans,
-    )
+    worker = _worker(application, settings, transport, database, metrics, spans)
     monitor = _monitor(application.name, worker, metrics, settings)
     worker.start()
     log.info("worker_started", service=application.name, broker=transport.describe(), database=database.kind)
@@ -85,7 +77,7 @@ def run_embedded(applications: Sequence[Application], settings: Settings, on_rea
         migrate(database, application.migrations)
     metrics, spans = Metrics(), spans_from(os.environ, "errand", settings.bus_url)
     workers = [
-        _embedded_worker(application, settings, database, metrics, spans)
+        _worker(application, settings, _worker_transport(application, settings), database, metrics, spans)
         for application, database in zip(applications, databases, strict=True)
     ]
     for worker in workers:
@@ -142,15 +134,25 @@ def migrate_service(application: Application, settings: Settings) -> str:
         database.close()
 
 
-def _embedded_worker(
-    application: Application, settings: Settings, database: Database, metrics: Metrics, spans: Spans | None
+def _worker_transport(application: Application, settings: Settings) -> Transport:
+    return transport_for(settings.bus_url, f"{application.name}-worker")
+
+
+def _worker(
+    application: Application,
+    settings: Settings,
+    transport: Transport,
+    database: Database,
+    metrics: Metrics | None,
+    spans: Spans | None,
 ) -> Worker:
+    require_sealed = settings.services[application.name].require_sealed
     return Worker(
         application.service,
-        transport_for(settings.bus_url, f"{application.name}-worker"),
+        transport,
         database,
         settings.limits,
-        require_sealed=settings.services[application.name].require_sealed,
+        require_sealed=require_sealed,
         metrics=metrics,
         spans=spans,
     )
