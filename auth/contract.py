@@ -10,11 +10,11 @@ from email_validator import EmailNotValidError, validate_email
 from msgspec import Meta
 
 from auth.weak_passwords import weakness_of
-from bus.event import Event
-from bus.operation import Command, Reply
-from bus.problem import FieldError
-from bus.refusal import Refusal
-from bus.rules import BrokenRule, Secret
+from bus.contract.events import Event
+from bus.contract.fields import BrokenRule, Secret
+from bus.contract.operations import Command, Reply
+from bus.contract.problems import FieldError
+from bus.contract.refusals import Refusal
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from flask import Flask
 
 from auth import contract
-from bus.client import Client
-from bus.flask import front_end
+from bus.client.client import Client
+from bus.http import front_end
 
 
 def create_app(client: Client) -> Flask:

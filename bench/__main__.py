@@ -9,7 +9,7 @@ import click
 
 from bench import report, rounds
 from bench.wrk import find_wrk
-from bus.testing.unavailable import Unavailable
+from bus.testing.servers.unavailable import Unavailable
 
 
 @click.command()

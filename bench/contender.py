@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from signal import SIGTERM
 
-from bus.testing.processes import Process
+from bus.testing.servers.processes import Process
 from bus.testing.waiting import wait_until
 
 # A process is up after two seconds on an idle machine.

@@ -19,8 +19,8 @@ from bench.names import ERRAND, KEEP_ALIVE, SEEN, TUTORIAL
 from bench.servers import Servers, servers
 from bench.tutorial.system import tutorial
 from bench.wrk import load
-from bus.testing.notice import notice
-from bus.testing.processes import Process
+from bus.testing.servers.notice import notice
+from bus.testing.servers.processes import Process
 
 WARM_UP_SECONDS = 2
 # After the last request: connections close, caches empty. Then the idle time itself.

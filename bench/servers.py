@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bus.testing.postgres import Database, find_database
-from bus.testing.rabbitmq import Broker, find_broker
+from bus.testing.servers.postgres import Database, find_database
+from bus.testing.servers.rabbitmq import Broker, find_broker
 
 
 @dataclass(frozen=True)

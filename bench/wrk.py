@@ -6,8 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.testing import apt
-from bus.testing.unavailable import Unavailable
+from bus.testing.servers import apt
+from bus.testing.servers.unavailable import Unavailable
 
 CONNECTIONS = 16
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from bus.event import Event
-from bus.operation import Command, Query, Reply
-from bus.refusal import Refusal
-from bus.rules import Exact
+from bus.contract.events import Event
+from bus.contract.fields import Exact
+from bus.contract.operations import Command, Query, Reply
+from bus.contract.refusals import Refusal
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Lamp"])]
 Price = Annotated[

@@ -10,10 +10,10 @@ from typing import Any
 from msgspec import UNSET, convert
 from sqlalchemy import Row, bindparam, delete, select, update
 
-from bus.bulk import find_all, insert_all
-from bus.refusal import Refusal
-from bus.service import Service
-from bus.work import Work
+from bus.contract.refusals import Refusal
+from bus.database.bulk import find_all, insert_all
+from bus.service.service import Service
+from bus.service.work import Work
 from catalog.contract import (
     CreateProduct,
     DeleteProduct,

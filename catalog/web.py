@@ -2,8 +2,8 @@
 
 from flask import Flask
 
-from bus.client import Client
-from bus.flask import front_end
+from bus.client.client import Client
+from bus.http import front_end
 from catalog import contract
 
 

@@ -1,4 +1,4 @@
-"""What all tests share. `example.py` beside this file is a small service for them."""
+"""What all tests share. `support/` has their helpers, with a small service to test with."""
 
 import logging
 import signal
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import structlog
-from example import create_tables
 from hypothesis import settings
+from support.example_service import create_tables
 
-from bus.database import Database
-from bus.migrating import migrate
+from bus.database.engine import Database
+from bus.database.migrate import migrate
 
 pytest_plugins = ["bus.testing.fixtures"]
 

@@ -7,7 +7,7 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from bus.serving import DRAIN_SECONDS, HEADER_SECONDS, THREADS
+from bus.runtime.servers import DRAIN_SECONDS, HEADER_SECONDS, THREADS
 
 
 def serve(module: str, port: int) -> None:

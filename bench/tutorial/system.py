@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.contender import Contender, python, started
 from bench.servers import Servers
-from bus.testing.ports import free_ports
+from bus.testing.servers.ports import free_ports
 
 SERVING = "bench.tutorial.serving"
 

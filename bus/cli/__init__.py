@@ -6,24 +6,24 @@ import sys
 import click
 
 from bus import failpoints
-from bus.cli.calling import call, send
+from bus.cli.call import call, send
+from bus.cli.contract import contract
 from bus.cli.dead_letters import dead_letters
-from bus.cli.describing import contract
 from bus.cli.doctor import doctor
 from bus.cli.events import events
-from bus.cli.making import new
-from bus.cli.running import migrate, run, web, worker
-from bus.cli.sealing import sealing_keys
-from bus.cli.telling import operations, topology
-from bus.database import DatabaseAway
-from bus.letter_actions import NotToBeHad
-from bus.migrating import NotMigrated
-from bus.problem import Unavailable
-from bus.serving import PortTaken
-from bus.settings import SettingsError
-from bus.transport import TransportFailure
-from bus.watchdog import NotConsuming
-from bus.worker import HandlerHung
+from bus.cli.new import new
+from bus.cli.operations import operations, topology
+from bus.cli.run import migrate, run, web, worker
+from bus.cli.sealing_keys import sealing_keys
+from bus.contract.problems import Unavailable
+from bus.database.engine import DatabaseAway
+from bus.database.migrate import NotMigrated
+from bus.dead_letters.actions import NotToBeHad
+from bus.messaging.transport import TransportFailure
+from bus.runtime.servers import PortTaken
+from bus.runtime.settings import SettingsError
+from bus.worker.background.watchdog import NotConsuming
+from bus.worker.worker import HandlerHung
 
 # What a person must mend before it is any use to start again. The supervisor relies on the code.
 NEEDS_A_PERSON = 2

@@ -3,15 +3,15 @@
 import click
 from msgspec import structs
 
-from bus.cli import letter_text
+from bus.cli import dead_letters_text
+from bus.cli.dead_letters_desk import ask, check_chosen, desk_of
+from bus.cli.dead_letters_options import AS_JSON, DRY_RUN, EVERYTHING, SERVICE, YES, choosing, limit_of
+from bus.cli.dead_letters_replay import replay
 from bus.cli.identifiers import MAY_BEGIN_WITH_A_DASH
-from bus.cli.letter_desk import ask, check_chosen, desk_of
-from bus.cli.letter_options import AS_JSON, DRY_RUN, EVERYTHING, SERVICE, YES, choosing, limit_of
-from bus.cli.replaying import replay
-from bus.letter_actions import actions as actions_of
-from bus.letter_choice import Choice
-from bus.letter_list import MAX_LETTERS, each, grouped, newest
-from bus.letters import CHOSEN, DEAD, DISCARDED, REPLAYED
+from bus.dead_letters.actions import actions as actions_of
+from bus.dead_letters.choice import Choice
+from bus.dead_letters.queries import MAX_LETTERS, each, grouped, newest
+from bus.dead_letters.store import CHOSEN, DEAD, DISCARDED, REPLAYED
 
 _STATES = click.Choice([DEAD, CHOSEN, REPLAYED, DISCARDED, "any"])
 
@@ -39,10 +39,10 @@ def list_letters(service: str, choice: Choice, state: str, one_by_one: bool, lim
         groups = [] if one_by_one else grouped(transaction.connection, choice, limit)
     found = letters or groups
     if as_json:
-        click.echo(letter_text.in_json(found))
+        click.echo(dead_letters_text.in_json(found))
         return
-    table = letter_text.letters_table(letters) if one_by_one else letter_text.groups_table(groups)
-    letter_text.echo_lines(table if found else ["No letters."])
+    table = dead_letters_text.letters_table(letters) if one_by_one else dead_letters_text.groups_table(groups)
+    dead_letters_text.echo_lines(table if found else ["No letters."])
     if len(found) == limit:
         click.echo(f"There may be more than these {limit}: --limit shows them.", err=True)
 
@@ -57,7 +57,11 @@ def show(service: str, letter: str, as_json: bool) -> None:
         found = newest(transaction.connection, letter)
     if found is None:
         raise click.UsageError(f"There is no letter {letter!r}.")
-    click.echo(letter_text.in_json(letter_text.letter_json(found)) if as_json else letter_text.letter_text(found))
+    click.echo(
+        dead_letters_text.in_json(dead_letters_text.letter_json(found))
+        if as_json
+        else dead_letters_text.letter_text(found)
+    )
 
 
 @dead_letters.command()
@@ -82,7 +86,7 @@ def discard(
         ask(f"Discard {len(letters)} letters?", letters, yes=yes or dry_run, quiet=as_json)
         action = desk.begin("discard", choice, letters) if letters and not dry_run else None
     if as_json:
-        click.echo(letter_text.in_json({"action": action, "discarded": 0 if dry_run else len(letters)}))
+        click.echo(dead_letters_text.in_json({"action": action, "discarded": 0 if dry_run else len(letters)}))
     else:
         click.echo(f"{'Would discard' if dry_run else 'Discarded'} {len(letters)}.")
 
@@ -96,6 +100,6 @@ def actions(service: str, limit: int, as_json: bool) -> None:
     with desk_of(service) as desk, desk.database.reading() as transaction:
         found = actions_of(transaction.connection, limit)
     if as_json:
-        click.echo(letter_text.in_json(found))
+        click.echo(dead_letters_text.in_json(found))
     else:
-        letter_text.echo_lines(letter_text.actions_table(found) if found else ["No actions."])
+        dead_letters_text.echo_lines(dead_letters_text.actions_table(found) if found else ["No actions."])

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 import click
 import msgspec
 
-from bus.application import Application
-from bus.cli.chosen import chosen_applications, settings_for
-from bus.doctor.examination import CHECKS, examine
-from bus.doctor.finding import Finding, ok, wrong
-from bus.logs import configure_logs
-from bus.settings import SettingsError
+from bus.cli.common import chosen_applications, settings_for
+from bus.runtime.doctor.examination import CHECKS, examine
+from bus.runtime.doctor.finding import Finding, ok, wrong
+from bus.runtime.settings import SettingsError
+from bus.service.application import Application
+from bus.telemetry.logs import configure_logs
 
 _COLOURS = {"ok": "green", "wrong": "red", "unknown": "yellow"}
 

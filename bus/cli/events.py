@@ -6,17 +6,17 @@ from datetime import datetime
 
 import click
 
-from bus.cli.chosen import broker_of, chosen_applications, settings_for
+from bus.cli.common import broker_of, chosen_applications, settings_for
+from bus.cli.event_line import json_of, line_of
 from bus.cli.times import Time
-from bus.connect import transport_for
-from bus.database import Database
-from bus.event_line import json_of, line_of
-from bus.event_replay import Chosen, ReplayStopped, count, replay
-from bus.logs import configure_logs
-from bus.migrating import check_migrated
-from bus.supervisor import stop_on_signals
-from bus.transport import TransportFailure, Wiring
-from bus.watch import CLOSE_SECONDS, CONNECT_SECONDS, Watch
+from bus.client.event_stream import CLOSE_SECONDS, CONNECT_SECONDS, Watch
+from bus.database.engine import Database
+from bus.database.migrate import check_migrated
+from bus.database.outbox_replay import Chosen, ReplayStopped, count, replay
+from bus.messaging.connect import transport_for
+from bus.messaging.transport import TransportFailure, Wiring
+from bus.runtime.supervisor import stop_on_signals
+from bus.telemetry.logs import configure_logs
 
 # A routing key in AMQP is a short string (AMQP 0-9-1, section 4.2.5.3).
 MAX_PATTERN_BYTES = 255

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from bus.testing import postgres, rabbitmq
-from bus.testing.leash import Leash
-from bus.testing.notice import notice
-from bus.testing.part import Part
-from bus.testing.unavailable import Unavailable
+from bus.testing.servers import postgres, rabbitmq
+from bus.testing.servers.leash import Leash
+from bus.testing.servers.notice import notice
+from bus.testing.servers.part import Part
+from bus.testing.servers.unavailable import Unavailable
 
 USAGE = """\
 usage: python -m bus.testing run PART [PART] -- COMMAND [ARGUMENT...]

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bus.testing.postgres import Database, find_database
-from bus.testing.rabbitmq import Broker, find_broker
-from bus.testing.unavailable import Unavailable
+from bus.testing.servers.postgres import Database, find_database
+from bus.testing.servers.rabbitmq import Broker, find_broker
+from bus.testing.servers.unavailable import Unavailable
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bus.application import Application
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.migrating import migrate
-from bus.patient_client import PatientClient
-from bus.worker import Worker
+from bus.client.client import Client
+from bus.client.retrying import PatientClient
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.service.application import Application
+from bus.worker.worker import Worker
 
 # A handler that hangs must not hang its test; others end in milliseconds.
 STOP_SECONDS = 10.0

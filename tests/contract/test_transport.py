@@ -11,15 +11,15 @@ from typing import Any
 import pika
 import pytest
 
-from bus.connect import transport_for
-from bus.embedded import Embedded
-from bus.message import Delivery, Message
-from bus.rabbitmq import RabbitMQ
-from bus.rabbitmq.counting import Counting
-from bus.testing.rabbitmq import Broker
+from bus.messaging.connect import transport_for
+from bus.messaging.memory import Embedded
+from bus.messaging.message import Delivery, Message
+from bus.messaging.rabbitmq import RabbitMQ
+from bus.messaging.rabbitmq.queue_counts import Counting
+from bus.messaging.topology import EVENTS_EXCHANGE, Queue
+from bus.messaging.transport import Outcome, Transport, TransportFailure, Wiring
+from bus.testing.servers.rabbitmq import Broker
 from bus.testing.waiting import wait_until
-from bus.topology import EVENTS_EXCHANGE, Queue
-from bus.transport import Outcome, Transport, TransportFailure, Wiring
 
 # A quorum queue on a busy machine takes a while to be declared; reconnecting waits a second or so.
 READY_SECONDS = 60.0

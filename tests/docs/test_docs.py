@@ -28,27 +28,27 @@ from urllib.parse import unquote
 
 import psycopg
 import pytest
-from programs import PACKAGES, need_node_packages, need_programs
 from sqlalchemy.engine import make_url
+from support.installed_programs import PACKAGES, need_node_packages, need_programs
 
 import auth.main
-import bus.testing.postgres
-import bus.testing.rabbitmq
+import bus.testing.servers.postgres
+import bus.testing.servers.rabbitmq
 import catalog.main
-from bus import outbox
-from bus.application import Application
-from bus.cli.chosen import operations_of
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.migrating import migrate
-from bus.operation import Operation
-from bus.patient_client import PatientClient
-from bus.serving import EmbeddedServer
-from bus.settings import read_settings
-from bus.testing.ports import free_ports
+from bus.cli.common import operations_of
+from bus.client.client import Client
+from bus.client.retrying import PatientClient
+from bus.contract.operations import Operation
+from bus.database import outbox
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.runtime.servers import EmbeddedServer
+from bus.runtime.settings import read_settings
+from bus.service.application import Application
+from bus.testing.servers.ports import free_ports
 from bus.testing.waiting import wait_until
-from bus.worker import Worker
+from bus.worker.worker import Worker
 
 ROOT = Path(__file__).parents[2]
 NAMES = [
@@ -214,9 +214,9 @@ def _words(name: str) -> str:
 @pytest.fixture
 def system(broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
     # What a busy machine is too slow for, its front ends would answer otherwise than the documents say.
-    monkeypatch.setattr("bus.liveness.PING_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr("bus.flask.health.READY_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr("bus.flask.relaying.ANSWER_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr("bus.client.liveness.PING_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr("bus.http.views.health.READY_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr("bus.http.relaying.ANSWER_SECONDS", PATIENCE_SECONDS)
     with System(broker_url, tmp_path) as system:
         yield system
 
@@ -312,7 +312,7 @@ def test_bus_run_prints_what_the_readme_shows(tmp_path: Path) -> None:
     output = tmp_path / "output"
     with output.open("wb") as stream:
         run = subprocess.Popen(
-            [sys.executable, "-m", "bus", "run"],
+            [sys.executable, "-m", "bus.cli", "run"],
             cwd=tmp_path,
             env=environment,
             stdout=stream,
@@ -399,7 +399,7 @@ def test_every_setting_is_in_the_readme() -> None:
 
     read_settings(Environment(), {each.name: each.port for each in APPLICATIONS})
     names = {name for name in asked if not name.endswith("_FILE")}
-    for recipe in (bus.testing.rabbitmq.RECIPE, bus.testing.postgres.RECIPE):
+    for recipe in (bus.testing.servers.rabbitmq.RECIPE, bus.testing.servers.postgres.RECIPE):
         names |= {recipe.url_variable, recipe.kind_variable, recipe.image_variable}
     readme = _words("README.md")
     assert {"BUS_URL", "CATALOG_DATABASE_URL", "BUS_TEST_URL"} <= names

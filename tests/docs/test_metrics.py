@@ -3,14 +3,14 @@
 import re
 from pathlib import Path
 
-from example import make_service
 from prometheus_client.parser import text_string_to_metric_families
+from support.example_service import make_service
 
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.metrics import Metrics, WebMetrics, WorkerMetrics
-from bus.worker import Worker
+from bus.client.client import Client
+from bus.database.engine import Database
+from bus.messaging.connect import transport_for
+from bus.telemetry.metrics import Metrics, WebMetrics, WorkerMetrics
+from bus.worker.worker import Worker
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(bus_\w+)` \| (\w+) \| (`[^|]+`) \| [^|]+ \|$", re.MULTILINE)

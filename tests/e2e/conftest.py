@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from system import System
+from support.bus_run_system import System
 
 Start = Callable[..., System]
 

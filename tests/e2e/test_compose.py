@@ -17,11 +17,11 @@ from typing import Any, Self
 import pika
 import pytest
 import requests
-from system import get, post
+from support.bus_run_system import get, post
 
-from bus.testing.containers import check_engine
-from bus.testing.ports import free_ports
-from bus.testing.unavailable import Unavailable
+from bus.testing.servers.containers import check_engine
+from bus.testing.servers.ports import free_ports
+from bus.testing.servers.unavailable import Unavailable
 from bus.testing.waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 import requests
-from project import Project, environment_without
-from system import get
+from support.bus_run_system import get
+from support.installed_project import Project, environment_without
 
-from bus.client import Client
-from bus.operation import Operation
-from bus.problem import AnswerLate, Unavailable
-from bus.testing.ports import free_ports
-from bus.testing.postgres import Database
+from bus.client.client import Client
+from bus.contract.operations import Operation
+from bus.contract.problems import AnswerLate, Unavailable
+from bus.testing.servers.ports import free_ports
+from bus.testing.servers.postgres import Database
 from bus.testing.waiting import wait_until
 from catalog.contract import CreateProduct, GetProduct, UpdateProduct
 
@@ -66,7 +66,7 @@ class System:
     def run(self, *command: str) -> str:
         """Run a `bus` command to its end; what it printed."""
         return subprocess.run(
-            [self._project.python, "-m", "bus", *command],
+            [self._project.python, "-m", "bus.cli", *command],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -77,7 +77,7 @@ class System:
     def start(self, *command: str, **environment: str) -> Worker:
         with self._log.open("ab") as log:
             worker = subprocess.Popen(
-                [self._project.python, "-m", "bus", *command],
+                [self._project.python, "-m", "bus.cli", *command],
                 env=self.environment | environment,
                 stdout=log,
                 stderr=log,

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from project import COMMAND_SECONDS, Project, environment_without
-from system import get, post
+from support.bus_run_system import get, post
+from support.installed_project import COMMAND_SECONDS, Project, environment_without
 
 import bus
-from bus.testing.ports import free_ports, is_listening
+from bus.testing.servers.ports import free_ports, is_listening
 from bus.testing.waiting import wait_until
 
 LIBRARY = Path(bus.__file__).parent
@@ -24,7 +24,9 @@ STOP_SECONDS = 60
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = tmp_path_factory.mktemp("new")
     before = _files_of_the_library()
-    subprocess.run([sys.executable, "-m", "bus", "new", "memo", "--into", folder], check=True, timeout=START_SECONDS)
+    subprocess.run(
+        [sys.executable, "-m", "bus.cli", "new", "memo", "--into", folder], check=True, timeout=START_SECONDS
+    )
     assert _files_of_the_library() == before, "bus new wrote into bus/"
     project = Project(folder / "memo", folder / "environment")
     project.install()
@@ -87,7 +89,7 @@ def _files_of_the_library() -> dict[Path, bytes]:
 @contextmanager
 def _running(project: Project, settings: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [project.python, "-m", "bus", "run", "memo"],
+        [project.python, "-m", "bus.cli", "run", "memo"],
         env=environment_without("BUS_", "MEMO_") | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -12,11 +12,11 @@ import pika
 import psutil
 import requests
 from conftest import Start
-from programs import need_programs
-from system import START_SECONDS, STOP_SECONDS, System, get, post
+from support.bus_run_system import START_SECONDS, STOP_SECONDS, System, get, post
+from support.installed_programs import need_programs
 
-from bus.testing.ports import free_ports
-from bus.testing.postgres import Database
+from bus.testing.servers.ports import free_ports
+from bus.testing.servers.postgres import Database
 from bus.testing.waiting import wait_until
 
 USER = {"username": "ada", "email": "ada@example.org", "password": "correct horse battery staple"}
@@ -208,7 +208,7 @@ class Defective(System):
         defect = """
 import sys
 from bus.cli import main
-from bus.requests import Requests
+from bus.worker.requests import Requests
 def fail(*_): raise RuntimeError("a defect")
 Requests.work_off = fail
 main()

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import click
 import structlog
 
-from bus.logs import configure_logs
-from bus.testing.unavailable import Unavailable
+from bus.telemetry.logs import configure_logs
+from bus.testing.servers.unavailable import Unavailable
 from faults.rows import ROWS, Row
 from faults.scale import Scale
 from faults.system import Servers, private_servers

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bus.testing.part import LoginFailed
-from bus.testing.rabbitmq import Broker
-from bus.testing.rabbitmq_node import Node, find_server
-from bus.testing.unavailable import Unavailable
+from bus.testing.servers.part import LoginFailed
+from bus.testing.servers.rabbitmq import Broker
+from bus.testing.servers.rabbitmq_node import Node, find_server
+from bus.testing.servers.unavailable import Unavailable
 from bus.testing.waiting import wait_until
 from faults.proxy import Proxy, through
 

@@ -10,8 +10,8 @@ import json
 import sys
 import time
 
-from bus.client import Client
-from bus.logs import configure_logs
+from bus.client.client import Client
+from bus.telemetry.logs import configure_logs
 from bus.testing.waiting import wait_until
 
 CONNECT_SECONDS = 60.0

@@ -7,10 +7,10 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import NackError, UnroutableError
 
-from bus.connect import transport_for
-from bus.limits import DEFAULT_LIMITS, Limits
-from bus.topology import queues_of
-from bus.transport import Wiring
+from bus.messaging.connect import transport_for
+from bus.messaging.limits import DEFAULT_LIMITS, Limits
+from bus.messaging.topology import queues_of
+from bus.messaging.transport import Wiring
 from faults import faulty
 from faults.load import key_of, product_named
 from faults.queues import channel

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from bus.testing.ports import free_ports
+from bus.testing.servers.ports import free_ports
 from bus.testing.waiting import wait_until
 from faults.caller import NO_ANSWER
 from faults.census import Census
@@ -50,6 +50,6 @@ def _die_at(place: str, folder: Path, scale: Scale, tally: Tally) -> None:
 def _run(name: str, folder: Path, port: int, **environment: str) -> FrontEnd:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("BUS_", "AUTH_", "CATALOG_"))}
     settings = {"CATALOG_PORT": str(port), "DATA_DIR": str(folder), "SEED": "0", **environment}
-    member = FrontEnd(name, folder, inherited | settings, "-m", "bus", "run", "catalog")
+    member = FrontEnd(name, folder, inherited | settings, "-m", "bus.cli", "run", "catalog")
     member.url = f"http://127.0.0.1:{port}"
     return member

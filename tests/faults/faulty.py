@@ -12,12 +12,12 @@ from signal import SIGKILL
 from flask import Flask
 from sqlalchemy import insert
 
-from bus.application import Application
-from bus.client import Client
-from bus.flask import front_end
-from bus.operation import Command, Reply
-from bus.service import Service
-from bus.work import Work
+from bus.client.client import Client
+from bus.contract.operations import Command, Reply
+from bus.http import front_end
+from bus.service.application import Application
+from bus.service.service import Service
+from bus.service.work import Work
 from catalog.contract import Name, Price, Quantity
 from catalog.tables import product
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pika
 
-from bus.database import Database
-from bus.migrating import migrate
-from bus.testing.processes import Process
-from bus.testing.rabbitmq import Broker
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.testing.servers.processes import Process
+from bus.testing.servers.rabbitmq import Broker
 from bus.testing.waiting import wait_until
 from faults.fuzz_account import Account
 from faults.fuzz_sender import Sender, name_of
@@ -100,7 +100,7 @@ def _workers(folder: Path, url: str) -> Iterator[list[Process]]:
         database.close()
         settings = {"BUS_URL": url, "DATA_DIR": str(folder), "RETRY_SECONDS": "1", "LOG_LEVEL": "error"}
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **settings}
-        workers.append(Process(service, (sys.executable, "-m", "bus", "worker", service), folder, environment))
+        workers.append(Process(service, (sys.executable, "-m", "bus.cli", "worker", service), folder, environment))
         workers[-1].start()
     try:
         yield workers

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection
 from signal import SIGKILL
 
-from bus.client import ANSWER_SECONDS
+from bus.client.client import ANSWER_SECONDS
 from bus.testing.waiting import wait_until
 from faults.census import Census
 from faults.counting import count, count_dead, dead

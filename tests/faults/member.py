@@ -12,7 +12,7 @@ from signal import SIGKILL, SIGTERM
 
 import psutil
 
-from bus.testing.processes import Process
+from bus.testing.servers.processes import Process
 
 # A readiness check of the front end itself gives up sooner.
 READY_SECONDS = 2.0

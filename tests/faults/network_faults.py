@@ -5,8 +5,8 @@ import subprocess
 import sys
 import time
 
-from bus.client import ANSWER_SECONDS
-from bus.rabbitmq.parameters import HEARTBEAT_SECONDS
+from bus.client.client import ANSWER_SECONDS
+from bus.messaging.rabbitmq.parameters import HEARTBEAT_SECONDS
 from bus.testing.waiting import wait_until
 from faults.caller import Sample
 from faults.counting import count

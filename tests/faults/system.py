@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bus.database import Database as ServiceDatabase
-from bus.migrating import migrate
-from bus.testing.ports import free_ports
-from bus.testing.postgres import Database, find_database
-from bus.testing.rabbitmq import Broker, find_broker
+from bus.database.engine import Database as ServiceDatabase
+from bus.database.migrate import migrate
+from bus.testing.servers.ports import free_ports
+from bus.testing.servers.postgres import Database, find_database
+from bus.testing.servers.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
 from faults import faulty
 from faults.member import FrontEnd, Member
@@ -66,7 +66,7 @@ class System:
     def add_worker_of(self, service: str, **environment: str) -> Member:
         """Start a worker of another service on the same database."""
         settings = self._environment({f"{service.upper()}_DATABASE_URL": self.database_url, **environment})
-        worker = Member(f"worker-{len(self.workers)}", self.folder, settings, "-m", "bus", "worker", service)
+        worker = Member(f"worker-{len(self.workers)}", self.folder, settings, "-m", "bus.cli", "worker", service)
         self.workers.append(worker)
         worker.start()
         return worker
@@ -75,7 +75,7 @@ class System:
         """Start a front end on a port of its own; it is kept until it is terminated."""
         [port] = free_ports(1)
         settings = self._environment({f"{self.service.upper()}_PORT": str(port), **environment})
-        front = FrontEnd(f"front-{len(self.fronts)}", self.folder, settings, "-m", "bus", "web", self.service)
+        front = FrontEnd(f"front-{len(self.fronts)}", self.folder, settings, "-m", "bus.cli", "web", self.service)
         front.url = f"http://127.0.0.1:{port}"
         self.fronts.append(front)
         front.start()

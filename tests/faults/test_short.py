@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bus.testing.unavailable import Unavailable
+from bus.testing.servers.unavailable import Unavailable
 from faults.rows import ROWS
 from faults.scale import Scale
 from faults.system import Servers, private_servers

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from patience import LONG_SECONDS, be_patient
+from support.long_timeouts import LONG_SECONDS, be_patient
 
-from bus.client import Client
-from bus.codec import encode
-from bus.connect import transport_for
-from bus.database import Database
-from bus.message import Message
-from bus.migrating import migrate
-from bus.testing.postgres import find_database
-from bus.testing.rabbitmq import find_broker
+from bus.client.client import Client
+from bus.contract.codec import encode
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.messaging.message import Message
+from bus.messaging.topology import queues_of
+from bus.messaging.transport import Wiring
+from bus.testing.servers.postgres import find_database
+from bus.testing.servers.rabbitmq import find_broker
 from bus.testing.waiting import wait_until
-from bus.topology import queues_of
-from bus.transport import Wiring
-from bus.worker import Worker
+from bus.worker.worker import Worker
 from catalog import web
 from catalog.contract import CreateProduct
 from catalog.handlers import catalog
@@ -104,7 +104,7 @@ def test_while_the_database_is_away_the_answer_is_503_and_afterwards_it_works_ag
     memory_url: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Longer than it takes to stop a server.
-    monkeypatch.setattr("bus.liveness.FRESH_SECONDS", LONG_SECONDS)
+    monkeypatch.setattr("bus.client.liveness.FRESH_SECONDS", LONG_SECONDS)
     with find_database() as server:
         http = run(memory_url, server.fresh_database())
         assert http.post("/products", json=LAMP).status_code == 201
@@ -141,7 +141,7 @@ def test_while_the_broker_is_away_the_answer_is_503_and_afterwards_it_works_agai
     with find_broker() as broker:
         http = run(broker.url, f"sqlite:///{tmp_path}/catalog.db")
         # A broker that is coming up may lose a ping; then the next one is soon enough.
-        monkeypatch.setattr("bus.liveness.PING_SECONDS", 2.0)
+        monkeypatch.setattr("bus.client.liveness.PING_SECONDS", 2.0)
         assert http.post("/products", json=LAMP).status_code == 201
         broker.stop()
         wait_until(lambda: _is_quick_no(http, "broker-away"), LONG_SECONDS, "creating is refused")
@@ -155,8 +155,8 @@ def test_a_command_whose_answer_is_late_is_accepted_and_its_outcome_can_be_read(
 ) -> None:
     http = run(memory_url, f"sqlite:///{tmp_path}/catalog.db")
     with monkeypatch.context() as hurry:
-        hurry.setattr("bus.liveness.FRESH_SECONDS", LONG_SECONDS)  # in no time, nobody could be asked either
-        hurry.setattr("bus.flask.relaying.ANSWER_SECONDS", 0.0)
+        hurry.setattr("bus.client.liveness.FRESH_SECONDS", LONG_SECONDS)  # in no time, nobody could be asked either
+        hurry.setattr("bus.http.relaying.ANSWER_SECONDS", 0.0)
         late = http.post("/products", json=LAMP, headers={"Idempotency-Key": "late"})
     assert late.status_code == 202
     assert late.headers["Location"] == "/operations/late"

@@ -23,8 +23,8 @@ from sqlalchemy import (
     select,
 )
 
-from bus.bulk import find_all, insert_all, update_all
-from bus.database import Database
+from bus.database.bulk import find_all, insert_all, update_all
+from bus.database.engine import Database
 
 
 class Packed(TypeDecorator[bytes]):

@@ -15,34 +15,34 @@ import pika
 import psutil
 import pytest
 from click.testing import CliRunner, Result
-from dead_letters import keep, letters_in, wait_for_letters
 from msgspec import structs
 from pika.adapters.blocking_connection import BlockingChannel
 from sqlalchemy import func, select, update
+from support.dead_letters import keep, letters_in, wait_for_letters
 
-import bus.cli.replaying
+import bus.cli.dead_letters_replay
 from auth.handlers import auth
-from bus import trace
 from bus.cli import bus as command
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.dead_letter import dead_letter
-from bus.inbox import outcome_of
-from bus.letter_actions import NotToBeHad, begin
-from bus.letter_list import newest
-from bus.letter_replay import message_of, replay
-from bus.limits import Limits
-from bus.logs import configure_logs
-from bus.message import Message
-from bus.migrating import migrate
-from bus.problem import Unavailable
-from bus.service import Service
-from bus.tables import dead_letter as table
-from bus.tables import dead_letter_action
+from bus.client.client import Client
+from bus.contract.problems import Unavailable
+from bus.database.engine import Database
+from bus.database.inbox import outcome_of
+from bus.database.migrate import migrate
+from bus.database.tables import dead_letter as table
+from bus.database.tables import dead_letter_action
+from bus.dead_letters.actions import NotToBeHad, begin
+from bus.dead_letters.envelope import dead_letter
+from bus.dead_letters.queries import newest
+from bus.dead_letters.replay import message_of, replay
+from bus.messaging import trace_context as trace
+from bus.messaging.connect import transport_for
+from bus.messaging.limits import Limits
+from bus.messaging.message import Message
+from bus.service.service import Service
+from bus.service.work import Work
+from bus.telemetry.logs import configure_logs
 from bus.testing.waiting import wait_until
-from bus.work import Work
-from bus.worker import Worker
+from bus.worker.worker import Worker
 from catalog.contract import CreateProduct, ProductCreated
 from catalog.handlers import catalog, create_product
 from catalog.tables import product
@@ -96,7 +96,7 @@ class Shop:
     def process(self, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
         """The same as a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "bus", "dead-letters", *map(str, arguments)],
+            [sys.executable, "-m", "bus.cli", "dead-letters", *map(str, arguments)],
             env={**os.environ, **self.environment, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -367,7 +367,7 @@ def test_what_arrives_after_the_list_was_shown_is_not_sent(sqlite_shop: Shop, mo
     def ask_slowly(*_: object, **__: object) -> None:
         sqlite_shop.bury("order-2")
 
-    monkeypatch.setattr(bus.cli.replaying, "ask", ask_slowly)
+    monkeypatch.setattr(bus.cli.dead_letters_replay, "ask", ask_slowly)
     assert sqlite_shop.told("replay", "catalog", "--all")["replayed"] == 1
     sqlite_shop.wait_for_products(1)
     assert sqlite_shop.states() == ["replayed", "dead"]

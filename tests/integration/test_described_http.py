@@ -1,7 +1,7 @@
 """Front ends answer as their OpenAPI documents say: schemathesis reads these, and tries what they allow and forbid.
 
 All its checks are on, with valid and invalid data, request by request and along the links from one to the next. What it
-cannot know of our data is in `described_data.py`.
+cannot know of our data is in `tests/support/schemathesis_hooks.py`.
 """
 
 import json
@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import be_patient
+from support.long_timeouts import be_patient
 
 import auth.main
 import catalog.main
-from bus.application import Application
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.migrating import migrate
-from bus.serving import EmbeddedServer
-from bus.testing.ports import free_ports
-from bus.worker import Worker
+from bus.client.client import Client
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.runtime.servers import EmbeddedServer
+from bus.service.application import Application
+from bus.testing.servers.ports import free_ports
+from bus.worker.worker import Worker
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -36,7 +36,7 @@ RUN_SECONDS = 300.0
 ANSWER_SECONDS = 60
 # Requests of each kind, for each operation; more find no more, and take longer.
 EXAMPLES = 20
-HOOKS = Path(__file__).with_name("described_data.py")
+HOOKS = Path(__file__).parents[1] / "support" / "schemathesis_hooks.py"
 APPLICATIONS = (auth.main.auth, catalog.main.catalog)
 
 

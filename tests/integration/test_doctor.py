@@ -12,21 +12,21 @@ from urllib.parse import urlsplit, urlunsplit
 import pika
 import pytest
 from click.testing import CliRunner
-from patience import LONG_SECONDS, be_patient
+from support.long_timeouts import LONG_SECONDS, be_patient
 
 from bus.cli import bus
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.logs import configure_logs
-from bus.metrics import Metrics
-from bus.migrating import migrate
-from bus.monitor import Monitor
-from bus.serving import EmbeddedServer
-from bus.testing.ports import free_ports
-from bus.testing.rabbitmq import Broker, find_broker
-from bus.topology import queue_of
-from bus.worker import Worker
+from bus.client.client import Client
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.messaging.topology import queue_of
+from bus.runtime.monitor import Monitor
+from bus.runtime.servers import EmbeddedServer
+from bus.telemetry.logs import configure_logs
+from bus.telemetry.metrics import Metrics
+from bus.testing.servers.ports import free_ports
+from bus.testing.servers.rabbitmq import Broker, find_broker
+from bus.worker.worker import Worker
 from catalog import web
 from catalog.contract import CreateProduct
 from catalog.handlers import catalog
@@ -58,8 +58,8 @@ class Clinic(NamedTuple):
     def be_patient(self) -> None:
         """Let all that is looked at take its time to answer."""
         be_patient(self.environment)
-        self.environment.setattr("bus.doctor.workers.ANSWER_SECONDS", LONG_SECONDS)
-        self.environment.setattr("bus.doctor.ports.ASK_SECONDS", LONG_SECONDS)
+        self.environment.setattr("bus.runtime.doctor.workers.ANSWER_SECONDS", LONG_SECONDS)
+        self.environment.setattr("bus.runtime.doctor.ports.ASK_SECONDS", LONG_SECONDS)
 
     def start_worker(self) -> None:
         configure_logs("error")  # unconfigured, its lines would be among what the command prints meanwhile

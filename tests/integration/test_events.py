@@ -8,23 +8,32 @@ from pathlib import Path
 
 import pika
 import pytest
-from dead_letters import wait_for_letters
-from news import Tell, Told, WordRefused, create_tables, heard_by, make_listener, make_teller, words_heard
-from patience import be_patient
 from pika.adapters.blocking_connection import BlockingChannel
+from support.dead_letters import wait_for_letters
+from support.event_services import (
+    Tell,
+    Told,
+    WordRefused,
+    create_tables,
+    heard_by,
+    make_listener,
+    make_teller,
+    words_heard,
+)
+from support.long_timeouts import be_patient
 
-from bus.client import Client
-from bus.codec import encode
-from bus.connect import transport_for
-from bus.database import Database
-from bus.letter_list import newest
-from bus.limits import Limits
-from bus.listening import KILLER_DEATHS
-from bus.migrating import migrate
-from bus.service import Service
+from bus.client.client import Client
+from bus.contract.codec import encode
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.dead_letters.queries import newest
+from bus.messaging.connect import transport_for
+from bus.messaging.limits import Limits
+from bus.messaging.topology import EVENTS_EXCHANGE, events_queue
+from bus.service.service import Service
 from bus.testing.waiting import wait_until
-from bus.topology import EVENTS_EXCHANGE, events_queue
-from bus.worker import Worker
+from bus.worker.events import KILLER_DEATHS
+from bus.worker.worker import Worker
 
 START_SECONDS = 60.0
 NEWS_SECONDS = 60.0

@@ -14,12 +14,12 @@ from typing import Any
 
 import pika
 import pytest
-from news import Told
+from support.event_services import Told
 
-from bus import outbox
-from bus.database import Database, Emission
-from bus.migrating import migrate
-from bus.testing.rabbitmq import Broker, find_broker
+from bus.database import outbox
+from bus.database.engine import Database, Emission
+from bus.database.migrate import migrate
+from bus.testing.servers.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
 
 START_SECONDS = 60.0
@@ -54,7 +54,7 @@ def _environment(broker_url: str, database_url: str = "sqlite://") -> dict[str, 
 @contextmanager
 def _tail(url: str, *options: str) -> Iterator[Tail]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "bus", "events", "tail", *options],
+        [sys.executable, "-m", "bus.cli", "events", "tail", *options],
         env=_environment(url),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -152,7 +152,7 @@ class Outbox:
             connection.channel().queue_declare("new.events", durable=True)
 
     def replay(self, *options: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "bus", "events", "replay", "catalog", *options]
+        command = [sys.executable, "-m", "bus.cli", "events", "replay", "catalog", *options]
         run = subprocess.run(
             command, env=self._environment, capture_output=True, text=True, timeout=NEWS_SECONDS, check=False
         )
@@ -231,7 +231,7 @@ def test_without_a_broker_one_sentence_says_so(
     migrate(database, "catalog.migrations")
     database.close()
     run = subprocess.run(
-        [sys.executable, "-m", "bus", "events", *command],
+        [sys.executable, "-m", "bus.cli", "events", *command],
         env=_environment(url, database_url),
         capture_output=True,
         text=True,

@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dead_letters import Letters, letters_in
-from example import Broken, Keep, Kept, create_tables, words_in
-from patience import be_patient
-from plain_publisher import PlainPublisher
+from support.dead_letters import Letters, letters_in
+from support.example_service import Broken, Keep, Kept, create_tables, words_in
+from support.long_timeouts import be_patient
+from support.plain_publisher import PlainPublisher
 
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.limits import Limits
-from bus.migrating import migrate
-from bus.service import Service
+from bus.client.client import Client
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.messaging.limits import Limits
+from bus.service.service import Service
+from bus.service.work import Work
 from bus.testing.waiting import wait_until
-from bus.work import Work
-from bus.worker import HandlerHung, Worker
+from bus.worker.worker import HandlerHung, Worker
 
 PATIENCE_SECONDS = 30.0
 # A worker that was killed starts anew five times or more, and each has all its imports before it.
@@ -128,20 +128,20 @@ KILLER = '''
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from example import make_service, Keep
-from bus.connect import transport_for
-from bus.database import Database
-from bus.limits import Limits
-from bus.worker import Worker
-import example
-behave = example._behave
+from support.example_service import make_service, Keep
+from bus.messaging.connect import transport_for
+from bus.database.engine import Database
+from bus.messaging.limits import Limits
+from bus.worker.worker import Worker
+from support import example_service
+behave = example_service._behave
 def kill(text):
     behave(text)
     if text.startswith("die"):
         with open({deaths!r}, "a") as deaths:
             deaths.write(text + "\\n")
         os.kill(os.getpid(), signal.SIGKILL)
-example._behave = kill
+example_service._behave = kill
 worker = Worker(make_service(), transport_for({url!r}, "worker"), Database({database!r}), Limits(retry_seconds=(1,)))
 worker.start()
 signal.sigwait([signal.SIGTERM])

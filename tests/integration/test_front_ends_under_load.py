@@ -16,21 +16,22 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from patience import LONG_SECONDS, be_patient
+from support.long_timeouts import LONG_SECONDS, be_patient
 
-from bus import channel, serving, wsgi
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.flask import MAX_BODIES
-from bus.migrating import migrate
-from bus.service import Service
-from bus.serving import EmbeddedServer
-from bus.silent_connections import LOOK_SECONDS, SILENT_SECONDS
-from bus.testing.ports import free_ports
+from bus.client.client import Client
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.http import MAX_BODIES
+from bus.messaging.connect import transport_for
+from bus.runtime import channel, wsgi
+from bus.runtime import servers as serving
+from bus.runtime.servers import EmbeddedServer
+from bus.runtime.silent_connections import LOOK_SECONDS, SILENT_SECONDS
+from bus.service.service import Service
+from bus.service.work import Work
+from bus.testing.servers.ports import free_ports
 from bus.testing.waiting import wait_until
-from bus.work import Work
-from bus.worker import Worker
+from bus.worker.worker import Worker
 from catalog.contract import CreateProduct, Product, ProductCreated
 from catalog.web import create_app
 
@@ -45,7 +46,7 @@ CROWD = 200
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 PATIENT = {"Prefer": f"wait={WAIT_SECONDS}"}
 # `bus` that trusts a sign of life for longer than a crowd takes to come: it is not about whether a worker answers.
-TRUSTING = "from bus import liveness; liveness.FRESH_SECONDS = 30.0; from bus.cli import main; main()"
+TRUSTING = "from bus.client import liveness; liveness.FRESH_SECONDS = 30.0; from bus.cli import main; main()"
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: "
 POST = b"POST /products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
@@ -119,7 +120,7 @@ def granian(broker_url: str, tmp_path: Path) -> Iterator[FrontEnd]:
 def waitress(memory_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontEnd]:
     """What `bus run` does without a broker."""
     be_patient(monkeypatch)
-    monkeypatch.setattr("bus.liveness.FRESH_SECONDS", LONG_SECONDS)
+    monkeypatch.setattr("bus.client.liveness.FRESH_SECONDS", LONG_SECONDS)
     (port,) = free_ports(1)
     front_end = FrontEnd(port, os.getpid(), serving.EMBEDDED_IN_FLIGHT)
     for _ in _working(memory_url, tmp_path, front_end.go_on):

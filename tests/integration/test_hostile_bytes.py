@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import requests
 from faults.member import FrontEnd
-from raw_http import ANSWER_SECONDS, say
+from support.raw_http import ANSWER_SECONDS, say
 
 import catalog.main
-from bus.flask import MAX_BODY_BYTES
-from bus.serving import EmbeddedServer
-from bus.testing.ports import free_ports
+from bus.http import MAX_BODY_BYTES
+from bus.runtime.servers import EmbeddedServer
 from bus.testing.running import running
+from bus.testing.servers.ports import free_ports
 from bus.testing.waiting import wait_until
 
 JSON = {"Content-Type": "application/json"}
@@ -47,7 +47,7 @@ def served_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def _granian(folder: Path, bus_url: str) -> Iterator[str]:
     [port] = free_ports(1)
     environment = {**os.environ, "BUS_URL": bus_url, "CATALOG_PORT": str(port)}
-    front = FrontEnd("front", folder, environment, "-m", "bus", "web", "catalog")
+    front = FrontEnd("front", folder, environment, "-m", "bus.cli", "web", "catalog")
     front.url = f"http://127.0.0.1:{port}"
     front.start()
     try:

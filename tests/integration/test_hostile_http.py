@@ -16,19 +16,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from raw_http import Answer, chunked, exchange, request
+from support.raw_http import Answer, chunked, exchange, request
 
 import auth.main
 import catalog.main
-from bus.application import Application
-from bus.connect import transport_for
-from bus.database import Database
-from bus.migrating import migrate
-from bus.testing.ports import free_ports
-from bus.testing.processes import Process
-from bus.testing.rabbitmq import Broker
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.service.application import Application
+from bus.testing.servers.ports import free_ports
+from bus.testing.servers.processes import Process
+from bus.testing.servers.rabbitmq import Broker
 from bus.testing.waiting import wait_until
-from bus.worker import Worker
+from bus.worker.worker import Worker
 
 START_SECONDS, STOP_SECONDS = 60.0, 10.0
 
@@ -64,7 +64,7 @@ def system(rabbitmq: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             stack.callback(worker.stop, STOP_SECONDS)
             [port] = free_ports(1)
             environment = {**os.environ, "BUS_URL": bus_url, f"{application.name.upper()}_PORT": str(port)}
-            command = (sys.executable, "-m", "bus", "web", application.name)
+            command = (sys.executable, "-m", "bus.cli", "web", application.name)
             front = Process(f"{application.name}-web", command, folder, environment)
             front.start()
             stack.callback(front.stop, signal.SIGTERM)

@@ -16,18 +16,18 @@ from typing import Any
 
 import pika
 import pytest
-from plain_publisher import PlainPublisher
-from worker_threads import NEWS_SECONDS, System, all_services, lives_on
+from support.plain_publisher import PlainPublisher
+from support.worker_threads import NEWS_SECONDS, System, all_services, lives_on
 
 from auth.handlers import auth as auth_service
-from bus import trace
-from bus.connect import transport_for
-from bus.database import Database
-from bus.limits import Limits
-from bus.migrating import migrate
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging import trace_context
+from bus.messaging.connect import transport_for
+from bus.messaging.limits import Limits
+from bus.messaging.topology import Queue, queues_of
+from bus.messaging.transport import Wiring
 from bus.testing.waiting import wait_until
-from bus.topology import Queue, queues_of
-from bus.transport import Wiring
 from catalog.handlers import catalog as catalog_service
 
 RUN_SECONDS = 60.0
@@ -216,14 +216,14 @@ def test_forged_headers_are_ignored(system: System, publisher: PlainPublisher) -
     assert answer.status == 400
     letter = system.letters["catalog"].next()
     assert (letter.origin_queue, letter.reason) == ("catalog.create_product", "malformed-json")
-    assert trace.read(letter.properties.traceparent), "a trace of its own began"
+    assert trace_context.read(letter.properties.traceparent), "a trace of its own began"
 
 
 def test_headers_that_nearly_fill_a_frame_stop_nobody(system: System, publisher: PlainPublisher) -> None:
     """A frame has 128 KiB, and a dead letter has more headers than what it is a copy of."""
     answer = publisher.ask("catalog.create_product", b"{", headers={"traceparent": "x" * 130_950})
     assert answer.status == 400
-    assert trace.read(system.letters["catalog"].next().properties.traceparent), "a trace of its own began"
+    assert trace_context.read(system.letters["catalog"].next().properties.traceparent), "a trace of its own began"
     assert lives_on(publisher)
 
 
@@ -333,7 +333,7 @@ def test_a_worker_whose_queue_is_taken_ends_with_one_clear_sentence(broker_url: 
     assert taken.wait_until_ready(RUN_SECONDS)
     taken.close(RUN_SECONDS)
     environment = {**os.environ, "BUS_URL": broker_url, "DATA_DIR": str(tmp_path), "LOG_LEVEL": "error"}
-    bus = (sys.executable, "-m", "bus")
+    bus = (sys.executable, "-m", "bus.cli")
     subprocess.run([*bus, "migrate", "catalog"], env=environment, timeout=RUN_SECONDS, check=True)
     worker = subprocess.run(
         [*bus, "worker", "catalog"], env=environment, timeout=RUN_SECONDS, check=False, capture_output=True, text=True

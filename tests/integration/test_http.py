@@ -8,34 +8,34 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-import example
 import pytest
-from example import Keep, Kept
 from flask import Flask
 from flask.testing import FlaskClient
-from patience import be_patient
+from support import example_service
+from support.example_service import Keep, Kept
+from support.long_timeouts import be_patient
 from werkzeug.test import TestResponse
 
 import auth.main
 import auth.web
-import bus.flask.relaying
+import bus.http.relaying
 import catalog.contract
 import catalog.main
 import catalog.web
-from bus import liveness
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.documents import as_text, asyncapi, openapi
-from bus.flask import MAX_BODIES, front_end, request_body
-from bus.in_progress import InProgress
-from bus.pages.docs_page import VIEWER
-from bus.problem import Invalid
-from bus.service import Service
+from bus.client import liveness
+from bus.client.client import Client
+from bus.contract.problems import Invalid
+from bus.database.engine import Database
+from bus.http import MAX_BODIES, front_end, request_body
+from bus.http.documents import as_text, asyncapi, openapi
+from bus.http.idempotency import InProgress
+from bus.http.pages.docs_page import VIEWER
+from bus.messaging.connect import transport_for
+from bus.service.service import Service
+from bus.service.work import Work
 from bus.testing.running import running
 from bus.testing.waiting import wait_until
-from bus.work import Work
-from bus.worker import Worker
+from bus.worker.worker import Worker
 from catalog.contract import CreateProduct, GetProduct, ProductNotFound
 
 START_SECONDS = 30.0
@@ -268,7 +268,7 @@ def slow(memory_url: str, database: Database) -> Iterator[tuple[FlaskClient, thr
     worker = Worker(service, transport_for(memory_url, "example"), database)
     worker.start()
     with Client(memory_url) as client:
-        http = front_end("example", example, client).test_client()
+        http = front_end("example", example_service, client).test_client()
         assert http.get("/health/ready").status_code == 200
         yield http, go_on
     go_on.set()
@@ -282,7 +282,7 @@ def test_a_command_whose_answer_is_late_is_accepted_and_its_outcome_told(
     http, go_on = slow
     with monkeypatch.context() as patch:
         patch.setattr(liveness, "FRESH_SECONDS", START_SECONDS)  # no ping, which may take half a second itself
-        patch.setattr(bus.flask.relaying, "ANSWER_SECONDS", 0.5)
+        patch.setattr(bus.http.relaying, "ANSWER_SECONDS", 0.5)
         accepted = http.post("/words", json={"word": "a"}, headers={"Idempotency-Key": key})
     assert accepted.status_code == 202
     location = accepted.headers["Location"]

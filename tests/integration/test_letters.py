@@ -6,25 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dead_letters import keep, letters_in
 from sqlalchemy import update
+from support.dead_letters import keep, letters_in
 
-from bus.answer import Answer
-from bus.call import Call
 from bus.cli.times import time_of
-from bus.database import Database
-from bus.dead_letter import Fault, dead_letter
-from bus.inbox import record
-from bus.letter_actions import NotToBeHad, actions, begin, hold, hold_on, let_go, mark_replayed
-from bus.letter_choice import Choice
-from bus.letter_list import grouped, newest, next_chosen
-from bus.letters import purge
-from bus.message import Message
-from bus.migrating import migrate
-from bus.outcome import CommandOutcome, outcome_query_of
-from bus.tables import dead_letter as table
-from bus.tables import dead_letter_action
-from bus.work import Work
+from bus.contract.outcome import CommandOutcome, outcome_query_of
+from bus.database.engine import Database
+from bus.database.inbox import record
+from bus.database.migrate import migrate
+from bus.database.tables import dead_letter as table
+from bus.database.tables import dead_letter_action
+from bus.dead_letters.actions import NotToBeHad, actions, begin, hold, hold_on, let_go, mark_replayed
+from bus.dead_letters.choice import Choice
+from bus.dead_letters.envelope import Fault, dead_letter
+from bus.dead_letters.queries import grouped, newest, next_chosen
+from bus.dead_letters.store import purge
+from bus.messaging.call import Call
+from bus.messaging.message import Message
+from bus.messaging.replies import Answer
+from bus.service.work import Work
 from catalog.contract import CreateProduct
 from catalog.handlers import catalog
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from html_page import HtmlPage
-from running_system import APPLICATIONS, RunningSystem
-from workbench import Workbench, environment
+from support.html_page import HtmlPage
+from support.in_process_system import APPLICATIONS, RunningSystem
+from support.published_programs import Workbench, environment
 
-from bus.publishers.publisher import LANGUAGES
-from bus.testing.rabbitmq import Broker
+from bus.http.pages.programs import LANGUAGES
+from bus.testing.servers.rabbitmq import Broker
 
 HTTP_SECONDS = 30.0
 # A listener is an interpreter that starts and a queue that is bound.
@@ -27,7 +27,7 @@ TOGETHER = 2
 
 # `bus` with another wait for a ping, which a busy machine answers too late for a caller in a hurry.
 PATIENT_BUS = f"""#!{sys.executable}
-from bus import liveness
+from bus.client.client import liveness
 from bus.cli import main
 
 liveness.PING_SECONDS = 5.0

@@ -5,25 +5,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import example
 import pika
 import pytest
-from example import create_tables, make_service
 from faults.proxy import Proxy, port_of, through
-from plain_publisher import PlainPublisher
 from structlog.testing import capture_logs
-from swallowed import BASIC_CANCEL, BASIC_DELIVER, Swallower
+from support import example_service
+from support.example_service import create_tables, make_service
+from support.frame_filter import BASIC_CANCEL, BASIC_DELIVER, Swallower
+from support.plain_publisher import PlainPublisher
 
-from bus import watchdog
-from bus.connect import transport_for
-from bus.database import Database
-from bus.metrics import Metrics
-from bus.migrating import migrate
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.messaging.topology import queues_of
+from bus.messaging.transport import QueueView, Transport
+from bus.telemetry.metrics import Metrics
 from bus.testing.waiting import wait_until
-from bus.topology import queues_of
-from bus.transport import QueueView, Transport
-from bus.watchdog import LOOKS, NotConsuming
-from bus.worker import PREFETCH, Worker
+from bus.worker.background import watchdog
+from bus.worker.background.watchdog import LOOKS, NotConsuming
+from bus.worker.worker import PREFETCH, Worker
 
 START_SECONDS = 60.0
 NEWS_SECONDS = 60.0
@@ -103,7 +103,7 @@ def test_a_worker_that_is_given_nothing_over_any_connection_fails(start: Start) 
 
 def test_a_busy_worker_that_has_all_it_can_take_is_left_alone(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, looks = threading.Event(), list[Sequence[QueueView]]()
-    monkeypatch.setattr(example, "_behave", lambda _word: go_on.wait(NEWS_SECONDS))
+    monkeypatch.setattr(example_service, "_behave", lambda _word: go_on.wait(NEWS_SECONDS))
     system = start(Swallower(BASIC_DELIVER))
     view = system.transport.view
 

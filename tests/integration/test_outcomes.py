@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example import create_tables, make_service
-from plain_publisher import PlainPublisher
 from structlog.testing import capture_logs
+from support.example_service import create_tables, make_service
+from support.plain_publisher import PlainPublisher
 
-from bus.connect import transport_for
-from bus.database import Database
-from bus.limits import Limits
-from bus.metrics import Metrics
-from bus.migrating import migrate
-from bus.monitor import Monitor
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.messaging.limits import Limits
+from bus.runtime.monitor import Monitor
+from bus.telemetry.metrics import Metrics
 from bus.testing.waiting import wait_until
-from bus.worker import Worker
+from bus.worker.worker import Worker
 
 START_SECONDS = 60.0
 NEWS_SECONDS = 60.0

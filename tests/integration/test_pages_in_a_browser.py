@@ -12,14 +12,14 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from html_page import HtmlPage
-from patience import be_patient
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
-from programs import need_programs
-from running_system import APPLICATIONS, RunningSystem
+from support.html_page import HtmlPage
+from support.in_process_system import APPLICATIONS, RunningSystem
+from support.installed_programs import need_programs
+from support.long_timeouts import be_patient
 
-from bus.application import Application
-from bus.testing.rabbitmq import Broker
+from bus.service.application import Application
+from bus.testing.servers.rabbitmq import Broker
 from bus.testing.waiting import wait_until
 
 NAMES = [application.name for application in APPLICATIONS]

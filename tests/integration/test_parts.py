@@ -9,13 +9,13 @@ import pika  # type: ignore[import-untyped,unused-ignore]
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import psycopg
 import pytest
-from docker_engine import need_docker
+from support.docker_engine import need_docker
 
-from bus.testing.part import LoginFailed, Part
-from bus.testing.postgres import Database, find_database
-from bus.testing.rabbitmq import Broker, NoBroker, find_broker, fresh_vhost
-from bus.testing.server import Kind
-from bus.testing.unavailable import NotOurs
+from bus.testing.servers.part import LoginFailed, Part
+from bus.testing.servers.postgres import Database, find_database
+from bus.testing.servers.rabbitmq import Broker, NoBroker, find_broker, fresh_vhost
+from bus.testing.servers.server import Kind
+from bus.testing.servers.unavailable import NotOurs
 from bus.testing.waiting import wait_until
 
 # A first start of a broker takes 7 to 15 s on two idle cores.

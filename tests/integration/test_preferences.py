@@ -9,28 +9,28 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import example
 import pytest
-from example import Count, Counted, Keep, Kept, create_tables, make_service, words_in
 from flask.testing import FlaskClient
-from patience import be_patient
+from support import example_service
+from support.example_service import Count, Counted, Keep, Kept, create_tables, make_service, words_in
+from support.long_timeouts import be_patient
 from werkzeug.test import TestResponse
 
-import bus.flask.relaying
-from bus import liveness
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.flask import front_end
-from bus.limits import DEFAULT_LIMITS, Limits
-from bus.migrating import migrate
-from bus.service import Service
-from bus.testing.rabbitmq import Broker, find_broker
+import bus.http.relaying
+from bus.client import liveness
+from bus.client.client import Client
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.http import front_end
+from bus.messaging.connect import transport_for
+from bus.messaging.limits import DEFAULT_LIMITS, Limits
+from bus.messaging.topology import queue_of
+from bus.messaging.transport import Wiring
+from bus.service.service import Service
+from bus.service.work import Work
+from bus.testing.servers.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
-from bus.topology import queue_of
-from bus.transport import Wiring
-from bus.work import Work
-from bus.worker import Worker
+from bus.worker.worker import Worker
 
 NEWS_SECONDS = 60.0
 # Far more than an answer takes that waits for nothing, and less than the usual wait, which is half a minute here.
@@ -67,7 +67,7 @@ def _running(
 
 
 def _front_end(client: Client) -> FlaskClient:
-    return front_end("example", example, client).test_client()
+    return front_end("example", example_service, client).test_client()
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_a_longer_wait_than_usual_is_waited(
     slow: tuple[FlaskClient, threading.Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     http, go_on = slow
-    monkeypatch.setattr(bus.flask.relaying, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(bus.http.relaying, "ANSWER_SECONDS", 0.5)
     threading.Timer(1.5, go_on.set).start()
     assert _keep(http, "wait=15").status_code == 201
 
@@ -285,7 +285,7 @@ def test_a_broker_that_takes_a_command_and_says_nothing_leaves_it_unknown_and_th
         assert _keep(http, "wait=20").status_code == 201
         with _halted(lonely_broker), monkeypatch.context() as patch:
             patch.setattr(liveness, "FRESH_SECONDS", NEWS_SECONDS)  # heard just now, so that nobody pings first
-            patch.setattr(bus.flask.relaying, "ANSWER_SECONDS", SILENCE_SECONDS)
+            patch.setattr(bus.http.relaying, "ANSWER_SECONDS", SILENCE_SECONDS)
             _is_refused(_keep(http, prefer, "unknown-1"), "outcome-unknown")
         wait_until(lambda: http.get("/health/ready").status_code == 200, NEWS_SECONDS, "the service is ready")
         assert _keep(http, "wait=20", "unknown-1").status_code == 201

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 import pika
 import pytest
-from workbench import Workbench
+from support.published_programs import Workbench
 
-from bus.operation import Command, Query, Reply
-from bus.problem import Problem
-from bus.publishers.publisher import LANGUAGES, publishers_of
+from bus.contract.operations import Command, Query, Reply
+from bus.contract.problems import Problem
+from bus.http.pages.programs import LANGUAGES, publishers_of
 
 KEYS = [each.key for each in LANGUAGES]
 # `bus call` knows the operations of installed services alone, so it is tried where those are.

@@ -13,20 +13,20 @@ import pika
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from example import words_in
-from patience import be_patient
-from plain_publisher import Answer, PlainPublisher
-from programs import need_programs
 from sqlalchemy import MetaData
-from worker_threads import NEWS_SECONDS, System, all_services
+from support.example_service import words_in
+from support.installed_programs import need_programs
+from support.long_timeouts import be_patient
+from support.plain_publisher import Answer, PlainPublisher
+from support.worker_threads import NEWS_SECONDS, System, all_services
 
 import auth.tables
 import catalog.tables
 from auth.handlers import auth as auth_service
-from bus import tables
-from bus.client import Client
-from bus.database import Database
-from bus.migrating import migrate
+from bus.client.client import Client
+from bus.database import tables
+from bus.database.engine import Database
+from bus.database.migrate import migrate
 from bus.testing.waiting import wait_until
 from catalog.handlers import catalog as catalog_service
 from catalog.web import create_app
@@ -36,7 +36,7 @@ RUN_SECONDS = 60.0
 GATE_SECONDS = 60.0
 
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
-PUBLISHER = Path(__file__).with_name("plain_publisher.py")
+PUBLISHER = Path(__file__).parents[1] / "support" / "plain_publisher.py"
 
 
 @pytest.fixture(autouse=True)

@@ -8,38 +8,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dead_letters import Letters
-from example import Broken, KeepSecret, Kept
 from joserfc.jwe import JWERegistry, encrypt_compact
 from joserfc.jwk import ECKey
-from patience import be_patient
-from plain_publisher import Answer, PlainPublisher
 from sqlalchemy import select
+from support.dead_letters import Letters
+from support.example_service import Broken, KeepSecret, Kept
+from support.long_timeouts import be_patient
+from support.plain_publisher import Answer, PlainPublisher
 
 import auth.main
 from auth import web
 from auth.contract import Register
 from auth.handlers import auth as auth_service
 from auth.tables import user
-from bus import sealing_keys
-from bus.client import Client
-from bus.codec import encode
-from bus.connect import transport_for
-from bus.database import Database
-from bus.inbox import outcome_of
-from bus.limits import Limits
-from bus.migrating import migrate
-from bus.ping import ping_of
-from bus.problem import Unavailable
-from bus.sealing_keys import forget, kept_keys, prepare_key, rotate
-from bus.service import Service
-from bus.testing.postgres import find_database
+from bus.client.client import Client
+from bus.contract.codec import encode
+from bus.contract.ping import ping_of
+from bus.contract.problems import Unavailable
+from bus.database.engine import Database
+from bus.database.inbox import outcome_of
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.messaging.limits import Limits
+from bus.messaging.topology import queues_of
+from bus.messaging.transport import Wiring
+from bus.security import key_store as sealing_keys
+from bus.security.key_store import forget, kept_keys, prepare_key, rotate
+from bus.service.service import Service
+from bus.service.work import Work
 from bus.testing.running import running
+from bus.testing.servers.postgres import find_database
 from bus.testing.waiting import wait_until
-from bus.topology import queues_of
-from bus.transport import Wiring
-from bus.work import Work
-from bus.worker import Worker
+from bus.worker.worker import Worker
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0

@@ -13,25 +13,25 @@ from typing import Any, Self
 import pika
 import pytest
 import requests
-from dead_letters import Letters
-from marked import Mark, columns_with, files_with
-from patience import be_patient
 from sqlalchemy.engine import make_url
+from support.dead_letters import Letters
+from support.long_timeouts import be_patient
+from support.secret_markers import Mark, columns_with, files_with
 
 from auth.contract import Register
 from auth.handlers import auth
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.inbox import outcome_of
-from bus.migrating import migrate
-from bus.testing.ports import free_ports
-from bus.testing.postgres import find_database
-from bus.testing.rabbitmq import Broker, find_broker
-from bus.testing.unavailable import Unavailable
+from bus.client.client import Client
+from bus.database.engine import Database
+from bus.database.inbox import outcome_of
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.messaging.topology import queues_of
+from bus.messaging.transport import Wiring
+from bus.testing.servers.ports import free_ports
+from bus.testing.servers.postgres import find_database
+from bus.testing.servers.rabbitmq import Broker, find_broker
+from bus.testing.servers.unavailable import Unavailable
 from bus.testing.waiting import wait_until
-from bus.topology import queues_of
-from bus.transport import Wiring
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
@@ -39,7 +39,7 @@ ANSWER_SECONDS = 60.0
 
 # `bus` with a front end that trusts a sign of life, and waits for a ping, longer than a machine stands still.
 PATIENT_BUS = """
-from bus import liveness
+from bus.client.client import liveness
 from bus.cli import main
 
 liveness.FRESH_SECONDS = liveness.PING_SECONDS = 60.0
@@ -96,7 +96,7 @@ class Programs:
     def run(self, *command: str) -> str:
         """Run a command of `bus` to its end; what it printed."""
         return subprocess.run(
-            [sys.executable, "-m", "bus", *command],
+            [sys.executable, "-m", "bus.cli", *command],
             env=self._environment,
             check=True,
             timeout=START_SECONDS,

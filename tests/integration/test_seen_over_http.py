@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from patience import be_patient
 from structlog.testing import capture_logs
+from support.long_timeouts import be_patient
 
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.message import Message
-from bus.metrics import Metrics
+from bus.client.client import Client
+from bus.database.engine import Database
+from bus.messaging.connect import transport_for
+from bus.messaging.message import Message
+from bus.telemetry.metrics import Metrics
 from bus.testing.waiting import wait_until
-from bus.worker import Worker
+from bus.worker.worker import Worker
 from catalog.contract import CreateProduct
 from catalog.handlers import catalog
 from catalog.web import create_app

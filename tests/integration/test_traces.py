@@ -12,25 +12,25 @@ from typing import Any
 
 import pika
 import pytest
-from collector import Collector, collecting
-from example import Keep
 from flask.testing import FlaskClient
-from patience import be_patient
-from plain_publisher import PlainPublisher
 from structlog.testing import capture_logs
+from support.example_service import Keep
+from support.long_timeouts import be_patient
+from support.otlp_collector import Collector, collecting
+from support.plain_publisher import PlainPublisher
 
-from bus.client import Client
-from bus.connect import transport_for
-from bus.database import Database
-from bus.event import Event
-from bus.metrics import Metrics
-from bus.migrating import migrate
-from bus.operation import Command, Reply
-from bus.service import Service
-from bus.spans import Spans, spans_from
+from bus.client.client import Client
+from bus.contract.events import Event
+from bus.contract.operations import Command, Reply
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.service.service import Service
+from bus.service.work import Work
+from bus.telemetry.metrics import Metrics
+from bus.telemetry.spans import Spans, spans_from
 from bus.testing.waiting import wait_until
-from bus.work import Work
-from bus.worker import Worker
+from bus.worker.worker import Worker
 from catalog.contract import CreateProduct, ProductChanged
 from catalog.handlers import catalog
 from catalog.web import create_app
@@ -318,15 +318,15 @@ def test_a_collector_that_does_not_answer_holds_nothing_up(start: Start, is_sile
 def test_nothing_of_opentelemetry_is_imported_without_the_variables() -> None:
     code = """
 import sys
-import bus.worker, bus.wsgi, bus.running, bus.flask
-from bus.spans import spans_from
+import bus.worker.worker, bus.runtime.wsgi, bus.runtime.running, bus.http
+from bus.telemetry.spans import spans_from
 assert spans_from({}, "x", "amqp://") is None
 assert spans_from({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_SDK_DISABLED": "true"}, "x", "amqp://") is None
 assert spans_from({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_TRACES_EXPORTER": "none"}, "x", "amqp://") is None
 assert not [name for name in sys.modules if name.startswith("opentelemetry")]
 sys.path[:] = [each for each in sys.path if "site-packages" not in each]
-import bus.spans
-bus.spans.find_spec = lambda name: None
+import bus.telemetry.spans
+bus.telemetry.spans.find_spec = lambda name: None
 assert spans_from({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a"}, "x", "amqp://") is None
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

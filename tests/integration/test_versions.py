@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from docker_engine import need_docker
+from support.docker_engine import need_docker
 
-from bus.application import installed_applications
-from bus.connect import transport_for
-from bus.rabbitmq import differences
-from bus.testing.rabbitmq import Broker, find_broker
-from bus.topology import Queue, queues_of
-from bus.transport import TransportFailure, Wiring
+from bus.messaging.connect import transport_for
+from bus.messaging.rabbitmq import differences
+from bus.messaging.topology import Queue, queues_of
+from bus.messaging.transport import TransportFailure, Wiring
+from bus.service.application import installed_applications
+from bus.testing.servers.rabbitmq import Broker, find_broker
 
 # A broker that has just come up makes dozens of queues, on a busy machine.
 READY_SECONDS = 60

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bus.bus_tables import create_inbox, drop_inbox
+from bus.database.bus_tables import create_inbox, drop_inbox
 
 revision = "0001"
 down_revision = None

@@ -1,6 +1,6 @@
 """The traces that events belong to."""
 
-from bus.bus_tables import trace_events, untrace_events
+from bus.database.bus_tables import trace_events, untrace_events
 
 revision = "0003"
 down_revision = "0002"

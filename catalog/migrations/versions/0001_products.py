@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bus.bus_tables import create_inbox, drop_inbox
+from bus.database.bus_tables import create_inbox, drop_inbox
 from catalog.tables import Money
 
 revision = "0001"

@@ -1,6 +1,6 @@
 """Events, dead letters and sealing keys, and an end to old rows of the inbox."""
 
-from bus.bus_tables import create_dead_letters, create_outbox, create_sealing_keys, drop_rest, index_inbox
+from bus.database.bus_tables import create_dead_letters, create_outbox, create_sealing_keys, drop_rest, index_inbox
 
 revision = "0002"
 down_revision = "0001"

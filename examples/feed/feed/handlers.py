@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from auth.contract import UserChanged
-from bus.codec import encode
-from bus.service import Service
-from bus.work import Work
+from bus.contract.codec import encode
+from bus.service.service import Service
+from bus.service.work import Work
 from catalog.contract import ProductChanged, ProductRemoved
 from msgspec import UNSET, Raw
 from sqlalchemy import Row, insert, select

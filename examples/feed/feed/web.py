@@ -1,7 +1,7 @@
 """The thin front end of feed: its routes stand in the contract."""
 
-from bus.client import Client
-from bus.flask import front_end
+from bus.client.client import Client
+from bus.http import front_end
 from flask import Flask
 
 from feed import contract

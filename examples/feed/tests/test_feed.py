@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from auth.contract import Register
 from auth.main import auth
-from bus.client import Client
+from bus.client.client import Client
 from bus.testing.running import running
 from bus.testing.waiting import wait_until
 from catalog.contract import CreateProduct, DeleteProduct, ProductNotFound, UpdateProduct

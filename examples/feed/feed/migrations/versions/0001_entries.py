@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from bus.bus_tables import (
+from bus.database.bus_tables import (
     create_dead_letters,
     create_inbox,
     create_outbox,

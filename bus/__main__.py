@@ -1,5 +1,0 @@
-"""`python -m bus` is `bus`."""
-
-from bus.cli import main
-
-main()

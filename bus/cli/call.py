@@ -1,0 +1,96 @@
+"""`bus call` and `bus send`."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import msgspec
+
+from bus.cli.common import broker_of, chosen_applications, in_words, operations_of, settings_for
+from bus.client.client import ANSWER_SECONDS, Client
+from bus.contract.codec import encode, parse
+from bus.contract.operations import Operation
+from bus.contract.problems import AnswerLate, Invalid, ProblemError
+from bus.contract.text_fields import from_text
+from bus.contract.validation import accept
+from bus.messaging.reply_message import status_of
+from bus.telemetry.logs import configure_logs
+
+_FIELDS = click.argument("fields", nargs=-1)
+_ID = click.option("--id", "message_id", help="The message id: the same id is done once.")
+_SECONDS = click.FloatRange(0.01, 3600)
+_TIMEOUT = click.option("--timeout", type=_SECONDS, default=ANSWER_SECONDS, show_default=True, help="Seconds to wait.")
+_TOKEN = click.option("--token", help="A bearer token, sent as the authorization header.")
+
+
+@click.command()
+@click.argument("operation")
+@_FIELDS
+@_ID
+@_TIMEOUT
+@_TOKEN
+@click.option("--json", "as_json", is_flag=True, help="Print status and body as one line of JSON.")
+def call(
+    operation: str, fields: Sequence[str], message_id: str | None, timeout: float, token: str | None, as_json: bool
+) -> None:
+    """Call OPERATION and print its answer.
+
+    FIELDS is one JSON object, or name=value pairs. Exits with 1 when the answer is no.
+    """
+    request, client = _prepare(operation, fields)
+    with client:
+        try:
+            reply = client.exchange(type(request), encode(request), timeout=timeout, message_id=message_id, token=token)
+            status, body = status_of(reply), reply.body
+        except ProblemError as error:
+            status, body = error.problem.status, encode(error.problem)
+            if isinstance(error, AnswerLate) and request.is_command:
+                click.echo(f"Accepted, and not done yet; its id is {error.message_id}.", err=True)
+    if as_json:
+        click.echo(msgspec.json.encode({"status": status, "body": msgspec.Raw(body)}))
+    else:
+        click.echo(msgspec.json.format(body, indent=2).decode())
+    sys.exit(0 if status < 400 else 1)
+
+
+@click.command()
+@click.argument("operation")
+@_FIELDS
+@_ID
+@_TIMEOUT
+@_TOKEN
+def send(operation: str, fields: Sequence[str], message_id: str | None, timeout: float, token: str | None) -> None:
+    """Hand a command to the broker, print its message id, and do not wait for the answer."""
+    request, client = _prepare(operation, fields)
+    if not request.is_command:
+        raise click.UsageError(f"{operation} is a query: without a reply there is no point. Use `bus call`.")
+    with client:
+        click.echo(client.send(request, timeout=timeout, message_id=message_id, token=token))
+
+
+def _prepare(name: str, fields: Sequence[str]) -> tuple[Operation[Any], Client]:
+    applications = chosen_applications([])
+    settings = settings_for(applications)
+    url = broker_of(settings)
+    operations = operations_of(applications)
+    if name not in operations:
+        raise click.UsageError(f"There is no operation {name!r}. `bus operations` lists them.")
+    configure_logs("error")
+    return _request(operations[name], fields), Client(url, name="bus-call")
+
+
+def _request(operation: type[Operation[Any]], fields: Sequence[str]) -> Operation[Any]:
+    try:
+        if len(fields) == 1 and fields[0].lstrip().startswith("{"):
+            return accept(parse(fields[0].encode()), operation)
+        return accept(from_text(_pairs(fields), operation), operation)
+    except Invalid as invalid:
+        raise click.UsageError(in_words(invalid.problem)) from None
+
+
+def _pairs(fields: Sequence[str]) -> dict[str, str]:
+    pairs = [field.partition("=") for field in fields]
+    if not all(equals for _, equals, _ in pairs):
+        raise click.UsageError("Give the fields as one JSON object or as name=value pairs.")
+    return {name: value for name, _, value in pairs}

@@ -1,0 +1,46 @@
+"""What commands have in common: the installed services and the settings for them."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from bus.contract.operations import Operation
+from bus.contract.problems import Problem
+from bus.runtime.settings import Settings, read_settings
+from bus.service.application import Application, installed_applications
+
+
+def chosen_applications(names: Sequence[str]) -> list[Application]:
+    """The services of these names; all when none is named. Raises click.UsageError."""
+    applications = installed_applications()
+    for name in names:
+        if name not in applications:
+            raise click.UsageError(f"There is no service {name!r}. Installed: {', '.join(applications)}.")
+    return [applications[name] for name in names] if names else list(applications.values())
+
+
+def settings_for(applications: Iterable[Application]) -> Settings:
+    """The settings from the environment. Raises SettingsError."""
+    return read_settings(os.environ, {application.name: application.port for application in applications})
+
+
+def broker_of(settings: Settings) -> str:
+    """The URL of a broker that other processes reach too. Raises click.UsageError."""
+    if settings.bus_url.startswith("memory://"):
+        raise click.UsageError("The embedded broker lives inside `bus run`. Set BUS_URL to an amqp:// URL.")
+    return settings.bus_url
+
+
+def operations_of(applications: Iterable[Application]) -> dict[str, type[Operation[Any]]]:
+    """All operations by name, the ones every service has among them."""
+    return {
+        name: operation for application in applications for name, operation in application.service.operations.items()
+    }
+
+
+def in_words(problem: Problem) -> str:
+    """What is wrong with fields that were given on the command line."""
+    faults = [f"{fault.pointer[1:]}: {fault.detail}" for fault in problem.errors]
+    return "\n".join(faults) or f"{problem.title}. {problem.detail}"

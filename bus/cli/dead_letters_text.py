@@ -1,0 +1,105 @@
+"""Dead letters as text for a terminal, and as JSON for programs."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+
+from bus.dead_letters.actions import Action
+from bus.dead_letters.queries import Group, Stored, Summary
+from bus.messaging.headers import lines
+
+
+def groups_table(groups: Iterable[Group]) -> list[str]:
+    """A heading, and a line for each group."""
+    rows = [
+        (each.operation, each.reason, each.error_class, str(each.count), _time(each.first_at), _time(each.last_at))
+        for each in groups
+    ]
+    return _table(("OPERATION", "REASON", "ERROR", "COUNT", "FIRST", "LAST"), rows)
+
+
+def letters_table(letters: Iterable[Summary]) -> list[str]:
+    """A heading, and a line for each letter."""
+    rows = [
+        (str(each.id), each.operation, each.reason, each.error_class, _time(each.last_at), each.message_id or "")
+        for each in letters
+    ]
+    return _table(("LETTER", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE ID"), rows)
+
+
+def actions_table(actions: Iterable[Action]) -> list[str]:
+    """A heading, and a line for each action."""
+    rows = [
+        (str(each.id), each.kind, _time(each.made_at), each.made_by, str(each.letters), str(each.left), each.chosen_by)
+        for each in actions
+    ]
+    return _table(("ACTION", "KIND", "MADE", "BY", "LETTERS", "LEFT", "CHOSEN BY"), rows)
+
+
+def letter_text(letter: Stored) -> str:
+    """Everything about one letter."""
+    apart = ("body", "traceback", "properties")
+    facts = {name: value for name, value in msgspec.structs.asdict(letter).items() if name not in apart}
+    facts |= _properties(letter)
+    text = "".join(
+        f"{name.replace('_', ' '):<18}{_word(value)}\n" for name, value in facts.items() if value not in (None, "")
+    )
+    return "\n".join(filter(None, (text, body_text(letter.body), letter.traceback and f"\n{letter.traceback}")))
+
+
+def letter_json(letter: Stored) -> dict[str, Any]:
+    """The same for programs; a body that is no JSON is text, with the bytes that are none escaped."""
+    body: object = (
+        msgspec.Raw(letter.body) if _is_json(letter.body) else letter.body.decode("utf-8", "backslashreplace")
+    )
+    return {**msgspec.structs.asdict(letter), "properties": _properties(letter), "body": body}
+
+
+def body_text(body: bytes) -> str:
+    """A body to look at: JSON with line breaks and indents, anything else as it is; a terminal obeys none of it."""
+    pretty = msgspec.json.format(body, indent=2) if _is_json(body) else body
+    text = pretty.decode("utf-8", "backslashreplace")
+    return lines(text, len(text))
+
+
+def in_json(value: object) -> str:
+    """One line."""
+    return msgspec.json.encode(value).decode()
+
+
+def echo_lines(texts: Iterable[str]) -> None:
+    """Print them."""
+    for text in texts:
+        click.echo(text)
+
+
+def _properties(letter: Stored) -> dict[str, str]:
+    kept = msgspec.structs.asdict(letter.properties)
+    return {f"original_{name}" if name == "message_id" else name: value for name, value in kept.items() if value}
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    cells = [heading, *([cell or "-" for cell in row] for row in rows)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(heading))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _time(value) if isinstance(value, datetime) else str(value)
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

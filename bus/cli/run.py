@@ -1,0 +1,100 @@
+"""`bus run`, `web`, `worker` and `migrate`."""
+
+import sys
+import threading
+from collections.abc import Sequence
+
+import click
+
+from bus.cli.common import chosen_applications, settings_for
+from bus.runtime.running import migrate_service, run_embedded, run_processes, run_worker
+from bus.runtime.servers import check_port, serve
+from bus.runtime.settings import Settings
+from bus.runtime.supervisor import Supervisor, ignore_signals, stop_on_signals
+from bus.service.application import Application
+from bus.telemetry.logs import configure_logs
+
+
+@click.command()
+@click.argument("services", nargs=-1)
+def run(services: Sequence[str]) -> None:
+    """Run front ends and workers of SERVICES, or of all.
+
+    Without BUS_URL everything runs in this one process, on a broker inside it.
+    """
+    applications = chosen_applications(services)
+    settings = settings_for(applications)
+    configure_logs(settings.log_level)
+
+    def on_ready() -> None:
+        click.echo(_banner(applications, settings))
+
+    if settings.bus_url.startswith("memory://"):
+        run_embedded(applications, settings, on_ready)
+    elif code := run_processes(applications, settings, on_ready):
+        sys.exit(code)
+    ignore_signals()
+    click.echo("Stopped.")
+
+
+@click.command()
+@click.argument("service")
+def web(service: str) -> None:
+    """Run the HTTP front end of SERVICE."""
+    (application,) = chosen_applications([service])
+    settings = settings_for([application])
+    port = settings.services[service].port
+    check_port(service, settings.bind, port)
+    serve(service, settings.bind, port)
+
+
+@click.command()
+@click.argument("service")
+@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="How many, side by side.")
+def worker(service: str, processes: int) -> None:
+    """Run workers of SERVICE."""
+    (application,) = chosen_applications([service])
+    settings = settings_for([application])
+    configure_logs(settings.log_level)
+    if processes == 1:
+        run_worker(application, settings)
+        return
+    first_port = settings.services[service].metrics_port
+    name = f"{service.upper()}_METRICS_PORT"
+    ports = [{name: str(first_port + number), f"{name}_FILE": ""} if first_port else {} for number in range(processes)]
+    supervisor = Supervisor([("worker", service)] * processes, ports)
+    stopping: threading.Event = stop_on_signals()
+    supervisor.start()
+    try:
+        sys.exit(supervisor.watch(stopping))
+    finally:
+        supervisor.stop()
+
+
+@click.command()
+@click.argument("services", nargs=-1)
+def migrate(services: Sequence[str]) -> None:
+    """Bring the databases of SERVICES, or of all, up to date."""
+    applications = chosen_applications(services)
+    settings = settings_for(applications)
+    for application in applications:
+        revision = migrate_service(application, settings)
+        click.echo(f"{application.name}: at revision {revision}")
+
+
+def _banner(applications: Sequence[Application], settings: Settings) -> str:
+    urls = {each.name: f"http://{settings.bind}:{settings.services[each.name].port}" for each in applications}
+    lines = [f"{name:<10}{url}" for name, url in urls.items()]
+    if "auth" in urls:
+        body = '{"username": "ada", "email": "ada@example.org", "password": "correct horse battery staple"}'
+        lines.append(f"try       curl -H 'Content-Type: application/json' -d '{body}' {urls['auth']}/register")
+    return "\n".join(["", _what_it_runs_on(settings), *lines, "Ctrl-C stops it.", ""])
+
+
+def _what_it_runs_on(settings: Settings) -> str:
+    broker = "RabbitMQ, so queued messages survive everything"
+    if settings.bus_url.startswith("memory://"):
+        broker = "the embedded broker, so messages still queued end with this process"
+    kinds = {service.database_url.partition(":")[0].partition("+")[0] for service in settings.services.values()}
+    names = " and ".join({"sqlite": "SQLite", "postgresql": "PostgreSQL"}[kind] for kind in sorted(kinds))
+    return f"Runs on {broker}; what was answered is kept in {names}."

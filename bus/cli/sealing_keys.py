@@ -1,0 +1,68 @@
+"""`bus sealing-keys`: list, rotate, forget."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+import msgspec
+
+from bus.cli.common import chosen_applications, settings_for
+from bus.cli.identifiers import MAY_BEGIN_WITH_A_DASH
+from bus.database.engine import Database
+from bus.database.migrate import check_migrated
+from bus.security.key_store import KeyInUse, NoSuchKey, forget, kept_keys, rotate
+
+_SERVICE = click.argument("service")
+
+
+@click.group("sealing-keys")
+def sealing_keys() -> None:
+    """The keys that passwords and other secrets are sealed to."""
+
+
+@sealing_keys.command("list")
+@_SERVICE
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_keys(service: str, as_json: bool) -> None:
+    """List the keys of SERVICE, the newest first; never their private halves."""
+    with _database_of(service) as database:
+        keys = [key._asdict() for key in kept_keys(database)]
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(keys)))
+        return
+    for key in keys:
+        retired = f"retired {key['retired_at']:%Y-%m-%d %H:%M:%S}" if key["retired_at"] else "given out"
+        click.echo(f"{key['kid']}  made {key['made_at']:%Y-%m-%d %H:%M:%S}  {retired}")
+
+
+@sealing_keys.command("rotate")
+@_SERVICE
+def rotate_keys(service: str) -> None:
+    """Make a new key for SERVICE, and print its id. The old one still opens what was sealed to it."""
+    with _database_of(service) as database:
+        click.echo(rotate(database))
+
+
+@sealing_keys.command("forget", context_settings=MAY_BEGIN_WITH_A_DASH)
+@_SERVICE
+@click.argument("kid")
+def forget_key(service: str, kid: str) -> None:
+    """Delete the retired key KID of SERVICE: what is still sealed to it can never be opened."""
+    with _database_of(service) as database:
+        try:
+            forget(database, kid)
+        except (KeyInUse, NoSuchKey) as mistake:
+            raise click.UsageError(str(mistake)) from None
+
+
+@contextmanager
+def _database_of(service: str) -> Iterator[Database]:
+    (application,) = chosen_applications([service])
+    if not application.service.takes_secrets:
+        raise click.UsageError(f"No operation of {service} has secret fields, so it has no sealing keys.")
+    database = Database(settings_for([application]).services[service].database_url)
+    try:
+        check_migrated(database, application.migrations)
+        yield database
+    finally:
+        database.close()

@@ -1,0 +1,129 @@
+"""The codec: one strict JSON parser and one encoder, for HTTP and queues alike.
+
+Stricter than RFC 8259 asks, so that no two readers can disagree on what a message says: UTF-8 only
+(section 8.1), no duplicate keys (section 4), no lone surrogates (section 8.2), bounded depth and
+numbers (section 9).
+"""
+
+import copy
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from bus.contract.fields import holds_secrets, secrets_of
+from bus.contract.problems import Invalid
+
+MAX_DEPTH = 32
+MAX_DIGITS = 40  # beyond any 64-bit integer or money amount, and cheap to parse
+CUT = "[secret]"
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+# Text, or what is left of it where its end is missing: every byte is looked at once.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """The JSON body of a message; decimals become JSON numbers with their digits kept."""
+    return _encoder.encode(value)
+
+
+def encode_fields(fields: Mapping[str, Any]) -> bytes:
+    """The same for fields as `parse` reads them."""
+    return _encoder.encode(fields)
+
+
+def encode_without_secrets(value: msgspec.Struct) -> bytes:
+    """The same, with every field marked `Secret` replaced: what logs, digests, dead letters and the inbox may hold."""
+    return _encoder.encode(_without_secrets(value))
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """Read a JSON object: text as str, whole numbers as int, others as Decimal.
+
+    Raises:
+        Invalid: 400 with the code malformed-json, json-too-deep, duplicate-key or not-an-object.
+    """
+    _check_depth(body)
+    try:
+        value = _strict_json.decode(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise _malformed("The body is not UTF-8.") from None
+    except json.JSONDecodeError as error:
+        raise _malformed(f"{error.msg} at character {error.pos}.") from None
+    if type(value) is not dict:
+        raise Invalid("not-an-object", 400, "Not an object", "The body must be one JSON object.")
+    return value
+
+
+def _without_secrets(value: Any) -> Any:
+    """The value, or a copy where it holds secrets, in fields of its own or further inside."""
+    if isinstance(value, msgspec.Struct):
+        return _cut_fields(value) if holds_secrets(type(value)) else value
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_without_secrets(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: _without_secrets(inner) for name, inner in value.items()}
+    return value
+
+
+def _cut_fields(whole: msgspec.Struct) -> msgspec.Struct:
+    secrets = secrets_of(type(whole))
+    left = copy.copy(whole)
+    for name in whole.__struct_fields__:
+        value = getattr(whole, name)
+        # Forced: the mark stands in place of any type, and the classes are frozen.
+        if name not in secrets:
+            msgspec.structs.force_setattr(left, name, _without_secrets(value))
+        elif value is not msgspec.UNSET and value is not None:
+            msgspec.structs.force_setattr(left, name, CUT)
+    return left
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Invalid("duplicate-key", 400, "Duplicate key", "A key stands twice in one object.")
+    return fields
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise _malformed(f"A number has more than {MAX_DIGITS} digits.")
+    return int(digits)
+
+
+def _fraction(digits: str) -> Decimal:
+    try:
+        number = Decimal(digits) if len(digits) <= MAX_DIGITS else None
+    except InvalidOperation:  # an exponent that no decimal can have
+        number = None
+    if number is None or abs(number.adjusted()) > MAX_DIGITS:
+        raise _malformed(f"A number has more than {MAX_DIGITS} digits.")
+    return number
+
+
+def _constant(name: str) -> None:
+    raise _malformed(f"{name} is not JSON.")
+
+
+_strict_json = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_whole, parse_float=_fraction, parse_constant=_constant
+)
+
+
+def _check_depth(body: bytes) -> None:
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for byte in _STRING.sub(b"", body):
+        depth += (byte in b"[{") - (byte in b"]}")
+        if depth > MAX_DEPTH:
+            raise Invalid("json-too-deep", 400, "JSON too deep", f"More than {MAX_DEPTH} levels.")
+
+
+def _malformed(detail: str) -> Invalid:
+    return Invalid("malformed-json", 400, "Malformed JSON", detail)

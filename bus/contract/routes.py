@@ -1,0 +1,113 @@
+"""Routes: where an operation is found over HTTP. Said in its contract, and checked there. Knows no HTTP library."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from bus.contract.fields import secrets_of
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# Their requests have no body: what the path does not say is in the query string (RFC 9110, sections 9.3.1 and 9.3.5).
+WITHOUT_BODY = ("GET", "DELETE")
+
+# A path of segments, each a word of unreserved characters (RFC 3986, section 2.3) or the name of a field.
+_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+")
+_FIELD = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+
+_TEXT_OR_NUMBER = (
+    inspect.IntType,
+    inspect.FloatType,
+    inspect.DecimalType,
+    inspect.StrType,
+    inspect.LiteralType,
+    inspect.EnumType,
+    inspect.DateTimeType,
+    inspect.DateType,
+    inspect.UUIDType,
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A method and a path such as `/products/{product_id}`, whose parameters are fields of the operation."""
+
+    method: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The fields that the path says, in its order."""
+        return tuple(_FIELD.findall(self.path))
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the other fields come in a body; else they come in the query string."""
+        return self.method not in WITHOUT_BODY
+
+
+def route_of(declared: type[msgspec.Struct], text: str, *, is_command: bool) -> Route:
+    """The route that a class is declared with, as in `GET /products/{product_id}`. Raises TypeError."""
+    route = _parsed(declared, text)
+    if is_command == (route.method == "GET"):
+        kind = "command is not a GET, which changes nothing" if is_command else "query is a GET"
+        raise TypeError(f"{declared.__name__}: a {kind}, so not {text!r}")
+    fields = {field.encode_name: field for field in msgspec.structs.fields(declared)}
+    for name in route.parameters:
+        if name not in fields:
+            raise TypeError(f"{declared.__name__}: {{{name}}} of {text!r} is not one of its fields")
+        _check_parameter(declared, fields[name])
+    if not route.has_body:
+        for name, field in fields.items():
+            if name not in route.parameters:
+                _check_argument(declared, field)
+    return route
+
+
+def is_whole_number(field: msgspec.structs.FieldInfo) -> bool:
+    """Whether a parameter of a path is a number; else it is text."""
+    return isinstance(_plain(inspect.type_info(field.type)), inspect.IntType)
+
+
+def _parsed(declared: type[msgspec.Struct], text: str) -> Route:
+    method, _, path = text.partition(" ")
+    if method not in METHODS:
+        raise TypeError(f"{declared.__name__}: {text!r} does not begin with one of {', '.join(METHODS)}")
+    names = _FIELD.findall(path)
+    if not _PATH.fullmatch(path) or len(names) != len(set(names)):
+        raise TypeError(f"{declared.__name__}: {path!r} is not a path such as '/products/{{product_id}}'")
+    return Route(method, path)
+
+
+def _check_parameter(declared: type[msgspec.Struct], field: msgspec.structs.FieldInfo) -> None:
+    is_plain = isinstance(_plain(inspect.type_info(field.type)), inspect.IntType | inspect.StrType)
+    if not field.required or not is_plain:
+        raise TypeError(f"{declared.__name__}: {field.name} is in the path, so it must be a required int or str")
+    _check_not_secret(declared, field)
+
+
+def _check_argument(declared: type[msgspec.Struct], field: msgspec.structs.FieldInfo) -> None:
+    if not _fits_a_query_string(inspect.type_info(field.type)):
+        raise TypeError(f"{declared.__name__}: {field.name} comes in the query string, so it must be text or a number")
+    _check_not_secret(declared, field)
+
+
+def _check_not_secret(declared: type[msgspec.Struct], field: msgspec.structs.FieldInfo) -> None:
+    """URLs stand in the logs of every proxy."""
+    if field.name in secrets_of(declared):
+        raise TypeError(f"{declared.__name__}: {field.name} is secret, so it cannot come in the URL")
+
+
+def _fits_a_query_string(info: inspect.Type) -> bool:
+    if isinstance(info, inspect.UnionType):
+        return all(map(_fits_a_query_string, (each for each in info.types if not isinstance(each, inspect.NoneType))))
+    return isinstance(_plain(info), _TEXT_OR_NUMBER)
+
+
+def _plain(info: inspect.Type) -> Any:
+    return _plain(info.type) if isinstance(info, inspect.Metadata) else info

@@ -1,0 +1,42 @@
+"""Fields as text: as they come in a URL or on a command line, where everything is text."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from bus.contract.codec import MAX_DIGITS
+from bus.contract.operations import Operation
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_NUMBER_TYPES = (inspect.IntType, inspect.FloatType, inspect.DecimalType)
+
+
+def from_text(fields: Mapping[str, str], operation: type[Operation[Any]]) -> dict[str, Any]:
+    """The same with numbers where the contract has numbers; what is none stays text, for validation to refuse."""
+    numbers = _number_fields(operation)
+    return {name: _number(text) if name in numbers else text for name, text in fields.items()}
+
+
+def _number(text: str) -> int | Decimal | str:
+    if len(text) > MAX_DIGITS or not _NUMBER.fullmatch(text):
+        return text
+    return Decimal(text) if "." in text else int(text)
+
+
+@cache
+def _number_fields(operation: type[Operation[Any]]) -> frozenset[str]:
+    fields = msgspec.structs.fields(operation)
+    return frozenset(field.encode_name for field in fields if _is_number(inspect.type_info(field.type)))
+
+
+def _is_number(declared: inspect.Type) -> bool:
+    if isinstance(declared, inspect.Metadata):
+        return _is_number(declared.type)
+    if isinstance(declared, inspect.UnionType):
+        return any(map(_is_number, declared.types))
+    return isinstance(declared, _NUMBER_TYPES)

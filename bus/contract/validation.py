@@ -1,0 +1,169 @@
+"""Validation: from the bytes of a body to a request of the contract, or to every fault in them."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from bus.contract.codec import parse
+from bus.contract.fields import BrokenRule, FieldRules, rules_of
+from bus.contract.operations import Operation
+from bus.contract.prepared import prepare
+from bus.contract.problems import FieldError, Invalid
+
+T = TypeVar("T", bound=Operation[Any])
+E = TypeVar("E", bound=msgspec.Struct)
+
+# The second for a lone surrogate in a key.
+_NOT_CONVERTIBLE = (msgspec.ValidationError, UnicodeEncodeError)
+
+# A body of thousands of wrong fields does not deserve an answer of megabytes.
+MAX_FAULTS = 50
+
+# C0 and C1 control characters and lone surrogates. Text columns cannot hold NUL, drivers and
+# password hashes choke on surrogates, and terminals obey the others.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def decode(body: bytes, operation: type[T]) -> T:
+    """Read and validate a request.
+
+    Raises:
+        Invalid: 400 when the body cannot be understood or a required field is missing, 422 when it
+            is understood and not acceptable; `problem.errors` names every field at fault.
+    """
+    return accept(parse(body), operation)
+
+
+def accept(fields: dict[str, Any], operation: type[T]) -> T:
+    """Validate parsed fields against the contract. Raises Invalid (400 or 422), as `decode` does."""
+    prepare(operation)
+    request = _converted(fields, operation)
+    faults = [*_broken_rules(fields, operation), *_bad_text(fields)] or list(request.violations())
+    if faults:
+        raise _not_acceptable(faults)
+    return request
+
+
+def are_fields_of(fields: dict[str, Any], operation: type[Operation[Any]]) -> bool:
+    """Whether each of these alone is a field of the operation and of its type; others may be missing."""
+    declared = _fields_of(operation)
+    return all(name in declared and not _type_fault(name, fields[name], declared[name].type) for name in fields)
+
+
+def decode_event(body: bytes, event: type[E]) -> E:
+    """Read an event; fields that the listener does not know are ignored. Raises Invalid (400 or 422)."""
+    prepare(event)
+    try:
+        return msgspec.convert(parse(body), event)
+    except msgspec.ValidationError as error:
+        raise Invalid("wrong-type", 422, "Not acceptable", str(error)) from None
+    except UnicodeEncodeError:  # a lone surrogate in a key
+        raise Invalid("invalid-text", 422, "Not acceptable", "Lone surrogates are not text.") from None
+
+
+def _converted(fields: dict[str, Any], operation: type[T]) -> T:
+    for read in (lambda: fields, lambda: _with_whole_numbers(fields)):
+        with suppress(*_NOT_CONVERTIBLE):
+            request: T = msgspec.convert(read(), operation)
+            return request
+    raise _not_acceptable(list(_all_faults(fields, operation)))
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """The same with 3 for 3.0, which is a whole number too (JSON Schema Core 2020-12, section 4.2.1)."""
+    if type(value) is Decimal and value == value.to_integral_value():
+        return int(value)
+    if type(value) is dict:
+        return {name: _with_whole_numbers(inner) for name, inner in value.items()}
+    if type(value) is list:
+        return [_with_whole_numbers(inner) for inner in value]
+    return value
+
+
+def _broken_rules(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iterator[FieldError]:
+    for field in rules_of(operation):
+        if fields.get(field.name) is not None:
+            yield from _broken_rules_of_field(field, fields[field.name])
+
+
+def _broken_rules_of_field(field: FieldRules, value: Any) -> Iterator[FieldError]:
+    try:
+        for rule in field.rules:
+            rule.check(value)
+    except BrokenRule as error:
+        yield FieldError(f"/{field.name}", error.detail, error.code)
+
+
+def _bad_text(value: Any, pointer: str = "") -> Iterator[FieldError]:
+    if type(value) is str:
+        if not _is_surely_fine(value) and _CONTROL.search(value):
+            yield FieldError(pointer, "Control characters and lone surrogates are not text.", "invalid-text")
+    elif type(value) is dict:
+        for name, inner in value.items():
+            if not (_is_surely_fine(name) and _is_surely_fine(inner)):  # else nobody asks where it stands
+                yield from _bad_text(name, f"{pointer}/{_pointer(name)}")
+                yield from _bad_text(inner, f"{pointer}/{_pointer(name)}")
+    elif type(value) is list:
+        for index, inner in enumerate(value):
+            yield from _bad_text(inner, f"{pointer}/{index}")
+
+
+def _is_surely_fine(value: Any) -> bool:
+    """Fast, and too strict: what is not printable may be a space or a letter that we allow."""
+    return value.isprintable() if type(value) is str else type(value) not in (dict, list)
+
+
+def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iterator[FieldError]:
+    """Every fault, where msgspec stops at the first: the slow way, taken only when there is one."""
+    declared = _fields_of(operation)
+    rules = {field.name: field for field in rules_of(operation)}
+    for name, field in declared.items():
+        if name not in fields:
+            if field.required:
+                yield FieldError(f"/{name}", "This field is required.", "missing-field")
+        elif bad := list(_bad_text(fields[name], f"/{name}")):
+            yield from bad
+        elif fault := _type_fault(name, fields[name], field.type):
+            yield fault
+        elif name in rules:
+            yield from _broken_rules_of_field(rules[name], fields[name])
+    for name in sorted(fields.keys() - declared.keys()):
+        yield FieldError(f"/{_pointer(name)}", "This field is not known.", "unknown-field")
+
+
+def _type_fault(name: str, value: Any, expected: Any) -> FieldError | None:
+    try:
+        msgspec.convert(_with_whole_numbers(value), expected)
+    except msgspec.ValidationError as error:
+        # A number too large, or with a fraction where none may be, is out of range; "12" or true for
+        # a number is another type, as is "cheap". msgspec writes "got" for the second kind and for fractions.
+        fraction = type(value) is Decimal and "Expected `int`" in str(error)
+        other_type = ", got `" in str(error) or str(error) == "Invalid decimal string"
+        code = "wrong-type" if other_type and not fraction else "out-of-range"
+        return FieldError(f"/{name}", f"{error}.", code)
+    return None
+
+
+@cache
+def _fields_of(operation: type[Operation[Any]]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(operation)}
+
+
+def _pointer(name: str) -> str:
+    """A caller's key as a JSON pointer token (RFC 6901, section 3) that any encoder accepts."""
+    token = _CONTROL.sub("\ufffd", name[:64])
+    return token.replace("~", "~0").replace("/", "~1")
+
+
+def _not_acceptable(faults: list[FieldError]) -> Invalid:
+    faults = faults[:MAX_FAULTS]
+    missing = [fault.pointer[1:] for fault in faults if fault.code == "missing-field"]
+    if missing:
+        detail = f"Missing: {', '.join(missing)}."
+        return Invalid("missing-field", 400, "Missing required fields", detail, faults)
+    return Invalid(faults[0].code, 422, "Not acceptable", faults[0].detail, faults)

@@ -1,0 +1,7 @@
+"""The database of a service: the engine, the tables that the library keeps there, inbox and outbox, bulk statements.
+
+It imports `bus.telemetry` and what is below. Security, dead letters, services and workers import it; clients, front
+ends and contracts never do.
+
+Start at `engine.py`, then `inbox.py`, the table that makes every effect happen once.
+"""

@@ -1,0 +1,114 @@
+"""Actions: what a person does with dead letters, written down before and while it is done.
+
+An action takes exactly the letters it was shown, and no letter belongs to two: it is taken only while
+it is dead. Whoever sends the letters of an action again holds it for a while, so that no two do.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import msgspec
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+
+from bus.database.tables import dead_letter, dead_letter_action
+from bus.dead_letters.queries import in_utc
+from bus.dead_letters.store import CHOSEN, DISCARDED, REPLAYED
+
+# Longer than it takes to send one letter at the slowest rate, so that only a process that died lets go by this.
+HOLD_SECONDS = 30.0
+
+# `edit` is a replay with another body, of one letter.
+Kind = Literal["replay", "edit", "discard"]
+
+_action, _letter = dead_letter_action.c, dead_letter.c
+_of_action = _letter.action_id == bindparam("of_action")
+_held = update(dead_letter_action).where(_action.id == bindparam("of_action"), _action.held_by == bindparam("holder"))
+_take = (
+    update(dead_letter)
+    .where(_letter.id == bindparam("of_letter"), _letter.state == bindparam("from_state"))
+    .values(state=bindparam("to_state"), action_id=bindparam("by_action"), handled_at=bindparam("at"))
+)
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. `letters` are those it took in hand, `left` those of them that are still to be sent."""
+
+    id: int
+    kind: Kind
+    made_by: str
+    chosen_by: str
+    letters: int
+    left: int
+    made_at: datetime
+
+
+class NotToBeHad(Exception):
+    """There is no such action, it is no replay, or another process is at it. The person's at the terminal to mend."""
+
+
+def begin(connection: Connection, kind: Kind, made_by: str, chosen_by: str, letters: Sequence[tuple[int, str]]) -> int:
+    """Write down an action and take these letters (number and the state they were seen in) in hand.
+
+    Returns the action's number. Letters that another action was faster to take are left to it.
+    """
+    now = datetime.now(UTC)
+    values = {"kind": kind, "made_by": made_by, "chosen_by": chosen_by, "letters": 0, "made_at": now}
+    action_id: int = connection.execute(insert(dead_letter_action).values(values).returning(_action.id)).scalar_one()
+    to_state, at = (DISCARDED, now) if kind == "discard" else (CHOSEN, None)
+    taken = [
+        {"of_letter": number, "from_state": state, "to_state": to_state, "by_action": action_id, "at": at}
+        for number, state in letters
+    ]
+    if taken:
+        connection.execute(_take, taken)
+    count = select(func.count()).where(_of_action).scalar_subquery()
+    connection.execute(
+        update(dead_letter_action).where(_action.id == action_id).values(letters=count), {"of_action": action_id}
+    )
+    return action_id
+
+
+def actions(connection: Connection, limit: int, action_id: int | None = None) -> list[Action]:
+    """The latest actions, the latest last; or the one asked for."""
+    left = select(func.count()).where(_letter.action_id == _action.id, _letter.state == CHOSEN).scalar_subquery()
+    columns = (_action.id, _action.kind, _action.made_by, _action.chosen_by, _action.letters, _action.made_at)
+    statement = select(*columns, left.label("left")).order_by(_action.id.desc()).limit(limit)
+    if action_id is not None:
+        statement = statement.where(_action.id == action_id)
+    return [Action(**in_utc(row)) for row in reversed(connection.execute(statement).all())]
+
+
+def hold(connection: Connection, action_id: int, holder: str) -> Action:
+    """Become the one who sends an action's letters. Raises NotToBeHad."""
+    now = datetime.now(UTC)
+    is_free = or_(_action.held_until.is_(None), _action.held_until < now)
+    taking = update(dead_letter_action).where(_action.id == action_id, is_free)
+    taken = connection.execute(taking.values(held_by=holder, held_until=_until(now))).rowcount
+    found = actions(connection, 1, action_id)
+    if not found or found[0].kind == "discard":
+        raise NotToBeHad(f"There is no replay with the number {action_id}. `bus dead-letters actions` lists them.")
+    if not taken:
+        raise NotToBeHad(f"Another process is at action {action_id}. Try again in {HOLD_SECONDS:g} s.")
+    return found[0]
+
+
+def hold_on(connection: Connection, action_id: int, holder: str) -> bool:
+    """Hold it for a while more. False when it went to another, as this process was away too long."""
+    values = {"of_action": action_id, "holder": holder}
+    return connection.execute(_held.values(held_until=_until(datetime.now(UTC))), values).rowcount == 1
+
+
+def let_go(connection: Connection, action_id: int, holder: str) -> None:
+    """Somebody else may go on at once."""
+    connection.execute(_held.values(held_by=None, held_until=None), {"of_action": action_id, "holder": holder})
+
+
+def mark_replayed(connection: Connection, letter: int, message_id: str) -> None:
+    """The broker has confirmed it."""
+    statement = update(dead_letter).where(_letter.id == letter, _letter.state == CHOSEN)
+    connection.execute(statement.values(state=REPLAYED, handled_at=datetime.now(UTC), replayed_as=message_id))
+
+
+def _until(now: datetime) -> datetime:
+    return now + timedelta(seconds=HOLD_SECONDS)

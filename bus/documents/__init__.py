@@ -1,7 +1,0 @@
-"""Documents of a contract: OpenAPI for its routes, AsyncAPI for its queues and events. Made from the classes alone."""
-
-from bus.documents.asyncapi import asyncapi
-from bus.documents.openapi import openapi
-from bus.documents.text import as_text
-
-__all__ = ["as_text", "asyncapi", "openapi"]

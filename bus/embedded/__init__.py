@@ -1,8 +1,0 @@
-"""The embedded broker: the whole system in one process, for a first look and for tests.
-
-Queued messages end with the process.
-"""
-
-from bus.embedded.transport import Embedded
-
-__all__ = ["Embedded"]

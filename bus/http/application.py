@@ -1,0 +1,70 @@
+"""The Flask application of a front end."""
+
+from types import ModuleType
+
+from flask import Blueprint, Flask, Response
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import PathConverter
+
+from bus.client.client import Client
+from bus.contract.outcome import outcome_query_of
+from bus.contract.problems import ProblemError
+from bus.http.context import extend, visit
+from bus.http.relaying import relay
+from bus.http.request_body import MAX_BODIES, MAX_BODY_BYTES
+from bus.http.responses import http_error, respond
+from bus.http.routes import add_routes
+from bus.http.telemetry import WebWitness
+from bus.http.views.documents import add_documents
+from bus.http.views.health import live, ready
+from bus.http.views.pages import add_pages
+from bus.messaging.replies import Answer
+from bus.telemetry.metrics import CONTENT_TYPE, Metrics
+
+
+class _MessageId(PathConverter):
+    """Any message id: slashes are no parts of a path in it, wherever they stand."""
+
+    regex = ".+"
+    part_isolating = False
+
+
+def front_end(name: str, contract: ModuleType, client: Client, routes: Blueprint | None = None) -> Flask:
+    """The front end of a service: the routes of its contract, problem documents, health, and a page that tells.
+
+    `routes` are more routes, of views that call `relay` or do without. Raises TypeError when two routes are the same.
+    """
+    # Its static files are those of the pages.
+    app = Flask("bus.http.pages")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.url_map.converters["id"] = _MessageId
+    app.url_map.merge_slashes = False  # two are another path, not a page that leads to this one
+    extend(app, client, MAX_BODIES)
+    metrics = client.metrics or Metrics()
+    # Flask's own way to put a layer around an application.
+    app.wsgi_app = WebWitness(name, app.wsgi_app, metrics, client.spans)  # type: ignore[method-assign]
+    app.register_error_handler(ProblemError, _problem)
+    app.register_error_handler(HTTPException, http_error)
+    _add_own_routes(app, name, contract)
+    app.add_url_rule("/metrics", "metrics", lambda: Response(metrics.text(), content_type=CONTENT_TYPE))
+    if routes is not None:
+        app.register_blueprint(routes)
+    add_routes(app, contract)
+    add_documents(app, name, contract)
+    return app
+
+
+def _add_own_routes(app: Flask, name: str, contract: ModuleType) -> None:
+    """Those that every front end has."""
+    outcome = outcome_query_of(name)
+    app.add_url_rule("/health/live", "live", live)
+    app.add_url_rule("/health/ready", "ready", lambda: ready(name))
+    app.add_url_rule(
+        "/operations/<id:message_id>", "operation", lambda message_id: relay(outcome, message_id=message_id)
+    )
+    add_pages(app, name, contract)
+
+
+def _problem(error: ProblemError) -> Response:
+    visit().code = error.problem.code
+    return respond(Answer.problem(error.problem))

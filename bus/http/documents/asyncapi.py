@@ -1,0 +1,120 @@
+"""AsyncAPI 3.0: the queues of a service, what comes back from them, its events and its dead letters."""
+
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from bus.contract.events import Event
+from bus.contract.operations import Operation
+from bus.contract.problems import Problem
+from bus.http.documents.asyncapi_messages import dead_letter_message, event_message, reply_messages, request_message
+from bus.http.documents.description import Described, words
+from bus.http.documents.schemas import Schemas
+from bus.messaging.message import JSON
+from bus.messaging.topology import EVENTS_EXCHANGE, Queue, dead_letter_queue, queue_of
+
+ASYNCAPI = "3.0.0"
+# Of the bindings for AMQP 0-9-1.
+BINDING = "0.3.0"
+# Of a message that is kept on disk, and of one that is not worth it: commands and queries differ in that.
+PERSISTENT, TRANSIENT = 2, 1
+
+_REPLY_TO = "The property `reply_to`: a queue whose name looks like one made for replies."
+
+
+def asyncapi(name: str, contract: ModuleType) -> dict[str, Any]:
+    """The document of the queues and events of a service. Whoever reads it sends where it says `receive`."""
+    described = Described(name, contract)
+    told: list[type[msgspec.Struct]] = [Problem, *described.events]
+    told += [operation.reply_type for operation in described.operations]
+    schemas = Schemas(described.operations, told)
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    for operation in described.operations:
+        channels |= _channels_of(operation, schemas)
+        operations[operation.operation_name] = _receiving(operation, list(reply_messages(operation, schemas)))
+    for event in described.events:
+        channels[event.operation_name] = _event_channel(event, schemas)
+        operations[event.operation_name] = _sending(event.operation_name, words(event))
+    dead = dead_letter_queue(name)
+    channels[dead.name] = _queue_channel(dead, {"letter": dead_letter_message()})
+    operations[dead.name] = _sending(dead.name, {"summary": "What could not be carried out, for a person to look at."})
+    return {
+        "asyncapi": ASYNCAPI,
+        "info": _info(described),
+        "defaultContentType": JSON,
+        "channels": channels,
+        "operations": operations,
+        "components": {"schemas": schemas.components},
+    }
+
+
+def _info(described: Described) -> dict[str, Any]:
+    """Its info object has no summary."""
+    info = described.info()
+    description = "\n\n".join(info.pop(name) for name in ("summary", "description") if name in info)
+    return {**info, "description": description} if description else info
+
+
+def _channels_of(operation: type[Operation[Any]], schemas: Schemas) -> dict[str, Any]:
+    """The operation's queue, and whichever queue the caller has made for the replies."""
+    reply = {
+        "address": None,
+        "description": "The caller's own queue, which the request names.",
+        "messages": reply_messages(operation, schemas),
+    }
+    name = operation.operation_name
+    return {
+        name: _queue_channel(queue_of(operation), {"request": request_message(operation, schemas)}),
+        f"{name}.reply": reply,
+    }
+
+
+def _queue_channel(queue: Queue, messages: dict[str, Any]) -> dict[str, Any]:
+    declared = {"name": queue.name, "durable": True, "exclusive": False, "autoDelete": False}
+    amqp = {"is": "queue", "queue": declared, "bindingVersion": BINDING}
+    return {"address": queue.name, "messages": messages, "bindings": {"amqp": amqp}}
+
+
+def _event_channel(event: type[Event], schemas: Schemas) -> dict[str, Any]:
+    exchange = {"name": EVENTS_EXCHANGE, "type": "topic", "durable": True, "autoDelete": False}
+    amqp = {"is": "routingKey", "exchange": exchange, "bindingVersion": BINDING}
+    messages = {"event": event_message(event, schemas)}
+    return {"address": event.operation_name, "messages": messages, "bindings": {"amqp": amqp}}
+
+
+def _receiving(operation: type[Operation[Any]], replies: list[str]) -> dict[str, Any]:
+    channel = operation.operation_name
+    mode = PERSISTENT if operation.is_command else TRANSIENT
+    return {
+        "action": "receive",
+        "channel": _channel(channel),
+        **words(operation),
+        "messages": [_message(channel, "request")],
+        "reply": {
+            "address": {"location": "$message.header#/reply_to", "description": _REPLY_TO},
+            "channel": _channel(f"{channel}.reply"),
+            "messages": [_message(f"{channel}.reply", name) for name in replies],
+        },
+        "bindings": {"amqp": {"deliveryMode": mode, "mandatory": True, "ack": True, "bindingVersion": BINDING}},
+    }
+
+
+def _sending(channel: str, about: dict[str, Any]) -> dict[str, Any]:
+    name = "letter" if channel.endswith(".dead") else "event"
+    return {
+        "action": "send",
+        "channel": _channel(channel),
+        **about,
+        "messages": [_message(channel, name)],
+        "bindings": {"amqp": {"deliveryMode": PERSISTENT, "bindingVersion": BINDING}},
+    }
+
+
+def _channel(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/channels/{name}"}
+
+
+def _message(channel: str, name: str) -> dict[str, Any]:
+    return {"$ref": f"#/channels/{channel}/messages/{name}"}

@@ -1,0 +1,51 @@
+"""What a document describes: a service by its contract."""
+
+import inspect
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from bus.contract.events import Event, events_in
+from bus.contract.fields import secrets_of
+from bus.contract.installed import version_of
+from bus.contract.operations import Operation, operations_in
+from bus.contract.outcome import outcome_query_of
+from bus.contract.ping import ping_of
+from bus.contract.sealing_key import sealing_key_query_of
+
+
+@dataclass(frozen=True)
+class Described:
+    """A service's name and contract."""
+
+    name: str
+    contract: ModuleType
+
+    @property
+    def declared(self) -> list[type[Operation[Any]]]:
+        """The operations of the contract."""
+        return operations_in(self.contract)
+
+    @property
+    def operations(self) -> list[type[Operation[Any]]]:
+        """Those, and before them the ones that every service has."""
+        own: list[type[Operation[Any]]] = [ping_of(self.name), outcome_query_of(self.name)]
+        if any(map(secrets_of, self.declared)):
+            own.append(sealing_key_query_of(self.name))
+        return [*own, *self.declared]
+
+    @property
+    def events(self) -> list[type[Event]]:
+        """The events of the contract."""
+        return events_in(self.contract)
+
+    def info(self) -> dict[str, Any]:
+        """What both kinds of documents begin with."""
+        return {"title": self.name, "version": version_of(self.name), **words(self.contract)}
+
+
+def words(declared: object) -> dict[str, Any]:
+    """The docstring: its first paragraph as summary, the rest as description."""
+    summary, _, rest = (inspect.getdoc(declared) or "").partition("\n\n")
+    found = {"summary": " ".join(summary.split()), "description": rest.strip()}
+    return {name: text for name, text in found.items() if text}

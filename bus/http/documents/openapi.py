@@ -1,0 +1,45 @@
+"""OpenAPI 3.1: what a front end answers, route by route."""
+
+from types import ModuleType
+from typing import Any
+
+from bus.contract.operations import Operation
+from bus.contract.outcome import outcome_query_of
+from bus.contract.ping import Pong
+from bus.contract.problems import Problem
+from bus.contract.routes import Route
+from bus.http.documents.description import Described
+from bus.http.documents.openapi_health import health_paths
+from bus.http.documents.openapi_operation import http_operation
+from bus.http.documents.schemas import Schemas
+
+OPENAPI = "3.1.0"
+
+
+def openapi(name: str, contract: ModuleType) -> dict[str, Any]:
+    """The document of the front end of a service."""
+    described = Described(name, contract)
+    routed = _routes_of(described)
+    operations = [operation for operation, _ in routed]
+    schemas = Schemas(operations, [Problem, Pong, *(operation.reply_type for operation in operations)])
+    paths: dict[str, Any] = {}
+    for operation, route in routed:
+        paths.setdefault(route.path, {})[route.method.lower()] = http_operation(operation, route, schemas, operations)
+    return {
+        "openapi": OPENAPI,
+        "info": described.info(),
+        "servers": [{"url": "/"}],
+        "paths": {**paths, **health_paths(described.name, schemas)},
+        "components": {"schemas": _used(schemas, operations)},
+    }
+
+
+def _routes_of(described: Described) -> list[tuple[type[Operation[Any]], Route]]:
+    declared = [(operation, operation.http) for operation in described.declared if operation.http is not None]
+    return [*declared, (outcome_query_of(described.name), Route("GET", "/operations/{message_id}"))]
+
+
+def _used(schemas: Schemas, operations: list[type[Operation[Any]]]) -> dict[str, Any]:
+    """All but those of the requests, which stand with their routes, without what the path says."""
+    requests = {schemas.name_of(operation) for operation in operations}
+    return {name: schema for name, schema in schemas.components.items() if name not in requests}

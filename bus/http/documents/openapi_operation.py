@@ -1,0 +1,127 @@
+"""One operation over HTTP, as OpenAPI has it: parameters, body, responses."""
+
+from typing import Any
+
+from bus.contract.operations import Operation, service_of
+from bus.contract.outcome import MESSAGE_ID_PATTERN, outcome_query_of
+from bus.contract.routes import Route
+from bus.http.documents.description import words
+from bus.http.documents.openapi_links import has_location, links_of
+from bus.http.documents.openapi_problems import problem_schema, problems_over_http
+from bus.http.documents.schemas import Schema, Schemas
+from bus.http.preferences import MAX_WAIT_SECONDS
+from bus.messaging.message import JSON, PROBLEM
+
+Response = dict[str, Any]
+
+RETRY_AFTER = {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 0}}
+ALLOW = {"description": "The methods that there are.", "required": True, "schema": {"type": "string"}}
+_LOCATION = {"required": True, "schema": {"type": "string", "format": "uri-reference"}}
+_APPLIED = {"description": "The preferences that were followed (RFC 7240).", "schema": {"type": "string"}}
+_ACCEPTED: Schema = {
+    "type": "object",
+    "properties": {"message": {"const": "Accepted"}, "operation": {"type": "string", "format": "uri-reference"}},
+    "required": ["message", "operation"],
+    "examples": [{"message": "Accepted", "operation": "/operations/order-4711"}],
+}
+
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The message id. The same key with the same fields is done once and answered alike.",
+    "schema": {"type": "string", "pattern": MESSAGE_ID_PATTERN, "minLength": 1, "maxLength": 255},
+}
+
+
+def http_operation(
+    operation: type[Operation[Any]], route: Route, schemas: Schemas, others: list[type[Operation[Any]]]
+) -> dict[str, Any]:
+    """The operation object; `others` are those that links may lead to."""
+    body = {"requestBody": _request_body(operation, route, schemas)} if route.has_body else {}
+    return {
+        "operationId": operation.operation_name,
+        **words(operation),
+        "parameters": _parameters(operation, route, schemas),
+        **body,
+        "responses": _responses(operation, route, schemas, others),
+    }
+
+
+def problem_responses(schemas: Schemas, codes: dict[int, list[str]]) -> dict[str, Response]:
+    """Responses that are problem documents, with the headers that come with them."""
+    headers: dict[int, dict[str, Any]] = {405: {"Allow": ALLOW}, 503: {"Retry-After": RETRY_AFTER}}
+    if "in-progress" in codes.get(409, ()):
+        # Only with that code, and not with a refusal of the service.
+        headers[409] = {"Retry-After": {**RETRY_AFTER, "required": False}}
+    return {
+        str(status): response(
+            ", ".join(f"`{code}`" for code in each),
+            problem_schema(schemas, status, each),
+            PROBLEM,
+            headers.get(status, {}),
+        )
+        for status, each in codes.items()
+    }
+
+
+def response(description: str, schema: Schema, content_type: str, headers: dict[str, Any]) -> Response:
+    """A response object."""
+    named = {"headers": headers} if headers else {}
+    return {"description": description, **named, "content": {content_type: {"schema": schema}}}
+
+
+def _parameters(operation: type[Operation[Any]], route: Route, schemas: Schemas) -> list[dict[str, Any]]:
+    whole = schemas.whole(operation)
+    parameters = [_parameter(name, "path", whole) for name in route.parameters]
+    if not route.has_body:
+        rest = [name for name in whole["properties"] if name not in route.parameters]
+        parameters += [_parameter(name, "query", whole) for name in rest]
+    return [*parameters, *([_KEY, _prefer("wait=2", "respond-async")] if operation.is_command else [_prefer("wait=2")])]
+
+
+def _prefer(*examples: str) -> dict[str, Any]:
+    return {
+        "name": "Prefer",
+        "in": "header",
+        "description": f"How long to wait for the answer (RFC 7240): `wait=N`, at most {MAX_WAIT_SECONDS} seconds, "
+        "or, of a command, `respond-async`.",
+        "schema": {"type": "string", "examples": list(examples)},
+    }
+
+
+def _parameter(name: str, place: str, whole: Schema) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": name in whole["required"], "schema": whole["properties"][name]}
+
+
+def _request_body(operation: type[Operation[Any]], route: Route, schemas: Schemas) -> dict[str, Any]:
+    return {"required": True, "content": {JSON: {"schema": schemas.whole(operation, without=route.parameters)}}}
+
+
+def _responses(
+    operation: type[Operation[Any]], route: Route, schemas: Schemas, others: list[type[Operation[Any]]]
+) -> dict[str, Response]:
+    answers = {str(operation.success_status): _success(operation, schemas, others)}
+    if operation.is_command:
+        headers = {"Location": {"description": "Where the outcome is.", **_LOCATION}, "Retry-After": RETRY_AFTER}
+        accepted = response("Accepted, and not done yet.", _ACCEPTED, JSON, {**headers, **_applied()})
+        answers["202"] = {**accepted, "links": {"GetOutcome": _outcome_link(operation)}}
+    return answers | problem_responses(schemas, problems_over_http(operation, route))
+
+
+def _outcome_link(operation: type[Operation[Any]]) -> dict[str, Any]:
+    """For whoever chose the key; to all others `Location` says it."""
+    outcome = outcome_query_of(service_of(operation)).operation_name
+    return {"operationId": outcome, "parameters": {"message_id": "$request.header.Idempotency-Key"}}
+
+
+def _success(operation: type[Operation[Any]], schemas: Schemas, others: list[type[Operation[Any]]]) -> Response:
+    located = has_location(operation.reply_type)
+    headers = {"Location": {"description": "Where the thing made is.", **_LOCATION}} if located else {}
+    description = words(operation.reply_type).get("summary", "Done.")
+    done = response(description, schemas.of(operation.reply_type), JSON, {**headers, **_applied()})
+    links = links_of(operation, others) if located else {}
+    return {**done, "links": links} if links else done
+
+
+def _applied() -> dict[str, Any]:
+    return {"Preference-Applied": _APPLIED}

@@ -1,0 +1,45 @@
+"""Problems: which a caller of an operation may meet, by status, and the schemas of their documents."""
+
+from typing import Any
+
+from bus.contract.fields import secrets_of
+from bus.contract.operations import Operation
+from bus.contract.problems import Problem
+from bus.contract.routes import Route
+from bus.http.documents.schemas import Schema, Schemas
+
+_BODY = ("malformed-json", "json-too-deep", "duplicate-key", "not-an-object")
+_FIELDS = ("unknown-field", "wrong-type", "out-of-range", "invalid-text")
+_SEAL = ("unsealable", "unknown-sealing-key")
+_ABSENCE = ("no-worker", "no-such-queue", "queue-full", "broker-away", "broker-blocked", "too-many-in-flight")
+
+# Rules and operations of an author bring codes of their own.
+OPEN = (422,)
+
+Codes = dict[int, list[str]]
+
+
+def problems_over_http(operation: type[Operation[Any]], route: Route) -> Codes:
+    """The codes of the problem documents that the route may answer with, by status."""
+    is_command, secret = operation.is_command, bool(secrets_of(operation))
+    codes: Codes = {
+        400: ["invalid-message-id", *(_BODY if route.has_body else ("duplicate-key",)), "missing-field"],
+        404: ["not-found"] if route.parameters else [],
+        405: ["method-not-allowed"],
+        409: ["in-progress"] if is_command else [],
+        413: ["too-large"] if route.has_body else [],
+        415: ["unsupported-media-type", "unsupported-encoding"] if route.has_body else [],
+        422: [*_FIELDS, *(["idempotency-key-reuse"] if is_command else []), *(_SEAL if secret else ())],
+        500: ["internal-error"],
+        503: [*_ABSENCE, "outcome-unknown" if is_command else "database-away", *(["no-sealing-key"] if secret else [])],
+        504: [] if is_command else ["answer-late"],
+    }
+    for refusal in operation.refusals.values():
+        codes.setdefault(refusal.status, []).append(refusal.code)
+    return {status: codes[status] for status in sorted(codes) if codes[status]}
+
+
+def problem_schema(schemas: Schemas, status: int, codes: list[str]) -> Schema:
+    """A problem document of this status and one of these codes."""
+    code: Schema = {"type": "string", "examples": codes} if status in OPEN else {"enum": codes}
+    return {"allOf": [schemas.of(Problem), {"properties": {"status": {"const": status}, "code": code}}]}

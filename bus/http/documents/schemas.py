@@ -1,0 +1,116 @@
+"""Schemas: the classes of a contract as JSON Schema (2020-12, within what draft 7 has too), with our own rules."""
+
+import inspect
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from bus.contract.fields import DescribedRule, rules_of, secrets_of, structs_in
+from bus.http.documents.examples import known_examples
+
+Schema = dict[str, Any]
+
+# `bus.validation` refuses control characters in every text, so a field that says nothing of its text says this.
+# Lone surrogates, which it refuses too, are no characters in the eyes of a schema.
+TEXT = r"^[^\x00-\x1f\x7f-\x9f]*$"
+
+_WHERE = "#/components/schemas/"
+
+
+class Schemas:
+    """The schemas of requests and of what is told: replies, problems and events."""
+
+    def __init__(self, requests: Iterable[type[msgspec.Struct]], told: Iterable[type[msgspec.Struct]]) -> None:
+        asked = _structs_of(requests)
+        classes = sorted(asked | _structs_of(told), key=lambda each: (each.__module__, each.__qualname__))
+        refs, components = msgspec.json.schema_components(classes, ref_template=f"{_WHERE}{{name}}")
+        self._names: dict[type[msgspec.Struct], str] = {
+            cls: ref["$ref"].removeprefix(_WHERE) for cls, ref in zip(classes, refs, strict=True)
+        }
+        self.components: dict[str, Schema] = {name: _plain(components[name]) for name in sorted(components)}
+        for cls, name in self._names.items():
+            _complete(cls, self.components[name], is_request=cls in asked)
+
+    def of(self, cls: type[msgspec.Struct]) -> Schema:
+        """The schema of a class, by reference."""
+        return {"$ref": f"{_WHERE}{self._names[cls]}"}
+
+    def whole(self, cls: type[msgspec.Struct], *, without: Iterable[str] = ()) -> Schema:
+        """The schema of a class itself, without some of its fields."""
+        left_out = frozenset(without)
+        schema = dict(self.components[self._names[cls]])
+        schema["properties"] = {name: each for name, each in schema["properties"].items() if name not in left_out}
+        schema["required"] = [name for name in schema["required"] if name not in left_out]
+        if "examples" in schema:
+            schema["examples"] = [_without(example, left_out) for example in schema["examples"]]
+        return schema
+
+    def name_of(self, cls: type[msgspec.Struct]) -> str:
+        """What the schema of a class is called among the components."""
+        return self._names[cls]
+
+
+def _structs_of(classes: Iterable[type[msgspec.Struct]]) -> set[Any]:
+    return {found for cls in classes for found in structs_in(cls)}
+
+
+def _without(example: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in example.items() if name not in names}
+
+
+def _plain(schema: Any) -> Any:
+    """The schema as msgspec makes it, but numbers for decimals, and docstrings without their indentation."""
+    if isinstance(schema, list):
+        return [_plain(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("format") == "decimal":
+        values = {name: _decimals(schema[name]) for name in ("examples", "default") if name in schema}
+        return {"type": "number", **values}
+    plain = {name: _plain(each) for name, each in schema.items()}
+    if isinstance(plain.get("description"), str):
+        plain["description"] = inspect.cleandoc(plain["description"])
+    return plain
+
+
+def _decimals(value: Any) -> Any:
+    return [_decimals(each) for each in value] if isinstance(value, list) else Decimal(value)
+
+
+def _complete(cls: type[msgspec.Struct], schema: Schema, *, is_request: bool) -> None:
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(cls)}
+    for field in rules_of(cls):
+        for rule in field.rules:
+            if isinstance(rule, DescribedRule):
+                _refine(schema["properties"][names[field.name]], rule.json_schema())
+    for name in secrets_of(cls):
+        _refine(schema["properties"][names[name]], {"format": "password"} | ({"writeOnly": True} if is_request else {}))
+    if is_request:
+        for each in schema["properties"].values():
+            _bound_text(each)
+    elif not cls.__struct_config__.omit_defaults:
+        # What may be left out by whoever makes one is still there in all that are sent.
+        schema["required"] = [field.encode_name for field in msgspec.structs.fields(cls) if not _may_be_unset(field)]
+    if examples := known_examples(cls):
+        schema["examples"] = examples
+
+
+def _refine(schema: Schema, words: Schema) -> None:
+    """Say more of a value, of each kind of value that it may be but null."""
+    kinds = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    for each in kinds:
+        each.update(words)
+
+
+def _bound_text(schema: Schema) -> None:
+    for each in (*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())):
+        _bound_text(each)
+    is_free = schema.get("format", "password") == "password" and not schema.keys() & {"pattern", "enum"}
+    if schema.get("type") == "string" and is_free:
+        schema["pattern"] = TEXT
+
+
+def _may_be_unset(field: msgspec.structs.FieldInfo) -> bool:
+    return field.default is msgspec.UNSET

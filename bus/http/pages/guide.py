@@ -1,0 +1,103 @@
+"""The guide to a service: all that a program needs to send it messages and to hear its events, for people to read."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from bus.contract.codec import encode_fields
+from bus.contract.events import Event
+from bus.contract.fields import secrets_of
+from bus.contract.operations import Operation
+from bus.contract.refusals import Refusal
+from bus.http.documents.description import Described
+from bus.http.documents.examples import example_of
+from bus.http.pages.field_words import FieldInWords, fields_in_words
+from bus.http.pages.programs import Publisher, listener_of, publishers_of
+
+
+@dataclass(frozen=True)
+class OperationGuide:
+    """An operation: what it does, what it takes, what it answers, and programs that ask for it."""
+
+    name: str
+    is_command: bool
+    what: str
+    also: str
+    route: str
+    status: int
+    fields: tuple[FieldInWords, ...]
+    example: str
+    reply_fields: tuple[FieldInWords, ...]
+    reply_example: str
+    refusals: tuple[type[Refusal], ...]
+    secrets: tuple[str, ...]
+    publishers: tuple[Publisher, ...]
+
+
+@dataclass(frozen=True)
+class EventGuide:
+    """An event: what it tells, its fields, and a program that listens to it."""
+
+    name: str
+    what: str
+    fields: tuple[FieldInWords, ...]
+    example: str
+    listener: str
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A service's own operations, those that every service has, and its events."""
+
+    service: str
+    operations: tuple[OperationGuide, ...]
+    common: tuple[OperationGuide, ...]
+    events: tuple[EventGuide, ...]
+
+
+def guide_to(service: str, contract: ModuleType) -> Guide:
+    """All that a contract says of its service. Connects to nothing."""
+    described = Described(service, contract)
+    return Guide(
+        service,
+        tuple(map(_operation, described.declared)),
+        tuple(_operation(each) for each in described.operations if each not in described.declared),
+        tuple(map(_event, described.events)),
+    )
+
+
+def _operation(operation: type[Operation[Any]]) -> OperationGuide:
+    example = example_of(operation)
+    return OperationGuide(
+        name=operation.operation_name,
+        is_command=operation.is_command,
+        what=_doc(operation),
+        also=_doc(operation.violations) if operation.violations is not Operation.violations else "",
+        route=str(operation.http or ""),
+        status=operation.success_status,
+        fields=fields_in_words(operation),
+        example=_json(example),
+        reply_fields=fields_in_words(operation.reply_type),
+        reply_example=_json(example_of(operation.reply_type)),
+        refusals=tuple(operation.refusals.values()),
+        secrets=tuple(sorted(secrets_of(operation))),
+        publishers=publishers_of(operation, example),
+    )
+
+
+def _event(event: type[Event]) -> EventGuide:
+    example, listener = _json(example_of(event)), listener_of(event)
+    return EventGuide(event.operation_name, _doc(event), fields_in_words(event), example, listener)
+
+
+def _doc(documented: object) -> str:
+    return inspect.getdoc(documented) or ""
+
+
+def _json(fields: Mapping[str, object]) -> str:
+    """Over several lines, with the digits of numbers kept."""
+    return msgspec.json.format(encode_fields(fields), indent=2).decode()

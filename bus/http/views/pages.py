@@ -1,0 +1,79 @@
+"""The pages of a front end, for people."""
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from http import HTTPStatus
+from types import ModuleType
+
+from flask import Flask, Response, current_app, request
+from werkzeug.routing import Rule
+
+from bus.contract.operations import operations_in
+from bus.contract.ping import ping_of
+from bus.contract.problems import AnswerLate, Unavailable
+from bus.http.context import client
+from bus.http.pages.docs_page import docs_page
+from bus.http.pages.guide import guide_to
+from bus.http.pages.message_page import message_page
+from bus.http.pages.page import Page
+from bus.http.pages.start_page import Link, Row, State, start_page
+from bus.http.views.health import READY_SECONDS
+
+# A year, as good as for ever: the paths of static files have their version in them.
+STATIC_SECONDS = 365 * 24 * 3600
+
+# What the start page leads to, where the front end has it.
+LINKS = (
+    Link("/docs", "the HTTP interface, to read and to try"),
+    Link("/messages", "the queues and events, with programs to copy"),
+    Link("/openapi.json", "the HTTP interface for tools (OpenAPI 3.1)"),
+    Link("/asyncapi.json", "the queues and events for tools (AsyncAPI 3.0)"),
+    Link("/health/ready", "whether a message goes through the queue, a worker and the database"),
+    Link("/metrics", "figures for Prometheus"),
+)
+
+
+def add_pages(app: Flask, name: str, contract: ModuleType) -> None:
+    """Add `/`, `/docs`, `/messages` and what they load."""
+    messages = cache(lambda: message_page(guide_to(name, contract)))  # made when somebody first wants to read it
+    app.add_url_rule("/", "index", lambda: _sent(_start_page(name, contract)))
+    app.add_url_rule("/docs", "docs", lambda: _sent(docs_page(name)))
+    app.add_url_rule("/messages", "messages", lambda: _sent(messages()))
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = STATIC_SECONDS
+    app.after_request(_kept)
+
+
+def _sent(page: Page) -> Response:
+    return Response(page.html, headers=dict(page.headers))
+
+
+def _kept(response: Response) -> Response:
+    """A static file never changes (RFC 8246), so that browsers need not ask; `max-age` is there already."""
+    if request.endpoint == "static" and response.status_code < HTTPStatus.BAD_REQUEST:
+        response.cache_control.immutable = True
+        response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _start_page(name: str, contract: ModuleType) -> Page:
+    """It is shown whatever is away."""
+    try:
+        pong = client().call(ping_of(name)(), timeout=READY_SECONDS)
+        state = State("ready", client().broker, pong.database)
+    except (Unavailable, AnswerLate) as problem:
+        state = State(str(problem), client().broker, "")
+    rules = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint != "static"]
+    paths = {rule.rule for rule in rules}
+    return start_page(name, state, _rows(rules, contract), [link for link in LINKS if link.path in paths])
+
+
+def _rows(rules: Iterable[Rule], contract: ModuleType) -> list[Row]:
+    """The routes of the contract first, then those that every front end has."""
+    names = {str(operation.http): operation.operation_name for operation in operations_in(contract)}
+    rows = []
+    for rule in rules:
+        methods = ", ".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        rows.append(Row(methods, path, names.get(f"{methods} {path}", "")))
+    return sorted(rows, key=lambda row: (not row.operation, row.path, row.methods))

@@ -1,0 +1,91 @@
+"""The broker: queues in this process, on kombu's memory transport. The only file that knows kombu.
+
+kombu polls its queues; here a publisher wakes the consumers instead.
+"""
+
+import heapq
+import itertools
+import threading
+import time
+from collections import defaultdict
+from functools import cache
+from queue import Queue as Buffer
+from typing import Any
+
+from kombu import Connection
+from kombu.transport import memory
+
+from bus.messaging.message import Message
+from bus.messaging.topology import Queue
+
+# How long a consumer sleeps at most when nothing wakes it; it is woken by every publish.
+IDLE_SECONDS = 1.0
+
+
+class Broker:
+    """The queues of one name, what is to come into them later, and the bell that a publisher rings."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, Buffer[Any]] = {}
+        self.bounds: dict[str, int] = {}
+        self.delays: dict[str, int] = {}
+        self.listeners: dict[str, set[str]] = defaultdict(set)
+        self._delayed: list[tuple[float, int, Message]] = []
+        self._numbers = itertools.count()
+        self.wakings = 0
+        self._bell = threading.Condition()
+        broker = self
+
+        class Channel(memory.Channel):
+            queues = broker.queues
+            body_encoding = None  # nothing leaves the process, so bodies stay bytes
+
+            def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+                super()._put(queue, message, **kwargs)
+                broker.wake()
+
+        class Transport(memory.Transport):
+            polling_interval = None
+
+        Transport.Channel = Channel
+        self._transport = Transport
+
+    def declare(self, queue: Queue) -> None:
+        self.bounds[queue.name] = queue.bound
+        if queue.kind == "retry":
+            self.delays[queue.name] = queue.delay_seconds
+        for topic in queue.topics:
+            self.listeners[topic].add(queue.name)
+
+    def delay(self, message: Message) -> None:
+        due_at = time.monotonic() + self.delays[message.exchange]
+        with self._bell:
+            heapq.heappush(self._delayed, (due_at, next(self._numbers), message))
+
+    def due(self) -> list[Message]:
+        """What is to come into its queue now; whoever asks first gets it."""
+        due: list[Message] = []
+        with self._bell:
+            while self._delayed and self._delayed[0][0] <= time.monotonic():
+                due.append(heapq.heappop(self._delayed)[2])
+        return due
+
+    def connect(self) -> Connection:
+        return Connection(transport=self._transport)
+
+    def wake(self) -> None:
+        with self._bell:
+            self.wakings += 1
+            self._bell.notify_all()
+
+    def sleep(self, seen: int) -> None:
+        """Until somebody wakes us; not at all when somebody did since `seen`."""
+        with self._bell:
+            next_due = self._delayed[0][0] - time.monotonic() if self._delayed else IDLE_SECONDS
+            self._bell.wait_for(lambda: self.wakings != seen, min(max(0.0, next_due), IDLE_SECONDS))
+
+
+@cache
+def broker_of(url: str) -> Broker:  # noqa: ARG001  # the cache tells brokers apart by it
+    """The broker of a URL; all who ask with the same one share it."""
+    return Broker()

@@ -1,0 +1,179 @@
+"""The transport: one thread that delivers, acknowledges, and sleeps until it is woken."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty
+from typing import Any
+
+from bus.messaging.arrival import arrived
+from bus.messaging.memory.broker import broker_of
+from bus.messaging.message import Delivery, Message
+from bus.messaging.topology import EVENTS_EXCHANGE, Queue
+from bus.messaging.transport import Outcome, QueueView, TransportFailure, Wiring
+
+
+class Embedded:
+    """The transport for `memory://NAME`; see `bus.transport.Transport`.
+
+    All transports of one process with the same name share one broker. Nothing is ever away, blocked
+    or unknown here.
+    """
+
+    failure: TransportFailure | None = None
+    dropped_replies = 0
+
+    def __init__(self, url: str, name: str) -> None:
+        self._broker = broker_of(url)
+        self._name = name
+        self._wiring = Wiring()
+        self._thread = threading.Thread(target=self._run, name=f"{name}-embedded", daemon=True)
+        self._finished: deque[Sequence[Delivery]] = deque()
+        self._stopped = self._closed = False
+        self._on_stopped: Callable[[], None] = lambda: None
+        self._publishing = self._broker.connect()
+        self._lock = threading.Lock()
+        self.reply_address: str | None = None
+
+    def describe(self) -> str:
+        return "the embedded broker in this process"
+
+    def open(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        channel = self._publishing.default_channel
+        for queue in wiring.declares:
+            self._broker.declare(queue)
+            channel.queue_declare(queue.name)
+        if wiring.on_reply is not None:
+            self.reply_address = channel.queue_declare().queue
+        self._thread.start()
+
+    def wait_until_ready(self, seconds: float) -> bool:  # noqa: ARG002  # ready as soon as opened
+        return self._thread.is_alive()
+
+    def publish(self, message: Message, on_outcome: Callable[[Outcome], None] | None = None) -> None:
+        with self._lock:
+            outcome = self._publish(message)
+        if on_outcome is not None:
+            on_outcome(outcome)
+        elif outcome is Outcome.UNROUTABLE:
+            self.dropped_replies += 1
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        self._finished.append(deliveries)
+        self._broker.wake()
+
+    def stop_consuming(self, on_stopped: Callable[[], None] = lambda: None) -> None:
+        self._on_stopped = on_stopped
+        self._stopped = True
+        self._broker.wake()
+
+    def view(self, seconds: float) -> Sequence[QueueView]:  # noqa: ARG002  # nothing to wait for
+        return ()
+
+    def consume_anew(self, reason: str) -> None:
+        """There is no connection that could fail."""
+
+    def close(self, seconds: float) -> None:
+        self._closed = True
+        self._broker.wake()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+        if self.reply_address:
+            self._broker.queues.pop(self.reply_address, None)
+
+    def _publish(self, message: Message) -> Outcome:
+        if message.exchange == EVENTS_EXCHANGE:
+            outcomes = {self._put(message, queue) for queue in self._broker.listeners[message.queue]}
+            return Outcome.FULL if Outcome.FULL in outcomes else Outcome.CONFIRMED
+        if message.exchange in self._broker.delays:
+            self._broker.delay(message)
+            return Outcome.CONFIRMED
+        return self._put(message, message.queue)
+
+    def _publish_due(self) -> None:
+        for message in self._broker.due():
+            with self._lock:
+                self._put(message, message.queue)
+
+    def _put(self, message: Message, queue: str) -> Outcome:
+        channel, broker = self._publishing.default_channel, self._broker
+        if queue not in broker.queues:
+            return Outcome.UNROUTABLE
+        bound = broker.bounds.get(queue, 0)
+        if bound and broker.queues[queue].qsize() >= bound:
+            return Outcome.FULL
+        properties = {name: getattr(message, name) for name in _PROPERTIES}
+        payload = channel.prepare_message(
+            message.body,
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            headers=dict(message.headers),
+            properties=properties,
+        )
+        channel.basic_publish(payload, exchange="", routing_key=queue)
+        return Outcome.CONFIRMED
+
+    def _run(self) -> None:
+        """The thread that owns the consuming channels: deliver, acknowledge, sleep until woken."""
+        with self._broker.connect() as connection:
+            channels = [self._consume(connection, queue, place) for place, queue in enumerate(self._wiring.consumes)]
+            if self.reply_address:
+                self._consume_replies(connection, self.reply_address)
+            stopped = False
+            while not self._closed:
+                seen = self._broker.wakings
+                self._publish_due()
+                self._acknowledge_finished(channels)
+                if self._stopped and not stopped:
+                    stopped = True
+                    for channel in channels:
+                        channel.basic_cancel("consumer")
+                    self._on_stopped()
+                try:
+                    connection.drain_events(timeout=0)
+                except (Empty, TimeoutError):
+                    self._broker.sleep(seen)
+
+    def _acknowledge_finished(self, channels: list[Any]) -> None:
+        while self._finished:
+            for delivery in self._finished.popleft():
+                channels[delivery.session].basic_ack(delivery.tag)
+
+    def _consume(self, connection: Any, queue: Queue, session: int) -> Any:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=self._wiring.prefetch_of(queue))
+        on_delivery = self._wiring.on_delivery
+
+        def deliver(incoming: Any) -> None:
+            if on_delivery is not None:
+                on_delivery(
+                    arrived(_message(queue.name, incoming), tag=incoming.delivery_tag, session=session, deaths=0)
+                )
+
+        channel.basic_consume(queue.name, no_ack=False, callback=deliver, consumer_tag="consumer")
+        return channel
+
+    def _consume_replies(self, connection: Any, queue: str) -> None:
+        on_reply = self._wiring.on_reply
+
+        def deliver(incoming: Any) -> None:
+            if on_reply is not None:
+                on_reply(_message(queue, incoming))
+
+        connection.channel().basic_consume(queue, no_ack=True, callback=deliver, consumer_tag="replies")
+
+
+_PROPERTIES = ("type", "message_id", "correlation_id", "reply_to", "expiration_ms", "timestamp", "persistent")
+
+
+def _message(queue: str, incoming: Any) -> Message:
+    properties = {name: incoming.properties[name] for name in _PROPERTIES}
+    return Message(
+        queue=queue,
+        body=incoming.body,
+        content_type=incoming.content_type,
+        content_encoding=incoming.content_encoding,
+        headers=incoming.headers,
+        **properties,
+    )

@@ -1,0 +1,44 @@
+"""Publishing with certainty: several messages at once, and what the broker said of each."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+
+from bus.messaging.message import Message
+from bus.messaging.transport import Outcome, Transport
+
+
+def publish_all(
+    transport: Transport,
+    messages: Sequence[Message],
+    seconds: float,
+    on_confirmed: Callable[[int], None] = lambda _place: None,
+) -> list[Outcome]:
+    """Publish, and wait for the broker's answers at most `seconds`; what it did not answer by then is UNKNOWN.
+
+    `on_confirmed` is told the place of each message at the moment it is confirmed, on the transport's thread.
+    """
+    told: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+
+    def tell(place: int, outcome: Outcome) -> None:
+        if outcome is Outcome.CONFIRMED:
+            on_confirmed(place)
+        told.put((place, outcome))
+
+    for place, message in enumerate(messages):
+        transport.publish(message, partial(tell, place))
+    outcomes = [Outcome.UNKNOWN] * len(messages)
+    deadline = time.monotonic() + seconds
+    for _ in messages:
+        try:
+            place, outcome = told.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            break
+        outcomes[place] = outcome
+    return outcomes
+
+
+def taken_in_order(outcomes: Sequence[Outcome]) -> int:
+    """How many the broker has of messages whose order matters: those before the first that it did not confirm."""
+    return next((n for n, outcome in enumerate(outcomes) if outcome is not Outcome.CONFIRMED), len(outcomes))

@@ -1,0 +1,74 @@
+"""Confirming: a channel whose messages the broker confirms."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pika
+from pika.channel import Channel
+
+from bus.messaging.message import Message
+from bus.messaging.rabbitmq.confirms import Confirms, OnOutcome
+from bus.messaging.rabbitmq.properties import properties_of
+from bus.messaging.rabbitmq.refusals import Refusals
+from bus.messaging.topology import EVENTS_EXCHANGE
+from bus.messaging.transport import Outcome
+
+
+class ConfirmingChannel:
+    """One channel in confirm mode. `on_ready` is called when it is."""
+
+    def __init__(self, channel: Channel, on_ready: Callable[["ConfirmingChannel"], None]) -> None:
+        self._channel = channel
+        self._confirms = Confirms()
+        self._refusals = Refusals()
+        self._is_retired = False
+        channel.add_on_return_callback(self._returned)
+        channel.connection.tell_confirms(channel.channel_number, self._answered)
+        channel.confirm_delivery(self._answered, lambda _frame: on_ready(self))
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._channel.is_open)
+
+    @property
+    def awaits_answers(self) -> bool:
+        """Whether messages are under way that the broker has not confirmed or refused."""
+        return len(self._confirms) > 0
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether the broker may refuse because of this channel, and not of a queue."""
+        return self._refusals.are_suspicious(time.monotonic())
+
+    def publish(self, message: Message, on_outcome: OnOutcome) -> None:
+        """Publish a message; the broker's answer comes once, also when the channel is lost."""
+        self._confirms.sent(message.message_id or "", message.queue, partial(self._settled, message.queue, on_outcome))
+        mandatory = message.exchange != EVENTS_EXCHANGE
+        self._channel.basic_publish(message.exchange, message.queue, message.body, properties_of(message), mandatory)
+
+    def retire(self) -> None:
+        """Close the channel when all is answered; nothing is published on it any more."""
+        self._is_retired = True
+        self._close_if_done()
+
+    def lost(self) -> None:
+        """The connection is gone: nobody knows what became of what was under way."""
+        self._confirms.lost()
+
+    def _settled(self, queue: str, on_outcome: OnOutcome, outcome: Outcome) -> None:
+        self._refusals.heard(queue, outcome, time.monotonic())
+        on_outcome(outcome)
+
+    def _returned(self, _channel: Channel, method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
+        self._confirms.returned(properties.message_id or "", method.routing_key)
+
+    def _answered(self, frame: Any) -> None:
+        accepted = isinstance(frame.method, pika.spec.Basic.Ack)
+        self._confirms.answered(frame.method.delivery_tag, frame.method.multiple, accepted)
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._is_retired and self.is_open and not self.awaits_answers:
+            self._channel.close()

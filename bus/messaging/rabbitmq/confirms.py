@@ -1,0 +1,58 @@
+"""Publisher confirms: which outcome belongs to which message. Rules only, no I/O."""
+
+from collections.abc import Callable
+
+from bus.messaging.transport import Outcome
+
+OnOutcome = Callable[[Outcome], None]
+
+
+class Confirms:
+    """The messages of one channel that the broker has not answered yet, by their delivery tags.
+
+    A broker returns an unroutable message before it confirms it, so a return only marks the
+    message and the confirm settles it.
+    """
+
+    def __init__(self) -> None:
+        self._last_tag = 0
+        self._waiting: dict[int, tuple[tuple[str, str], OnOutcome]] = {}
+        self._returned: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def sent(self, message_id: str, queue: str, on_outcome: OnOutcome) -> None:
+        """The next message of the channel was sent."""
+        self._last_tag += 1
+        self._waiting[self._last_tag] = ((message_id, queue), on_outcome)
+
+    def returned(self, message_id: str, queue: str) -> None:
+        """The broker found no queue for a message: the oldest of this id to this queue, as it returns in order."""
+        for tag, (name, _) in self._waiting.items():
+            if name == (message_id, queue) and tag not in self._returned:
+                self._returned.add(tag)
+                return
+
+    def answered(self, tag: int, multiple: bool, accepted: bool) -> None:
+        """The broker accepted or refused one message, or (`multiple`) all up to this tag."""
+        tags = [waiting for waiting in self._waiting if waiting <= tag] if multiple else [tag]
+        for each in tags:
+            self._settle(each, accepted)
+
+    def lost(self) -> None:
+        """The channel is gone: nobody knows what became of the rest."""
+        waiting, self._waiting = self._waiting, {}
+        for _, on_outcome in waiting.values():
+            on_outcome(Outcome.UNKNOWN)
+
+    def _settle(self, tag: int, accepted: bool) -> None:
+        found = self._waiting.pop(tag, None)
+        if found is None:
+            return
+        _, on_outcome = found
+        if tag in self._returned:
+            self._returned.discard(tag)
+            on_outcome(Outcome.UNROUTABLE)
+        else:
+            on_outcome(Outcome.CONFIRMED if accepted else Outcome.FULL)

@@ -1,0 +1,123 @@
+"""The publisher: what leaves a process."""
+
+import threading
+from collections import deque
+from typing import Any
+
+import pika
+from pika.adapters.select_connection import IOLoop
+from pika.channel import Channel
+from pika.exceptions import ChannelClosedByBroker
+
+from bus.contract.names import DIRECT_REPLY_TO
+from bus.messaging.message import Message
+from bus.messaging.rabbitmq.confirm_channel import ConfirmingChannel
+from bus.messaging.rabbitmq.confirms import OnOutcome
+from bus.messaging.rabbitmq.properties import properties_of
+from bus.messaging.rabbitmq.reconnecting import Link
+from bus.messaging.transport import Outcome
+
+
+class Publisher:
+    """The publishing connection: requests with confirms, replies on a second channel without."""
+
+    def __init__(self, loop: IOLoop, parameters: pika.ConnectionParameters) -> None:
+        self.link = Link(loop, parameters, self._set_up, self._lost)
+        self._loop = loop
+        self._waiting: deque[tuple[Message, OnOutcome | None]] = deque()
+        self._flush_is_due = False
+        self._lock = threading.Lock()
+        self._requests: ConfirmingChannel | None = None
+        self._retired: list[ConfirmingChannel] = []
+        self._renewal_is_due = False
+        self._reply_channel: Channel | None = None
+        self.dropped_replies = 0
+
+    def publish(self, message: Message, on_outcome: OnOutcome | None) -> None:
+        """From any thread: many messages wake the I/O thread once."""
+        self._waiting.append((message, on_outcome))
+        with self._lock:
+            wake, self._flush_is_due = not self._flush_is_due, True
+        if wake:
+            self._loop.add_callback_threadsafe(self._flush)
+
+    @property
+    def awaits_answers(self) -> bool:
+        """Whether messages are under way that the broker has not confirmed or refused."""
+        return any(channel.awaits_answers for channel in self._confirming())
+
+    def _confirming(self) -> list[ConfirmingChannel]:
+        return [*self._retired, *([self._requests] if self._requests else [])]
+
+    def _set_up(self, channel: Channel) -> None:
+        self._requests = ConfirmingChannel(channel, lambda _channel: self._open_reply_channel())
+
+    def _open_reply_channel(self) -> None:
+        connection = self.link.channel.connection if self.link.channel else None
+        if connection is not None and connection.is_open:
+            connection.channel(on_open_callback=self._reply_channel_opened)
+
+    def _reply_channel_opened(self, channel: Channel) -> None:
+        self._reply_channel = channel
+        channel.add_on_close_callback(lambda _channel, reason: self.link.restart(str(reason)))
+        channel.add_on_return_callback(self._reply_returned)
+        self.link.ready()
+
+    def _lost(self) -> None:
+        lost = self._confirming()
+        self._reply_channel, self._requests, self._retired, self._renewal_is_due = None, None, [], False
+        for channel in lost:
+            channel.lost()
+
+    def _renew(self) -> None:
+        """Publish what comes next on a new channel; the old one has heard nothing but refusals."""
+        connection = self.link.channel.connection if self.link.channel else None
+        if not self._renewal_is_due and connection is not None and connection.is_open:
+            self._renewal_is_due = True
+            connection.channel(on_open_callback=self._renewal_opened)
+
+    def _renewal_opened(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._renewal_closed)
+        ConfirmingChannel(channel, self._renewed)
+
+    def _renewal_closed(self, _channel: Channel, reason: Exception) -> None:
+        if isinstance(reason, ChannelClosedByBroker):
+            self.link.restart(str(reason))
+
+    def _renewed(self, channel: ConfirmingChannel) -> None:
+        old, self._requests, self._renewal_is_due = self._requests, channel, False
+        self._retired = [retired for retired in self._retired if retired.is_open]
+        if old is not None:
+            self._retired.append(old)
+            old.retire()
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._flush_is_due = False
+        with self.link.one_write():
+            while self._waiting:
+                message, on_outcome = self._waiting.popleft()
+                if on_outcome is None:
+                    self._send_unconfirmed(message)
+                else:
+                    self._send_confirmed(message, on_outcome)
+
+    def _send_unconfirmed(self, message: Message) -> None:
+        if self._reply_channel is not None and self._reply_channel.is_open:
+            # To count what found no queue. Direct reply-to returns even what it delivers (RabbitMQ 3.10 to 4.1).
+            mandatory = not message.queue.startswith(DIRECT_REPLY_TO)
+            self._reply_channel.basic_publish("", message.queue, message.body, properties_of(message), mandatory)
+
+    def _send_confirmed(self, message: Message, on_outcome: OnOutcome) -> None:
+        channel = self._requests
+        if channel is None or self._reply_channel is None or not channel.is_open:
+            on_outcome(Outcome.AWAY)
+        elif self.link.blocked:
+            on_outcome(Outcome.BLOCKED)
+        else:
+            channel.publish(message, on_outcome)
+            if channel.is_suspicious:
+                self._renew()
+
+    def _reply_returned(self, *_: Any) -> None:
+        self.dropped_replies += 1

@@ -1,0 +1,171 @@
+"""A link: one connection with one channel, kept up for as long as there is hope."""
+
+import random
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import pika
+import structlog
+from pika.adapters.select_connection import IOLoop
+from pika.channel import Channel
+from pika.exceptions import (
+    ChannelClosedByBroker,
+    ConnectionClosedByBroker,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
+
+from bus.messaging.rabbitmq.pika_connection import Connection
+from bus.messaging.transport import TransportFailure
+
+# Between two tries to connect, each with jitter so that many clients do not come back as one.
+FIRST_RETRY_SECONDS = 0.1
+LONGEST_RETRY_SECONDS = 2.0
+
+log = structlog.get_logger("bus.rabbitmq")
+
+
+class Link:
+    """One connection with one channel, opened again whenever it is lost. Lives on the I/O thread."""
+
+    def __init__(
+        self,
+        loop: IOLoop,
+        parameters: pika.ConnectionParameters,
+        set_up: Callable[[Channel], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._loop, self._parameters = loop, parameters
+        self._set_up, self._on_lost = set_up, on_lost
+        self._connection: Connection | None = None
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._has_been_ready = False
+        self._on_closed: Callable[[], None] | None = None
+        self.on_blocked: Callable[[], None] = lambda: None
+        self.channel: Channel | None = None
+        self.failure: TransportFailure | None = None
+        self.settled = threading.Event()  # set when ready, or failed for good
+        self.blocked = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None and self._connection.is_open
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection, while it is open."""
+        return self._connection if self.is_open else None
+
+    def one_write(self) -> AbstractContextManager[None]:
+        """What is sent in this block goes out together."""
+        return nullcontext() if self._connection is None else self._connection.one_write()
+
+    def connect(self) -> None:
+        if self._on_closed is None and self.failure is None:
+            self._connection = Connection(
+                self._parameters, self._opened, self._not_opened, self._closed, custom_ioloop=self._loop
+            )
+
+    def ready(self) -> None:
+        """Everything set up: from here on the channel is used."""
+        if self._retry_seconds > FIRST_RETRY_SECONDS:
+            log.info("broker_back")
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._has_been_ready = True
+        self.settled.set()
+
+    def restart(self, reason: str) -> None:
+        """Give up this connection and open a new one."""
+        if self._connection is not None and self._connection.is_open:
+            log.warning("connection_restarted", reason=reason)
+            self._connection.close(200, reason[:100])
+
+    def reset(self, reason: str) -> None:
+        """The same without a farewell, which a connection that does not work may not hear."""
+        if self._connection is not None and self._connection.is_open:
+            log.warning("connection_restarted", reason=reason)
+            self._connection.drop()
+
+    def close(self, on_closed: Callable[[], None]) -> None:
+        self._on_closed = on_closed
+        if self._connection is not None and self._connection.is_open:
+            self._connection.close()
+
+    def drop(self, on_closed: Callable[[], None]) -> None:
+        """Close without a farewell, once the broker has heard all that was sent."""
+        self._on_closed = on_closed
+        connection, channel = self._connection, self.channel
+        if connection is None or channel is None or not channel.is_open:
+            self.close(on_closed)
+        else:
+            # The broker answers this harmless question after it has done all before it.
+            channel.basic_qos(callback=lambda _frame: connection.drop())
+
+    def _opened(self, connection: Connection) -> None:
+        self.blocked = False
+        connection.add_on_connection_blocked_callback(lambda *_: self._set_blocked(True))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(False))
+        connection.channel(on_open_callback=self._channel_opened)
+
+    def _channel_opened(self, channel: Channel) -> None:
+        self.channel = channel
+        channel.add_on_close_callback(self._channel_closed)
+        self._set_up(channel)
+
+    def _set_blocked(self, blocked: bool) -> None:
+        self.blocked = blocked
+        log.warning("broker_blocked" if blocked else "broker_unblocked")
+        if blocked:
+            self.on_blocked()
+
+    def _channel_closed(self, _channel: Channel, reason: Exception) -> None:
+        if isinstance(reason, ChannelClosedByBroker):
+            self._fail_if_hopeless(reason)
+            self.restart(str(reason))
+
+    def _not_opened(self, _connection: Connection, reason: BaseException) -> None:
+        self._fail_if_hopeless(reason)
+        self._lost(reason)
+
+    def _closed(self, _connection: Connection, reason: BaseException) -> None:
+        self._fail_if_hopeless(reason)
+        self._lost(reason)
+
+    def _lost(self, reason: BaseException) -> None:
+        self.channel = None
+        self._connection = None
+        if self.failure is None:
+            self.settled.clear()
+        self._on_lost()
+        if self._on_closed:
+            self._on_closed()
+            return
+        if self._retry_seconds == FIRST_RETRY_SECONDS:  # told once, not at every try
+            log.warning("broker_away", reason=_in_short(reason))
+        self._loop.call_later(self._retry_seconds * random.uniform(0.5, 1.0), self.connect)
+        self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
+
+    def _fail_if_hopeless(self, reason: BaseException) -> None:
+        """Only at the first try: what has worked once will again, when the broker has come up wholly."""
+        sentence = "" if self._has_been_ready else hopeless(reason)
+        if sentence:
+            self.failure = self.failure or TransportFailure(sentence)
+            self.settled.set()
+
+
+def hopeless(reason: BaseException) -> str:
+    """A sentence for what another try will not mend; empty for what it may."""
+    if isinstance(reason, (ProbableAuthenticationError, ProbableAccessDeniedError)):
+        return "RabbitMQ refuses this user name, password or virtual host."
+    code = getattr(reason, "reply_code", 0)
+    if isinstance(reason, ChannelClosedByBroker) and code in (403, 406):
+        return f"RabbitMQ refuses our topology: {reason.reply_text}"
+    if isinstance(reason, ConnectionClosedByBroker) and code in (403, 530):
+        return f"RabbitMQ refuses the connection: {reason.reply_text}"
+    return ""
+
+
+def _in_short(reason: BaseException) -> str:
+    text = str(reason) or repr(reason)
+    return text if len(text) < 200 else f"{text[:200]}…"

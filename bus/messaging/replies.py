@@ -1,0 +1,76 @@
+"""Answers: status and body, as they go into reply messages and, byte for byte, over HTTP."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from urllib.parse import quote
+
+import msgspec
+
+from bus.contract.codec import encode, encode_without_secrets
+from bus.contract.fields import holds_secrets
+from bus.contract.operations import Reply
+from bus.contract.problems import Problem
+from bus.messaging.message import JSON, PROBLEM, Message
+
+# The command is kept and will be done; another answer follows (RFC 9110, section 15.3.3).
+ACCEPTED = 202
+
+NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the caller is told. `location` is empty when nothing was made.
+
+    `cut_body` is the body without its secrets, empty where there are none.
+    """
+
+    status: int
+    body: bytes
+    location: str = ""
+    retry_after: int = 0
+    cut_body: bytes = b""
+
+    @classmethod
+    def of(cls, reply: Reply, status: int) -> "Answer":
+        """A success."""
+        cut_body = encode_without_secrets(reply) if holds_secrets(type(reply)) else b""
+        return cls(status, encode(reply), reply.location() or "", cut_body=cut_body)
+
+    @classmethod
+    def problem(cls, problem: Problem) -> "Answer":
+        """A refusal or an error."""
+        return cls(problem.status, encode(problem), "", problem.retry_after)
+
+    @classmethod
+    def accepted(cls, message_id: str) -> "Answer":
+        """Not done yet, but sure to be: where its outcome can be read."""
+        location = f"/operations/{quote(message_id, safe='')}"
+        body = msgspec.json.encode({"message": "Accepted", "operation": location})
+        return cls(ACCEPTED, body, location, retry_after=1)
+
+    @property
+    def stored(self) -> bytes:
+        """The body as it may be kept: what a duplicate gets. Secrets go out once."""
+        return self.cut_body or self.body
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether the body is a problem document."""
+        return self.status >= 400
+
+    def to(self, request: Message, more: Mapping[str, object] = NOTHING) -> Message | None:
+        """The reply message, with `more` headers, or None when the request names no address for it."""
+        if not request.reply_to:
+            return None
+        headers: dict[str, object] = {"status": self.status, **more}
+        if self.location:
+            headers["location"] = self.location
+        if self.retry_after:
+            headers["retry-after"] = self.retry_after
+        return Message(
+            queue=request.reply_to,
+            body=self.body,
+            correlation_id=request.correlation_id,
+            content_type=PROBLEM if self.is_problem else JSON,
+            headers=headers,
+        )

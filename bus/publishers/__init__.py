@@ -1,1 +1,0 @@
-"""Publishers: programs in several languages that send a request to its queue and print the answer."""

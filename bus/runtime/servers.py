@@ -1,0 +1,97 @@
+"""Serving HTTP: granian in processes of its own, waitress inside ours."""
+
+import os
+import socket
+import threading
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from waitress.server import create_server
+
+from bus.http import MAX_BODY_BYTES
+from bus.runtime.channel import Channel
+from bus.runtime.wsgi import SERVICE_VARIABLE
+from bus.service.application import Wsgi
+
+# Threads of one front end process. So many more than may wait for a reply (`IN_FLIGHT`), or for a body
+# (`bus.flask.MAX_BODIES`), that one is left to refuse what is too much.
+THREADS = 96
+# The front ends in one process have threads of their own, and together the requests that may wait.
+EMBEDDED_THREADS = 48
+EMBEDDED_IN_FLIGHT = 32
+# Connections to one embedded front end at the same time; more than its threads, so that those wait for none.
+EMBEDDED_CONNECTIONS = 1000
+# Whoever sends its headers slower than this is cut off; of waitress, whoever sends nothing for so long.
+HEADER_SECONDS = 10
+# The path and all headers of a request together; more of them is a 431, a path of more than 64 KiB a 414.
+MAX_HEADERS_BYTES = 96 * 1024
+# After SIGTERM: time for requests in hand, then the process is ended.
+DRAIN_SECONDS = 20
+
+# What chooses the ports of a service, after its name.
+PORT, METRICS_PORT = "PORT", "METRICS_PORT"
+
+
+class PortTaken(Exception):
+    """Another program listens on a port we were told to use. The operator's to mend."""
+
+
+def check_port(service: str, host: str, port: int, variable: str = PORT) -> None:
+    """Raises PortTaken, which names the variable of the service that chooses the port."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            advice = f"set {service.upper()}_{variable} to another"
+            raise PortTaken(f"Port {port} on {host} is not free for {service} ({error.strerror}): {advice}.") from None
+
+
+def serve(service: str, host: str, port: int) -> None:
+    """Serve a front end until SIGTERM or SIGINT; returns when it has stopped."""
+    os.environ[SERVICE_VARIABLE] = service
+    server = Granian(
+        "bus.runtime.wsgi:application",
+        factory=True,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=THREADS,
+        http=HTTPModes.http1,  # only there are slow headers cut
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=MAX_HEADERS_BYTES),
+        workers_kill_timeout=DRAIN_SECONDS,
+        respawn_failed_workers=True,
+        websockets=False,
+        log_level=LogLevels.error,
+    )
+    server.serve()
+
+
+class EmbeddedServer:
+    """A front end served by threads of this process. Raises PortTaken."""
+
+    def __init__(self, service: str, app: Wsgi, host: str, port: int) -> None:
+        check_port(service, host, port)
+        self._server = create_server(
+            app,
+            host=host,
+            port=port,
+            threads=EMBEDDED_THREADS,
+            ident=None,
+            channel_timeout=HEADER_SECONDS,
+            cleanup_interval=HEADER_SECONDS // 2,
+            connection_limit=EMBEDDED_CONNECTIONS,
+            asyncore_use_poll=True,  # select() cannot watch so many
+            max_request_body_size=MAX_BODY_BYTES + 1,  # waitress refuses this length itself, too
+        )
+        self._server.channel_class = Channel
+        self._thread = threading.Thread(target=self._server.run, name=f"{service}-web", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finish the requests in hand and stop."""
+        self._server.task_dispatcher.shutdown(timeout=DRAIN_SECONDS)
+        self._server.close()

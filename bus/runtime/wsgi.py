@@ -1,0 +1,39 @@
+"""The WSGI application of a front end process. The server imports it after it has forked."""
+
+import atexit
+import os
+
+from bus import failpoints
+from bus.client.client import Client
+from bus.runtime import silent_connections
+from bus.runtime.process import end_with_parent
+from bus.runtime.settings import read_settings
+from bus.runtime.switching import switch_threads_soon
+from bus.service.application import Wsgi, installed_applications
+from bus.telemetry.logs import configure_logs
+from bus.telemetry.metrics import Metrics
+from bus.telemetry.spans import FLUSH_SECONDS, spans_from
+
+SERVICE_VARIABLE = "BUS_WEB_SERVICE"
+# Requests of one process that wait for an answer. Fewer than its threads, so that one more is refused at once.
+IN_FLIGHT = 64
+
+
+def application() -> Wsgi:
+    """The front end that the environment asks for, with its own connection to the broker."""
+    failpoints.arm(os.environ)
+    end_with_parent()
+    applications = installed_applications()
+    chosen = applications[os.environ[SERVICE_VARIABLE]]
+    settings = read_settings(os.environ, {chosen.name: chosen.port})
+    configure_logs(settings.log_level)
+    switch_threads_soon()
+    silent_connections.watch(settings.services[chosen.name].port)
+    spans = spans_from(os.environ, f"{chosen.name}-web", settings.bus_url)
+    client = Client(
+        settings.bus_url, name=f"{chosen.name}-web", max_in_flight=IN_FLIGHT, metrics=Metrics(), spans=spans
+    )
+    if spans is not None:
+        atexit.register(spans.close, FLUSH_SECONDS)
+    atexit.register(client.close)  # called first
+    return chosen.web(client)

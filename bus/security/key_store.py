@@ -1,0 +1,125 @@
+"""Sealing keys: the key pairs of one service, in its own database.
+
+They are numbered. Whoever makes one claims its number, so workers that start at the same moment agree on
+the first, and two rotations cannot both be the next.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from bus.contract.sealing_key import SealingKey
+from bus.database.engine import Database, DatabaseAway
+from bus.database.tables import sealing_key
+from bus.security.keys import KeyPair
+from bus.security.seal import ALG, ENC
+from bus.security.unsealer import UNKNOWN_SECONDS
+
+# A new key is given out when every worker may have looked for it: none of them looks more often than
+# once in UNKNOWN_SECONDS.
+SETTLE_SECONDS = 2 * UNKNOWN_SECONDS
+
+_newest_first = select(sealing_key).order_by(sealing_key.c.number.desc())
+
+
+class KeptKey(NamedTuple):
+    """A key as an operator sees it. `retired_at` is None for the one in use."""
+
+    kid: str
+    made_at: datetime
+    retired_at: datetime | None
+
+
+class KeyInUse(Exception):
+    """The key is the one that is given out: rotate first. The operator's to mend."""
+
+
+class NoSuchKey(Exception):
+    """The service has no key with this id. The operator's to mend."""
+
+
+def current_key(connection: Connection) -> KeyPair:
+    """The key to give out; makes the first one. The connection commits by itself, as `Database.reading` does."""
+    rows = connection.execute(_newest_first).all()
+    if not rows:
+        with suppress(IntegrityError):  # another worker was faster
+            _make(connection, 1)
+        rows = connection.execute(_newest_first).all()
+    settled = [row for row in rows if _age_of(row) >= timedelta(seconds=SETTLE_SECONDS)]
+    return KeyPair.read([*settled, rows[-1]][0].private_jwk)
+
+
+def given_out(connection: Connection) -> SealingKey:
+    """The same as callers get it."""
+    pair = current_key(connection)
+    return SealingKey(kid=pair.kid, alg=ALG, enc=ENC, jwk=pair.public_jwk)
+
+
+def prepare_key(database: Database) -> None:
+    """Make the first key, if there is none; where the database is away, the first who asks for it has it made."""
+    with suppress(DatabaseAway), database.reading() as transaction:
+        current_key(transaction.connection)
+
+
+def rotate(database: Database) -> str:
+    """Make a new key and retire the others, which still open what was sealed to them; returns its id.
+
+    Raises DatabaseAway.
+    """
+    # Somebody else who rotates at the same moment is first with the number, and theirs is as new.
+    with suppress(IntegrityError), database.transaction() as transaction:
+        connection = transaction.connection
+        newest = connection.execute(_newest_first).first()
+        pair = _make(connection, newest.number + 1 if newest else 1)
+        others = update(sealing_key).where(sealing_key.c.retired_at.is_(None), sealing_key.c.kid != pair.kid)
+        connection.execute(others.values(retired_at=datetime.now(UTC)))
+    return kept_keys(database)[0].kid
+
+
+def read_keys(database: Database) -> dict[str, KeyPair]:
+    """The pairs of all keys, by their ids. Raises DatabaseAway."""
+    with database.reading() as transaction:
+        rows = transaction.connection.execute(_newest_first).all()
+    return {row.kid: KeyPair.read(row.private_jwk) for row in rows}
+
+
+def kept_keys(database: Database) -> Sequence[KeptKey]:
+    """All keys, the newest first. Raises DatabaseAway."""
+    with database.reading() as transaction:
+        rows = transaction.connection.execute(_newest_first).all()
+    return [KeptKey(row.kid, _in_utc(row.made_at), row.retired_at and _in_utc(row.retired_at)) for row in rows]
+
+
+def forget(database: Database, kid: str) -> None:
+    """Delete a retired key: what is still sealed to it can never be opened.
+
+    Raises KeyInUse, NoSuchKey and DatabaseAway.
+    """
+    retired = {key.kid: key.retired_at for key in kept_keys(database)}
+    if kid not in retired:
+        raise NoSuchKey(f"There is no key {kid}.")
+    if retired[kid] is None:
+        raise KeyInUse(f"{kid} is the key that is given out. Rotate first.")
+    with database.transaction() as transaction:
+        transaction.connection.execute(delete(sealing_key).where(sealing_key.c.kid == kid))
+
+
+def _make(connection: Connection, number: int) -> KeyPair:
+    """Raises IntegrityError when the number is taken."""
+    pair = KeyPair.new()
+    row = {"kid": pair.kid, "number": number, "private_jwk": pair.private_jwk, "made_at": datetime.now(UTC)}
+    connection.execute(insert(sealing_key).values(row))
+    return pair
+
+
+def _age_of(row: Row[tuple[object, ...]]) -> timedelta:
+    return datetime.now(UTC) - _in_utc(row.made_at)
+
+
+def _in_utc(time: datetime) -> datetime:
+    """SQLite forgets the zone."""
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

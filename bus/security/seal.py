@@ -1,0 +1,101 @@
+"""Seals: the secrets of one request, readable only by its service.
+
+A seal is a JWE in compact serialisation (RFC 7516, section 7.1) by ECDH-ES in direct key agreement (RFC 7518,
+section 4.6) and A256GCM. Its protected header names the key and the operation, so that a seal made for one
+operation opens no other.
+"""
+
+import re
+from base64 import urlsafe_b64decode
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bus.contract.codec import parse
+from bus.contract.prepared import prepare
+from bus.contract.problems import FieldError, Invalid
+from bus.security.keys import KeyPair, PublicJwk, public_key
+
+if TYPE_CHECKING:
+    from joserfc.jwe import JWERegistry
+
+# The field of a request that stands for its secret fields.
+SEALED = "sealed"
+ALG = "ECDH-ES"
+ENC = "A256GCM"
+# A password of 1024 characters of four bytes each fits.
+MAX_SEAL_BYTES = 8 * 1024
+
+# Header, no encrypted key, 96 bits of initialisation vector, ciphertext, 128 bits of tag.
+_SEAL = re.compile(r"([A-Za-z0-9_-]{1,1024})\.\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{22}")
+_HEADER = {"alg", "enc", "kid", "op", "epk"}
+
+
+def looks_sealed(value: object) -> bool:
+    """Whether a value has the form of a seal."""
+    return isinstance(value, str) and len(value) <= MAX_SEAL_BYTES and _SEAL.fullmatch(value) is not None
+
+
+def seal(secrets: bytes, operation: str, kid: str, jwk: PublicJwk) -> str:
+    """Seal a JSON object of secret fields for one operation. Raises ValueError for a key that is none."""
+    from joserfc.jwe import encrypt_compact
+
+    header = {"alg": ALG, "enc": ENC, "kid": kid, "op": operation}
+    return encrypt_compact(header, secrets, public_key(jwk), registry=_registry())
+
+
+def kid_of(sealed: object, operation: str) -> str:
+    """The id of the key that a seal asks for. Raises Invalid when it is no seal for this operation."""
+    if not looks_sealed(sealed):
+        raise unsealable(f"Expected a JWE in compact serialisation of at most {MAX_SEAL_BYTES} bytes.")
+    header = _header_of(str(sealed))
+    if header.keys() != _HEADER:
+        raise unsealable(f"The protected header has these members and no others: {', '.join(sorted(_HEADER))}.")
+    if (header["alg"], header["enc"]) != (ALG, ENC):
+        raise unsealable(f"Expected the algorithms {ALG} and {ENC}.")
+    if header["op"] != operation:
+        raise unsealable(f"It was not sealed for {operation}.")
+    try:
+        prepare(PublicJwk)
+        msgspec.convert(header["epk"], PublicJwk)
+        return msgspec.convert(header["kid"], str)
+    except msgspec.ValidationError:
+        raise unsealable("Expected a text as kid, and a public key of the curve P-256 as epk.") from None
+
+
+def unseal(sealed: str, pair: KeyPair) -> dict[str, Any]:
+    """What is in a seal, whose header `kid_of` has found right. Raises Invalid."""
+    from joserfc.errors import JoseError
+    from joserfc.jwe import decrypt_compact
+
+    try:
+        opened = decrypt_compact(sealed, pair.key, registry=_registry()).plaintext or b""
+    except (JoseError, ValueError):  # the second for base64 that is none, and a point off the curve
+        raise unsealable("It cannot be opened: it was changed, or sealed to another key.") from None
+    try:
+        return parse(opened)
+    except Invalid as invalid:
+        raise unsealable(f"What is in it is no acceptable JSON object. {invalid.problem.detail}") from None
+
+
+def unsealable(detail: str) -> Invalid:
+    """A seal that this service cannot take. The sender's fault."""
+    return Invalid("unsealable", 422, "Not acceptable", detail, [FieldError(f"/{SEALED}", detail, "unsealable")])
+
+
+def _header_of(sealed: str) -> dict[str, Any]:
+    encoded = sealed.partition(".")[0]
+    try:
+        return parse(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (ValueError, Invalid):
+        raise unsealable("The protected header is no JSON object in base64url.") from None
+
+
+@cache
+def _registry() -> "JWERegistry":
+    # Loaded with the first seal, for the reason that `bus.key_pair` gives.
+    from joserfc.jwe import JWERegistry
+    from joserfc.registry import HeaderParameter
+
+    return JWERegistry({"op": HeaderParameter("Operation", "str", True)}, [ALG, ENC])

@@ -1,0 +1,76 @@
+"""The unsealer: opens the seals of the requests that a worker takes."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bus.contract.fields import secrets_of
+from bus.contract.operations import Operation
+from bus.contract.problems import FieldError, Invalid
+from bus.security.keys import KeyPair
+from bus.security.seal import SEALED, kid_of, unseal, unsealable
+
+# A key that is not known is looked for anew, but no more often than this: ids that somebody made up are
+# no load.
+UNKNOWN_SECONDS = 1.0
+# Known keys are read again after this long, so that one that was deleted is forgotten.
+KNOWN_SECONDS = 60.0
+
+
+class Unsealer:
+    """Opens seals with the keys that `read` finds, by their ids. Safe to use from many threads.
+
+    With `required`, secrets that are not sealed are refused.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, KeyPair]], *, required: bool = False) -> None:
+        self._read, self._required = read, required
+        self._lock = threading.Lock()
+        self._keys: Mapping[str, KeyPair] = {}
+        self._read_at = float("-inf")
+
+    def open(self, operation: type[Operation[Any]], fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a request with its secrets, which are then validated as all are.
+
+        Raises Invalid, and what `read` raises: DatabaseAway says nothing of the message, which is to be kept.
+        """
+        secrets = secrets_of(operation)
+        if self._required and (plain := sorted(secrets & fields.keys())):
+            raise _must_be_sealed(plain)
+        if SEALED not in fields:
+            return fields
+        sealed = fields[SEALED]
+        pair = self._pair(kid_of(sealed, operation.operation_name))
+        return _merged(fields, unseal(sealed, pair), secrets)
+
+    def _pair(self, kid: str) -> KeyPair:
+        with self._lock:
+            age = time.monotonic() - self._read_at
+            if age > (KNOWN_SECONDS if kid in self._keys else UNKNOWN_SECONDS):
+                self._keys = self._read()
+                self._read_at = time.monotonic()
+            pair = self._keys.get(kid)
+        if pair is None:
+            raise _unknown_key()
+        return pair
+
+
+def _merged(fields: dict[str, Any], opened: dict[str, Any], secrets: frozenset[str]) -> dict[str, Any]:
+    if opened.keys() - secrets:
+        raise unsealable("A field is sealed that is no secret field of this operation.")
+    if opened.keys() & fields.keys():
+        raise unsealable("A field is given both sealed and plain.")
+    return {name: value for name, value in fields.items() if name != SEALED} | opened
+
+
+def _must_be_sealed(names: list[str]) -> Invalid:
+    detail = "This service takes secrets only sealed."
+    faults = [FieldError(f"/{name}", detail, "sealing-required") for name in names]
+    return Invalid("sealing-required", 422, "Not acceptable", detail, faults)
+
+
+def _unknown_key() -> Invalid:
+    detail = "It is sealed to a key that this service does not have. Ask for the key again."
+    fault = FieldError(f"/{SEALED}", detail, "unknown-sealing-key")
+    return Invalid("unknown-sealing-key", 422, "Not acceptable", detail, [fault])

@@ -1,0 +1,44 @@
+"""Applications: a service as `bus` runs it. What the entry points of the group `bus.services` name."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from bus.client.client import Client
+from bus.contract.installed import named_services
+from bus.contract.operations import Operation, operations_in
+from bus.service.service import Service
+
+Wsgi = Callable[..., Iterable[bytes]]
+
+
+@dataclass(frozen=True)
+class Application:
+    """The parts of a service. `web` makes the HTTP front end; `port` is its port unless the environment
+    names another; `migrations` is the package of its Alembic history; `seed` fills an empty system for
+    a first look.
+    """
+
+    service: Service
+    contract: ModuleType
+    web: Callable[[Client], Wsgi]
+    migrations: str
+    port: int
+    seed: Callable[[Client], None] | None = None
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        return self.service.name
+
+    @property
+    def operations(self) -> list[type[Operation[Any]]]:
+        """The operations of the contract."""
+        return operations_in(self.contract)
+
+
+def installed_applications() -> dict[str, Application]:
+    """All services of the installed packages by name. Raises what importing them raises."""
+    found = (entry_point.load() for entry_point in named_services())
+    return {application.name: application for application in sorted(found, key=lambda each: each.name)}

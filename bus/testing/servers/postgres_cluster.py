@@ -1,0 +1,130 @@
+"""Cluster: a private PostgreSQL server, started from the installed programs."""
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from signal import SIGINT, SIGQUIT, Signals
+
+from bus.testing.servers.ports import free_ports
+from bus.testing.servers.processes import Process
+from bus.testing.servers.unavailable import ServerEnded, Unavailable
+
+DEBIAN_VERSIONS = Path("/usr/lib/postgresql")
+
+# PostgreSQL refuses to run as root; one of these users exists on every machine.
+UNPRIVILEGED_USERS = ("postgres", "nobody")
+
+USER = "bus"
+
+# A second on an idle machine: it writes forty megabytes. The rest is for a busy one.
+INITDB_SECONDS = 120.0
+
+# Only asks a program where it is installed; the rest is for a busy machine.
+PG_CONFIG_SECONDS = 30.0
+
+# The same order of letters on all machines, and the UTF-8 that everything else uses.
+LOCALE = "C.UTF-8" if sys.platform == "linux" else "C"
+
+
+def find_programs() -> Path | None:
+    """Answer the folder with `initdb` and `postgres`, if they are installed: of the PATH, else the newest version."""
+    for folder in _candidates():
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    return None
+
+
+class Cluster:
+    """A server with its own data, on 127.0.0.1 only; everybody on this machine may log in as `bus`."""
+
+    def __init__(self, programs: Path) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="bus-postgres-"))
+        self._owner = _unprivileged_owner() if os.geteuid() == 0 else None
+        if self._owner is not None:
+            os.chown(self._folder, *self._owner)
+        [self.port] = free_ports(1)
+        self._initdb(programs / "initdb")
+        self._server = self._process(
+            "postgres",
+            str(programs / "postgres"),
+            *("-D", str(self._data), "-p", str(self.port)),
+            *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+        )
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    def start(self) -> None:
+        self._server.start()
+
+    def kill(self) -> None:
+        self._server.kill()
+
+    def stop(self, signal: Signals = SIGINT) -> None:
+        self._server.stop(signal)
+
+    def pids(self) -> list[int]:
+        return self._server.pids()
+
+    def run(self, *command: str) -> str:
+        raise NotImplementedError("nothing is run beside a database: SQL does it all")
+
+    def check(self) -> None:
+        self._server.check()
+
+    def close(self) -> None:
+        """End it the immediate way, which still gives back its shared memory."""
+        self._server.stop(SIGQUIT)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def _initdb(self, program: Path) -> None:
+        arguments = ("-U", USER, "--auth=trust", "--encoding=UTF8", f"--locale={LOCALE}", "--no-sync")
+        initdb = self._process("initdb", str(program), "-D", str(self._data), *arguments)
+        try:
+            initdb.finish(INITDB_SECONDS)
+        except ServerEnded as failure:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise Unavailable(str(failure)) from failure
+
+    def _process(self, name: str, *command: str) -> Process:
+        # PG* variables of the caller name another database.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+        environment |= {"HOME": str(self._folder)}
+        user, group = self._owner or (None, None)
+        return Process(name, command, self._folder, environment, user, group, last_signal=SIGQUIT)
+
+
+def _candidates() -> list[Path]:
+    folders = [Path(found).parent for found in (shutil.which("initdb"), shutil.which("postgres")) if found]
+    folders += sorted(DEBIAN_VERSIONS.glob("*/bin"), key=_version, reverse=True)
+    if pg_config := shutil.which("pg_config"):
+        folders.append(
+            Path(subprocess.check_output([pg_config, "--bindir"], text=True, timeout=PG_CONFIG_SECONDS).strip())
+        )
+    return folders
+
+
+def _version(folder: Path) -> int:
+    digits = re.match(r"\d+", folder.parent.name)
+    return int(digits[0]) if digits else 0
+
+
+def _unprivileged_owner() -> tuple[int, int]:
+    """Answer the user and group that root has to run PostgreSQL as. Raises Unavailable."""
+    for name in UNPRIVILEGED_USERS:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return entry.pw_uid, entry.pw_gid
+    raise Unavailable("PostgreSQL does not run as root, and this machine has no user `nobody`")

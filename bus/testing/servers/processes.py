@@ -1,0 +1,137 @@
+"""Process: a server program that we started, that is ended by id, and that dies with us."""
+
+import contextlib
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGKILL, Signals
+
+import psutil  # type: ignore[import-untyped,unused-ignore]
+
+from bus.testing.servers.leash import Leash
+from bus.testing.servers.unavailable import ServerEnded
+from bus.testing.waiting import wait_until
+
+# A clean stop takes 1 to 2 s; a broker with much to write takes longer, and a busy machine longer still.
+STOP_SECONDS = 60.0
+
+# After SIGKILL only the kernel has work left, on a machine that may stand still.
+KILL_SECONDS = 30.0
+
+LOG_LINES_SHOWN = 15
+
+
+@dataclass
+class Process:
+    """One program in the background; its output goes to a file in `folder`, never to our own output."""
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path
+    environment: Mapping[str, str]
+    user: int | None = None
+    group: int | None = None
+    # What ends it when we are gone without a word.
+    last_signal: Signals = SIGKILL
+    _running: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _leash: Leash | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Start it; returns before it is ready."""
+        self._launch()
+
+    def finish(self, seconds: float) -> None:
+        """Run it to its end; raise ServerEnded, with the end of the log, when it failed."""
+        failed = self._launch().wait(seconds) != 0
+        self._forget(KILL_SECONDS)
+        if failed:
+            raise ServerEnded(f"{self.name} failed:\n{self._last_words()}")
+
+    def pids(self) -> list[int]:
+        """Answer the ids of the program and of all its descendants; none when it does not run."""
+        return [process.pid for process in self._family()]
+
+    def ended(self) -> int | None:
+        """Answer the exit code of a program that has ended by itself; minus the signal's number when one ended it."""
+        return None if self._running is None else self._running.poll()
+
+    def kill(self) -> None:
+        """SIGKILL the program and its descendants; returns when they are gone."""
+        family = self._family()
+        for process in family:
+            _kill_one(process)
+        self._forget(KILL_SECONDS)
+        wait_until(lambda: not any(_lives(process) for process in family), KILL_SECONDS, f"{self.name} is dead")
+
+    def stop(self, signal: Signals) -> None:
+        """Send the signal and wait for the end; SIGKILL, and raise TimeoutError, when none comes."""
+        if self._running is None:
+            return
+        self._running.send_signal(signal)
+        try:
+            self._forget(STOP_SECONDS)
+        except subprocess.TimeoutExpired as expired:
+            self.kill()
+            raise TimeoutError(f"{self.name} did not end within {STOP_SECONDS:g} s of {signal.name}") from expired
+
+    def check(self) -> None:
+        """Raise ServerEnded, with the end of the log, when the program is not running."""
+        if self._running is None or self._running.poll() is not None:
+            raise ServerEnded(f"{self.name} is not running; its last words:\n{self._last_words()}")
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        """Start it in a session of its own, so that Ctrl-C in a terminal reaches only us."""
+        with self._log.open("ab") as log:
+            running = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=self.user,
+                group=self.group,
+                extra_groups=None if self.group is None else [self.group],
+            )
+        self._running = running
+        self._leash = Leash(running.pid, self.last_signal, self.folder)
+        return running
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    def _family(self) -> list[psutil.Process]:
+        if self._running is None or self._running.poll() is not None:
+            return []
+        try:
+            program = psutil.Process(self._running.pid)
+            return [program, *program.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def _forget(self, seconds: float) -> None:
+        if self._running is not None:
+            self._running.wait(seconds)
+            self._running = None
+        if self._leash is not None:
+            self._leash.release()
+            self._leash = None
+
+    def _last_words(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
+
+
+def _kill_one(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):  # it ended with its parent, which is what we want
+        process.kill()
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Tell whether it can still do anything; a dead orphan may stay in the table until init has a look at it."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

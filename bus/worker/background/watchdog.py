@@ -1,0 +1,127 @@
+"""The watchdog: notices a worker that is connected and is given nothing, though something waits."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from bus.messaging.transport import QueueView, Transport
+
+# Between two looks, each one question to the broker for every queue: 20 of them take some milliseconds.
+LOOK_SECONDS = 10.0
+# How long the broker has for its answers; without them nothing can be said.
+ANSWER_SECONDS = 5.0
+# One look may come between a message's arrival in its queue and its delivery.
+LOOKS = 2
+# What a new connection did not mend in so many tries, perhaps a new process does.
+TRIES = 3
+
+log = structlog.get_logger("bus.worker")
+
+
+class NotConsuming(Exception):
+    """The broker gives this worker nothing although something waits, and new connections did not help.
+
+    Nobody's fault that is known here; another start may help.
+    """
+
+
+class Watchdog:
+    """A thread that looks at the queues which one worker consumes. `failure` is set when it has tried everything.
+
+    `why_silent` is the queue that we are given nothing of now, in a sentence; empty while all is well.
+    """
+
+    def __init__(self, service: str, transport: Transport, on_restart: Callable[[], None] = lambda: None) -> None:
+        self._transport, self._on_restart = transport, on_restart
+        self._suspicions = Suspicions()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"{service}-watchdog", daemon=True)
+        self._tries = self._good = 0
+        self.why_silent = ""
+        self.failure: NotConsuming | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """End after the look in hand; takes at most about `seconds`."""
+        self._stopping.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS) and self.failure is None:
+            views = self._transport.view(ANSWER_SECONDS)
+            if not self._stopping.is_set():
+                self._judge(views)
+
+    def _judge(self, views: Sequence[QueueView]) -> None:
+        silent = self._suspicions.after(views)
+        if not silent:
+            self._note_good(bool(views) and not self._suspicions.any)
+            return
+        self._tries, self._good = self._tries + 1, 0
+        self.why_silent = f"Nothing is delivered from {', '.join(each.queue for each in silent)}, though it should be."
+        for each in silent:
+            log.error(
+                "not_consuming",
+                operation=each.queue,
+                ready=each.ready,
+                consumers=each.consumers,
+                in_hand=each.in_hand,
+                attempt=self._tries,
+            )
+        if self._tries > TRIES:
+            self.failure = NotConsuming(f"{self.why_silent} {TRIES} new connections did not help.")
+            return
+        self._on_restart()
+        self._transport.consume_anew("nothing is delivered")
+
+    def _note_good(self, is_good: bool) -> None:
+        """Over a new connection the first look has nothing to compare with, so it ends no alarm alone."""
+        self._good = self._good + 1 if is_good else 0
+        if self._good >= LOOKS:
+            self._tries, self.why_silent = 0, ""
+
+
+class Suspicions:
+    """What successive looks say together. Rules only."""
+
+    def __init__(self) -> None:
+        self._before: Mapping[str, QueueView] = {}
+        self._counts: dict[str, int] = {}
+
+    @property
+    def any(self) -> bool:
+        """Whether the last look was not as it should be."""
+        return bool(self._counts)
+
+    def after(self, views: Sequence[QueueView]) -> list[QueueView]:
+        """The queues that were not as they should be in so many looks one after another that it is no chance.
+
+        No views say nothing, and end no suspicion.
+        """
+        if not views:
+            return []
+        self._counts = {
+            view.queue: self._counts.get(view.queue, 0) + 1
+            for view in views
+            if is_silent(view, self._before.get(view.queue))
+        }
+        self._before = {view.queue: view for view in views}
+        silent = [view for view in views if self._counts.get(view.queue, 0) >= LOOKS]
+        if silent:
+            self._counts, self._before = {}, {}  # a new connection begins with a clean slate
+        return silent
+
+
+def is_silent(view: QueueView, before: QueueView | None) -> bool:
+    """Whether a queue is not consumed by us, or gives us nothing although it has something and we have room."""
+    if view.consumers == 0:
+        return True
+    if before is None or view.session != before.session or view.delivered != before.delivered:
+        return False
+    # Of several consumers one alone is given events; we know that it is us only if it was us before.
+    may_be_others = view.one_at_a_time and view.delivered == 0
+    return view.ready > 0 and view.in_hand < view.prefetch and not may_be_others

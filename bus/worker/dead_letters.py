@@ -1,0 +1,69 @@
+"""Taking in: dead letters, from their queue into the service's database, where a person can look at them.
+
+A queue cannot be browsed without changing it.
+"""
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from bus.database.engine import Database, DatabaseAway
+from bus.dead_letters.reading import Letter, read_letter
+from bus.dead_letters.store import store
+from bus.messaging.message import Delivery
+from bus.service.service import Service
+from bus.telemetry.metrics import WorkerMetrics
+from bus.worker.away import tell_away, tell_back, wait_for
+from bus.worker.dispatcher import Outgoing
+from bus.worker.last_word import last_word
+from bus.worker.threads import Lane
+
+log = structlog.get_logger("bus.worker")
+
+
+class TakingIn:
+    """Stores each letter, tells its caller if nobody has, and acknowledges it."""
+
+    def __init__(
+        self,
+        service: Service,
+        database: Database,
+        outgoing: Outgoing,
+        stopping: threading.Event,
+        metrics: WorkerMetrics | None,
+    ) -> None:
+        self._service, self._database, self._outgoing, self._stopping = service, database, outgoing, stopping
+        self._metrics = metrics
+
+    def work_off(self, batch: Sequence[Delivery], lane: Lane) -> None:  # noqa: ARG002  # nothing waits at this lane
+        """Raises Stopped."""
+        now = datetime.now(UTC)
+        letters = [read_letter(delivery, self._service.operations, now) for delivery in batch]
+        self._store(letters)
+        for letter, delivery in zip(letters, batch, strict=True):
+            word = last_word(letter, delivery.message, self._service.operations)
+            if word is not None:
+                self._outgoing.send(word)
+            name, trace_id = letter.operation, delivery.trace.trace_id
+            log.warning("dead_letter", operation=name, id=letter.message_id, reason=letter.reason, trace_id=trace_id)
+            if self._metrics is not None:
+                self._metrics.dead_letter(self._known(name))
+        self._outgoing.acknowledge(batch)
+
+    def _known(self, operation: str) -> str:
+        """The name as a label: of what is no operation and no event of ours, anybody could bring any number."""
+        is_known = operation in self._service.operations or operation in self._service.listeners
+        return operation if is_known else "unknown"
+
+    def _store(self, letters: Sequence[Letter]) -> None:
+        while True:
+            try:
+                with self._database.transaction() as transaction:
+                    store(transaction.connection, letters)
+                return
+            except DatabaseAway as away:
+                tell_away(self._service.name, len(letters), away)
+                wait_for(self._database, self._stopping)
+                tell_back(self._service.name)

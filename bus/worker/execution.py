@@ -1,0 +1,192 @@
+"""Carrying out: from valid calls to answers, with every effect once.
+
+The fast way takes a whole batch: the handlers, one statement that writes all inbox rows, one
+commit. It looks nothing up: a call that was done before meets the inbox's key. Whatever is in its
+way (a duplicate, a refusal, an error) undoes the batch, and each call is carried out alone, the
+careful way: look into the inbox first.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+
+import msgspec
+import structlog
+
+from bus import failpoints
+from bus.contract.problems import Problem
+from bus.contract.redaction import cut, cut_problem, cut_trace
+from bus.contract.refusals import Refusal
+from bus.database import outbox
+from bus.database.engine import Database, DatabaseAway, Transaction
+from bus.database.inbox import AlreadyDone, look_up, record
+from bus.messaging.call import Call
+from bus.messaging.replies import Answer
+from bus.service.service import Handler, Service
+
+# A fault is often a deadlock or a conflict that is gone at the next try. Beyond that it is not ours
+# to guess.
+QUICK_TRIES = 3
+LONGEST_PAUSE_SECONDS = 0.1
+
+INTERNAL_ERROR = Problem.of("internal-error", 500, "Internal error", "The service failed; its operator has been told.")
+
+Emitted = Callable[[], None]
+
+log = structlog.get_logger("bus.worker")
+
+
+class GaveUp(Exception):
+    """A handler failed at every try. The service's author's fault.
+
+    `__cause__` is its last error as it was. `error_class`, `message` and `traceback` tell of that error
+    without the request's secrets, for logs and dead letters.
+    """
+
+    def __init__(self, error: Exception, request: msgspec.Struct) -> None:
+        self.error_class = type(error).__name__
+        self.message = cut(str(error), request)
+        self.traceback = cut_trace(error, request)
+        self.__cause__ = error
+        super().__init__(self.error_class)
+
+
+def carry_out(
+    calls: Sequence[Call], service: Service, database: Database, emitted: Emitted = lambda: None
+) -> list[Answer | GaveUp]:
+    """Carry out commands; `emitted` is told when events were committed.
+
+    Raises DatabaseAway; what was not committed then has not happened.
+    """
+    done = _together(calls, service, database, emitted) if service.threads == 1 else None
+    return done or [_alone(call, service.handler_of(call), database, emitted) for call in calls]
+
+
+def carry_out_in_order(
+    calls: Sequence[Call], service: Service, database: Database, emitted: Emitted = lambda: None
+) -> list[Answer | GaveUp]:
+    """The same for events: after one that a handler failed with, the later ones wait. Raises DatabaseAway."""
+    if done := _together(calls, service, database, emitted):
+        return done
+    answers: list[Answer | GaveUp] = []
+    for call in calls:
+        answers.append(_alone(call, service.handler_of(call), database, emitted))
+        if isinstance(answers[-1], GaveUp):
+            break
+    return answers
+
+
+def answer_queries(calls: Sequence[Call], service: Service, database: Database) -> list[Answer | GaveUp]:
+    """Answer queries, which change nothing and are tried once. Raises DatabaseAway."""
+    try:
+        return list(_read(calls, service, database))
+    except DatabaseAway:
+        raise
+    except Exception as error:  # as above
+        if len(calls) == 1:
+            return [GaveUp(error, calls[0].request)]
+    return [answer for call in calls for answer in answer_queries([call], service, database)]
+
+
+def _together(
+    calls: Sequence[Call], service: Service, database: Database, emitted: Emitted
+) -> list[Answer | GaveUp] | None:
+    """All in one transaction; None when that did not work, and each call alone must show why."""
+    answers: list[Answer | GaveUp] = []
+    try:
+        with _committing(database, emitted) as transaction:
+            for handler, run in _runs(calls, service):
+                answers.extend(_answers(handler, run, transaction))
+            record(transaction.connection, zip(calls, answers, strict=True))  # type: ignore[arg-type]
+    except DatabaseAway:
+        raise
+    except Exception as error:  # any handler's error, or AlreadyDone
+        log.debug("batch_undone", size=len(calls), reason=type(error).__name__)
+        return None
+    return answers
+
+
+@contextmanager
+def _committing(database: Database, emitted: Emitted) -> Iterator[Transaction]:
+    """A transaction that takes its events along."""
+    with database.transaction() as transaction:
+        yield transaction
+        if transaction.events:
+            outbox.write(transaction.connection, transaction.events)
+        failpoints.reach("worker.before-commit")
+    if transaction.events:
+        emitted()
+
+
+def _read(calls: Sequence[Call], service: Service, database: Database) -> list[Answer]:
+    with database.reading() as transaction:
+        answers: list[Answer] = []
+        for handler, run in _runs(calls, service):
+            try:
+                answers.extend(_answers(handler, run, transaction))
+            except Refusal as refusal:
+                if len(run) > 1:
+                    raise
+                answers.append(_refused(refusal, run[0]))
+    return answers
+
+
+def _alone(call: Call, handler: Handler, database: Database, emitted: Emitted) -> Answer | GaveUp:
+    for tries_left in reversed(range(QUICK_TRIES)):
+        try:
+            return _stored(call, database) or _once(call, handler, database, emitted)
+        except AlreadyDone:
+            continue  # another worker was faster; its answer is in the inbox now
+        except DatabaseAway:
+            raise
+        except Exception as error:  # the handler's, whatever it is
+            if not tries_left:
+                return GaveUp(error, call.request)
+            time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
+    return _stored(call, database) or GaveUp(AlreadyDone(), call.request)
+
+
+def _once(call: Call, handler: Handler, database: Database, emitted: Emitted) -> Answer:
+    """Raises AlreadyDone, and whatever the handler raises but Refusal."""
+    try:
+        with _committing(database, emitted) as transaction:
+            (answer,) = _answers(handler, [call], transaction)
+            record(transaction.connection, [(call, answer)])
+        return answer
+    except Refusal as refusal:
+        refused = refusal
+    # A refusal may itself come from having done it before, in another worker, a moment ago.
+    with database.transaction() as transaction:
+        answer = _refused(refused, call)
+        record(transaction.connection, [(call, answer)])
+    return answer
+
+
+def _stored(call: Call, database: Database) -> Answer | None:
+    if call.message_id is None:
+        return None
+    with database.reading() as transaction:
+        stored = look_up(transaction.connection, call)
+    if stored is not None:
+        call.effort.forget()
+    return stored
+
+
+def _runs(calls: Iterable[Call], service: Service) -> Iterable[tuple[Handler, list[Call]]]:
+    """Neighbours with the same operation and caller, in order."""
+    for _, run in groupby(calls, key=lambda call: (call.operation.operation_name, call.caller)):
+        handled = list(run)
+        yield service.handler_of(handled[0]), handled
+
+
+def _answers(handler: Handler, calls: Sequence[Call], transaction: Transaction) -> Iterable[Answer]:
+    """Raises whatever the handler raises."""
+    status = handler.operation.success_status
+    for call, reply in zip(calls, handler.run(calls, transaction), strict=True):
+        yield _refused(reply, call) if isinstance(reply, Refusal) else Answer.of(reply, status)
+
+
+def _refused(refusal: Refusal, call: Call) -> Answer:
+    return Answer.problem(cut_problem(refusal.problem, call.request))

@@ -1,0 +1,56 @@
+"""The reception: which messages become calls, and what becomes of the others."""
+
+import math
+import time
+
+from bus.contract.problems import Invalid
+from bus.messaging.call import Call
+from bus.messaging.message import Delivery
+from bus.messaging.replies import Answer
+from bus.security.unsealer import Unsealer
+from bus.service.service import Service
+from bus.worker.admission import admit, is_hopeless, without_secrets
+from bus.worker.dispatcher import Outgoing
+from bus.worker.execution import GaveUp
+
+
+class Reception:
+    """Admits the requests of one service, and sees to what is not admitted."""
+
+    def __init__(self, service: Service, outgoing: Outgoing, unsealer: Unsealer) -> None:
+        self._service, self._outgoing, self._unsealer = service, outgoing, unsealer
+
+    def admit(self, delivery: Delivery) -> Call | None:
+        """The call a message asks for; None when it was refused, or when nobody waits for the answer any more.
+
+        Raises Stopped; and DatabaseAway, when the key to a seal had to be read there.
+        """
+        operation = self._service.operations[delivery.message.queue]
+        until = math.inf if operation.is_command else _until(delivery)
+        if until < time.monotonic():
+            self._outgoing.tell("late", delivery)
+            return None
+        try:
+            return admit(delivery.message, operation, self._unsealer, until, delivery.trace)
+        except Invalid as refused:
+            self._refuse(delivery, refused)
+            return None
+
+    def bury(self, delivery: Delivery, reason: str, detail: str, gave_up: GaveUp | None = None) -> None:
+        """Keep a message for a person, without its secrets."""
+        body = without_secrets(delivery.message, self._service.operations[delivery.message.queue])
+        self._outgoing.bury(delivery, body, reason, detail, gave_up)
+
+    def _refuse(self, delivery: Delivery, refused: Invalid) -> None:
+        """Tell the sender; where there is none, or the message makes no sense at all, keep it for a person."""
+        problem = refused.problem
+        if is_hopeless(refused) or not delivery.message.reply_to:
+            self.bury(delivery, problem.code, problem.detail)
+        self._outgoing.reply(delivery, Answer.problem(problem))
+        self._outgoing.tell("refused", delivery, status=problem.status, code=problem.code)
+
+
+def _until(delivery: Delivery) -> float:
+    """When nobody waits for the answer to a question any more."""
+    allowed = delivery.message.expiration_ms
+    return math.inf if allowed is None else delivery.received_at + allowed / 1000

@@ -1,0 +1,128 @@
+"""A small service for tests: it keeps words, and the word says how the handler behaves.
+
+A word that begins with "refuse" is refused, one that begins with "break" makes the handler fail; both
+after the handler has written.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select
+
+from bus.contract.fields import Secret
+from bus.contract.operations import Command, Query, Reply
+from bus.contract.refusals import Refusal
+from bus.database.engine import Database
+from bus.messaging.call import Call
+from bus.service.service import Service
+from bus.service.work import Work
+
+metadata = MetaData()
+word = Table(
+    "words",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("word", Text, nullable=False),
+)
+
+
+class WordRefused(Refusal, code="example.word_refused", status=409):
+    """This word is refused."""
+
+
+class Broken(Exception):
+    """What a failing handler raises."""
+
+
+class Kept(Reply):
+    id: int
+    word: str
+
+    def location(self) -> str:
+        return f"/words/{self.id}"
+
+
+class Keep(Command[Kept], name="example.keep", http="POST /words", status=201, refuses=[WordRefused]):
+    """Keep a word."""
+
+    word: str
+
+
+class KeepAll(Command[Kept], name="example.keep_all", status=201, refuses=[WordRefused]):
+    """Keep a word; the handler takes many."""
+
+    word: str
+
+
+class KeepSecret(Command[Kept], name="example.keep_secret", status=201):
+    """Keep a word, and have a secret in the request."""
+
+    word: str
+    password: Annotated[str, Secret()]
+
+
+class Counted(Reply):
+    count: int
+
+
+class Count(Query[Counted], name="example.count", http="GET /words/{word}", refuses=[WordRefused]):
+    """How often a word is kept."""
+
+    word: str
+
+
+def make_service(*, threads: int = 1) -> Service:
+    """A fresh service, so that no test sees another's."""
+    service = Service("example", threads=threads)
+
+    @service.handles(Keep)
+    def keep(command: Keep, work: Work) -> Kept:
+        return _keep(command.word, work)
+
+    @service.handles(KeepSecret)
+    def keep_secret(command: KeepSecret, work: Work) -> Kept:
+        return _keep(command.word, work)
+
+    @service.handles_many(KeepAll)
+    def keep_all(commands: list[KeepAll], work: Work) -> Sequence[Kept | Refusal]:
+        return [
+            WordRefused() if command.word.startswith("refuse") else _keep(command.word, work) for command in commands
+        ]
+
+    @service.handles(Count)
+    def count(query: Count, work: Work) -> Counted:
+        _behave(query.word)
+        statement = select(func.count()).where(word.c.word == query.word)
+        return Counted(count=work.connection.execute(statement).scalar_one())
+
+    return service
+
+
+def _keep(text: str, work: Work) -> Kept:
+    row_id = work.connection.execute(insert(word).values(word=text).returning(word.c.id)).scalar_one()
+    _behave(text)
+    return Kept(id=row_id, word=text)
+
+
+def _behave(text: str) -> None:
+    if text.startswith("refuse"):
+        raise WordRefused
+    if text.startswith("break"):
+        raise Broken("as asked")
+
+
+def call(text: str, message_id: str | None = None, operation: type[Keep] | type[KeepAll] = Keep) -> Call:
+    """A valid call."""
+    return Call(operation, operation(word=text), message_id)
+
+
+def create_tables(database: Database) -> None:
+    """The example's own table."""
+    with database.transaction() as transaction:
+        metadata.create_all(transaction.connection)
+
+
+def words_in(database: Database) -> list[str]:
+    """The words kept, in order."""
+    with database.reading() as transaction:
+        return list(transaction.connection.execute(select(word.c.word).order_by(word.c.id)).scalars())

@@ -1,0 +1,55 @@
+"""The whole system in threads of a test's process: workers on SQLite, and front ends that listen."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import auth.main
+import catalog.main
+from bus.client.client import Client
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
+from bus.runtime.servers import EmbeddedServer
+from bus.service.application import Application
+from bus.testing.servers.ports import free_ports
+from bus.worker.worker import Worker
+
+APPLICATIONS = (auth.main.auth, catalog.main.catalog)
+
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+
+
+@dataclass
+class RunningSystem:
+    """Both services on a broker, with empty databases in a folder. `front_ends` has the URL of each by its name."""
+
+    url: str
+    folder: Path
+    front_ends: dict[str, str] = field(default_factory=dict)
+    _closing: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        client = self._closing.enter_context(Client(self.url, name="tests"))
+        for application in APPLICATIONS:
+            self._start_worker(application)
+            (port,) = free_ports(1)
+            server = EmbeddedServer(application.name, application.web(client), "127.0.0.1", port)
+            self._closing.callback(server.close)
+            self.front_ends[application.name] = f"http://127.0.0.1:{port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def _start_worker(self, application: Application) -> None:
+        database = Database(f"sqlite:///{self.folder}/{application.name}.db")
+        self._closing.callback(database.close)
+        migrate(database, application.migrations)
+        transport = transport_for(self.url, application.name)
+        worker = Worker(application.service, transport, database)
+        worker.start()
+        self._closing.callback(worker.stop, STOP_SECONDS)
+        assert transport.wait_until_ready(START_SECONDS)

@@ -1,0 +1,101 @@
+"""`bus contract check`: the documents that are kept are those of today, or what has changed is said."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bus.cli import bus
+
+KEPT = Path(__file__).parents[3] / "docs" / "contract"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of what is kept, to be changed."""
+    return Path(shutil.copytree(KEPT, tmp_path / "contract"))
+
+
+@pytest.mark.parametrize("service", ["auth", "catalog"])
+def test_the_documents_that_are_kept_are_those_of_the_contract(service: str) -> None:
+    result = _check(service, KEPT)
+    assert (result.output, result.exit_code) == ("", 0)
+
+
+def test_a_compatible_difference_asks_for_new_documents(folder: Path) -> None:
+    _change(folder / "auth.openapi.json", lambda document: document["info"].update(version="0.0.1"))
+    result = _check("auth", folder)
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "compatible: auth loses nobody.",
+        f"Write the documents anew: bus contract openapi auth --output {folder / 'auth.openapi.json'}",
+    ]
+
+
+def test_an_incompatible_difference_says_what_is_lost(folder: Path) -> None:
+    _add_a_field(folder)
+    result = _check("catalog", folder)
+    assert result.exit_code == 1
+    first, *rest = result.output.splitlines()
+    assert first == "incompatible: catalog.product_removed: event /colour is not told any more"
+    assert rest == [
+        "If that is meant, write the documents anew: "
+        f"bus contract asyncapi catalog --output {folder / 'catalog.asyncapi.json'}"
+    ]
+
+
+def test_a_program_reads_the_same_as_json(folder: Path) -> None:
+    lost = {"operation": "catalog.product_removed", "field": "event /colour", "loses": "is not told any more"}
+    assert json.loads(_check("catalog", folder, "--json").output) == {
+        "equal": True, "differing": [], "incompatible": []
+    }  # fmt: skip
+    _add_a_field(folder)
+    result = _check("catalog", folder, "--json")
+    assert json.loads(result.output) == {"equal": False, "differing": ["asyncapi"], "incompatible": [lost]}
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"openapi"', '{"openapi": "3.1.0"}'])
+def test_a_damaged_document_is_a_mistake_in_one_sentence(folder: Path, text: str) -> None:
+    (folder / "auth.openapi.json").write_text(text)
+    result = _check("auth", folder)
+    assert result.exit_code == 2
+    assert "This is no" in result.output
+
+
+def test_a_document_that_is_not_there_is_asked_for(folder: Path) -> None:
+    (folder / "auth.asyncapi.json").unlink()
+    result = _check("auth", folder)
+    assert result.exit_code == 2
+    assert "Write it: bus contract asyncapi auth --output" in result.output
+
+
+def test_the_command_that_is_named_mends_it(folder: Path) -> None:
+    _add_a_field(folder)
+    *_, advice = _check("catalog", folder).output.splitlines()
+    command = advice.partition("anew: bus ")[2]
+    assert CliRunner().invoke(bus, command.split()).exit_code == 0
+    assert _check("catalog", folder).exit_code == 0
+
+
+def _check(service: str, folder: Path, *options: str) -> Result:
+    return CliRunner().invoke(bus, ["contract", "check", service, "--against", str(folder), *options])
+
+
+def _add_a_field(folder: Path) -> None:
+    """As if it had been told until yesterday."""
+
+    def add(document: Any) -> None:
+        removed = document["components"]["schemas"]["ProductRemoved"]
+        removed["properties"]["colour"] = {"type": "string"}
+
+    _change(folder / "catalog.asyncapi.json", add)
+
+
+def _change(file: Path, change: Any) -> None:
+    document = json.loads(file.read_text())
+    change(document)
+    file.write_text(json.dumps(document))

@@ -1,0 +1,121 @@
+"""Operations: a mistake in a declaration is a TypeError when the module is imported."""
+
+import types
+from typing import Any
+
+import pytest
+
+from bus.contract.names import is_reply_address
+from bus.contract.operations import Command, Query, Reply, operations_in, service_of
+from bus.contract.refusals import Refusal
+from bus.messaging.topology import queues_of
+from catalog import contract
+from catalog.contract import CreateProduct, GetProduct, ProductCreated, ProductNotFound
+
+
+class Done(Reply):
+    done: bool
+
+
+BAD_NAMES = [
+    "create",
+    "catalog.",
+    ".create",
+    "catalog.create.product",
+    "Catalog.create",
+    "catalog.createProduct",
+    "catalog.create-product",
+    "catalog.create product",
+    "catalog create",
+    "1catalog.create",
+    "catalog.1create",
+    "catalog._create",
+    "catalog.créer",
+    "catalog.create\n",
+    "catalog/create",
+    "amq.gen-x",
+]
+REPLY_NAMES = [
+    "reply.create",
+    "catalog.reply",
+    "catalog.get_reply",
+    "catalog.reply_to",
+    "catalog.replies",
+    "replies.list",
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_is_no_operation_name_is_a_type_error(name: str) -> None:
+    with pytest.raises(TypeError, match="is not an operation name such as"):
+        _declare(Command[Done], name)
+
+
+@pytest.mark.parametrize("name", REPLY_NAMES)
+def test_a_name_that_could_be_taken_for_a_reply_queue_is_a_type_error(name: str) -> None:
+    assert is_reply_address(name)
+    with pytest.raises(TypeError, match="is not an operation name"):
+        _declare(Query[Done], name)
+
+
+@pytest.mark.parametrize("name", ["catalog.replay", "catalog.apply", "a.b", "catalog2.get_2", "catalog.replying"])
+def test_other_words_are_names(name: str) -> None:
+    declared = _declare(Query[Done], name)
+    assert declared.operation_name == name
+    assert not is_reply_address(name)
+
+
+@pytest.mark.parametrize("base", [Command, Query])
+def test_an_operation_that_names_no_reply_is_a_type_error(base: Any) -> None:
+    with pytest.raises(TypeError, match="name its reply"):
+        _declare(base, "catalog.create")
+
+
+def test_a_reply_that_is_none_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="name its reply"):
+        _declare(Command[int], "catalog.create")  # type: ignore[type-var]
+
+
+def test_a_declared_operation_knows_its_name_reply_status_and_kind() -> None:
+    assert CreateProduct.operation_name == "catalog.create_product"
+    assert CreateProduct.reply_type is ProductCreated
+    assert (CreateProduct.success_status, GetProduct.success_status) == (201, 200)
+    assert (CreateProduct.is_command, GetProduct.is_command) == (True, False)
+    assert GetProduct.refusals == {"catalog.product_not_found": ProductNotFound}
+    assert service_of(CreateProduct) == "catalog"
+
+
+def test_a_request_is_frozen_and_keyword_only() -> None:
+    query = GetProduct(product_id=1)
+    with pytest.raises(AttributeError):
+        query.product_id = 2  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        GetProduct(1)  # type: ignore[misc]
+
+
+def test_a_request_prints_no_fields() -> None:
+    assert repr(GetProduct(product_id=4711)) == "<GetProduct>"
+
+
+def test_the_operations_of_a_contract_are_those_with_a_name() -> None:
+    names = [operation.operation_name for operation in operations_in(contract)]
+    assert names == [
+        "catalog.create_product",
+        "catalog.get_product",
+        "catalog.list_products",
+        "catalog.update_product",
+        "catalog.delete_product",
+    ]
+
+
+def test_no_queue_of_ours_looks_like_a_reply_queue() -> None:
+    assert not [queue.name for queue in queues_of(operations_in(contract)) if is_reply_address(queue.name)]
+
+
+def test_a_refusal_is_no_operation() -> None:
+    assert not operations_in(type("Module", (), {"refusal": Refusal}))
+
+
+def _declare(base: Any, name: str) -> Any:
+    """What a class statement does."""
+    return types.new_class("Declared", (base,), {"name": name})

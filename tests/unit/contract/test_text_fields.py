@@ -1,0 +1,28 @@
+"""Fields as text: what a URL and a command line give."""
+
+from decimal import Decimal
+
+import pytest
+
+from bus.contract.problems import Invalid
+from bus.contract.text_fields import from_text
+from bus.contract.validation import accept
+from catalog.contract import CreateProduct, UpdateProduct
+
+
+def test_numbers_are_read_where_the_contract_has_numbers() -> None:
+    fields = from_text({"name": "7", "price": "9.90", "quantity": "3"}, CreateProduct)
+    command = accept(fields, CreateProduct)
+    assert (command.name, command.price, command.quantity) == ("7", Decimal("9.90"), 3)
+
+
+def test_a_field_that_may_be_left_out_is_read_too() -> None:
+    command = accept(from_text({"product_id": "1", "price": "2"}, UpdateProduct), UpdateProduct)
+    assert command.price == 2
+
+
+@pytest.mark.parametrize("price", ["cheap", "1e3", "", " 1", "0x10", "9" * 50, "\u0661"])
+def test_what_is_no_plain_number_stays_text_and_is_refused(price: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        accept(from_text({"name": "Lamp", "price": price, "quantity": "3"}, CreateProduct), CreateProduct)
+    assert refused.value.problem.errors[0].pointer == "/price"

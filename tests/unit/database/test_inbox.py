@@ -1,0 +1,74 @@
+"""The inbox: what was done, under which id, and how it was answered."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, select
+from support.example_service import Keep, KeepSecret, call
+
+from bus.database.engine import Database
+from bus.database.inbox import AlreadyDone, look_up, outcome_of, record
+from bus.database.tables import inbox
+from bus.messaging.call import Call
+from bus.messaging.replies import Answer
+
+ANSWER = Answer(201, b'{"id":1}', "/words/1")
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    with database.transaction() as transaction:
+        yield transaction.connection
+
+
+def test_what_was_recorded_is_found_again(connection: Connection) -> None:
+    record(connection, [(call("a", "1"), ANSWER)])
+    assert look_up(connection, call("a", "1")) == ANSWER
+    assert outcome_of(connection, "anonymous", "1") == ANSWER
+
+
+def test_what_was_not_recorded_is_not_found(connection: Connection) -> None:
+    record(connection, [(call("a", "1"), ANSWER)])
+    assert look_up(connection, call("a", "2")) is None
+    assert look_up(connection, call("a")) is None
+    assert look_up(connection, Call(Keep, Keep(word="a"), "1", caller="ann")) is None
+    assert outcome_of(connection, "ann", "1") is None
+
+
+def test_another_request_under_the_same_id_is_refused(connection: Connection) -> None:
+    record(connection, [(call("a", "1"), ANSWER)])
+    answer = look_up(connection, call("b", "1"))
+    assert answer is not None
+    assert answer.status == 422
+    assert b'"idempotency-key-reuse"' in answer.body
+
+
+def test_the_outcome_is_told_to_whoever_knows_the_id_not_the_body(connection: Connection) -> None:
+    record(connection, [(call("a", "1"), Answer(409, b"{}"))])
+    assert outcome_of(connection, "anonymous", "1") == Answer(409, b"{}")
+
+
+def test_the_same_id_again_is_already_done(connection: Connection) -> None:
+    record(connection, [(call("a", "1"), ANSWER)])
+    with pytest.raises(AlreadyDone):
+        record(connection, [(call("a", "1"), ANSWER)])
+
+
+def test_the_same_id_twice_in_one_go_is_already_done(connection: Connection) -> None:
+    with pytest.raises(AlreadyDone):
+        record(connection, [(call("a", "1"), ANSWER), (call("b", "1"), ANSWER)])
+
+
+def test_calls_without_an_id_leave_nothing(connection: Connection) -> None:
+    record(connection, [(call("a"), ANSWER), (call("a"), ANSWER)])
+    record(connection, [])
+    assert connection.execute(select(inbox)).all() == []
+
+
+def test_no_secret_is_kept(connection: Connection) -> None:
+    secret = Call(KeepSecret, KeepSecret(word="a", password="hunter22"), "1")
+    record(connection, [(secret, ANSWER)])
+    (row,) = connection.execute(select(inbox)).all()
+    assert "hunter22" not in repr(row)
+    other = Call(KeepSecret, KeepSecret(word="a", password="hunter11"), "1")
+    assert other.digest == secret.digest  # not even a hash of it, which could be guessed at leisure

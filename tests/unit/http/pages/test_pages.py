@@ -1,0 +1,92 @@
+"""Pages: their headers, and what they are made of."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+import bus
+import catalog.contract
+from bus.http.pages.docs_page import VIEWER, docs_page
+from bus.http.pages.guide import guide_to
+from bus.http.pages.message_page import message_page
+from bus.http.pages.page import Page
+from bus.http.pages.start_page import Link, Row, State, start_page
+from catalog.contract import ProductNotFound
+
+STATIC = Path(bus.__file__ or "").parent / "http" / "pages" / "static"
+
+
+def _policy(page: Page) -> dict[str, str]:
+    said = page.headers["Content-Security-Policy"]
+    return dict(directive.split(" ", 1) for directive in said.split("; "))
+
+
+def _start(health: str) -> Page:
+    return start_page("catalog", State(health, "RabbitMQ", ""), [Row("GET", "/products")], [Link("/docs", "read")])
+
+
+def test_a_page_lets_a_browser_run_what_stands_in_it_alone() -> None:
+    for page in (_start("ready"), message_page(guide_to("catalog", catalog.contract))):
+        policy = _policy(page)
+        assert policy["default-src"] == "'none'"
+        assert "unsafe" not in page.headers["Content-Security-Policy"]
+        assert "self" not in page.headers["Content-Security-Policy"]
+        assert page.headers["X-Content-Type-Options"] == "nosniff"
+        assert not re.search(r"\son\w+=|\sstyle=", page.html)
+
+
+def test_the_viewer_may_load_from_our_own_origin_and_no_other() -> None:
+    policy = _policy(docs_page("catalog"))
+    assert policy["connect-src"] == "'self'"
+    assert "unsafe" not in docs_page("catalog").headers["Content-Security-Policy"]
+    assert "http" not in docs_page("catalog").headers["Content-Security-Policy"]
+
+
+def test_what_comes_from_elsewhere_is_text_on_a_page() -> None:
+    html = _start('<script>alert("1")</script>').html
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_the_message_page_says_what_an_operation_refuses() -> None:
+    html = message_page(guide_to("catalog", catalog.contract)).html
+    assert ProductNotFound.code in html
+    assert (ProductNotFound.__doc__ or "") in html
+
+
+@pytest.mark.parametrize("heading", ["Requests", "Replies"])
+def test_the_message_page_names_what_the_wire_document_does(heading: str) -> None:
+    wire = (STATIC.parents[3] / "docs/wire.md").read_text(encoding="utf-8")
+    told = re.search(rf"^## {heading}$(.*?)^##", wire, re.MULTILINE | re.DOTALL)
+    html = message_page(guide_to("catalog", catalog.contract)).html
+    shown = re.search(rf"<h3>{heading}</h3>(.*?)</section>", html, re.DOTALL)
+    assert told
+    assert shown
+    names = re.findall(r"^\| (?:header )?`(\w[\w-]*)`", told[1], re.MULTILINE)
+    assert names
+    assert sorted(re.findall(r"<tr><td>(?:header )?<code>([^<]+)</code>", shown[1])) == sorted(names)
+
+
+def test_what_others_wrote_is_as_they_wrote_it() -> None:
+    sums = dict(reversed(line.split()) for line in (STATIC / "SHA256SUMS").read_text().splitlines())
+    files = {str(path.relative_to(STATIC)) for path in STATIC.glob("*/*")}
+    assert sums.keys() == files
+    for name, expected in sums.items():
+        assert hashlib.sha256((STATIC / name).read_bytes()).hexdigest() == expected, name
+
+
+def test_the_docs_page_asks_for_files_that_are_there() -> None:
+    asked = re.findall(rf'"{VIEWER}/([^"]+)"', docs_page("catalog").html)
+    assert sorted(asked) == ["swagger-ui-bundle.js", "swagger-ui.css"]
+    for name in asked:
+        assert (STATIC / VIEWER.removeprefix("/static/") / name).is_file()
+
+
+def test_the_wheel_has_what_the_pages_are_made_of() -> None:
+    root = STATIC.parents[3]
+    packed = {file.distribution_path for file in WheelBuilder(str(root)).recurse_included_files()}
+    made_of = [*STATIC.rglob("*"), *STATIC.with_name("templates").rglob("*")]
+    assert packed >= {str(path.relative_to(root)) for path in made_of if path.is_file()}

@@ -1,0 +1,99 @@
+"""Copies: they take along what is needed and nothing else, and believe nothing that was forged."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.messaging.message import Message
+from bus.messaging.redelivery import alone, attempts_of, first_at_of, later, original
+from bus.messaging.topology import quarantine_queue, retry_queues
+
+PAUSE = retry_queues("catalog")[0]
+QUARANTINE = quarantine_queue("catalog")
+MESSAGE = Message(
+    queue="catalog.create_product",
+    body=b"{}",
+    message_id="1",
+    correlation_id=b"\xff",
+    reply_to="amq.gen-1",
+    content_type="application/json",
+    expiration_ms=5,
+    headers={
+        "traceparent": "00-1",
+        "authorization": "Bearer x",
+        "CC": ["auth.register"],
+        "x-death": [],
+        "role": "root",
+    },
+)
+
+_anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()) | st.binary()
+
+
+def test_a_copy_for_later_goes_through_the_pause_back_to_its_own_queue() -> None:
+    copy = later(MESSAGE, PAUSE)
+    assert (copy.exchange, copy.queue) == ("catalog.retry.5s", "catalog.create_product")
+    assert (copy.body, copy.message_id, copy.correlation_id) == (b"{}", "1", b"\xff")
+    assert (copy.reply_to, copy.content_type) == ("amq.gen-1", "application/json")
+    assert copy.persistent
+    assert copy.expiration_ms is None
+
+
+def test_a_copy_takes_no_header_along_that_is_not_known() -> None:
+    for copy in (later(MESSAGE, PAUSE), alone(MESSAGE, QUARANTINE)):
+        assert copy.headers.keys() <= {
+            "traceparent",
+            "authorization",
+            "attempts",
+            "first-at",
+            "origin-queue",
+            "timestamp_in_ms",
+        }
+        assert copy.headers["traceparent"] == "00-1"
+
+
+def test_a_copy_that_was_set_apart_still_knows_its_queue() -> None:
+    copy = alone(MESSAGE, QUARANTINE)
+    assert copy.queue == "catalog.quarantine"
+    assert original(copy).queue == "catalog.create_product"
+
+
+def test_a_copy_for_later_counts_as_sent_when_its_pause_is_over() -> None:
+    now = int(time.time() * 1000)
+    sent_at = later(MESSAGE, PAUSE).headers["timestamp_in_ms"]
+    assert isinstance(sent_at, int)
+    assert 0 <= sent_at - now - 5_000 < 60_000
+
+
+def test_each_copy_for_later_counts_and_the_first_time_stays() -> None:
+    once = later(MESSAGE, PAUSE)
+    twice = later(alone(once, QUARANTINE), PAUSE)
+    assert [attempts_of(each) for each in (MESSAGE, once, twice)] == [0, 1, 2]
+    assert once.headers["first-at"] == twice.headers["first-at"]
+
+
+@given(_anything, _anything, _anything)
+def test_whatever_is_forged_the_count_is_bounded_and_the_time_is_one(attempts: Any, first: Any, origin: Any) -> None:
+    message = Message(
+        queue="catalog.quarantine", body=b"", headers={"attempts": attempts, "first-at": first, "origin-queue": origin}
+    )
+    assert 0 <= attempts_of(message) <= 1000
+    assert first_at_of(message) <= datetime.now(UTC)
+    assert isinstance(original(message).queue, str)
+
+
+@pytest.mark.parametrize("forged", ["yesterday", 7, "9000-01-01T00:00:00+00:00"])
+def test_a_first_time_that_is_none_or_in_the_future_is_now(forged: object) -> None:
+    first = first_at_of(Message(queue="", body=b"", headers={"first-at": forged}))
+    assert datetime.now(UTC) - first < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("name", ["authorization", "traceparent", "tracestate"])
+def test_a_header_that_nearly_fills_a_frame_stays_behind(name: str) -> None:
+    message = Message(queue="catalog.create_product", body=b"{}", headers={name: "x" * 130_000})
+    for copy in (later(message, PAUSE), alone(message, QUARANTINE)):
+        assert name not in copy.headers

@@ -1,0 +1,143 @@
+"""Services: what a type checker would say is said at import, for those who run none."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from support.example_service import Count, Counted, Keep, KeepAll, Kept, call, make_service
+
+from bus.contract.fields import Secret
+from bus.contract.operations import Command, Query
+from bus.contract.refusals import Refusal
+from bus.database.engine import Database
+from bus.service.service import Service
+from bus.service.work import Work
+from catalog.contract import CreateProduct
+
+
+class Lock(msgspec.Struct):
+    code: Annotated[str, Secret()]
+
+
+class Close(Command[Kept], name="example.close"):
+    lock: Lock
+
+
+class Wrap(Command[Kept], name="example.wrap"):
+    sealed: str
+    code: Annotated[str, Secret()]
+
+
+class Undeclared(Command[Kept]):
+    word: str
+
+
+def test_a_service_has_a_ping_and_an_outcome_query_of_its_own() -> None:
+    assert list(Service("shop").handlers) == ["shop.ping", "shop.get_outcome"]
+
+
+def test_a_service_that_takes_secrets_gives_out_a_key_and_no_other_does() -> None:
+    assert "example.get_sealing_key" in make_service().handlers
+    assert make_service().takes_secrets
+    assert not Service("shop").takes_secrets
+
+
+def test_a_secret_that_could_not_be_sealed_is_a_type_error() -> None:
+    def close(command: Close, work: Work) -> Kept: ...
+    def wrap(command: Wrap, work: Work) -> Kept: ...
+
+    with pytest.raises(TypeError, match=r"example\.close: only fields of its own can be secret"):
+        Service("example").handles(Close)(close)
+    with pytest.raises(TypeError, match=r"example\.wrap: a field cannot be called 'sealed'"):
+        Service("example").handles(Wrap)(wrap)
+
+
+@pytest.mark.parametrize("name", ["", "Shop", "my shop", "shop.a", "reply", "replies", "1"])
+def test_a_name_that_makes_no_queue_name_is_a_type_error(name: str) -> None:
+    with pytest.raises(TypeError):
+        Service(name)
+
+
+def test_an_operation_of_another_service_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match=r"catalog\.create_product does not belong to the service example"):
+        Service("example").handles(CreateProduct)
+
+
+def test_an_operation_without_a_name_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="does not belong"):
+        Service("example").handles(Undeclared)
+
+
+def test_a_second_handler_is_a_type_error() -> None:
+    def keep(command: Keep, work: Work) -> Kept: ...
+
+    with pytest.raises(TypeError, match=r"example\.keep has a handler already"):
+        make_service().handles(Keep)(keep)
+
+
+def _no_annotations(command, work): ...  # type: ignore[no-untyped-def]
+def _another_request(command: Count, work: Work) -> Kept: ...
+def _another_reply(command: Keep, work: Work) -> Counted: ...
+def _no_reply(command: Keep, work: Work): ...  # type: ignore[no-untyped-def]
+def _none(command: Keep, work: Work) -> None: ...
+def _one_parameter(command: Keep) -> Kept: ...
+def _three_parameters(command: Keep, work: Work, more: int) -> Kept: ...
+def _a_list(command: list[Keep], work: Work) -> Kept: ...
+def _one(command: Keep, work: Work) -> Sequence[Kept | Refusal]: ...
+def _a_list_of_another(command: list[Count], work: Work) -> Sequence[Kept | Refusal]: ...
+
+
+@pytest.mark.parametrize(
+    "function",
+    [_no_annotations, _another_request, _another_reply, _no_reply, _none, _one_parameter, _three_parameters, _a_list],
+)
+def test_a_handler_with_another_signature_is_a_type_error(function: Any) -> None:
+    with pytest.raises(TypeError, match=function.__name__):
+        Service("example").handles(Keep)(function)
+
+
+@pytest.mark.parametrize("function", [_no_annotations, _one, _a_list_of_another])
+def test_a_handler_of_many_with_another_signature_is_a_type_error(function: Any) -> None:
+    with pytest.raises(TypeError, match=function.__name__):
+        Service("example").handles_many(Keep)(function)
+
+
+def test_a_handler_is_returned_as_it_was() -> None:
+    def keep(command: Keep, work: Work) -> Kept: ...
+
+    service = Service("example")
+    assert service.handles(Keep)(keep) is keep
+    assert service.handlers["example.keep"].function is keep
+
+
+def test_a_handler_that_returns_something_else_is_a_type_error_of_its_author(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles(Keep)
+    def keep(command: Keep, work: Work) -> Kept:
+        return Counted(count=1)  # type: ignore[return-value]
+
+    with database.transaction() as transaction, pytest.raises(TypeError, match="keep returned Counted, not Kept"):
+        service.handlers["example.keep"].run([call("a")], transaction)
+
+
+def test_a_handler_of_many_that_forgets_one_is_a_type_error_of_its_author(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles_many(KeepAll)
+    def keep_all(commands: list[KeepAll], work: Work) -> Sequence[Kept | Refusal]:
+        return [Kept(id=1, word=commands[0].word)]
+
+    calls = [call("a", operation=KeepAll), call("b", operation=KeepAll)]
+    with database.transaction() as transaction, pytest.raises(TypeError, match="1 replies to 2 requests"):
+        service.handlers["example.keep_all"].run(calls, transaction)
+
+
+def test_the_ping_goes_to_the_database(database: Database) -> None:
+    handler = Service("shop").handlers["shop.ping"]
+    assert issubclass(handler.operation, Query)
+    with database.reading() as transaction:
+        (pong,) = handler.run([call("ignored")], transaction)
+        assert transaction.opened is not None
+    assert (pong.service, pong.database) == ("shop", "sqlite")  # type: ignore[union-attr]

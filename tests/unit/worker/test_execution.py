@@ -1,0 +1,353 @@
+"""Carrying out: every effect once, whatever comes twice, fails, or is refused."""
+
+import json
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, insert
+from support.example_service import (
+    Broken,
+    Count,
+    Keep,
+    KeepAll,
+    KeepSecret,
+    Kept,
+    WordRefused,
+    call,
+    make_service,
+    word,
+    words_in,
+)
+
+from bus.contract.events import Event
+from bus.contract.fields import Secret
+from bus.contract.operations import Command, Reply
+from bus.database.engine import Database, DatabaseAway
+from bus.database.tables import inbox
+from bus.messaging.call import Call
+from bus.messaging.replies import Answer
+from bus.service.service import Service
+from bus.service.work import Work
+from bus.worker import execution
+from bus.worker.execution import GaveUp, answer_queries, carry_out
+
+# A port that nothing listens on.
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "LONGEST_PAUSE_SECONDS", 0)
+
+
+@pytest.fixture
+def service() -> Service:
+    return make_service()
+
+
+def _done(answer: Answer | GaveUp) -> tuple[int, dict[str, Any]]:
+    assert isinstance(answer, Answer), answer
+    return answer.status, json.loads(answer.body)
+
+
+def _statuses(answers: list[Answer | GaveUp]) -> list[int]:
+    return [answer.status if isinstance(answer, Answer) else 500 for answer in answers]
+
+
+@pytest.mark.parametrize("operation", [Keep, KeepAll])
+def test_a_batch_is_carried_out_and_answered_in_order(service: Service, database: Database, operation: Any) -> None:
+    answers = carry_out([call(text, text, operation) for text in "abc"], service, database)
+    assert [_done(answer) for answer in answers] == [(201, {"id": n, "word": w}) for n, w in enumerate("abc", 1)]
+    assert answers[2].location == "/words/3"  # type: ignore[union-attr]
+    assert words_in(database) == ["a", "b", "c"]
+
+
+def test_nothing_to_do_is_done(service: Service, database: Database) -> None:
+    assert carry_out([], service, database) == []
+
+
+def test_a_redelivered_command_is_answered_from_the_inbox(service: Service, database: Database) -> None:
+    first = carry_out([call("a", "1")], service, database)
+    again = carry_out([call("a", "1")], service, database)
+    assert again == first
+    assert words_in(database) == ["a"]
+
+
+def test_a_command_without_an_id_is_carried_out_each_time(service: Service, database: Database) -> None:
+    carry_out([call("a")], service, database)
+    carry_out([call("a"), call("a")], service, database)
+    assert words_in(database) == ["a", "a", "a"]
+
+
+@pytest.mark.parametrize("operation", [Keep, KeepAll])
+def test_the_same_id_twice_in_one_batch_is_done_once(service: Service, database: Database, operation: Any) -> None:
+    calls = [call(text, text, operation) for text in "abacb"]
+    answers = carry_out(calls, service, database)
+    assert sorted(words_in(database)) == ["a", "b", "c"]
+    assert answers[0] == answers[2]
+    assert answers[1] == answers[4]
+
+
+def test_new_neighbours_of_a_redelivered_command_are_done_once(service: Service, database: Database) -> None:
+    carry_out([call("b", "2")], service, database)
+    answers = carry_out([call("a", "1"), call("b", "2"), call("c", "3"), call("d")], service, database)
+    assert _statuses(answers) == [201] * 4
+    assert sorted(words_in(database)) == ["a", "b", "c", "d"]
+
+
+def test_an_id_used_for_another_request_is_refused(service: Service, database: Database) -> None:
+    carry_out([call("a", "1")], service, database)
+    status, problem = _done(*carry_out([call("b", "1")], service, database))
+    assert (status, problem["code"]) == (422, "idempotency-key-reuse")
+    assert words_in(database) == ["a"]
+
+
+def test_an_id_used_for_another_request_in_the_same_batch_is_refused(service: Service, database: Database) -> None:
+    assert _statuses(carry_out([call("a", "1"), call("b", "1")], service, database)) == [201, 422]
+    assert words_in(database) == ["a"]
+
+
+def test_an_id_used_for_another_operation_is_refused(service: Service, database: Database) -> None:
+    carry_out([call("a", "1")], service, database)
+    assert _statuses(carry_out([call("a", "1", KeepAll)], service, database)) == [422]
+    assert words_in(database) == ["a"]
+
+
+def test_two_callers_may_use_the_same_id(service: Service, database: Database) -> None:
+    ann, bob = (Call(Keep, Keep(word=name), "1", caller=name) for name in ("ann", "bob"))
+    assert _statuses(carry_out([ann, bob], service, database)) == [201, 201]
+    assert words_in(database) == ["ann", "bob"]
+
+
+def test_a_refusal_undoes_what_its_handler_wrote(service: Service, database: Database) -> None:
+    status, problem = _done(*carry_out([call("refuse", "1")], service, database))
+    assert (status, problem["code"]) == (409, "example.word_refused")
+    assert words_in(database) == []
+
+
+@pytest.mark.parametrize("operation", [Keep, KeepAll])
+def test_a_refusal_is_remembered(service: Service, database: Database, operation: Any) -> None:
+    first = carry_out([call("refuse", "1", operation)], service, database)
+    assert carry_out([call("refuse", "1", operation)], service, database) == first
+    assert _statuses(carry_out([call("other", "1", operation)], service, database)) == [422]
+
+
+def test_a_refused_command_without_an_id_is_answered_too(service: Service, database: Database) -> None:
+    assert _statuses(carry_out([call("refuse")], service, database)) == [409]
+
+
+@pytest.mark.parametrize("operation", [Keep, KeepAll])
+@pytest.mark.parametrize(("bad", "status"), [("refuse", 409), ("break", 500)])
+def test_one_bad_command_takes_no_neighbour_with_it(
+    service: Service, database: Database, operation: Any, bad: str, status: int
+) -> None:
+    answers = carry_out([call(text, text, operation) for text in ("a", bad, "b")], service, database)
+    assert _statuses(answers) == [201, status, 201]
+    assert words_in(database) == ["a", "b"]
+
+
+def test_a_handler_that_fails_is_tried_a_few_times_and_given_up(database: Database) -> None:
+    service, tries = Service("example"), []
+
+    @service.handles(Keep)
+    def keep(command: Keep, work: Work) -> Kept:
+        tries.append(command)
+        raise Broken("always")
+
+    (gave_up,) = carry_out([call("a", "1")], service, database)
+    assert isinstance(gave_up, GaveUp)
+    assert isinstance(gave_up.__cause__, Broken)
+    assert "Broken" in str(gave_up)
+    assert len(tries) == 1 + execution.QUICK_TRIES  # in the batch, then alone
+
+
+def test_a_command_given_up_may_be_sent_again(service: Service, database: Database) -> None:
+    assert _statuses(carry_out([call("break", "1")], service, database)) == [500]
+    assert _statuses(carry_out([call("mended", "1")], service, database)) == [201]
+    assert words_in(database) == ["mended"]
+
+
+def test_a_handler_that_fails_once_is_tried_again(database: Database) -> None:
+    service, tries = Service("example", threads=2), []
+
+    @service.handles(Keep)
+    def keep(command: Keep, work: Work) -> Kept:
+        tries.append(command)
+        work.connection.execute(word.insert().values(word=command.word))
+        if len(tries) == 1:
+            raise Broken("the first time")
+        return Kept(id=len(tries), word=command.word)
+
+    assert _done(*carry_out([call("a", "1")], service, database)) == (201, {"id": 2, "word": "a"})
+    assert words_in(database) == ["a"]
+
+
+def test_a_worker_that_dies_after_the_commit_leaves_the_reply_to_the_next(service: Service, database: Database) -> None:
+    """Whoever gets the message after the death has the same call in hand, and a process of its own."""
+    first = carry_out([call("a", "1"), call("b", "2")], service, database)
+    again = carry_out([call("a", "1"), call("b", "2")], make_service(), Database(_url_of(database)))
+    assert again == first
+    assert words_in(database) == ["a", "b"]
+
+
+def test_a_worker_that_dies_before_the_commit_leaves_nothing(service: Service, database: Database) -> None:
+    class Killed(BaseException):
+        """As a signal would come, in the middle of a handler."""
+
+    dying = Service("example")
+
+    @dying.handles(Keep)
+    def keep(command: Keep, work: Work) -> Kept:
+        work.connection.execute(word.insert().values(word=command.word))
+        raise Killed
+
+    with pytest.raises(Killed):
+        carry_out([call("a", "1")], dying, database)
+    assert words_in(database) == []
+    assert _statuses(carry_out([call("a", "1")], service, database)) == [201]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_fifty_threads_with_the_same_id_at_the_same_moment_have_one_effect(database: Database, threads: int) -> None:
+    service, gate = make_service(threads=threads), threading.Barrier(50)
+
+    def send(_: int) -> Answer | GaveUp:
+        gate.wait(30)
+        return carry_out([call("a", "1")], service, database)[0]
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(send, range(50)))
+    assert words_in(database) == ["a"]
+    assert set(answers) == {answers[0]}
+    assert _done(answers[0]) == (201, {"id": 1, "word": "a"})
+
+
+def test_a_database_that_is_away_is_no_answer(service: Service) -> None:
+    away = Database(NOWHERE)
+    with pytest.raises(DatabaseAway):
+        carry_out([call("a", "1")], service, away)
+    with pytest.raises(DatabaseAway):
+        answer_queries([Call(Count, Count(word="a"), None)], service, away)
+
+
+def test_queries_are_answered_each_for_itself(service: Service, database: Database) -> None:
+    carry_out([call("a")], service, database)
+    queries = [Call(Count, Count(word=text), None) for text in ("a", "refuse", "b", "break", "a")]
+    answers = answer_queries(queries, service, database)
+    assert _statuses(answers) == [200, 409, 200, 500, 200]
+    assert [_done(answers[n])[1] for n in (0, 2, 4)] == [{"count": 1}, {"count": 0}, {"count": 1}]
+
+
+def test_a_query_whose_handler_fails_is_given_up_at_once(service: Service, database: Database) -> None:
+    (gave_up,) = answer_queries([Call(Count, Count(word="break"), None)], service, database)
+    assert isinstance(gave_up, GaveUp)
+    assert isinstance(gave_up.__cause__, Broken)
+
+
+_calls = st.lists(
+    st.builds(
+        call,
+        st.sampled_from(["a", "b", "refuse", "break"]),
+        st.none() | st.sampled_from(["1", "2", "3"]),
+        st.sampled_from([Keep, KeepAll]),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_calls, max_size=3), st.booleans())
+def test_whatever_comes_in_whatever_batches_the_answers_tell_what_was_done(
+    database: Database, batches: list[list[Call]], threads: bool
+) -> None:
+    _empty(database)
+    service, kept = make_service(threads=2 if threads else 1), []
+    first: dict[str, tuple[bytes, Answer]] = {}
+    for batch in batches:
+        for each, answer in zip(batch, carry_out(batch, service, database), strict=True):
+            known = first.get(each.message_id or "")
+            if isinstance(answer, GaveUp):
+                assert each.request.word == "break"  # type: ignore[attr-defined]
+                assert known is None
+            elif known is not None:
+                assert answer == known[1] if each.digest == known[0] else answer.status == 422
+            else:
+                assert answer.status == (409 if each.request.word == "refuse" else 201)  # type: ignore[attr-defined]
+                if answer.status == 201:
+                    kept.append(each.request.word)  # type: ignore[attr-defined]
+                if each.message_id:
+                    first[each.message_id] = (each.digest, answer)
+    assert Counter(words_in(database)) == Counter(kept)
+
+
+def _empty(database: Database) -> None:
+    with database.transaction() as transaction:
+        for table in (word, inbox):
+            transaction.connection.execute(delete(table))
+
+
+def _url_of(database: Database) -> str:
+    return str(database._engine.url)
+
+
+def test_what_a_failing_handler_says_is_told_without_the_secrets_of_its_request(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles(KeepSecret)
+    def keep_secret(command: KeepSecret, work: Work) -> Kept:
+        work.connection.execute(insert(word).values(id=1, word=command.password))
+        raise Broken(f"no {command.password!r} today")
+
+    request = Call(KeepSecret, KeepSecret(word="a", password="hunter22"), "1")
+    (gave_up,) = carry_out([request], service, database)
+    assert isinstance(gave_up, GaveUp)
+    assert (gave_up.error_class, gave_up.message) == ("Broken", "no '[secret]' today")
+    assert "raise Broken(" in gave_up.traceback
+    assert "hunter22" not in gave_up.traceback + str(gave_up) + repr(gave_up)
+
+
+def test_a_refusal_that_repeats_a_secret_is_told_and_stored_without_it(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles(KeepSecret)
+    def keep_secret(command: KeepSecret, work: Work) -> Kept:
+        raise WordRefused(f"{command.password} is not a word")
+
+    request = Call(KeepSecret, KeepSecret(word="a", password="hunter22"), "1")
+    for _ in range(2):  # from the handler, then from the inbox
+        (answer,) = carry_out([request], service, database)
+        assert _done(answer)[1]["detail"] == "[secret] is not a word"
+
+
+class Opened(Reply):
+    token: Annotated[str, Secret()]
+
+
+class Open(Command[Opened], name="example.open"):
+    door: str
+
+
+def test_a_duplicate_gets_the_answer_without_its_secrets(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles(Open)
+    def open_door(command: Open, work: Work) -> Opened:
+        return Opened(token="hunter22")
+
+    answers = [carry_out([Call(Open, Open(door="1"), "1")], service, database)[0] for _ in range(2)]
+    assert [_done(answer) for answer in answers] == [(200, {"token": "hunter22"}), (200, {"token": "[secret]"})]
+
+
+class Told(Event, name="example.told"):
+    version: int
+    token: Annotated[str, Secret()]
+
+
+def test_an_event_with_a_secret_is_a_type_error_of_its_author(database: Database) -> None:
+    with database.transaction() as transaction, pytest.raises(TypeError, match="an event tells no secrets"):
+        Work(transaction, "ann", "example").emit(Told(version=1, token="hunter22"))

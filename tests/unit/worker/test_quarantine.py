@@ -1,0 +1,63 @@
+"""The quarantine: a copy is not carried out before its original has been acknowledged."""
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+
+import pytest
+
+from bus.messaging.limits import Limits
+from bus.messaging.message import Delivery, Message
+from bus.messaging.redelivery import alone
+from bus.messaging.topology import quarantine_queue
+from bus.messaging.transport import Outcome, Transport
+from bus.worker.dispatcher import Outgoing
+from bus.worker.quarantine import Quarantine
+from bus.worker.telemetry import Witness
+from bus.worker.threads import Lane
+
+QUEUE = "catalog.create_product"
+NEWS_SECONDS = 30.0
+# How long a thing must not happen.
+SILENCE_SECONDS = 0.2
+
+
+class Broker:
+    """Stands for a transport: keeps what it is to confirm, and tells what becomes of messages."""
+
+    def __init__(self, told: "SimpleQueue[str]") -> None:
+        self.unconfirmed: SimpleQueue[Callable[[Outcome], None]] = SimpleQueue()
+        self._told = told
+
+    def publish(self, _message: Message, on_outcome: Callable[[Outcome], None]) -> None:
+        self.unconfirmed.put(on_outcome)
+
+    def acknowledge(self, _deliveries: Sequence[Delivery]) -> None:
+        self._told.put("acknowledged")
+
+
+def test_a_copy_that_comes_before_its_confirm_waits_until_the_original_is_acknowledged() -> None:
+    told: SimpleQueue[str] = SimpleQueue()
+    broker = Broker(told)
+    transport: Transport = broker  # type: ignore[assignment]  # the part of one that is used
+    outgoing = Outgoing("catalog", transport, Limits(), threading.Event(), Witness())
+    quarantine = Quarantine({QUEUE: lambda _batch, _lane: told.put("carried out")}, {}, outgoing)
+    lane = Lane("quarantine", quarantine.work_off)
+    suspect = Message(queue=QUEUE, body=b"{}", message_id="killer")
+
+    moving = threading.Thread(target=outgoing.set_apart, args=([_delivery(suspect)],), daemon=True)
+    moving.start()
+    confirm = broker.unconfirmed.get(timeout=NEWS_SECONDS)
+    copy = _delivery(alone(suspect, quarantine_queue("catalog")))
+    trying = threading.Thread(target=quarantine.work_off, args=([copy], lane), daemon=True)
+    trying.start()
+    with pytest.raises(Empty):
+        told.get(timeout=SILENCE_SECONDS)
+    confirm(Outcome.CONFIRMED)
+    assert [told.get(timeout=NEWS_SECONDS) for _ in range(2)] == ["acknowledged", "carried out"]
+    for thread in (moving, trying):
+        thread.join(NEWS_SECONDS)
+
+
+def _delivery(message: Message) -> Delivery:
+    return Delivery(message=message, tag=1, session=1, deaths=2, received_at=0.0)
