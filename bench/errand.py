@@ -39,8 +39,8 @@ def errand(
         f"{prefix}_PORT": str(port),
         **settings,
     }
-    python(f"{service}-migrate", folder, environment, "bus", "migrate", service).finish(START_SECONDS)
-    worker = python(f"{service}-worker", folder, environment, "bus", "worker", service)
-    web = python(f"{service}-web", folder, environment, "bus", "web", service)
+    python(f"{service}-migrate", folder, environment, "bus.cli", "migrate", service).finish(START_SECONDS)
+    worker = python(f"{service}-worker", folder, environment, "bus.cli", "worker", service)
+    web = python(f"{service}-web", folder, environment, "bus.cli", "web", service)
     with started(worker), started(web):
         yield Contender(name, f"http://127.0.0.1:{port}", web, worker)

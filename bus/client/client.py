@@ -8,17 +8,19 @@ from uuid import uuid4
 from bus.client.liveness import Liveness, no_worker
 from bus.client.pending import InFlight
 from bus.client.tracing import Hops
-from bus.client.waiting_call import Patience, not_taken
+from bus.client.waiting_call import Patience
 from bus.contract.codec import encode
 from bus.contract.operations import Operation, Query, Reply, service_of
 from bus.contract.ping import Pong, ping_of
 from bus.contract.prepared import read_json
 from bus.contract.problems import AnswerLate, Unavailable
 from bus.contract.sealing_key import SealingKey, sealing_key_query_of
+from bus.messaging.checks import check_message_id
 from bus.messaging.connect import transport_for
 from bus.messaging.handler_context import current_trace, seconds_left
 from bus.messaging.headers import SENT_AT, now_ms
 from bus.messaging.message import JSON, Message
+from bus.messaging.publishing import not_taken
 from bus.messaging.replies import ACCEPTED
 from bus.messaging.reply_message import error_of, status_of
 from bus.messaging.trace_context import Trace
@@ -26,7 +28,6 @@ from bus.messaging.transport import Outcome, Transport, TransportFailure, Wiring
 from bus.security.sealer import Sealer
 from bus.telemetry.metrics import CONNECTED, Metrics
 from bus.telemetry.spans import Spans
-from bus.worker.admission import check_message_id
 
 R = TypeVar("R", bound=Reply)
 

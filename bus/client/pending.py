@@ -8,10 +8,11 @@ from typing import Any
 from msgspec import structs
 
 from bus.client.tracing import Hops
-from bus.client.waiting_call import Patience, WaitingCall, not_taken
+from bus.client.waiting_call import Patience, WaitingCall
 from bus.contract.operations import Operation
 from bus.contract.problems import ProblemError, Unavailable
 from bus.messaging.message import Message
+from bus.messaging.publishing import not_taken
 from bus.messaging.trace_context import Trace
 from bus.messaging.transport import Outcome, Transport
 

@@ -6,23 +6,13 @@ from typing import Any, NamedTuple, Self
 
 from bus import failpoints
 from bus.contract.operations import Operation
-from bus.contract.problems import AnswerLate, Unavailable
+from bus.contract.problems import AnswerLate
 from bus.messaging.message import Message
+from bus.messaging.publishing import not_taken
 from bus.messaging.transport import Outcome
 
 # A late confirm is worth waiting for: it turns "unknown" into "accepted".
 CONFIRM_SECONDS = 0.5
-
-_REFUSED_BY_BROKER = {
-    Outcome.FULL: ("queue-full", "{} has more requests waiting than it can take."),
-    Outcome.UNROUTABLE: ("no-such-queue", "There is no queue {}: its service has never run on this broker."),
-    Outcome.BLOCKED: ("broker-blocked", "The broker is short of memory or disk and takes no requests for {}."),
-    Outcome.AWAY: ("broker-away", "The broker cannot be reached; {} was not sent."),
-    Outcome.UNKNOWN: (
-        "outcome-unknown",
-        "The connection was lost while {} was sent. Send it again with the same id: it will be done once.",
-    ),
-}
 
 
 class Patience(NamedTuple):
@@ -106,9 +96,3 @@ class WaitingCall:
             if isinstance(news, Outcome) and news is not Outcome.CONFIRMED:
                 return news
         return None
-
-
-def not_taken(queue: str, outcome: Outcome) -> Unavailable:
-    """Why the broker did not take a message, for whoever sent it."""
-    code, detail = _REFUSED_BY_BROKER[outcome]
-    return Unavailable(code, detail.format(queue))

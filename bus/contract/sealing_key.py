@@ -2,12 +2,24 @@
 
 import types
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from bus.contract.operations import Query, Reply
-from bus.security.keys import PublicJwk
+
+# 32 bytes in base64url (RFC 7518, section 6.2.1.2).
+_Coordinate = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}$")]
+
+
+class PublicJwk(msgspec.Struct, frozen=True):
+    """The half of a pair that everybody may know."""
+
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
+    x: Annotated[_Coordinate, msgspec.Meta(examples=["MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"])]
+    y: Annotated[_Coordinate, msgspec.Meta(examples=["4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"])]
 
 
 class SealingKey(Reply):

@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bus.contract.codec import CUT, parse
+from bus.contract.codec import CUT, encode_without_secrets, parse
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
+from bus.contract.validation import accept, are_fields_of
+from bus.messaging.checks import MAX_BODY_BYTES
 from bus.messaging.message import Message
 from bus.messaging.topology import is_events_queue
-from bus.worker.admission import MAX_BODY_BYTES, NOT_KEPT, without_secrets
+from bus.security.seal import SEALED, looks_sealed
+
+# What stands in a dead letter in place of a body that could not be read, and so not be cleared of secrets.
+NOT_KEPT = b'"[the body may hold secrets and is not kept]"'
 
 Operations = Mapping[str, type[Operation[Any]]]
 
@@ -44,3 +49,25 @@ def _secrets_in(body: bytes, operation: type[Operation[Any]] | None) -> list[obj
     except Invalid:
         return []
     return [fields[name] for name in secrets if name in fields]
+
+
+def without_secrets(message: Message, operation: type[Operation[Any]]) -> bytes:
+    """The body as it may be kept: with its secrets sealed, or without them, or not at all if it cannot be read."""
+    if not secrets_of(operation):
+        return message.body[:MAX_BODY_BYTES]
+    if len(message.body) > MAX_BODY_BYTES:
+        return NOT_KEPT
+    try:
+        fields = parse(message.body)
+        if _is_sealed(fields, operation):
+            return message.body
+        return encode_without_secrets(accept(fields, operation))
+    except Invalid:
+        return NOT_KEPT
+
+
+def _is_sealed(fields: dict[str, Any], operation: type[Operation[Any]]) -> bool:
+    """Whether all there is beside the seal are fields of this operation that are not secret."""
+    plain = {name: value for name, value in fields.items() if name != SEALED}
+    named = looks_sealed(fields.get(SEALED)) and plain.keys().isdisjoint(secrets_of(operation))
+    return named and are_fields_of(plain, operation)

@@ -15,11 +15,11 @@ from msgspec import structs
 
 from bus.dead_letters.body import Operations, body_to_keep
 from bus.dead_letters.envelope import MAX_DETAIL, MAX_TRACEBACK_BYTES
+from bus.messaging.checks import MESSAGE_ID
 from bus.messaging.headers import count, lines, moment, one_line
 from bus.messaging.message import Delivery, Message
 from bus.messaging.topology import is_events_queue
 from bus.messaging.trace_context import MAX_STATE, TRACEPARENT, TRACESTATE
-from bus.worker.admission import MESSAGE_ID
 
 MAX_NAME = 255  # characters of a queue's name, a class's or a property (AMQP 0-9-1, section 4.2.5.3)
 MAX_ATTEMPTS = 1_000_000

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from bus import failpoints
-from bus.client.waiting_call import not_taken
 from bus.contract.problems import Unavailable
 from bus.database.engine import Database
 from bus.dead_letters.actions import NotToBeHad, hold, hold_on, let_go, mark_replayed
@@ -15,7 +14,7 @@ from bus.dead_letters.queries import Stored, Summary, next_chosen
 from bus.messaging.connect import transport_for
 from bus.messaging.headers import SENT_AT, now_ms
 from bus.messaging.message import JSON, Message
-from bus.messaging.publishing import publish_all
+from bus.messaging.publishing import not_taken, publish_all
 from bus.messaging.topology import is_events_queue
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, continued
 from bus.messaging.transport import Outcome, Transport, Wiring

@@ -14,8 +14,8 @@ from bus.http.preferences import preferences_of
 from bus.http.request_body import body_of
 from bus.http.responses import relayed, respond
 from bus.http.telemetry import Visit
+from bus.messaging.checks import check_message_id
 from bus.messaging.replies import ACCEPTED, Answer
-from bus.worker.admission import check_message_id
 
 
 def relay(operation: type[Operation[Any]], **fields: object) -> Response:

@@ -11,7 +11,7 @@ from bus.contract.problems import FieldError, Invalid, Unavailable
 from bus.contract.text_fields import from_text
 from bus.contract.validation import accept
 from bus.http.context import room_for_bodies
-from bus.worker.admission import check_body
+from bus.messaging.checks import check_body
 
 MAX_BODY_BYTES = 64 * 1024
 # Bodies that are read at the same time. A body that does not come holds its thread until its connection is cut

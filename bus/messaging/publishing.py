@@ -5,8 +5,20 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 
+from bus.contract.problems import Unavailable
 from bus.messaging.message import Message
 from bus.messaging.transport import Outcome, Transport
+
+_REFUSED_BY_BROKER = {
+    Outcome.FULL: ("queue-full", "{} has more requests waiting than it can take."),
+    Outcome.UNROUTABLE: ("no-such-queue", "There is no queue {}: its service has never run on this broker."),
+    Outcome.BLOCKED: ("broker-blocked", "The broker is short of memory or disk and takes no requests for {}."),
+    Outcome.AWAY: ("broker-away", "The broker cannot be reached; {} was not sent."),
+    Outcome.UNKNOWN: (
+        "outcome-unknown",
+        "The connection was lost while {} was sent. Send it again with the same id: it will be done once.",
+    ),
+}
 
 
 def publish_all(
@@ -42,3 +54,9 @@ def publish_all(
 def taken_in_order(outcomes: Sequence[Outcome]) -> int:
     """How many the broker has of messages whose order matters: those before the first that it did not confirm."""
     return next((n for n, outcome in enumerate(outcomes) if outcome is not Outcome.CONFIRMED), len(outcomes))
+
+
+def not_taken(queue: str, outcome: Outcome) -> Unavailable:
+    """Why the broker did not take a message, for whoever sent it."""
+    code, detail = _REFUSED_BY_BROKER[outcome]
+    return Unavailable(code, detail.format(queue))

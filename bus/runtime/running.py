@@ -21,8 +21,9 @@ from bus.runtime.servers import EMBEDDED_IN_FLIGHT, EmbeddedServer, check_port
 from bus.runtime.settings import Settings
 from bus.runtime.supervisor import Supervisor, stop_on_signals
 from bus.service.application import Application
+from bus.telemetry.export import FLUSH_SECONDS, spans_from
 from bus.telemetry.metrics import Metrics
-from bus.telemetry.spans import FLUSH_SECONDS, Spans, spans_from
+from bus.telemetry.spans import Spans
 from bus.worker.worker import HandlerHung, Worker
 
 # SIGTERM: time to finish what is in hand.

@@ -10,9 +10,9 @@ from bus.runtime.process import end_with_parent
 from bus.runtime.settings import read_settings
 from bus.runtime.switching import switch_threads_soon
 from bus.service.application import Wsgi, installed_applications
+from bus.telemetry.export import FLUSH_SECONDS, spans_from
 from bus.telemetry.logs import configure_logs
 from bus.telemetry.metrics import Metrics
-from bus.telemetry.spans import FLUSH_SECONDS, spans_from
 
 SERVICE_VARIABLE = "BUS_WEB_SERVICE"
 # Requests of one process that wait for an answer. Fewer than its threads, so that one more is refused at once.

@@ -1,23 +1,13 @@
 """Key pairs: what secrets are sealed to and opened with. P-256, as JWK (RFC 7517; RFC 7518, section 6.2)."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
+from bus.contract.sealing_key import PublicJwk
+
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
-
-# 32 bytes in base64url (RFC 7518, section 6.2.1.2).
-_Coordinate = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}$")]
-
-
-class PublicJwk(msgspec.Struct, frozen=True):
-    """The half of a pair that everybody may know."""
-
-    kty: Literal["EC"]
-    crv: Literal["P-256"]
-    x: Annotated[_Coordinate, msgspec.Meta(examples=["MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"])]
-    y: Annotated[_Coordinate, msgspec.Meta(examples=["4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"])]
 
 
 class KeyPair:

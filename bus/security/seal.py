@@ -15,7 +15,8 @@ import msgspec
 from bus.contract.codec import parse
 from bus.contract.prepared import prepare
 from bus.contract.problems import FieldError, Invalid
-from bus.security.keys import KeyPair, PublicJwk, public_key
+from bus.contract.sealing_key import PublicJwk
+from bus.security.keys import KeyPair, public_key
 
 if TYPE_CHECKING:
     from joserfc.jwe import JWERegistry

@@ -3,24 +3,13 @@
 import time
 from collections.abc import Mapping
 from enum import Enum
-from importlib.util import find_spec
 from typing import Protocol
 
 import msgspec
-import structlog
 
 from bus.messaging.message import Message
 from bus.messaging.topology import EVENTS_EXCHANGE, is_events_queue
 from bus.messaging.trace_context import Trace
-
-# Who sets one of these wants traces; all others of their kind are read where they are (OpenTelemetry, "OTLP Exporter
-# Configuration").
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-
-# When a process ends: time for the spans that wait. A collector that is away must not hold it up.
-FLUSH_SECONDS = 3.0
-
-log = structlog.get_logger("bus.spans")
 
 Attributes = Mapping[str, str | int | float]
 
@@ -57,21 +46,6 @@ class Spans(Protocol):
 
     def close(self, seconds: float) -> None:
         """Send what waits; takes at most about `seconds`."""
-
-
-def spans_from(environment: Mapping[str, str], service: str, broker_url: str) -> Spans | None:
-    """Where spans go when the environment names a collector; None, and nothing is imported, when it names none."""
-    is_off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    is_off = is_off or environment.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
-    if is_off or not any(environment.get(name) for name in ENDPOINTS):
-        return None
-    if find_spec("opentelemetry") is None:
-        log.warning("traces_not_exported", reason="install errand[opentelemetry]")
-        return None
-    # Only who exports traces pays for what does it.
-    from bus.telemetry.otlp import Otlp
-
-    return Otlp(service, "rabbitmq" if broker_url.startswith("amqp") else "memory")
 
 
 def wall_ns(monotonic: float) -> int:

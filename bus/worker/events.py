@@ -9,11 +9,11 @@ from bus.contract.problems import Invalid
 from bus.contract.validation import decode_event
 from bus.database.engine import Database, DatabaseAway
 from bus.messaging.call import EVENTS, Call
+from bus.messaging.checks import check_message
 from bus.messaging.limits import Limits
 from bus.messaging.message import Delivery
 from bus.messaging.topology import DELIVERY_LIMIT, SUSPECT_DELIVERIES
 from bus.service.service import Service
-from bus.worker.admission import check_message
 from bus.worker.away import tell_away, tell_back, wait_for
 from bus.worker.dispatcher import Outgoing
 from bus.worker.execution import Emitted, GaveUp, carry_out_in_order

@@ -4,12 +4,14 @@ import math
 import time
 
 from bus.contract.problems import Invalid
+from bus.dead_letters.body import without_secrets
 from bus.messaging.call import Call
+from bus.messaging.checks import is_hopeless
 from bus.messaging.message import Delivery
 from bus.messaging.replies import Answer
 from bus.security.unsealer import Unsealer
 from bus.service.service import Service
-from bus.worker.admission import admit, is_hopeless, without_secrets
+from bus.worker.admission import admit
 from bus.worker.dispatcher import Outgoing
 from bus.worker.execution import GaveUp
 

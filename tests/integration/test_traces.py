@@ -27,8 +27,9 @@ from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.service.service import Service
 from bus.service.work import Work
+from bus.telemetry.export import spans_from
 from bus.telemetry.metrics import Metrics
-from bus.telemetry.spans import Spans, spans_from
+from bus.telemetry.spans import Spans
 from bus.testing.waiting import wait_until
 from bus.worker.worker import Worker
 from catalog.contract import CreateProduct, ProductChanged
@@ -319,14 +320,14 @@ def test_nothing_of_opentelemetry_is_imported_without_the_variables() -> None:
     code = """
 import sys
 import bus.worker.worker, bus.runtime.wsgi, bus.runtime.running, bus.http
-from bus.telemetry.spans import spans_from
+from bus.telemetry.export import spans_from
 assert spans_from({}, "x", "amqp://") is None
 assert spans_from({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_SDK_DISABLED": "true"}, "x", "amqp://") is None
 assert spans_from({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_TRACES_EXPORTER": "none"}, "x", "amqp://") is None
 assert not [name for name in sys.modules if name.startswith("opentelemetry")]
 sys.path[:] = [each for each in sys.path if "site-packages" not in each]
-import bus.telemetry.spans
-bus.telemetry.spans.find_spec = lambda name: None
+import bus.telemetry.export
+bus.telemetry.export.find_spec = lambda name: None
 assert spans_from({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a"}, "x", "amqp://") is None
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from support.dead_letters import delivery_of
 from support.example_service import make_service
 
+from bus.dead_letters.body import NOT_KEPT
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.dead_letters.reading import Letter, read_letter
+from bus.messaging.checks import MAX_BODY_BYTES
 from bus.messaging.message import Message
 from bus.service.service import Service
-from bus.worker.admission import MAX_BODY_BYTES, NOT_KEPT
 from bus.worker.last_word import last_word
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

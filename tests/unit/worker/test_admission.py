@@ -10,12 +10,14 @@ from auth.contract import Register
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
 from bus.database.engine import DatabaseAway
+from bus.dead_letters.body import without_secrets
 from bus.messaging.call import ANONYMOUS, Call
+from bus.messaging.checks import MAX_BODY_BYTES, check_body, is_hopeless
 from bus.messaging.message import Message
 from bus.security.keys import KeyPair
 from bus.security.seal import seal
 from bus.security.unsealer import Unsealer
-from bus.worker.admission import MAX_BODY_BYTES, admit, check_body, is_hopeless, without_secrets
+from bus.worker.admission import admit
 from catalog.contract import CreateProduct, DeleteProduct, GetProduct
 
 LAMP = b'{"name": "Lamp", "price": 9.90, "quantity": 3}'

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from auth.contract import Register
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
+from bus.dead_letters.body import without_secrets
 from bus.messaging.call import Call
 from bus.messaging.message import Message
 from bus.messaging.replies import Answer
 from bus.security.unsealer import Unsealer
-from bus.worker.admission import admit, without_secrets
+from bus.worker.admission import admit
 from catalog.contract import CreateProduct, ListProducts, UpdateProduct
 
 PASSWORD = "correct horse battery"
