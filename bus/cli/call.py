@@ -14,7 +14,7 @@ from bus.contract.operations import Operation
 from bus.contract.problems import AnswerLate, Invalid, ProblemError
 from bus.contract.text_fields import from_text
 from bus.contract.validation import accept
-from bus.messaging.reply_message import status_of
+from bus.messaging.replies import status_of
 from bus.telemetry.logs import configure_logs
 
 _FIELDS = click.argument("fields", nargs=-1)

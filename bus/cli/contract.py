@@ -13,7 +13,7 @@ import msgspec
 from bus.cli.common import chosen_applications
 from bus.http.documents import as_text, asyncapi, openapi
 from bus.http.documents.breaking_changes import Break, breaks
-from bus.http.documents.text import NotADocument, parse_document
+from bus.http.documents.description import NotADocument, parse_document
 
 Make = Callable[[str, ModuleType], dict[str, Any]]
 

@@ -4,13 +4,12 @@ import click
 from msgspec import structs
 
 from bus.cli import dead_letters_text
+from bus.cli.common import MAY_BEGIN_WITH_A_DASH
 from bus.cli.dead_letters_desk import ask, check_chosen, desk_of
 from bus.cli.dead_letters_options import AS_JSON, DRY_RUN, EVERYTHING, SERVICE, YES, choosing, limit_of
 from bus.cli.dead_letters_replay import replay
-from bus.cli.identifiers import MAY_BEGIN_WITH_A_DASH
 from bus.dead_letters.actions import actions as actions_of
-from bus.dead_letters.choice import Choice
-from bus.dead_letters.queries import MAX_LETTERS, each, grouped, newest
+from bus.dead_letters.queries import MAX_LETTERS, Choice, each, grouped, newest
 from bus.dead_letters.store import CHOSEN, DEAD, DISCARDED, REPLAYED
 
 _STATES = click.Choice([DEAD, CHOSEN, REPLAYED, DISCARDED, "any"])

@@ -14,14 +14,13 @@ import click
 
 from bus.cli.common import chosen_applications, settings_for
 from bus.cli.dead_letters_text import echo_lines, letters_table
+from bus.contract.builtin import SealingKey
 from bus.contract.operations import Operation
-from bus.contract.sealing_key import SealingKey
 from bus.database.engine import Database
 from bus.database.migrate import check_migrated
 from bus.dead_letters.actions import Kind, begin
 from bus.dead_letters.body import Operations
-from bus.dead_letters.choice import Choice
-from bus.dead_letters.queries import Summary, each
+from bus.dead_letters.queries import Choice, Summary, each
 from bus.runtime.settings import Settings
 from bus.security.key_store import given_out
 from bus.security.sealer import Sealer

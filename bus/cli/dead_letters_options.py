@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from bus.cli.times import Time
-from bus.dead_letters.choice import Choice
+from bus.cli.common import Time
+from bus.dead_letters.queries import Choice
 
 _FILTERS = (
     click.option("--operation", default="", help="Only letters of this operation."),

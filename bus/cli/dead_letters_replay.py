@@ -17,8 +17,7 @@ from bus.contract.codec import encode
 from bus.contract.problems import Invalid
 from bus.contract.validation import decode
 from bus.dead_letters.actions import actions
-from bus.dead_letters.choice import Choice
-from bus.dead_letters.queries import MAX_LETTERS, Summary
+from bus.dead_letters.queries import MAX_LETTERS, Choice, Summary
 from bus.dead_letters.replay import Progress, sending, why_not
 from bus.dead_letters.replay import replay as sent_again
 from bus.dead_letters.store import CHOSEN, DEAD

@@ -5,15 +5,17 @@ import sys
 from datetime import datetime
 
 import click
+import msgspec
 
-from bus.cli.common import broker_of, chosen_applications, settings_for
-from bus.cli.event_line import json_of, line_of
-from bus.cli.times import Time
+from bus.cli.common import Time, broker_of, chosen_applications, settings_for
 from bus.client.event_stream import CLOSE_SECONDS, CONNECT_SECONDS, Watch
+from bus.contract.codec import parse
+from bus.contract.problems import Invalid
 from bus.database.engine import Database
 from bus.database.migrate import check_migrated
 from bus.database.outbox_replay import Chosen, ReplayStopped, count, replay
 from bus.messaging.connect import transport_for
+from bus.messaging.message import Message
 from bus.messaging.transport import TransportFailure, Wiring
 from bus.runtime.supervisor import stop_on_signals
 from bus.telemetry.logs import configure_logs
@@ -97,3 +99,40 @@ def _replay(url: str, database: Database, chosen: Chosen, queue: str, rate: int 
         raise click.ClickException(str(stopped)) from None
     finally:
         transport.close(CLOSE_SECONDS)
+
+
+def line_of(message: Message, received_at: datetime) -> str:
+    """The time it was received (UTC), its name, its id and its body.
+
+    Anyone may publish anything, and terminals obey control characters: there are none in it.
+    """
+    body = message.body.decode("utf-8", "replace")
+    parts = (_moment(received_at), message.type or "-", message.message_id or "-", body)
+    return "  ".join(_printable(part) for part in parts)
+
+
+def json_of(message: Message, received_at: datetime) -> str:
+    """The same as JSON; a body that is none stands there as text."""
+    line = {
+        "received_at": _moment(received_at),
+        "name": message.type,
+        "id": message.message_id,
+        "body": _json_or_text(message.body),
+    }
+    return msgspec.json.encode(line).decode()
+
+
+def _json_or_text(body: bytes) -> msgspec.Raw | str:
+    try:
+        parse(body)
+    except Invalid:
+        return body.decode("utf-8", "replace")
+    return msgspec.Raw(b" ".join(body.splitlines()))
+
+
+def _moment(received_at: datetime) -> str:
+    return f"{received_at:%Y-%m-%dT%H:%M:%S}.{received_at.microsecond // 1000:03}Z"
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else " " if each == "\n" else "\ufffd" for each in text)

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 import click
 import msgspec
 
-from bus.cli.common import chosen_applications, settings_for
-from bus.cli.identifiers import MAY_BEGIN_WITH_A_DASH
+from bus.cli.common import MAY_BEGIN_WITH_A_DASH, chosen_applications, settings_for
 from bus.database.engine import Database
 from bus.database.migrate import check_migrated
 from bus.security.key_store import KeyInUse, NoSuchKey, forget, kept_keys, rotate

@@ -6,23 +6,19 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 from bus.client.liveness import Liveness, no_worker
-from bus.client.pending import InFlight
+from bus.client.pending import InFlight, Patience
 from bus.client.tracing import Hops
-from bus.client.waiting_call import Patience
-from bus.contract.codec import encode
+from bus.contract.builtin import Pong, SealingKey, ping_of, sealing_key_query_of
+from bus.contract.codec import encode, read_json
 from bus.contract.operations import Operation, Query, Reply, service_of
-from bus.contract.ping import Pong, ping_of
-from bus.contract.prepared import read_json
 from bus.contract.problems import AnswerLate, Unavailable
-from bus.contract.sealing_key import SealingKey, sealing_key_query_of
 from bus.messaging.checks import check_message_id
 from bus.messaging.connect import transport_for
 from bus.messaging.handler_context import current_trace, seconds_left
 from bus.messaging.headers import SENT_AT, now_ms
 from bus.messaging.message import JSON, Message
 from bus.messaging.publishing import not_taken
-from bus.messaging.replies import ACCEPTED
-from bus.messaging.reply_message import error_of, status_of
+from bus.messaging.replies import ACCEPTED, error_of, status_of
 from bus.messaging.trace_context import Trace
 from bus.messaging.transport import Outcome, Transport, TransportFailure, Wiring, is_connected
 from bus.security.sealer import Sealer

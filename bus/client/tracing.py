@@ -1,6 +1,6 @@
 """Hops: the part of a client in the traces that its requests belong to."""
 
-from bus.contract.ping import is_ping
+from bus.contract.builtin import is_ping
 from bus.messaging.message import Message
 from bus.messaging.trace_context import Trace, begin
 from bus.telemetry.spans import Spans, attributes_of, sent

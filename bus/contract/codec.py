@@ -5,12 +5,14 @@ Stricter than RFC 8259 asks, so that no two readers can disagree on what a messa
 numbers (section 9).
 """
 
+import contextlib
 import copy
 import json
 import re
+import threading
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -127,3 +129,25 @@ def _check_depth(body: bytes) -> None:
 
 def _malformed(detail: str) -> Invalid:
     return Invalid("malformed-json", 400, "Malformed JSON", detail)
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_lock = threading.Lock()
+_prepared: set[type[msgspec.Struct]] = set()
+
+
+def prepare(declared: type[msgspec.Struct]) -> None:
+    """Return when a class can be decoded by any thread. Costs nothing but the first time."""
+    if declared in _prepared:
+        return
+    with _lock:
+        with contextlib.suppress(msgspec.ValidationError):  # without its fields it is none, but it has been looked at
+            msgspec.convert({}, declared)
+        _prepared.add(declared)
+
+
+def read_json(body: bytes, declared: type[S]) -> S:
+    """Decode JSON of ours. Raises msgspec.DecodeError."""
+    prepare(declared)
+    return msgspec.json.decode(body, type=declared)

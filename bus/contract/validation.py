@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bus.contract.codec import parse
+from bus.contract.codec import parse, prepare
 from bus.contract.fields import BrokenRule, FieldRules, rules_of
 from bus.contract.operations import Operation
-from bus.contract.prepared import prepare
 from bus.contract.problems import FieldError, Invalid
 
 T = TypeVar("T", bound=Operation[Any])

@@ -7,7 +7,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
 from bus.client.client import Client
-from bus.contract.outcome import outcome_query_of
+from bus.contract.builtin import outcome_query_of
 from bus.contract.problems import ProblemError
 from bus.http.context import extend, visit
 from bus.http.relaying import relay

@@ -8,8 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from bus.contract.problems import Problem
 from bus.messaging.message import JSON, Message
-from bus.messaging.replies import Answer
-from bus.messaging.reply_message import status_of
+from bus.messaging.replies import Answer, status_of
 
 
 def relayed(reply: Message) -> Response:

@@ -1,11 +1,13 @@
 """Messages: what transports carry, free of any broker library."""
 
+import time
 from collections.abc import Mapping
 
 import msgspec
 from msgspec import structs
 
-from bus.messaging.trace_context import TRACE_HEADERS, Trace, begin
+from bus.messaging.headers import now_ms, waited_ms
+from bus.messaging.trace_context import TRACE_HEADERS, Trace, begin, continued
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -54,3 +56,16 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         """The message as it goes on from here: in its trace, with this hop as the one before."""
         headers = {name: value for name, value in self.message.headers.items() if name not in TRACE_HEADERS}
         return structs.replace(self.message, headers={**headers, **self.trace.headers})
+
+
+def arrived(message: Message, *, tag: int, session: int, deaths: int) -> Delivery:
+    """The message in our hands from now on."""
+    return Delivery(
+        message=message,
+        tag=tag,
+        session=session,
+        deaths=deaths,
+        received_at=time.monotonic(),
+        queued_ms=waited_ms(message.headers, message.timestamp, now_ms()),
+        trace=continued(message.headers),
+    )

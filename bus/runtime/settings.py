@@ -10,7 +10,7 @@ from typing import overload
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from bus.messaging.limits import DEFAULT_LIMITS, Limits
+from bus.messaging.topology import DEFAULT_LIMITS, Limits
 
 DEFAULT_BUS_URL = "memory://"
 _DATABASES = ("postgresql", "sqlite")

@@ -6,9 +6,8 @@ import os
 from bus import failpoints
 from bus.client.client import Client
 from bus.runtime import silent_connections
-from bus.runtime.process import end_with_parent
+from bus.runtime.process import end_with_parent, switch_threads_soon
 from bus.runtime.settings import read_settings
-from bus.runtime.switching import switch_threads_soon
 from bus.service.application import Wsgi, installed_applications
 from bus.telemetry.export import FLUSH_SECONDS, spans_from
 from bus.telemetry.logs import configure_logs

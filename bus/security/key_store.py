@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bus.contract.sealing_key import SealingKey
+from bus.contract.builtin import SealingKey
 from bus.database.engine import Database, DatabaseAway
 from bus.database.tables import sealing_key
 from bus.security.keys import KeyPair

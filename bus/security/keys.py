@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
-from bus.contract.sealing_key import PublicJwk
+from bus.contract.builtin import PublicJwk
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey

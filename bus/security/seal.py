@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bus.contract.codec import parse
-from bus.contract.prepared import prepare
+from bus.contract.builtin import PublicJwk
+from bus.contract.codec import parse, prepare
 from bus.contract.problems import FieldError, Invalid
-from bus.contract.sealing_key import PublicJwk
 from bus.security.keys import KeyPair, public_key
 
 if TYPE_CHECKING:

@@ -4,12 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bus.contract.codec import encode_fields, parse
+from bus.contract.builtin import SealingKey
+from bus.contract.codec import encode_fields, parse, read_json
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation, service_of
-from bus.contract.prepared import read_json
 from bus.contract.problems import Problem, ProblemError, Unavailable
-from bus.contract.sealing_key import SealingKey
 from bus.security.seal import SEALED, seal
 
 # A service's key is asked for again after this long. A new one need not be known sooner, for the old still opens.

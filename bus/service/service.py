@@ -9,21 +9,17 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 from sqlalchemy import select
 
+from bus.contract.builtin import CommandOutcome, Pong, SealingKey, outcome_query_of, ping_of, sealing_key_query_of
 from bus.contract.events import NOTED, Event, Noted
 from bus.contract.fields import holds_secrets, holds_secrets_inside
 from bus.contract.operations import Operation, Query, Reply, service_of
-from bus.contract.outcome import CommandOutcome, outcome_query_of
-from bus.contract.ping import Pong, ping_of
 from bus.contract.refusals import Refusal
-from bus.contract.sealing_key import SealingKey, sealing_key_query_of
 from bus.database.engine import Transaction
 from bus.database.inbox import outcome_of
 from bus.dead_letters.store import fate_of
-from bus.messaging.call import EVENTS, Call
-from bus.messaging.effort import measuring
+from bus.messaging.call import EVENTS, Call, measuring
 from bus.messaging.handler_context import handling
-from bus.messaging.limits import DEFAULT_LIMITS, Limits
-from bus.messaging.topology import Queue, queues_of
+from bus.messaging.topology import DEFAULT_LIMITS, Limits, Queue, queues_of
 from bus.security.key_store import given_out
 from bus.security.seal import SEALED
 from bus.service.work import Work

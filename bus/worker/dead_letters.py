@@ -9,16 +9,18 @@ from datetime import UTC, datetime
 
 import structlog
 
+from bus.contract.names import is_reply_address
 from bus.database.engine import Database, DatabaseAway
+from bus.dead_letters.body import Operations
 from bus.dead_letters.reading import Letter, read_letter
 from bus.dead_letters.store import store
-from bus.messaging.message import Delivery
+from bus.messaging.message import Delivery, Message
+from bus.messaging.replies import Answer
 from bus.service.service import Service
 from bus.telemetry.metrics import WorkerMetrics
-from bus.worker.away import tell_away, tell_back, wait_for
 from bus.worker.dispatcher import Outgoing
-from bus.worker.last_word import last_word
-from bus.worker.threads import Lane
+from bus.worker.execution import INTERNAL_ERROR
+from bus.worker.threads import Lane, tell_away, tell_back, wait_for
 
 log = structlog.get_logger("bus.worker")
 
@@ -67,3 +69,16 @@ class TakingIn:
                 tell_away(self._service.name, len(letters), away)
                 wait_for(self._database, self._stopping)
                 tell_back(self._service.name)
+
+
+def last_word(letter: Letter, message: Message, operations: Operations) -> Message | None:
+    """The reply to send for a letter that came in `message`; None when there is nobody to tell.
+
+    Who waits for a command that a worker buried has been told by that worker.
+    """
+    operation = operations.get(letter.operation)
+    if not letter.by_broker or operation is None or not operation.is_command:
+        return None
+    if not message.reply_to or not is_reply_address(message.reply_to):
+        return None
+    return Answer.problem(INTERNAL_ERROR).to(message)

@@ -9,11 +9,10 @@ from bus.contract.names import is_reply_address
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.messaging import redelivery
 from bus.messaging.call import Call
-from bus.messaging.limits import Limits
 from bus.messaging.message import Delivery, Message
 from bus.messaging.publishing import publish_all
 from bus.messaging.replies import Answer
-from bus.messaging.topology import quarantine_queue, retry_queues
+from bus.messaging.topology import Limits, quarantine_queue, retry_queues
 from bus.messaging.trace_context import TRACEPARENT
 from bus.messaging.transport import Outcome, Transport
 from bus.worker.execution import GaveUp

@@ -10,14 +10,12 @@ from bus.contract.validation import decode_event
 from bus.database.engine import Database, DatabaseAway
 from bus.messaging.call import EVENTS, Call
 from bus.messaging.checks import check_message
-from bus.messaging.limits import Limits
 from bus.messaging.message import Delivery
-from bus.messaging.topology import DELIVERY_LIMIT, SUSPECT_DELIVERIES
+from bus.messaging.topology import DELIVERY_LIMIT, SUSPECT_DELIVERIES, Limits
 from bus.service.service import Service
-from bus.worker.away import tell_away, tell_back, wait_for
 from bus.worker.dispatcher import Outgoing
 from bus.worker.execution import Emitted, GaveUp, carry_out_in_order
-from bus.worker.threads import Lane, Stopped
+from bus.worker.threads import Lane, Stopped, tell_away, tell_back, wait_for
 
 # An event that was the first in hand when so many workers died is what they died of. Those in hand behind it were
 # counted with it, and have as many deaths left until the broker gives them up.

@@ -14,11 +14,10 @@ from bus.messaging.replies import ACCEPTED, Answer
 from bus.messaging.topology import SUSPECT_DELIVERIES
 from bus.security.unsealer import Unsealer
 from bus.service.service import Service
-from bus.worker.away import PROBE_SECONDS, tell_away, tell_back
 from bus.worker.dispatcher import Outgoing
 from bus.worker.execution import INTERNAL_ERROR, Emitted, GaveUp, answer_queries, carry_out
 from bus.worker.reception import Reception
-from bus.worker.threads import Lane
+from bus.worker.threads import PROBE_SECONDS, Lane, tell_away, tell_back
 
 log = structlog.get_logger("bus.worker")
 

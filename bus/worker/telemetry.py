@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from bus.contract.ping import is_ping
+from bus.contract.builtin import is_ping
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery
 from bus.messaging.redelivery import attempts_of

@@ -10,9 +10,8 @@ from msgspec import structs
 
 from bus.database.engine import Database
 from bus.messaging.handler_context import longest
-from bus.messaging.limits import DEFAULT_LIMITS, Limits
 from bus.messaging.message import Delivery
-from bus.messaging.topology import CONSUMED_KINDS, Queue
+from bus.messaging.topology import CONSUMED_KINDS, DEFAULT_LIMITS, Limits, Queue
 from bus.messaging.transport import Transport, Wiring, is_connected
 from bus.security.key_store import prepare_key, read_keys
 from bus.security.unsealer import Unsealer

@@ -9,7 +9,7 @@ from typing import Self
 
 from bus.client.client import Client
 from bus.contract.problems import Unavailable
-from bus.messaging.limits import DEFAULT_LIMITS, Limits
+from bus.messaging.topology import DEFAULT_LIMITS, Limits
 from bus.testing.waiting import wait_until
 from faults import faulty
 from faults.census import Census

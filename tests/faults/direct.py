@@ -8,8 +8,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import NackError, UnroutableError
 
 from bus.messaging.connect import transport_for
-from bus.messaging.limits import DEFAULT_LIMITS, Limits
-from bus.messaging.topology import queues_of
+from bus.messaging.topology import DEFAULT_LIMITS, Limits, queues_of
 from bus.messaging.transport import Wiring
 from faults import faulty
 from faults.load import key_of, product_named

@@ -6,7 +6,7 @@ import sys
 import time
 
 from bus.client.client import ANSWER_SECONDS
-from bus.messaging.rabbitmq.parameters import HEARTBEAT_SECONDS
+from bus.messaging.rabbitmq.reconnecting import HEARTBEAT_SECONDS
 from bus.testing.waiting import wait_until
 from faults.caller import Sample
 from faults.counting import count

@@ -2,7 +2,7 @@
 
 import time
 
-from bus.messaging.limits import Limits
+from bus.messaging.topology import Limits
 from bus.testing.waiting import wait_until
 from faults.backlog import Backlog
 from faults.caller import Caller, Sample

@@ -34,10 +34,10 @@ from bus.dead_letters.actions import NotToBeHad, begin
 from bus.dead_letters.envelope import dead_letter
 from bus.dead_letters.queries import newest
 from bus.dead_letters.replay import message_of, replay
-from bus.messaging import trace_context as trace
+from bus.messaging import trace_context
 from bus.messaging.connect import transport_for
-from bus.messaging.limits import Limits
 from bus.messaging.message import Message
+from bus.messaging.topology import Limits
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.telemetry.logs import configure_logs
@@ -231,7 +231,7 @@ def test_what_is_sent_again_goes_on_in_its_trace(desk: Shop) -> None:
         letter = newest(transaction.connection, "order-1")
     assert letter is not None
     headers = message_of(letter, 1, None).headers
-    again = trace.read(headers["traceparent"], headers["tracestate"])
+    again = trace_context.read(headers["traceparent"], headers["tracestate"])
     assert again is not None
     assert (again.trace_id, again.state) == (before.trace_id, "congo=1")
     assert again.span_id != before.span_id

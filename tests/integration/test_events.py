@@ -28,8 +28,7 @@ from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.dead_letters.queries import newest
 from bus.messaging.connect import transport_for
-from bus.messaging.limits import Limits
-from bus.messaging.topology import EVENTS_EXCHANGE, events_queue
+from bus.messaging.topology import EVENTS_EXCHANGE, Limits, events_queue
 from bus.service.service import Service
 from bus.testing.waiting import wait_until
 from bus.worker.events import KILLER_DEATHS

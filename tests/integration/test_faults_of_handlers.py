@@ -19,7 +19,7 @@ from bus.client.client import Client
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
-from bus.messaging.limits import Limits
+from bus.messaging.topology import Limits
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.testing.waiting import wait_until
@@ -131,7 +131,7 @@ sys.path.insert(0, {tests!r})
 from support.example_service import make_service, Keep
 from bus.messaging.connect import transport_for
 from bus.database.engine import Database
-from bus.messaging.limits import Limits
+from bus.messaging.topology import Limits
 from bus.worker.worker import Worker
 from support import example_service
 behave = example_service._behave

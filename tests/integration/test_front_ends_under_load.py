@@ -23,8 +23,7 @@ from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.http import MAX_BODIES
 from bus.messaging.connect import transport_for
-from bus.runtime import channel, wsgi
-from bus.runtime import servers as serving
+from bus.runtime import servers, wsgi
 from bus.runtime.servers import EmbeddedServer
 from bus.runtime.silent_connections import LOOK_SECONDS, SILENT_SECONDS
 from bus.service.service import Service
@@ -122,9 +121,9 @@ def waitress(memory_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     be_patient(monkeypatch)
     monkeypatch.setattr("bus.client.liveness.FRESH_SECONDS", LONG_SECONDS)
     (port,) = free_ports(1)
-    front_end = FrontEnd(port, os.getpid(), serving.EMBEDDED_IN_FLIGHT)
+    front_end = FrontEnd(port, os.getpid(), servers.EMBEDDED_IN_FLIGHT)
     for _ in _working(memory_url, tmp_path, front_end.go_on):
-        with Client(memory_url, max_in_flight=serving.EMBEDDED_IN_FLIGHT) as client:
+        with Client(memory_url, max_in_flight=servers.EMBEDDED_IN_FLIGHT) as client:
             server = EmbeddedServer("catalog", create_app(client), "127.0.0.1", port)
             wait_until(lambda: _is_ready(front_end), START_SECONDS, "the front end is ready")
             yield front_end
@@ -172,7 +171,7 @@ def test_what_is_too_much_is_refused_at_once_and_the_rest_is_answered(front_end:
     assert max(seconds for _, seconds in refused) < AT_ONCE_SECONDS
     assert {answer.status_code for answer, _ in answers} - {202} == {201, 503}
     # Of waitress, the test's own clients may have left a thread or two.
-    assert front_end.threads() <= before + serving.THREADS
+    assert front_end.threads() <= before + servers.THREADS
     wait_until(lambda: _creates(front_end), START_SECONDS, "a product is created")
 
 
@@ -193,7 +192,7 @@ def test_waitress_cuts_bodies_that_come_a_byte_at_a_time_while_others_are_served
     connections = [waitress.connect(POST % 10_000) for _ in range(100)]
     for connection in connections:
         wait_until(lambda each=connection: waitress.lives() and _is_cut(each), CUT_SECONDS, "it is cut")  # type: ignore[misc]
-    assert channel.ARRIVAL_SECONDS < time.monotonic() - started < CUT_SECONDS
+    assert servers.ARRIVAL_SECONDS < time.monotonic() - started < CUT_SECONDS
 
 
 def test_on_granian_bodies_that_never_come_hold_some_threads_and_no_more_until_they_are_cut(granian: FrontEnd) -> None:

@@ -24,8 +24,7 @@ from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging import trace_context
 from bus.messaging.connect import transport_for
-from bus.messaging.limits import Limits
-from bus.messaging.topology import Queue, queues_of
+from bus.messaging.topology import Limits, Queue, queues_of
 from bus.messaging.transport import Wiring
 from bus.testing.waiting import wait_until
 from catalog.handlers import catalog as catalog_service

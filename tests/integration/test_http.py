@@ -29,7 +29,7 @@ from bus.database.engine import Database
 from bus.http import MAX_BODIES, front_end, request_body
 from bus.http.documents import as_text, asyncapi, openapi
 from bus.http.idempotency import InProgress
-from bus.http.pages.docs_page import VIEWER
+from bus.http.pages.pages import VIEWER
 from bus.messaging.connect import transport_for
 from bus.service.service import Service
 from bus.service.work import Work

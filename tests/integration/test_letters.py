@@ -9,17 +9,16 @@ import pytest
 from sqlalchemy import update
 from support.dead_letters import keep, letters_in
 
-from bus.cli.times import time_of
-from bus.contract.outcome import CommandOutcome, outcome_query_of
+from bus.cli.common import time_of
+from bus.contract.builtin import CommandOutcome, outcome_query_of
 from bus.database.engine import Database
 from bus.database.inbox import record
 from bus.database.migrate import migrate
 from bus.database.tables import dead_letter as table
 from bus.database.tables import dead_letter_action
 from bus.dead_letters.actions import NotToBeHad, actions, begin, hold, hold_on, let_go, mark_replayed
-from bus.dead_letters.choice import Choice
 from bus.dead_letters.envelope import Fault, dead_letter
-from bus.dead_letters.queries import grouped, newest, next_chosen
+from bus.dead_letters.queries import Choice, grouped, newest, next_chosen
 from bus.dead_letters.store import purge
 from bus.messaging.call import Call
 from bus.messaging.message import Message

@@ -16,7 +16,7 @@ from support.plain_publisher import PlainPublisher
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
-from bus.messaging.limits import Limits
+from bus.messaging.topology import Limits
 from bus.runtime.monitor import Monitor
 from bus.telemetry.metrics import Metrics
 from bus.testing.waiting import wait_until

@@ -23,8 +23,7 @@ from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.http import front_end
 from bus.messaging.connect import transport_for
-from bus.messaging.limits import DEFAULT_LIMITS, Limits
-from bus.messaging.topology import queue_of
+from bus.messaging.topology import DEFAULT_LIMITS, Limits, queue_of
 from bus.messaging.transport import Wiring
 from bus.service.service import Service
 from bus.service.work import Work

@@ -22,17 +22,16 @@ from auth.contract import Register
 from auth.handlers import auth as auth_service
 from auth.tables import user
 from bus.client.client import Client
+from bus.contract.builtin import ping_of
 from bus.contract.codec import encode
-from bus.contract.ping import ping_of
 from bus.contract.problems import Unavailable
 from bus.database.engine import Database
 from bus.database.inbox import outcome_of
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
-from bus.messaging.limits import Limits
-from bus.messaging.topology import queues_of
+from bus.messaging.topology import Limits, queues_of
 from bus.messaging.transport import Wiring
-from bus.security import key_store as sealing_keys
+from bus.security import key_store
 from bus.security.key_store import forget, kept_keys, prepare_key, rotate
 from bus.service.service import Service
 from bus.service.work import Work

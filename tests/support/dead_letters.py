@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bus.database.engine import Database
-from bus.dead_letters.choice import Choice
-from bus.dead_letters.queries import Stored, Summary, each, newest
+from bus.dead_letters.queries import Choice, Stored, Summary, each, newest
 from bus.dead_letters.reading import read_letter
 from bus.dead_letters.store import store
 from bus.messaging.message import Delivery, Message

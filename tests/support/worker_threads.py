@@ -11,7 +11,7 @@ from auth.handlers import auth as auth_service
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
-from bus.messaging.limits import Limits
+from bus.messaging.topology import Limits
 from bus.service.service import Service
 from bus.worker.worker import Worker
 from catalog.handlers import catalog as catalog_service

@@ -1,7 +1,7 @@
 """Documents of a contract: OpenAPI for its routes, AsyncAPI for its queues and events. Made from the classes alone."""
 
 from bus.http.documents.asyncapi import asyncapi
+from bus.http.documents.description import as_text
 from bus.http.documents.openapi import openapi
-from bus.http.documents.text import as_text
 
 __all__ = ["as_text", "asyncapi", "openapi"]

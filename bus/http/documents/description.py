@@ -1,17 +1,20 @@
-"""What a document describes: a service by its contract."""
+"""What a document describes, a service by its contract, and the document as text."""
 
 import inspect
+import json
 from dataclasses import dataclass
+from decimal import Decimal
 from types import ModuleType
 from typing import Any
 
+import msgspec
+
+from bus.contract.builtin import outcome_query_of, ping_of, sealing_key_query_of
+from bus.contract.codec import encode_fields
 from bus.contract.events import Event, events_in
 from bus.contract.fields import secrets_of
 from bus.contract.installed import version_of
 from bus.contract.operations import Operation, operations_in
-from bus.contract.outcome import outcome_query_of
-from bus.contract.ping import ping_of
-from bus.contract.sealing_key import sealing_key_query_of
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,23 @@ def words(declared: object) -> dict[str, Any]:
     summary, _, rest = (inspect.getdoc(declared) or "").partition("\n\n")
     found = {"summary": " ".join(summary.split()), "description": rest.strip()}
     return {name: text for name, text in found.items() if text}
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The document as it is printed, kept and served; amounts are numbers with their digits."""
+    return msgspec.json.format(encode_fields(document), indent=2).decode() + "\n"
+
+
+class NotADocument(ValueError):
+    """Raised for a text that is none of our documents: it was damaged. Its keeper's to mend."""
+
+
+def parse_document(text: str) -> dict[str, Any]:
+    """Read a document, with the digits of its numbers. Raises NotADocument."""
+    try:
+        document = json.loads(text, parse_float=Decimal)
+    except json.JSONDecodeError as error:
+        raise NotADocument(f"This is no JSON: {error}.") from None
+    if not isinstance(document, dict) or not document.keys() & {"openapi", "asyncapi"}:
+        raise NotADocument("This is no such document.")
+    return document

@@ -3,9 +3,8 @@
 from types import ModuleType
 from typing import Any
 
+from bus.contract.builtin import Pong, outcome_query_of
 from bus.contract.operations import Operation
-from bus.contract.outcome import outcome_query_of
-from bus.contract.ping import Pong
 from bus.contract.problems import Problem
 from bus.contract.routes import Route
 from bus.http.documents.description import Described

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bus.contract.ping import Pong
+from bus.contract.builtin import Pong
 from bus.http.documents.openapi_operation import problem_responses, response
 from bus.http.documents.schemas import Schemas
 from bus.messaging.message import JSON

@@ -6,9 +6,8 @@ from typing import Any
 
 import msgspec
 
-from bus.contract.codec import encode_fields
+from bus.contract.codec import encode_fields, read_json
 from bus.contract.operations import Operation, Reply
-from bus.contract.prepared import read_json
 from bus.http.documents.examples import known_examples
 
 # Found again in a path, it shows which member of the reply it came from.

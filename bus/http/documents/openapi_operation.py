@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from bus.contract.builtin import MESSAGE_ID_PATTERN, outcome_query_of
 from bus.contract.operations import Operation, service_of
-from bus.contract.outcome import MESSAGE_ID_PATTERN, outcome_query_of
 from bus.contract.routes import Route
 from bus.http.documents.description import words
 from bus.http.documents.openapi_links import has_location, links_of

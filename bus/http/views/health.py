@@ -2,7 +2,7 @@
 
 from flask import Response
 
-from bus.contract.ping import ping_of
+from bus.contract.builtin import ping_of
 from bus.contract.problems import Unavailable
 from bus.http.context import client
 from bus.http.responses import json_response, relayed

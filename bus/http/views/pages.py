@@ -9,15 +9,13 @@ from types import ModuleType
 from flask import Flask, Response, current_app, request
 from werkzeug.routing import Rule
 
+from bus.contract.builtin import ping_of
 from bus.contract.operations import operations_in
-from bus.contract.ping import ping_of
 from bus.contract.problems import AnswerLate, Unavailable
 from bus.http.context import client
-from bus.http.pages.docs_page import docs_page
 from bus.http.pages.guide import guide_to
-from bus.http.pages.message_page import message_page
 from bus.http.pages.page import Page
-from bus.http.pages.start_page import Link, Row, State, start_page
+from bus.http.pages.pages import Link, Row, State, docs_page, message_page, start_page
 from bus.http.views.health import READY_SECONDS
 
 # A year, as good as for ever: the paths of static files have their version in them.

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from queue import Empty
 from typing import Any
 
-from bus.messaging.arrival import arrived
 from bus.messaging.memory.broker import broker_of
-from bus.messaging.message import Delivery, Message
+from bus.messaging.message import Delivery, Message, arrived
 from bus.messaging.topology import EVENTS_EXCHANGE, Queue
 from bus.messaging.transport import Outcome, QueueView, TransportFailure, Wiring
 

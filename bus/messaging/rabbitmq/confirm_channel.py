@@ -9,9 +9,8 @@ import pika
 from pika.channel import Channel
 
 from bus.messaging.message import Message
-from bus.messaging.rabbitmq.confirms import Confirms, OnOutcome
+from bus.messaging.rabbitmq.confirms import Confirms, OnOutcome, Refusals
 from bus.messaging.rabbitmq.properties import properties_of
-from bus.messaging.rabbitmq.refusals import Refusals
 from bus.messaging.topology import EVENTS_EXCHANGE
 from bus.messaging.transport import Outcome
 

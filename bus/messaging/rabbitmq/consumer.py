@@ -9,8 +9,7 @@ from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from bus import failpoints
-from bus.messaging.arrival import arrived
-from bus.messaging.message import Delivery
+from bus.messaging.message import Delivery, arrived
 from bus.messaging.rabbitmq.acknowledgements import Unacknowledged
 from bus.messaging.rabbitmq.properties import message_of
 from bus.messaging.rabbitmq.queue_counts import Counts

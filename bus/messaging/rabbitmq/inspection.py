@@ -1,14 +1,13 @@
 """The inspection: what the broker has, and what it lets us do, found out without changing anything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker, ConnectionBlockedTimeout
 
-from bus.messaging.rabbitmq.parameters import parameters_for
-from bus.messaging.rabbitmq.reconnecting import hopeless
+from bus.messaging.rabbitmq.reconnecting import hopeless, parameters_for
 from bus.messaging.topology import Queue
 from bus.messaging.transport import TransportFailure
 
@@ -113,3 +112,13 @@ class Inspection:
         except AMQPConnectionError:
             raise TransportFailure("The connection to RabbitMQ was lost.") from None
         return ""
+
+
+def differences(url: str, queues: Sequence[Queue]) -> list[str]:
+    """What the broker has otherwise than declared, one sentence each; creates nothing.
+
+    Raises TransportFailure when the broker cannot be reached.
+    """
+    with Inspection(url) as inspection:
+        found = (inspection.difference(queue) for queue in queues)
+        return [sentence for sentence in found if sentence]

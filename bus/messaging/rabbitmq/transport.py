@@ -16,10 +16,10 @@ from pika.adapters.select_connection import IOLoop
 from bus.messaging.message import Delivery, Message
 from bus.messaging.rabbitmq.confirms import OnOutcome
 from bus.messaging.rabbitmq.consumer import Consumer
-from bus.messaging.rabbitmq.parameters import parameters_for
 from bus.messaging.rabbitmq.properties import TolerantProperties
 from bus.messaging.rabbitmq.publisher import Publisher
 from bus.messaging.rabbitmq.queue_counts import Counting
+from bus.messaging.rabbitmq.reconnecting import parameters_for
 from bus.messaging.transport import Outcome, QueueView, TransportFailure, Wiring
 
 # While closing: how often to look whether all confirms have come; they take a few milliseconds.

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bus.cli.event_line import json_of, line_of
+from bus.cli.events import json_of, line_of
 from bus.messaging.message import Message
 
 NOON = datetime(2026, 11, 25, 12, 0, 0, 7000, UTC)

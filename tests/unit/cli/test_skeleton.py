@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bus.cli import bus
-from bus.cli.skeleton import InvalidName, write_skeleton
+from bus.cli.new import InvalidName, write_skeleton
 
 LONGEST = "a" * 31
 # Names that are also those of things in a service's own modules, and the longest.

@@ -6,7 +6,7 @@ import time
 import pytest
 from support.example_service import Count, Keep
 
-from bus.client.waiting_call import Patience, WaitingCall
+from bus.client.pending import Patience, WaitingCall
 from bus.contract.problems import AnswerLate, Unavailable
 from bus.messaging.message import Message
 from bus.messaging.transport import Outcome

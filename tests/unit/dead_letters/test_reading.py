@@ -17,7 +17,7 @@ from bus.dead_letters.reading import Letter, read_letter
 from bus.messaging.checks import MAX_BODY_BYTES
 from bus.messaging.message import Message
 from bus.service.service import Service
-from bus.worker.last_word import last_word
+from bus.worker.dead_letters import last_word
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DIED = datetime(2026, 6, 1, 11, tzinfo=UTC)

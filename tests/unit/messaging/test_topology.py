@@ -3,8 +3,8 @@
 import pytest
 
 from bus.contract.operations import operations_in
-from bus.messaging.limits import Limits
 from bus.messaging.topology import (
+    Limits,
     Queue,
     dead_letter_queue,
     events_queue,

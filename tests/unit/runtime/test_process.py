@@ -9,7 +9,13 @@ from bus.testing.waiting import wait_until
 
 END_SECONDS = 30.0
 
-CHILD = "import time; from bus.runtime.process import end_with_parent; end_with_parent(); print('up', flush=True); time.sleep(60)"
+CHILD = """
+import time
+from bus.runtime.process import end_with_parent
+end_with_parent()
+print("up", flush=True)
+time.sleep(60)
+"""
 PARENT = f"""
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdout=subprocess.PIPE)

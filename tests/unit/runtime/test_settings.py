@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.messaging.limits import Limits
+from bus.messaging.topology import Limits
 from bus.runtime.settings import ServiceSettings, SettingsError, read_settings
 
 PORTS = {"auth": 5000, "catalog": 5001}

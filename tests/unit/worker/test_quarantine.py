@@ -6,10 +6,9 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-from bus.messaging.limits import Limits
 from bus.messaging.message import Delivery, Message
 from bus.messaging.redelivery import alone
-from bus.messaging.topology import quarantine_queue
+from bus.messaging.topology import Limits, quarantine_queue
 from bus.messaging.transport import Outcome, Transport
 from bus.worker.dispatcher import Outgoing
 from bus.worker.quarantine import Quarantine

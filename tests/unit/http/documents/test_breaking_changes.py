@@ -16,7 +16,7 @@ from bus.contract.operations import Command, Query, Reply
 from bus.contract.refusals import Refusal
 from bus.http.documents import as_text, asyncapi, openapi
 from bus.http.documents.breaking_changes import Break, breaks
-from bus.http.documents.text import parse_document
+from bus.http.documents.description import parse_document
 
 Fields = dict[str, Any]
 OPTIONAL = {"more": (int | UnsetType, UNSET)}

@@ -22,12 +22,11 @@ from openapi_spec_validator import validate
 
 from auth import contract as auth
 from bus.cli import bus
-from bus.contract.codec import encode_fields
+from bus.contract.builtin import CommandOutcome
+from bus.contract.codec import encode_fields, read_json
 from bus.contract.events import Event
 from bus.contract.fields import Exact, Secret
 from bus.contract.operations import Command, Query, Reply, operations_in
-from bus.contract.outcome import CommandOutcome
-from bus.contract.prepared import read_json
 from bus.contract.problems import AnswerLate, Invalid, ProblemError, Unavailable
 from bus.contract.refusals import Refusal
 from bus.contract.validation import decode

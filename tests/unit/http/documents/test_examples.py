@@ -14,14 +14,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from auth import contract as auth
 from auth.contract import Register, UserRegistered
-from bus.contract.codec import encode_fields
+from bus.contract.builtin import outcome_query_of, ping_of, sealing_key_query_of
+from bus.contract.codec import encode_fields, prepare
 from bus.contract.events import events_in
 from bus.contract.fields import Exact, Secret
 from bus.contract.operations import Command, Operation, Reply, operations_in
-from bus.contract.outcome import outcome_query_of
-from bus.contract.ping import ping_of
-from bus.contract.prepared import prepare
-from bus.contract.sealing_key import sealing_key_query_of
 from bus.contract.validation import accept
 from bus.http.documents.examples import example_of
 from catalog import contract as catalog

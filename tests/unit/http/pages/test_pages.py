@@ -9,11 +9,9 @@ from hatchling.builders.wheel import WheelBuilder
 
 import bus
 import catalog.contract
-from bus.http.pages.docs_page import VIEWER, docs_page
 from bus.http.pages.guide import guide_to
-from bus.http.pages.message_page import message_page
 from bus.http.pages.page import Page
-from bus.http.pages.start_page import Link, Row, State, start_page
+from bus.http.pages.pages import VIEWER, Link, Row, State, docs_page, message_page, start_page
 from catalog.contract import ProductNotFound
 
 STATIC = Path(bus.__file__ or "").parent / "http" / "pages" / "static"

@@ -1,6 +1,6 @@
 """Refusals: a channel is suspicious when a queue has refused everything for a second."""
 
-from bus.messaging.rabbitmq.refusals import PATIENCE_SECONDS, Refusals
+from bus.messaging.rabbitmq.confirms import PATIENCE_SECONDS, Refusals
 from bus.messaging.transport import Outcome
 
 NOW = 1000.0

@@ -1,8 +1,9 @@
-"""The start page: what a service is, how it is, and where to read more."""
+"""The pages: `/` with the state of the service, `/docs` with the HTTP interface, `/messages` with queues and events."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bus.http.pages.guide import Guide
 from bus.http.pages.page import Page, made_of
 
 
@@ -40,3 +41,26 @@ class State:
 def start_page(service: str, state: State, rows: Iterable[Row], links: Iterable[Link]) -> Page:
     """The page at `/`."""
     return made_of("start.html.jinja", service=service, state=state, rows=list(rows), links=list(links))
+
+
+# Its version stands in the path, so that browsers may keep it for ever. `bus/static` has its licence and its origin.
+VIEWER = "/static/swagger-ui-5.35.0"
+
+# The viewer is script and style of our own origin, and speaks to it alone.
+POLICY = {
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "connect-src": "'self'",
+}
+
+
+def docs_page(service: str) -> Page:
+    """The page at `/docs`."""
+    return made_of(
+        "docs.html.jinja", style="docs.css", script="docs.js", more_policy=POLICY, service=service, viewer=VIEWER
+    )
+
+
+def message_page(guide: Guide) -> Page:
+    """The page at `/messages`."""
+    return made_of("messages.html.jinja", script="messages.js", service=guide.service, guide=guide)
