@@ -224,7 +224,7 @@ def test_the_sender_is_not_answered_twice_and_the_message_says_what_it_is(desk: 
 
 
 def test_what_is_sent_again_goes_on_in_its_trace(desk: Shop) -> None:
-    before = structs.replace(trace.begin(), state="congo=1")
+    before = structs.replace(trace_context.begin(), state="congo=1")
     died = Message(queue="catalog.create_product", body=b"{}", message_id="order-1", headers=before.headers)
     keep(desk.database, catalog, dead_letter(died, "catalog", died.body, reason="fault", detail="Why."))
     with desk.database.reading() as transaction:

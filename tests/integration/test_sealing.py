@@ -90,7 +90,7 @@ def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def accounts(broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accounts]:
     """Running. A new key is given out at once: the one worker here looks for it when it must."""
-    monkeypatch.setattr(sealing_keys, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(key_store, "SETTLE_SECONDS", 0.0)
     accounts = Accounts(broker_url, f"sqlite:///{tmp_path}/auth.db")
     accounts.start()
     yield accounts
