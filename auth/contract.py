@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from auth.weak_passwords import weakness_of
 from bus.contract.events import Event
-from bus.contract.fields import BrokenRule, Secret
+from bus.contract.fields import RuleViolation, Secret
 from bus.contract.operations import Command, Reply
 from bus.contract.problems import FieldError
 from bus.contract.refusals import Refusal
@@ -22,11 +22,11 @@ class EmailAddress:
     """An address as RFC 5321 and RFC 6531 allow it; whether it receives mail is not asked."""
 
     def check(self, value: object) -> None:
-        """Raises BrokenRule (invalid-email)."""
+        """Raises RuleViolation (invalid-email)."""
         try:
             validate_email(str(value), check_deliverability=False)
         except EmailNotValidError as error:
-            raise BrokenRule("invalid-email", str(error)) from None
+            raise RuleViolation("invalid-email", str(error)) from None
 
     def json_schema(self) -> dict[str, object]:
         """What a schema has for it (JSON Schema Validation, section 7.3.2)."""

@@ -8,13 +8,13 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from bus.contract.events import Event
-from bus.contract.fields import Exact
+from bus.contract.fields import DecimalRange
 from bus.contract.operations import Command, Query, Reply
 from bus.contract.refusals import Refusal
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Lamp"])]
 Price = Annotated[
-    Decimal, Meta(examples=[Decimal("9.90")]), Exact(places=2, ge=Decimal(0), le=Decimal("9999999999.99"))
+    Decimal, Meta(examples=[Decimal("9.90")]), DecimalRange(places=2, ge=Decimal(0), le=Decimal("9999999999.99"))
 ]
 Quantity = Annotated[int, Meta(ge=0, le=2**31 - 1, examples=[3])]
 ProductId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[1])]

@@ -16,9 +16,9 @@ from bus.cli.operations import operations, topology
 from bus.cli.run import migrate, run, web, worker
 from bus.cli.sealing_keys import sealing_keys
 from bus.contract.problems import Unavailable
-from bus.database.engine import DatabaseAway
+from bus.database.engine import DatabaseUnavailable
 from bus.database.migrate import NotMigrated
-from bus.dead_letters.actions import NotToBeHad
+from bus.dead_letters.actions import ActionUnavailable
 from bus.messaging.transport import TransportFailure
 from bus.runtime.servers import PortTaken
 from bus.runtime.settings import SettingsError
@@ -59,7 +59,15 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except (SettingsError, TransportFailure, NotMigrated, PortTaken, DatabaseAway, NotToBeHad, Unavailable) as error:
+    except (
+        SettingsError,
+        TransportFailure,
+        NotMigrated,
+        PortTaken,
+        DatabaseUnavailable,
+        ActionUnavailable,
+        Unavailable,
+    ) as error:
         click.echo(f"bus: {error}", err=True)
         sys.exit(NEEDS_A_PERSON)
     except (HandlerHung, NotConsuming) as failed:

@@ -11,7 +11,7 @@ from bus.cli.common import broker_of, chosen_applications, in_words, operations_
 from bus.client.client import ANSWER_SECONDS, Client
 from bus.contract.codec import encode, parse
 from bus.contract.operations import Operation
-from bus.contract.problems import AnswerLate, Invalid, ProblemError
+from bus.contract.problems import Invalid, ProblemError, ReplyTimeout
 from bus.contract.text_fields import from_text
 from bus.contract.validation import accept
 from bus.messaging.replies import status_of
@@ -45,7 +45,7 @@ def call(
             status, body = status_of(reply), reply.body
         except ProblemError as error:
             status, body = error.problem.status, encode(error.problem)
-            if isinstance(error, AnswerLate) and request.is_command:
+            if isinstance(error, ReplyTimeout) and request.is_command:
                 click.echo(f"Accepted, and not done yet; its id is {error.message_id}.", err=True)
     if as_json:
         click.echo(msgspec.json.encode({"status": status, "body": msgspec.Raw(body)}))

@@ -9,7 +9,7 @@ from bus.cli.dead_letters_desk import ask, check_chosen, desk_of
 from bus.cli.dead_letters_options import AS_JSON, DRY_RUN, EVERYTHING, SERVICE, YES, choosing, limit_of
 from bus.cli.dead_letters_replay import replay
 from bus.dead_letters.actions import actions as actions_of
-from bus.dead_letters.queries import MAX_LETTERS, Choice, each, grouped, newest
+from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter, each, grouped, newest
 from bus.dead_letters.store import CHOSEN, DEAD, DISCARDED, REPLAYED
 
 _STATES = click.Choice([DEAD, CHOSEN, REPLAYED, DISCARDED, "any"])
@@ -30,7 +30,9 @@ dead_letters.add_command(replay)
 @click.option("--each", "one_by_one", is_flag=True, help="One line for each letter.")
 @limit_of(100)
 @AS_JSON
-def list_letters(service: str, choice: Choice, state: str, one_by_one: bool, limit: int, as_json: bool) -> None:
+def list_letters(
+    service: str, choice: DeadLetterFilter, state: str, one_by_one: bool, limit: int, as_json: bool
+) -> None:
     """Count the dead letters of SERVICE by operation and cause. Times are UTC."""
     choice = structs.replace(choice, state="" if state == "any" else state)
     with desk_of(service) as desk, desk.database.reading() as transaction:
@@ -73,7 +75,14 @@ def show(service: str, letter: str, as_json: bool) -> None:
 @YES
 @AS_JSON
 def discard(
-    service: str, choice: Choice, state: str, limit: int, everything: bool, dry_run: bool, yes: bool, as_json: bool
+    service: str,
+    choice: DeadLetterFilter,
+    state: str,
+    limit: int,
+    everything: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Decide that letters of SERVICE shall not be done. They stay in the table, and who asks is told.
 

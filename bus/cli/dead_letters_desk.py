@@ -20,7 +20,7 @@ from bus.database.engine import Database
 from bus.database.migrate import check_migrated
 from bus.dead_letters.actions import Kind, begin
 from bus.dead_letters.body import Operations
-from bus.dead_letters.queries import Choice, Summary, each
+from bus.dead_letters.queries import DeadLetterFilter, DeadLetterSummary, each
 from bus.runtime.settings import Settings
 from bus.security.key_store import given_out
 from bus.security.sealer import Sealer
@@ -35,12 +35,12 @@ class Desk:
     settings: Settings
     database: Database
 
-    def letters(self, choice: Choice, limit: int) -> list[Summary]:
+    def letters(self, choice: DeadLetterFilter, limit: int) -> list[DeadLetterSummary]:
         """The letters that are meant."""
         with self.database.reading() as transaction:
             return each(transaction.connection, choice, limit)
 
-    def begin(self, kind: Kind, choice: Choice, letters: Sequence[Summary]) -> int:
+    def begin(self, kind: Kind, choice: DeadLetterFilter, letters: Sequence[DeadLetterSummary]) -> int:
         """Take exactly these letters in hand; returns the number of the action."""
         seen = [(letter.id, letter.state) for letter in letters]
         with self.database.transaction() as transaction:
@@ -57,7 +57,7 @@ class Desk:
 
 @contextmanager
 def desk_of(service: str) -> Iterator[Desk]:
-    """Raises click.UsageError, SettingsError, DatabaseAway and NotMigrated."""
+    """Raises click.UsageError, SettingsError, DatabaseUnavailable and NotMigrated."""
     (application,) = chosen_applications([service])
     settings = settings_for([application])
     configure_logs("error")
@@ -69,13 +69,13 @@ def desk_of(service: str) -> Iterator[Desk]:
         database.close()
 
 
-def check_chosen(choice: Choice, everything: bool) -> None:
+def check_chosen(choice: DeadLetterFilter, everything: bool) -> None:
     """Nobody means all letters by saying nothing. Raises click.UsageError."""
     if choice.is_everything and not everything:
         raise click.UsageError("Say which: --operation, --error, --since or --id; or --all.")
 
 
-def ask(question: str, letters: Sequence[Summary], *, yes: bool, quiet: bool) -> None:
+def ask(question: str, letters: Sequence[DeadLetterSummary], *, yes: bool, quiet: bool) -> None:
     """Show the letters, and ask where somebody can answer. Raises click.Abort."""
     if not quiet:
         echo_lines(letters_table(letters))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bus.cli.common import Time
-from bus.dead_letters.queries import Choice
+from bus.dead_letters.queries import DeadLetterFilter
 
 _FILTERS = (
     click.option("--operation", default="", help="Only letters of this operation."),
@@ -35,6 +35,6 @@ def choosing(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def chosen(*, operation: str, error: str, since: datetime | None, which: str, **options: Any) -> None:
-        command(choice=Choice(operation=operation, error=error, since=since, which=which), **options)
+        command(choice=DeadLetterFilter(operation=operation, error=error, since=since, which=which), **options)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_FILTERS), chosen)

@@ -17,7 +17,7 @@ from bus.contract.codec import encode
 from bus.contract.problems import Invalid
 from bus.contract.validation import decode
 from bus.dead_letters.actions import actions
-from bus.dead_letters.queries import MAX_LETTERS, Choice, Summary
+from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter, DeadLetterSummary
 from bus.dead_letters.replay import Progress, sending, why_not
 from bus.dead_letters.replay import replay as sent_again
 from bus.dead_letters.store import CHOSEN, DEAD
@@ -50,7 +50,7 @@ _RATE = click.option(
 @AS_JSON
 def replay(
     service: str,
-    choice: Choice,
+    choice: DeadLetterFilter,
     limit: int,
     everything: bool,
     body: str | None,
@@ -90,7 +90,7 @@ def replay(
     sys.exit(1 if skipped else 0)
 
 
-def _left_of(desk: Desk, action_id: int, body: str | None) -> list[Summary]:
+def _left_of(desk: Desk, action_id: int, body: str | None) -> list[DeadLetterSummary]:
     """What an interrupted replay has left. Raises click.UsageError."""
     with desk.database.reading() as transaction:
         found = actions(transaction.connection, 1, action_id)
@@ -99,10 +99,10 @@ def _left_of(desk: Desk, action_id: int, body: str | None) -> list[Summary]:
     if (found[0].kind == "edit") != (body is not None):
         kind = "another body: give it again" if found[0].kind == "edit" else "the letters' own bodies: give none"
         raise click.UsageError(f"Replay {action_id} sends {kind} with --body.")
-    return desk.letters(Choice(state=CHOSEN, action=action_id), MAX_LETTERS)
+    return desk.letters(DeadLetterFilter(state=CHOSEN, action=action_id), MAX_LETTERS)
 
 
-def _checked(body: str, letters: Sequence[Summary], desk: Desk) -> bytes:
+def _checked(body: str, letters: Sequence[DeadLetterSummary], desk: Desk) -> bytes:
     """A body for the one letter, valid by its contract, with its secrets sealed. Raises click.UsageError."""
     if len(letters) != 1:
         raise click.UsageError(f"--body is for one letter, and {len(letters)} are meant.")
@@ -119,7 +119,9 @@ def _checked(body: str, letters: Sequence[Summary], desk: Desk) -> bytes:
         raise click.UsageError(in_words(invalid.problem)) from None
 
 
-def _sorted_out(letters: Sequence[Summary], desk: Desk, *, has_other_body: bool) -> tuple[list[Summary], list[Skipped]]:
+def _sorted_out(
+    letters: Sequence[DeadLetterSummary], desk: Desk, *, has_other_body: bool
+) -> tuple[list[DeadLetterSummary], list[Skipped]]:
     """Those that can be sent, and those that cannot, which a person is told of."""
     picked, skipped = [], []
     for letter in letters:

@@ -8,11 +8,11 @@ import click
 import msgspec
 
 from bus.dead_letters.actions import Action
-from bus.dead_letters.queries import Group, Stored, Summary
+from bus.dead_letters.queries import DeadLetterDetail, DeadLetterGroup, DeadLetterSummary
 from bus.messaging.headers import lines
 
 
-def groups_table(groups: Iterable[Group]) -> list[str]:
+def groups_table(groups: Iterable[DeadLetterGroup]) -> list[str]:
     """A heading, and a line for each group."""
     rows = [
         (each.operation, each.reason, each.error_class, str(each.count), _time(each.first_at), _time(each.last_at))
@@ -21,7 +21,7 @@ def groups_table(groups: Iterable[Group]) -> list[str]:
     return _table(("OPERATION", "REASON", "ERROR", "COUNT", "FIRST", "LAST"), rows)
 
 
-def letters_table(letters: Iterable[Summary]) -> list[str]:
+def letters_table(letters: Iterable[DeadLetterSummary]) -> list[str]:
     """A heading, and a line for each letter."""
     rows = [
         (str(each.id), each.operation, each.reason, each.error_class, _time(each.last_at), each.message_id or "")
@@ -39,7 +39,7 @@ def actions_table(actions: Iterable[Action]) -> list[str]:
     return _table(("ACTION", "KIND", "MADE", "BY", "LETTERS", "LEFT", "CHOSEN BY"), rows)
 
 
-def letter_text(letter: Stored) -> str:
+def letter_text(letter: DeadLetterDetail) -> str:
     """Everything about one letter."""
     apart = ("body", "traceback", "properties")
     facts = {name: value for name, value in msgspec.structs.asdict(letter).items() if name not in apart}
@@ -50,7 +50,7 @@ def letter_text(letter: Stored) -> str:
     return "\n".join(filter(None, (text, body_text(letter.body), letter.traceback and f"\n{letter.traceback}")))
 
 
-def letter_json(letter: Stored) -> dict[str, Any]:
+def letter_json(letter: DeadLetterDetail) -> dict[str, Any]:
     """The same for programs; a body that is no JSON is text, with the bytes that are none escaped."""
     body: object = (
         msgspec.Raw(letter.body) if _is_json(letter.body) else letter.body.decode("utf-8", "backslashreplace")
@@ -76,7 +76,7 @@ def echo_lines(texts: Iterable[str]) -> None:
         click.echo(text)
 
 
-def _properties(letter: Stored) -> dict[str, str]:
+def _properties(letter: DeadLetterDetail) -> dict[str, str]:
     kept = msgspec.structs.asdict(letter.properties)
     return {f"original_{name}" if name == "message_id" else name: value for name, value in kept.items() if value}
 

@@ -8,15 +8,15 @@ import click
 import msgspec
 
 from bus.cli.common import Time, broker_of, chosen_applications, settings_for
-from bus.client.event_stream import CLOSE_SECONDS, CONNECT_SECONDS, Watch
+from bus.client.event_stream import CLOSE_SECONDS, CONNECT_SECONDS, EventStream
 from bus.contract.codec import parse
 from bus.contract.problems import Invalid
 from bus.database.engine import Database
 from bus.database.migrate import check_migrated
-from bus.database.outbox_replay import Chosen, ReplayStopped, count, replay
+from bus.database.outbox_replay import EventFilter, ReplayStopped, count, replay
 from bus.messaging.connect import transport_for
 from bus.messaging.message import Message
-from bus.messaging.transport import TransportFailure, Wiring
+from bus.messaging.transport import TransportFailure, TransportOptions
 from bus.runtime.supervisor import stop_on_signals
 from bus.telemetry.logs import configure_logs
 
@@ -39,7 +39,7 @@ def tail(pattern: str, as_json: bool) -> None:
     url = broker_of(settings_for(chosen_applications([])))
     configure_logs("info")
     stopping, transport = stop_on_signals(), transport_for(url, "bus-events-tail")
-    watch = Watch(transport, pattern)
+    watch = EventStream(transport, pattern)
     try:
         watch.open()
         click.echo(f"Events {pattern} on {transport.describe()}. Ctrl-C ends it.", err=True)
@@ -75,7 +75,7 @@ def replay_command(
     """
     (application,) = chosen_applications([service])
     settings = settings_for([application])
-    url, chosen = broker_of(settings), Chosen(since, until, name)
+    url, chosen = broker_of(settings), EventFilter(since, until, name)
     configure_logs("warning")
     database = Database(settings.services[service].database_url)
     try:
@@ -88,9 +88,9 @@ def replay_command(
         database.close()
 
 
-def _replay(url: str, database: Database, chosen: Chosen, queue: str, rate: int | None) -> int:
+def _replay(url: str, database: Database, chosen: EventFilter, queue: str, rate: int | None) -> int:
     transport = transport_for(url, "bus-events-replay")
-    transport.open(Wiring())
+    transport.open(TransportOptions())
     try:
         if not transport.wait_until_ready(CONNECT_SECONDS):
             raise TransportFailure(f"{transport.describe()} cannot be reached.")

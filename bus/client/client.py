@@ -6,12 +6,12 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 from bus.client.liveness import Liveness, no_worker
-from bus.client.pending import InFlight, Patience
-from bus.client.tracing import Hops
+from bus.client.pending import Deadlines, PendingCalls
+from bus.client.tracing import ClientTracing
 from bus.contract.builtin import Pong, SealingKey, ping_of, sealing_key_query_of
 from bus.contract.codec import encode, read_json
 from bus.contract.operations import Operation, Query, Reply, service_of
-from bus.contract.problems import AnswerLate, Unavailable
+from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.messaging.checks import check_message_id
 from bus.messaging.connect import transport_for
 from bus.messaging.handler_context import current_trace, seconds_left
@@ -20,7 +20,7 @@ from bus.messaging.message import JSON, Message
 from bus.messaging.publishing import not_taken
 from bus.messaging.replies import ACCEPTED, error_of, status_of
 from bus.messaging.trace_context import Trace
-from bus.messaging.transport import Outcome, Transport, TransportFailure, Wiring, is_connected
+from bus.messaging.transport import PublishOutcome, Transport, TransportFailure, TransportOptions, is_connected
 from bus.security.sealer import Sealer
 from bus.telemetry.metrics import CONNECTED, Metrics
 from bus.telemetry.spans import Spans
@@ -62,15 +62,17 @@ class Client:
     ) -> None:
         self.metrics, self.spans = metrics, spans
         self._transport = transport_for(bus, name) if isinstance(bus, str) else bus
-        self._hops = Hops(spans)
-        self._in_flight = InFlight(self._transport, self._hops, max_in_flight)
+        self._tracing = ClientTracing(spans)
+        self._pending_calls = PendingCalls(self._transport, self._tracing, max_in_flight)
         self._liveness = Liveness(self._ping)
         self._sealer = Sealer(self._ask_for_key) if seal else None
         self._opened_at = time.monotonic()
         self._has_connected = False
         if metrics is not None:
             self._show(metrics, name)
-        self._transport.open(Wiring(on_reply=self._in_flight.replied, on_replies_lost=self._in_flight.replies_lost))
+        self._transport.open(
+            TransportOptions(on_reply=self._pending_calls.replied, on_replies_lost=self._pending_calls.replies_lost)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +88,7 @@ class Client:
     @property
     def late_replies(self) -> int:
         """How many replies came when nobody waited for them any more."""
-        return self._in_flight.late_replies
+        return self._pending_calls.late_replies
 
     @property
     def failure(self) -> TransportFailure | None:
@@ -102,13 +104,13 @@ class Client:
             Refusal: the service said no (the class the contract declares, else Refused).
             Invalid: the request is not acceptable as it stands.
             Unavailable: it was not accepted, or nobody can answer now.
-            AnswerLate: no answer in time; a command is still carried out.
+            ReplyTimeout: no answer in time; a command is still carried out.
         """
         message_id = uuid4().hex if message_id is None else message_id
         reply = self.exchange(type(request), encode(request), timeout=timeout, message_id=message_id)
         status = status_of(reply)
         if status == ACCEPTED:
-            raise AnswerLate(type(request).operation_name, message_id, timeout)
+            raise ReplyTimeout(type(request).operation_name, message_id, timeout)
         if status < 400:
             return read_json(reply.body, type(request).reply_type)  # type: ignore[return-value]
         raise error_of(type(request), status, reply.body)
@@ -122,7 +124,7 @@ class Client:
         self._wait_for_first_connection(timeout)
         try:
             return read_json(self._ask(ping_of(service), deadline), Pong)
-        except AnswerLate:
+        except ReplyTimeout:
             raise no_worker(service) from None
 
     def exchange(
@@ -142,20 +144,20 @@ class Client:
         may still take all of `timeout` to accept the request. With 0 a command is only handed over. `trace` is what
         it is asked for; without one, that of the handler in this thread.
 
-        Raises Unavailable or AnswerLate, as `call` does, and Invalid for a message id that is none.
+        Raises Unavailable or ReplyTimeout, as `call` does, and Invalid for a message id that is none.
         """
         if message_id is not None:
             check_message_id(message_id)
         timeout = seconds_left(timeout)
-        patience = Patience.of(timeout, timeout if wait is None else wait)
+        deadlines = Deadlines.of(timeout, timeout if wait is None else wait)
         self._wait_for_first_connection(timeout)
         self._liveness.check(service_of(operation), timeout)
         message_id, before = message_id or uuid4().hex, trace or current_trace()
 
         def ask() -> Message:
-            hop = self._hops.next(before)
-            request = _request(operation, self._sealed(operation, body, patience.taken_by), message_id, hop, token)
-            return self._in_flight.exchange(operation, request, patience, hop)
+            hop = self._tracing.next(before)
+            request = _request(operation, self._sealed(operation, body, deadlines.taken_by), message_id, hop, token)
+            return self._pending_calls.exchange(operation, request, deadlines, hop)
 
         reply = ask()
         if self._sealer and status_of(reply) == 422 and self._sealer.is_refused(operation, reply.body):
@@ -181,19 +183,19 @@ class Client:
         if message_id is not None:
             check_message_id(message_id)
         operation, message_id = type(command), message_id or uuid4().hex
-        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        outcomes: SimpleQueue[PublishOutcome] = SimpleQueue()
         deadline = time.monotonic() + timeout
         self._wait_for_first_connection(timeout)
         body = self._sealed(operation, encode(command), deadline)
-        hop, begun = self._hops.next(current_trace()), time.monotonic()
+        hop, begun = self._tracing.next(current_trace()), time.monotonic()
         request = _request(operation, body, message_id, hop, token)
         self._transport.publish(request, outcomes.put)
         try:
             outcome = outcomes.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty:
-            outcome = Outcome.UNKNOWN
-        self._hops.tell(request, hop, begun, "" if outcome is Outcome.CONFIRMED else outcome.name)
-        if outcome is not Outcome.CONFIRMED:
+            outcome = PublishOutcome.UNKNOWN
+        self._tracing.record(request, hop, begun, "" if outcome is PublishOutcome.CONFIRMED else outcome.name)
+        if outcome is not PublishOutcome.CONFIRMED:
             raise not_taken(operation.operation_name, outcome)
         return message_id
 
@@ -205,7 +207,7 @@ class Client:
         """Have the metrics show what is known here."""
         label, transport = ("connection", name), self._transport
         metrics.gauge("broker_connected", CONNECTED, label, lambda: is_connected(transport))
-        metrics.tally("late_replies", LATE, label, lambda: self.late_replies)
+        metrics.counter("late_replies", LATE, label, lambda: self.late_replies)
 
     def _sealed(self, operation: type[Operation[Any]], body: bytes, deadline: float) -> bytes:
         """Raises Unavailable when the service gives no key."""
@@ -220,9 +222,9 @@ class Client:
     def _ask(self, query: type[Query[Any]], deadline: float) -> bytes:
         """The answer to a query of our own, without fields. Raises ProblemError for any other."""
         seconds = max(0.0, deadline - time.monotonic())
-        hop = self._hops.next(None)
+        hop = self._tracing.next(None)
         request = _request(query, b"{}", uuid4().hex, hop)
-        reply = self._in_flight.exchange(query, request, Patience.of(seconds, seconds), hop)
+        reply = self._pending_calls.exchange(query, request, Deadlines.of(seconds, seconds), hop)
         if status_of(reply) >= 400:
             raise error_of(query, status_of(reply), reply.body)
         return reply.body

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 
 from bus.messaging.message import Delivery, Message
-from bus.messaging.topology import watch_queue
-from bus.messaging.transport import Transport, TransportFailure, Wiring
+from bus.messaging.topology import stream_queue
+from bus.messaging.transport import Transport, TransportFailure, TransportOptions
 
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
@@ -17,21 +17,21 @@ LOOK_SECONDS = 0.2
 PREFETCH = 100
 
 
-class Watch:
+class EventStream:
     """The events whose names match a pattern of the topic exchange, from when it was opened on.
 
     Those that are published while the connection is lost are missed.
     """
 
     def __init__(self, transport: Transport, pattern: str) -> None:
-        self._transport, self._queue = transport, watch_queue(pattern)
+        self._transport, self._queue = transport, stream_queue(pattern)
         self._heard: SimpleQueue[Delivery] = SimpleQueue()
 
     def open(self) -> None:
         """Begin to listen. Raises TransportFailure when the broker cannot be reached now."""
         queue = self._queue
-        wiring = Wiring(declares=[queue], consumes=[queue], prefetch=PREFETCH, on_delivery=self._heard.put)
-        self._transport.open(wiring)
+        options = TransportOptions(declares=[queue], consumes=[queue], prefetch=PREFETCH, on_delivery=self._heard.put)
+        self._transport.open(options)
         if not self._transport.wait_until_ready(CONNECT_SECONDS):
             raise TransportFailure(f"{self._transport.describe()} cannot be reached.")
 

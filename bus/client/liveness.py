@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-from bus.contract.problems import AnswerLate, Problem, Unavailable
+from bus.contract.problems import Problem, ReplyTimeout, Unavailable
 
 # A sign of life is trusted for this long.
 FRESH_SECONDS = 1.0
@@ -60,7 +60,7 @@ class Liveness:
             raise _unavailable(reason)
         try:
             self._ping(service, seconds)
-        except AnswerLate:
+        except ReplyTimeout:
             reason = no_worker(service).problem
         except Unavailable as unavailable:
             reason = unavailable.problem

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from bus.client.client import ANSWER_SECONDS, Client
 from bus.contract.operations import Operation, Reply
-from bus.contract.problems import AnswerLate, Unavailable
+from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.telemetry.spans import Spans
 
 R = TypeVar("R", bound=Reply)
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = 0.2
 
 
-class PatientClient(Client):
+class RetryingClient(Client):
     """A client whose `call` asks again, with the same message id, while nobody answers.
 
     It does so for `seconds`, or until `is_over` or there is no hope, and raises then what the last try has raised.
@@ -43,7 +43,7 @@ class PatientClient(Client):
         while True:
             try:
                 return super().call(request, timeout=timeout, message_id=message_id)
-            except (Unavailable, AnswerLate):
+            except (Unavailable, ReplyTimeout):
                 if time.monotonic() > deadline or self._is_over() or self.failure:
                     raise
             time.sleep(PAUSE_SECONDS)

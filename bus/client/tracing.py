@@ -6,7 +6,7 @@ from bus.messaging.trace_context import Trace, begin
 from bus.telemetry.spans import Spans, attributes_of, sent
 
 
-class Hops:
+class ClientTracing:
     """Makes a hop for each request, and tells of it when it is over. `spans` is None where nobody collects any."""
 
     def __init__(self, spans: Spans | None) -> None:
@@ -18,7 +18,7 @@ class Hops:
             return before.next_hop()
         return begin() if self._spans is None else self._spans.decided(begin())
 
-    def tell(self, request: Message, hop: Trace, begun: float, error: str) -> None:
+    def record(self, request: Message, hop: Trace, begun: float, error: str) -> None:
         """A request is over; `begun` is time.monotonic(), `error` the kind of failure or empty."""
         if self._spans is not None and not is_ping(request.queue):
             self._spans.record(sent(request.queue, hop, begun, attributes_of(request), error))

@@ -8,11 +8,11 @@ from bus.contract.names import is_reply_address
 from bus.contract.operations import OPERATION_NAME, FrozenMeta, Reply
 
 
-class Noted(Reply):
+class EventHandled(Reply):
     """What stands in the inbox for an event that was handled."""
 
 
-NOTED = Noted()
+EVENT_HANDLED = EventHandled()
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
@@ -44,7 +44,7 @@ class Event(msgspec.Struct, metaclass=_EventMeta):
 
     operation_name: ClassVar[str] = ""
     success_status: ClassVar[int] = 204
-    reply_type: ClassVar[type[Reply]] = Noted
+    reply_type: ClassVar[type[Reply]] = EventHandled
 
 
 def events_in(contract: object) -> list[type[Event]]:

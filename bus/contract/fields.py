@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hint
 import msgspec
 
 
-class BrokenRule(ValueError):
+class RuleViolation(ValueError):
     """Raised by a rule: the value has the right type but is not acceptable. The sender's fault."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -21,7 +21,7 @@ class Rule(Protocol):
     """Anything with a `check`; put an instance into `Annotated[...]`."""
 
     def check(self, value: Any) -> None:
-        """Take the value as it came out of the JSON (a number as int or Decimal). Raises BrokenRule."""
+        """Take the value as it came out of the JSON (a number as int or Decimal). Raises RuleViolation."""
 
 
 @runtime_checkable
@@ -33,7 +33,7 @@ class DescribedRule(Protocol):
 
 
 @dataclass(frozen=True)
-class Exact:
+class DecimalRange:
     """A decimal number from `ge` to `le` with at most `places` digits behind the point."""
 
     places: int
@@ -41,14 +41,14 @@ class Exact:
     le: Decimal
 
     def check(self, value: Any) -> None:
-        """Raises BrokenRule: wrong-type for anything but a number, out-of-range for one that does not fit."""
+        """Raises RuleViolation: wrong-type for anything but a number, out-of-range for one that does not fit."""
         if type(value) is str:
-            raise BrokenRule("wrong-type", "Expected a number, got a string.")
+            raise RuleViolation("wrong-type", "Expected a number, got a string.")
         number = Decimal(value)
         if not self.ge <= number <= self.le or (number.is_zero() and number.is_signed()):
-            raise BrokenRule("out-of-range", f"Expected a number from {self.ge} to {self.le}.")
+            raise RuleViolation("out-of-range", f"Expected a number from {self.ge} to {self.le}.")
         if number != round(number, self.places):
-            raise BrokenRule("out-of-range", f"Expected at most {self.places} digits behind the point.")
+            raise RuleViolation("out-of-range", f"Expected at most {self.places} digits behind the point.")
 
     def json_schema(self) -> dict[str, object]:
         """Its bounds, and its last digit as the step."""

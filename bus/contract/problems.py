@@ -83,7 +83,7 @@ class Unavailable(ProblemError):
         super().__init__(Problem.of(code, 503, "Service unavailable", detail, retry_after=retry_after))
 
 
-class AnswerLate(ProblemError):
+class ReplyTimeout(ProblemError):
     """The request was accepted, but its answer did not come within the caller's time.
 
     For a query (504) that ends it. For a command it does not: the broker keeps it, it will be

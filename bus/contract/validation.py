@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bus.contract.codec import parse, prepare
-from bus.contract.fields import BrokenRule, FieldRules, rules_of
+from bus.contract.fields import FieldRules, RuleViolation, rules_of
 from bus.contract.operations import Operation
 from bus.contract.problems import FieldError, Invalid
 
@@ -94,7 +94,7 @@ def _broken_rules_of_field(field: FieldRules, value: Any) -> Iterator[FieldError
     try:
         for rule in field.rules:
             rule.check(value)
-    except BrokenRule as error:
+    except RuleViolation as error:
         yield FieldError(f"/{field.name}", error.detail, error.code)
 
 

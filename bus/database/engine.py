@@ -18,7 +18,7 @@ LOCK_SECONDS = 10
 CONNECT_SECONDS = 3
 
 
-class DatabaseAway(Exception):
+class DatabaseUnavailable(Exception):
     """The database cannot be reached, or the connection was lost. The operator's to mend.
 
     After a lost COMMIT nobody knows whether it happened: look into the inbox before trying again.
@@ -44,13 +44,13 @@ class Database:
     def transaction(self) -> Iterator["Transaction"]:
         """A transaction that opens with its first statement, and commits when the block ends well.
 
-        Raises DatabaseAway.
+        Raises DatabaseUnavailable.
         """
         yield from _lazily(self._engine)
 
     @contextmanager
     def reading(self) -> Iterator["Transaction"]:
-        """Statements each on their own, for questions. Raises DatabaseAway."""
+        """Statements each on their own, for questions. Raises DatabaseUnavailable."""
         yield from _lazily(self._reading)
 
     def answers(self) -> bool:
@@ -58,7 +58,7 @@ class Database:
         try:
             with self.reading() as transaction:
                 transaction.connection.execute(select(1))
-        except DatabaseAway:
+        except DatabaseUnavailable:
             return False
         return True
 
@@ -67,7 +67,7 @@ class Database:
         self._engine.dispose()
 
 
-class Emission(NamedTuple):
+class PendingEvent(NamedTuple):
     """An event that a handler has told of, and the trace it came of, where that is known."""
 
     event: Event
@@ -80,16 +80,16 @@ class Transaction:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._opened: Connection | None = None
-        self.events: list[Emission] = []
+        self.events: list[PendingEvent] = []
 
     @property
     def connection(self) -> Connection:
-        """The open connection. Raises DatabaseAway."""
+        """The open connection. Raises DatabaseUnavailable."""
         if self._opened is None:
             try:
                 self._opened = self._engine.connect()
             except (OperationalError, InterfaceError) as error:
-                raise DatabaseAway(str(error.orig)) from error
+                raise DatabaseUnavailable(str(error.orig)) from error
         return self._opened
 
     @property
@@ -106,7 +106,7 @@ def _lazily(engine: Engine) -> Iterator[Transaction]:
             transaction.opened.commit()
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise DatabaseAway(str(error.orig)) from error
+            raise DatabaseUnavailable(str(error.orig)) from error
         raise
     finally:
         if transaction.opened is not None:

@@ -13,7 +13,7 @@ from bus.contract.problems import Invalid
 from bus.database.bulk import insert_all
 from bus.database.tables import inbox
 from bus.messaging.call import Call
-from bus.messaging.replies import Answer
+from bus.messaging.replies import EncodedReply
 
 _stored = select(inbox.c.digest, inbox.c.status, inbox.c.location, inbox.c.reply).where(
     inbox.c.caller == bindparam("caller"), inbox.c.message_id == bindparam("message_id")
@@ -24,7 +24,7 @@ class AlreadyDone(Exception):
     """One of these calls is in the inbox: redelivered, sent twice, or being done by another worker."""
 
 
-def record(connection: Connection, answered: Iterable[tuple[Call, Answer]]) -> None:
+def record(connection: Connection, answered: Iterable[tuple[Call, EncodedReply]]) -> None:
     """Write the answers of the calls that have a message id. Raises AlreadyDone."""
     rows = [
         {
@@ -47,7 +47,7 @@ def record(connection: Connection, answered: Iterable[tuple[Call, Answer]]) -> N
         raise AlreadyDone from error
 
 
-def look_up(connection: Connection, call: Call) -> Answer | None:
+def look_up(connection: Connection, call: Call) -> EncodedReply | None:
     """The stored answer of a call that was done before; a refusal when its id was used for another."""
     if call.message_id is None:
         return None
@@ -55,14 +55,14 @@ def look_up(connection: Connection, call: Call) -> Answer | None:
     if row is None:
         return None
     if bytes(row.digest) != call.digest:
-        return Answer.problem(_ID_REUSED)
-    return Answer(row.status, bytes(row.reply), row.location)
+        return EncodedReply.problem(_ID_REUSED)
+    return EncodedReply(row.status, bytes(row.reply), row.location)
 
 
-def outcome_of(connection: Connection, caller: str, message_id: str) -> Answer | None:
+def outcome_of(connection: Connection, caller: str, message_id: str) -> EncodedReply | None:
     """How a message was answered; None while it was not."""
     row = connection.execute(_stored, {"caller": caller, "message_id": message_id}).one_or_none()
-    return Answer(row.status, bytes(row.reply), row.location) if row else None
+    return EncodedReply(row.status, bytes(row.reply), row.location) if row else None
 
 
 _ID_REUSED = Invalid(

@@ -20,7 +20,7 @@ class NotMigrated(Exception):
 def migrate(database: Database, migrations: str) -> str:
     """Bring a database up to date; returns the revision. `migrations` is the package of the history.
 
-    Raises DatabaseAway, and NotMigrated when the database refuses.
+    Raises DatabaseUnavailable, and NotMigrated when the database refuses.
     """
     config = _config(migrations)
     try:
@@ -33,7 +33,7 @@ def migrate(database: Database, migrations: str) -> str:
 
 
 def check_migrated(database: Database, migrations: str) -> None:
-    """Raises NotMigrated, or DatabaseAway."""
+    """Raises NotMigrated, or DatabaseUnavailable."""
     newest = _newest(_config(migrations))
     with database.reading() as transaction:
         current = MigrationContext.configure(transaction.connection).get_current_revision()

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, bindparam, func, select, text
 from bus.contract.codec import encode
 from bus.contract.events import Event
 from bus.database.bulk import insert_all, update_all
-from bus.database.engine import Emission
+from bus.database.engine import PendingEvent
 from bus.database.tables import outbox
 from bus.messaging.headers import SENT_AT, now_ms
 from bus.messaging.message import JSON, Message
@@ -28,7 +28,7 @@ _unsent = select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id)
 _lock = text("SELECT pg_try_advisory_xact_lock(hashtext('bus.outbox'), hashtext(current_schema()))")
 
 
-def write(connection: Connection, events: Sequence[Emission]) -> None:
+def write(connection: Connection, events: Sequence[PendingEvent]) -> None:
     """Write events in their order, to be sent when the transaction is committed."""
     insert_all(connection, outbox, [_row(event, trace) for event, trace in events])
 

@@ -18,7 +18,7 @@ from bus.database.engine import Database
 from bus.database.tables import outbox as table
 from bus.messaging.message import Message
 from bus.messaging.publishing import publish_all, taken_in_order
-from bus.messaging.transport import Outcome, Transport
+from bus.messaging.transport import PublishOutcome, Transport
 
 MAX_EVENTS = 500
 CONFIRM_SECONDS = 5.0
@@ -26,7 +26,7 @@ CONFIRM_SECONDS = 5.0
 FULL_SECONDS = 1.0
 FULL_TRIES = 60
 
-_FOR_A_WHILE = (Outcome.FULL, Outcome.BLOCKED)
+_FOR_A_WHILE = (PublishOutcome.FULL, PublishOutcome.BLOCKED)
 
 log = structlog.get_logger("bus.event_replay")
 
@@ -34,13 +34,13 @@ log = structlog.get_logger("bus.event_replay")
 class ReplayStopped(Exception):
     """The broker took no more. The operator's to mend, and to replay again: nothing is noted twice."""
 
-    def __init__(self, outcome: Outcome, queue: str, sent: int) -> None:
-        reason = f"There is no queue {queue}." if outcome is Outcome.UNROUTABLE else f"{queue}: {outcome.value}"
+    def __init__(self, outcome: PublishOutcome, queue: str, sent: int) -> None:
+        reason = f"There is no queue {queue}." if outcome is PublishOutcome.UNROUTABLE else f"{queue}: {outcome.value}"
         super().__init__(f"{reason} Stopped after {sent} events.")
 
 
 @dataclass(frozen=True)
-class Chosen:
+class EventFilter:
     """Which events: made from `since` on and before `until`, all or those of one `name`. SQLite notes whole seconds."""
 
     since: datetime
@@ -58,18 +58,18 @@ class Chosen:
         return and_(*conditions)
 
 
-def count(database: Database, chosen: Chosen) -> int:
-    """How many events are chosen. Raises DatabaseAway."""
+def count(database: Database, chosen: EventFilter) -> int:
+    """How many events are chosen. Raises DatabaseUnavailable."""
     with database.reading() as transaction:
         statement = select(func.count()).select_from(table).where(chosen.condition())
         return int(transaction.connection.execute(statement).scalar_one())
 
 
-def replay(database: Database, transport: Transport, chosen: Chosen, queue: str, rate: int | None = None) -> int:
+def replay(database: Database, transport: Transport, chosen: EventFilter, queue: str, rate: int | None = None) -> int:
     """Publish the chosen events to a queue, at most `rate` a second; returns how many.
 
     Takes those of the moment it begins, the ones that were not sent yet among them: they may be sent before
-    the listener's queue was there. Raises ReplayStopped and DatabaseAway.
+    the listener's queue was there. Raises ReplayStopped and DatabaseUnavailable.
     """
     sent = after = refusals = 0
     last = _last_id(database)
@@ -87,10 +87,10 @@ def replay(database: Database, transport: Transport, chosen: Chosen, queue: str,
     return sent
 
 
-def _wait_for_room(outcome: Outcome, queue: str, sent: int, refusals: int) -> None:
+def _wait_for_room(outcome: PublishOutcome, queue: str, sent: int, refusals: int) -> None:
     if outcome not in _FOR_A_WHILE or refusals > FULL_TRIES:
         raise ReplayStopped(outcome, queue, sent)
-    log.warning("events_not_taken", queue=queue, sent=sent, outcome=outcome.name)
+    log.warning("events_not_confirmed", queue=queue, sent=sent, outcome=outcome.name)
     time.sleep(FULL_SECONDS)
 
 
@@ -99,7 +99,7 @@ def _last_id(database: Database) -> int:
         return transaction.connection.execute(select(func.max(table.c.id))).scalar_one() or 0
 
 
-def _page(database: Database, chosen: Chosen, after: int, last: int, most: int) -> Sequence[Row[Any]]:
+def _page(database: Database, chosen: EventFilter, after: int, last: int, most: int) -> Sequence[Row[Any]]:
     statement = select(table).where(table.c.id > after, table.c.id <= last, chosen.condition())
     with database.reading() as transaction:
         return transaction.connection.execute(statement.order_by(table.c.id).limit(most)).all()

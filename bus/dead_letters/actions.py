@@ -16,7 +16,7 @@ from bus.dead_letters.queries import in_utc
 from bus.dead_letters.store import CHOSEN, DISCARDED, REPLAYED
 
 # Longer than it takes to send one letter at the slowest rate, so that only a process that died lets go by this.
-HOLD_SECONDS = 30.0
+LEASE_SECONDS = 30.0
 
 # `edit` is a replay with another body, of one letter.
 Kind = Literal["replay", "edit", "discard"]
@@ -43,7 +43,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     made_at: datetime
 
 
-class NotToBeHad(Exception):
+class ActionUnavailable(Exception):
     """There is no such action, it is no replay, or another process is at it. The person's at the terminal to mend."""
 
 
@@ -79,27 +79,29 @@ def actions(connection: Connection, limit: int, action_id: int | None = None) ->
     return [Action(**in_utc(row)) for row in reversed(connection.execute(statement).all())]
 
 
-def hold(connection: Connection, action_id: int, holder: str) -> Action:
-    """Become the one who sends an action's letters. Raises NotToBeHad."""
+def claim_lease(connection: Connection, action_id: int, holder: str) -> Action:
+    """Become the one who sends an action's letters. Raises ActionUnavailable."""
     now = datetime.now(UTC)
     is_free = or_(_action.held_until.is_(None), _action.held_until < now)
     taking = update(dead_letter_action).where(_action.id == action_id, is_free)
     taken = connection.execute(taking.values(held_by=holder, held_until=_until(now))).rowcount
     found = actions(connection, 1, action_id)
     if not found or found[0].kind == "discard":
-        raise NotToBeHad(f"There is no replay with the number {action_id}. `bus dead-letters actions` lists them.")
+        raise ActionUnavailable(
+            f"There is no replay with the number {action_id}. `bus dead-letters actions` lists them."
+        )
     if not taken:
-        raise NotToBeHad(f"Another process is at action {action_id}. Try again in {HOLD_SECONDS:g} s.")
+        raise ActionUnavailable(f"Another process is at action {action_id}. Try again in {LEASE_SECONDS:g} s.")
     return found[0]
 
 
-def hold_on(connection: Connection, action_id: int, holder: str) -> bool:
+def renew_lease(connection: Connection, action_id: int, holder: str) -> bool:
     """Hold it for a while more. False when it went to another, as this process was away too long."""
     values = {"of_action": action_id, "holder": holder}
     return connection.execute(_held.values(held_until=_until(datetime.now(UTC))), values).rowcount == 1
 
 
-def let_go(connection: Connection, action_id: int, holder: str) -> None:
+def release_lease(connection: Connection, action_id: int, holder: str) -> None:
     """Somebody else may go on at once."""
     connection.execute(_held.values(held_by=None, held_until=None), {"of_action": action_id, "holder": holder})
 
@@ -111,4 +113,4 @@ def mark_replayed(connection: Connection, letter: int, message_id: str) -> None:
 
 
 def _until(now: datetime) -> datetime:
-    return now + timedelta(seconds=HOLD_SECONDS)
+    return now + timedelta(seconds=LEASE_SECONDS)

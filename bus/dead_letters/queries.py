@@ -9,13 +9,13 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 
 from bus.contract.codec import read_json
 from bus.database.tables import dead_letter
-from bus.dead_letters.reading import Kept
+from bus.dead_letters.reading import OriginalProperties
 from bus.dead_letters.store import CHOSEN
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is asked for; all that is given must hold. `error` is a reason or the class of an error, `which` a
     message id, a letter's number or its id; `state` is empty for any; `action` is the one that took them last."""
 
@@ -72,7 +72,7 @@ _SUMMARY = tuple(
 )
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Letters of one operation that died of the same."""
 
     operation: str
@@ -83,7 +83,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A letter in a line."""
 
     id: int
@@ -101,51 +101,51 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     action_id: int | None
 
 
-class Stored(Summary, frozen=True, kw_only=True):
+class DeadLetterDetail(DeadLetterSummary, frozen=True, kw_only=True):
     """A letter with everything in it."""
 
     detail: str
     traceback: str
-    properties: Kept
+    properties: OriginalProperties
     body: bytes
     handled_at: datetime | None
     replayed_as: str | None
 
 
-def grouped(connection: Connection, choice: Choice, limit: int) -> list[Group]:
+def grouped(connection: Connection, choice: DeadLetterFilter, limit: int) -> list[DeadLetterGroup]:
     """The letters counted by operation and cause, the latest group last."""
     column = dead_letter.c
     names = (column.operation, column.reason, column.error_class)
     first, last = func.min(column.first_at).label("first_at"), func.max(column.last_at).label("last_at")
     statement = select(*names, func.count().label("count"), first, last).where(choice.condition())
     rows = connection.execute(statement.group_by(*names).order_by(last).limit(limit))
-    return [Group(**in_utc(row)) for row in rows]
+    return [DeadLetterGroup(**in_utc(row)) for row in rows]
 
 
-def each(connection: Connection, choice: Choice, limit: int = MAX_LETTERS) -> list[Summary]:
+def each(connection: Connection, choice: DeadLetterFilter, limit: int = MAX_LETTERS) -> list[DeadLetterSummary]:
     """The letters one by one, in the order they arrived."""
     statement = _ordered(select(*_SUMMARY).where(choice.condition())).limit(limit)
-    return [Summary(**in_utc(row)) for row in connection.execute(statement)]
+    return [DeadLetterSummary(**in_utc(row)) for row in connection.execute(statement)]
 
 
-def newest(connection: Connection, which: str) -> Stored | None:
+def newest(connection: Connection, which: str) -> DeadLetterDetail | None:
     """Everything of the letter that is meant, the newest where several are; None where there is none."""
     statement = select(dead_letter).where(named(which)).order_by(dead_letter.c.id.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
     return _stored(row) if row else None
 
 
-def next_chosen(connection: Connection, action_id: int) -> Stored | None:
+def next_chosen(connection: Connection, action_id: int) -> DeadLetterDetail | None:
     """The first letter of an action that waits to be sent again."""
     chosen = and_(dead_letter.c.action_id == action_id, dead_letter.c.state == CHOSEN)
     row = connection.execute(_ordered(select(dead_letter).where(chosen)).limit(1)).one_or_none()
     return _stored(row) if row else None
 
 
-def _stored(row: Any) -> Stored:
+def _stored(row: Any) -> DeadLetterDetail:
     fields = in_utc(row)
-    properties = read_json(bytes(fields["properties"]), Kept)
-    return Stored(**{**fields, "properties": properties, "body": bytes(fields["body"])})
+    properties = read_json(bytes(fields["properties"]), OriginalProperties)
+    return DeadLetterDetail(**{**fields, "properties": properties, "body": bytes(fields["body"])})
 
 
 def _ordered(statement: Select[Any]) -> Select[Any]:

@@ -38,7 +38,7 @@ _BROKER_REASONS = {
 }
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OriginalProperties(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Properties of the original message, cleaned, for a person to see."""
 
     message_id: str = ""
@@ -50,7 +50,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tracestate: str = ""
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """One dead letter. `operation` is empty when its origin is no operation of the service; of an event it is
     the event's name.
 
@@ -62,7 +62,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     letter_id: str
     operation: str
     message_id: str | None
-    kept: Kept
+    kept: OriginalProperties
     body: bytes
     whole: bool
     origin_queue: str
@@ -88,7 +88,7 @@ class _Death(NamedTuple):
     at: datetime | None
 
 
-def read_letter(delivery: Delivery, operations: Operations, now: datetime) -> Letter:
+def read_dead_letter(delivery: Delivery, operations: Operations, now: datetime) -> DeadLetter:
     """The letter in a message off the dead letters. `operations` are the service's; `now` bounds all times."""
     message = delivery.message
     headers, death = message.headers, _death(message.headers, now)
@@ -101,7 +101,7 @@ def read_letter(delivery: Delivery, operations: Operations, now: datetime) -> Le
     attempts = count(headers.get("attempts"), MAX_ATTEMPTS)
     if attempts is None:
         attempts = death.times if death and death.times is not None else 1
-    return Letter(
+    return DeadLetter(
         letter_id=str(own_id) if has_own_id else _digest(message),
         operation=_operation(origin, message, operations),
         message_id=message.message_id if message.message_id and MESSAGE_ID.fullmatch(message.message_id) else None,
@@ -152,11 +152,11 @@ def _reason(value: object) -> str:
     return value if isinstance(value, str) and _REASON.fullmatch(value) else UNKNOWN
 
 
-def _kept(message: Message) -> Kept:
+def _kept(message: Message) -> OriginalProperties:
     correlation_id, reply_to = message.correlation_id, message.reply_to or message.headers.get("reply-to")
     if isinstance(correlation_id, bytes):
         correlation_id = correlation_id.decode("utf-8", "backslashreplace")
-    return Kept(
+    return OriginalProperties(
         message_id=one_line(message.message_id, MAX_NAME),
         correlation_id=one_line(correlation_id, MAX_NAME),
         content_type=one_line(message.content_type, MAX_NAME),

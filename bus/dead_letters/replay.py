@@ -8,16 +8,16 @@ from uuid import uuid4
 from bus import failpoints
 from bus.contract.problems import Unavailable
 from bus.database.engine import Database
-from bus.dead_letters.actions import NotToBeHad, hold, hold_on, let_go, mark_replayed
+from bus.dead_letters.actions import ActionUnavailable, claim_lease, mark_replayed, release_lease, renew_lease
 from bus.dead_letters.body import Operations
-from bus.dead_letters.queries import Stored, Summary, next_chosen
+from bus.dead_letters.queries import DeadLetterDetail, DeadLetterSummary, next_chosen
 from bus.messaging.connect import transport_for
 from bus.messaging.headers import SENT_AT, now_ms
 from bus.messaging.message import JSON, Message
 from bus.messaging.publishing import not_taken, publish_all
 from bus.messaging.topology import is_events_queue
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, continued
-from bus.messaging.transport import Outcome, Transport, Wiring
+from bus.messaging.transport import PublishOutcome, Transport, TransportOptions
 
 CONNECT_SECONDS = 5.0
 CONFIRM_SECONDS = 5.0
@@ -27,7 +27,7 @@ Send = Callable[[Message], None]
 Progress = Generator[tuple[int, int], None, None]
 
 
-def why_not(letter: Summary, operations: Operations, *, has_other_body: bool = False) -> str:
+def why_not(letter: DeadLetterSummary, operations: Operations, *, has_other_body: bool = False) -> str:
     """Why a letter cannot be sent again; empty when it can."""
     if is_events_queue(letter.origin_queue):
         return "an event is a fact: it is sent as it was" if has_other_body else ""
@@ -48,11 +48,11 @@ def replay(database: Database, action_id: int, send: Send, *, rate: float, other
     interrupted, what was not sent stays with the action, to go on with later. `other_body`, if given,
     takes the place of the letter's own.
 
-    Raises NotToBeHad, and what `send` raises.
+    Raises ActionUnavailable, and what `send` raises.
     """
     holder = uuid4().hex
     with database.transaction() as transaction:
-        total = hold(transaction.connection, action_id, holder).left
+        total = claim_lease(transaction.connection, action_id, holder).left
     try:
         yield 0, total
         for sent, letter in enumerate(_letters(database, action_id), 1):
@@ -62,18 +62,18 @@ def replay(database: Database, action_id: int, send: Send, *, rate: float, other
             failpoints.reach("replay.after-confirm")
             with database.transaction() as transaction:
                 mark_replayed(transaction.connection, letter.id, message.message_id or "")
-                is_held = hold_on(transaction.connection, action_id, holder)
+                is_held = renew_lease(transaction.connection, action_id, holder)
             if not is_held:  # this process stood still for long
-                raise NotToBeHad(f"Another process has gone on with action {action_id}.")
+                raise ActionUnavailable(f"Another process has gone on with action {action_id}.")
             yield sent, total - sent
             if sent < total:
                 time.sleep(max(0.0, next_at - time.monotonic()))
     finally:
         with database.transaction() as transaction:
-            let_go(transaction.connection, action_id, holder)
+            release_lease(transaction.connection, action_id, holder)
 
 
-def message_of(letter: Stored, action_id: int, other_body: bytes | None) -> Message:
+def message_of(letter: DeadLetterDetail, action_id: int, other_body: bytes | None) -> Message:
     """A letter as a request again, without anything of it that asks for a reply.
 
     It keeps its message id, so that the inbox protects it as it did before. Where it had none, the
@@ -103,7 +103,7 @@ def sending(url: str) -> Iterator[Send]:
     Raises TransportFailure, and Unavailable when the broker is away; the function raises Unavailable.
     """
     transport = transport_for(url, "bus-dead-letters")
-    transport.open(Wiring())
+    transport.open(TransportOptions())
     try:
         if not transport.wait_until_ready(CONNECT_SECONDS):
             raise Unavailable("broker-away", "The broker cannot be reached.")
@@ -116,11 +116,11 @@ def _send(transport: Transport, message: Message) -> None:
     if failure := transport.failure:
         raise failure
     (outcome,) = publish_all(transport, [message], CONFIRM_SECONDS)
-    if outcome is not Outcome.CONFIRMED:
+    if outcome is not PublishOutcome.CONFIRMED:
         raise not_taken(message.queue, outcome)
 
 
-def _letters(database: Database, action_id: int) -> Iterator[Stored]:
+def _letters(database: Database, action_id: int) -> Iterator[DeadLetterDetail]:
     while True:
         with database.reading() as transaction:
             letter = next_chosen(transaction.connection, action_id)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from bus.database.bulk import find_all, insert_all
 from bus.database.tables import dead_letter
-from bus.dead_letters.reading import Letter
+from bus.dead_letters.reading import DeadLetter
 
 DEAD, CHOSEN, REPLAYED, DISCARDED = "dead", "chosen", "replayed", "discarded"
 HANDLED = (REPLAYED, DISCARDED)
@@ -31,7 +31,7 @@ _oldest_handled = (
 )
 
 
-class Fate(NamedTuple):
+class Resolution(NamedTuple):
     """What became of a dead letter; `replayed_as` is the message id it was sent again with, empty while it was not."""
 
     state: str
@@ -39,17 +39,17 @@ class Fate(NamedTuple):
     replayed_as: str
 
 
-def store(connection: Connection, letters: Sequence[Letter]) -> None:
+def store(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     """Write letters; those that are there already are left as they are."""
     rows = [_row(letter) for letter in _told_apart(connection, letters)]
     if rows:
         insert_all(connection, dead_letter, rows, unique=dead_letter.c.letter_id)
 
 
-def fate_of(connection: Connection, message_id: str) -> Fate | None:
+def resolution_of(connection: Connection, message_id: str) -> Resolution | None:
     """What became of the newest letter with this message id; None when there is none."""
     row = connection.execute(_newest, {"message_id": message_id}).one_or_none()
-    return Fate(row.state, row.reason, row.replayed_as or "") if row else None
+    return Resolution(row.state, row.reason, row.replayed_as or "") if row else None
 
 
 def purge(connection: Connection, before: datetime, limit: int) -> int:
@@ -61,7 +61,7 @@ def purge(connection: Connection, before: datetime, limit: int) -> int:
     return connection.execute(statement, {"before": before, "limit": limit}).rowcount
 
 
-def _told_apart(connection: Connection, letters: Sequence[Letter]) -> list[Letter]:
+def _told_apart(connection: Connection, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
     """Without an id of ours, equal messages have equal ids. One that was never delivered before is another one."""
     derived = [letter.letter_id for letter in letters if not letter.has_own_id]
     found = find_all(connection, dead_letter, dead_letter.c.letter_id, derived) if derived else ()
@@ -74,6 +74,6 @@ def _told_apart(connection: Connection, letters: Sequence[Letter]) -> list[Lette
     return apart
 
 
-def _row(letter: Letter) -> dict[str, Any]:
+def _row(letter: DeadLetter) -> dict[str, Any]:
     row = {name: value for name, value in structs.asdict(letter).items() if name not in _NOT_COLUMNS}
     return {**row, "properties": msgspec.json.encode(letter.kept), "state": DEAD}

@@ -9,16 +9,16 @@ from werkzeug.routing import PathConverter
 from bus.client.client import Client
 from bus.contract.builtin import outcome_query_of
 from bus.contract.problems import ProblemError
-from bus.http.context import extend, visit
+from bus.http.context import extend, request_record
 from bus.http.relaying import relay
 from bus.http.request_body import MAX_BODIES, MAX_BODY_BYTES
 from bus.http.responses import http_error, respond
 from bus.http.routes import add_routes
-from bus.http.telemetry import WebWitness
+from bus.http.telemetry import RequestTelemetry
 from bus.http.views.documents import add_documents
 from bus.http.views.health import live, ready
 from bus.http.views.pages import add_pages
-from bus.messaging.replies import Answer
+from bus.messaging.replies import EncodedReply
 from bus.telemetry.metrics import CONTENT_TYPE, Metrics
 
 
@@ -42,7 +42,7 @@ def front_end(name: str, contract: ModuleType, client: Client, routes: Blueprint
     extend(app, client, MAX_BODIES)
     metrics = client.metrics or Metrics()
     # Flask's own way to put a layer around an application.
-    app.wsgi_app = WebWitness(name, app.wsgi_app, metrics, client.spans)  # type: ignore[method-assign]
+    app.wsgi_app = RequestTelemetry(name, app.wsgi_app, metrics, client.spans)  # type: ignore[method-assign]
     app.register_error_handler(ProblemError, _problem)
     app.register_error_handler(HTTPException, http_error)
     _add_own_routes(app, name, contract)
@@ -66,5 +66,5 @@ def _add_own_routes(app: Flask, name: str, contract: ModuleType) -> None:
 
 
 def _problem(error: ProblemError) -> Response:
-    visit().code = error.problem.code
-    return respond(Answer.problem(error.problem))
+    request_record().code = error.problem.code
+    return respond(EncodedReply.problem(error.problem))

@@ -6,7 +6,7 @@ from flask import Flask, Request, current_app, request
 
 from bus.client.client import Client
 from bus.http.idempotency import InProgress
-from bus.http.telemetry import VISIT, Visit
+from bus.http.telemetry import REQUEST_RECORD, RequestRecord
 
 _CLIENT, _IN_PROGRESS, _BODIES = "bus", "bus.in_progress", "bus.bodies"
 
@@ -42,7 +42,7 @@ def request_in_hand() -> Request:
     return found
 
 
-def visit() -> Visit:
+def request_record() -> RequestRecord:
     """The request in hand, as its witness sees it."""
-    found: Visit = request.environ[VISIT]
+    found: RequestRecord = request.environ[REQUEST_RECORD]
     return found

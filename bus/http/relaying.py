@@ -8,14 +8,14 @@ from flask import Response
 
 from bus.client.client import ANSWER_SECONDS
 from bus.contract.operations import Operation
-from bus.contract.problems import AnswerLate
-from bus.http.context import client, in_progress, request_in_hand, visit
+from bus.contract.problems import ReplyTimeout
+from bus.http.context import client, in_progress, request_in_hand, request_record
 from bus.http.preferences import preferences_of
 from bus.http.request_body import body_of
 from bus.http.responses import relayed, respond
-from bus.http.telemetry import Visit
+from bus.http.telemetry import RequestRecord
 from bus.messaging.checks import check_message_id
-from bus.messaging.replies import ACCEPTED, Answer
+from bus.messaging.replies import ACCEPTED, EncodedReply
 
 
 def relay(operation: type[Operation[Any]], **fields: object) -> Response:
@@ -23,7 +23,7 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
 
     Raises ProblemError, which the application turns into a problem document.
     """
-    request, this = request_in_hand(), visit()
+    request, this = request_in_hand(), request_record()
     this.operation = operation.operation_name
     body = body_of(request, operation, fields)
     message_id = request.headers.get("Idempotency-Key")
@@ -44,11 +44,13 @@ def _alone(key: str | None) -> AbstractContextManager[None]:
     return nullcontext() if key is None else in_progress().only_one(key)
 
 
-def _answered(operation: type[Operation[Any]], body: bytes, this: Visit, wait: float) -> Response:
+def _answered(operation: type[Operation[Any]], body: bytes, this: RequestRecord, wait: float) -> Response:
     """The answer within `wait` seconds, or that it is late: of a command then, that it is accepted."""
     timeout, message_id = max(ANSWER_SECONDS, wait), this.message_id
     try:
         reply = client().exchange(operation, body, timeout=timeout, wait=wait, message_id=message_id, trace=this.trace)
         return relayed(reply)
-    except AnswerLate as late:
-        return respond(Answer.accepted(message_id) if operation.is_command else Answer.problem(late.problem))
+    except ReplyTimeout as late:
+        return respond(
+            EncodedReply.accepted(message_id) if operation.is_command else EncodedReply.problem(late.problem)
+        )

@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from bus.contract.problems import Problem
 from bus.messaging.message import JSON, Message
-from bus.messaging.replies import Answer, status_of
+from bus.messaging.replies import EncodedReply, status_of
 
 
 def relayed(reply: Message) -> Response:
@@ -20,7 +20,7 @@ def relayed(reply: Message) -> Response:
     return response
 
 
-def respond(answer: Answer) -> Response:
+def respond(answer: EncodedReply) -> Response:
     """An answer of the front end's own."""
     reply = answer.to(Message(queue="", body=b"", reply_to="http"))
     response = relayed(reply) if reply else Response(status=answer.status)
@@ -37,7 +37,7 @@ def http_error(error: HTTPException) -> Response:
     """Flask's own errors (404, 405, 413 …), with the headers they come with, `Allow` among them."""
     status = error.code or 500
     code = (error.name or "error").lower().replace(" ", "-")
-    answer = Answer.problem(Problem.of(code, status, error.name, error.description or ""))
+    answer = EncodedReply.problem(Problem.of(code, status, error.name, error.description or ""))
     response = respond(answer)
     for name, value in error.get_headers():
         if name.lower() != "content-type":

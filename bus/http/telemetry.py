@@ -17,12 +17,12 @@ OTHER_METHOD, NO_ROUTE = "_OTHER", "none"
 # Whoever asks for these every few seconds would drown the rest.
 QUIET = ("/health/live", "/health/ready", "/metrics")
 # Where an application finds its visit in the environment of WSGI (PEP 3333).
-VISIT = "bus.visit"
+REQUEST_RECORD = "bus.visit"
 
 log = structlog.get_logger("bus.web")
 
 
-class Visit:
+class RequestRecord:
     """One HTTP request in hand. What is asked, and the code of a problem, are for the application to note."""
 
     __slots__ = ("begun", "code", "message_id", "operation", "route", "status", "trace")
@@ -34,7 +34,7 @@ class Visit:
         self.status, self.route = 500, NO_ROUTE  # of what ends without an answer
 
 
-class WebWitness:
+class RequestTelemetry:
     """Sees the requests of one front end: a layer of WSGI around its application, which costs less than Flask's hooks.
 
     `spans` is None where nobody collects any.
@@ -44,7 +44,7 @@ class WebWitness:
         self._app, self._metrics, self._spans = app, WebMetrics(metrics, service), spans
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        visit = environ[VISIT] = self._arrived(environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE"))
+        visit = environ[REQUEST_RECORD] = self._arrived(environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE"))
 
         def started(status: str, *more: Any) -> Any:  # while Flask has its request still
             visit.status = int(status[:3])
@@ -57,12 +57,12 @@ class WebWitness:
         finally:
             self._left(visit, environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
 
-    def _arrived(self, traceparent: str | None, tracestate: str | None) -> Visit:
+    def _arrived(self, traceparent: str | None, tracestate: str | None) -> RequestRecord:
         self._metrics.arrived()
         trace = continued({TRACEPARENT: traceparent, TRACESTATE: tracestate})
-        return Visit(trace if self._spans is None else self._spans.decided(trace))
+        return RequestRecord(trace if self._spans is None else self._spans.decided(trace))
 
-    def _left(self, visit: Visit, method: str, path: str) -> None:
+    def _left(self, visit: RequestRecord, method: str, path: str) -> None:
         method, route = method if method in METHODS else OTHER_METHOD, visit.route
         seconds, status = time.monotonic() - visit.begun, visit.status
         self._metrics.left(method, route, visit.operation, status, seconds)
@@ -76,7 +76,7 @@ class WebWitness:
             self._spans.record(_span(visit, method, path))
 
 
-def _span(visit: Visit, method: str, path: str) -> Span:
+def _span(visit: RequestRecord, method: str, path: str) -> Span:
     """Without the query: it may hold anything (OpenTelemetry, semantic conventions for HTTP servers).
 
     The route is a pattern, such as `/products/<int:product_id>`.

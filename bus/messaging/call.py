@@ -14,7 +14,7 @@ from bus.contract.operations import Operation
 from bus.messaging.trace_context import Trace
 
 
-class Effort(msgspec.Struct):
+class HandlerTiming(msgspec.Struct):
     """The last try of a handler with one call. Times are time.monotonic(); `shared_by` calls it took them together,
     and none while no handler has had this call."""
 
@@ -32,20 +32,20 @@ class Effort(msgspec.Struct):
         self.shared_by = 0
 
 
-class measuring:  # noqa: N801  # used as `with measuring(…)`, and cheaper than a generator
+class timed:  # noqa: N801  # used as `with measuring(…)`, and cheaper than a generator
     """Note in these efforts how long the block takes, however it ends."""
 
-    def __init__(self, efforts: Sequence[Effort]) -> None:
-        self._efforts = efforts
+    def __init__(self, timings: Sequence[HandlerTiming]) -> None:
+        self._timings = timings
         self._begun = time.monotonic()
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, *_: object) -> None:
-        ended, shared_by = time.monotonic(), len(self._efforts)
-        for effort in self._efforts:
-            effort.begun, effort.ended, effort.shared_by = self._begun, ended, shared_by
+        ended, shared_by = time.monotonic(), len(self._timings)
+        for timing in self._timings:
+            timing.begun, timing.ended, timing.shared_by = self._begun, ended, shared_by
 
 
 ANONYMOUS = "anonymous"
@@ -57,7 +57,7 @@ class Call(msgspec.Struct, frozen=True):
     """A valid request and who sent it. Calls without a message id are not protected from repetition.
 
     An event that came to a listener is one too; its caller is `EVENTS`. `until` is when the caller stops to
-    wait (time.monotonic()). `trace` is the worker's hop; its handler notes its `effort`.
+    wait (time.monotonic()). `trace` is the worker's hop; its handler notes its `timing`.
     """
 
     operation: type[Operation[Any]] | type[Event]
@@ -66,7 +66,7 @@ class Call(msgspec.Struct, frozen=True):
     caller: str = ANONYMOUS
     until: float = math.inf
     trace: Trace | None = None
-    effort: Effort = msgspec.field(default_factory=Effort)
+    timing: HandlerTiming = msgspec.field(default_factory=HandlerTiming)
 
     @property
     def digest(self) -> bytes:

@@ -37,6 +37,6 @@ def check_message_id(message_id: str) -> None:
         )
 
 
-def is_hopeless(refused: Invalid) -> bool:
+def is_undecodable(refused: Invalid) -> bool:
     """Whether the message could not even be understood, so that an operator should see it."""
     return refused.problem.status in (400, 413, 415)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bus.messaging.trace_context import Trace
 
 
-class Handling(NamedTuple):
+class HandlerContext(NamedTuple):
     """A handler at work. Times are time.monotonic(). `trace` is what it works for, where that is one thing."""
 
     operation: str
@@ -18,14 +18,14 @@ class Handling(NamedTuple):
     trace: Trace | None
 
 
-_handling: dict[int, Handling] = {}
+_handling: dict[int, HandlerContext] = {}
 
 
-class handling:  # noqa: N801  # used as `with handling(…)`, and cheaper than a generator
+class current_handler:  # noqa: N801  # used as `with handling(…)`, and cheaper than a generator
     """Note that this thread handles an operation, whose caller waits `until` then, while the block lasts."""
 
     def __init__(self, operation: str, until: float = math.inf, trace: Trace | None = None) -> None:
-        self._noted = Handling(operation, time.monotonic(), until, trace)
+        self._noted = HandlerContext(operation, time.monotonic(), until, trace)
 
     def __enter__(self) -> None:
         _handling[threading.get_ident()] = self._noted
@@ -49,7 +49,7 @@ def current_trace() -> Trace | None:
     return None if current is None else current.trace
 
 
-def longest(threads: Iterable[int | None]) -> Handling | None:
+def longest_running(threads: Iterable[int | None]) -> HandlerContext | None:
     """What has been handled for the longest time in these threads; None when nothing is."""
     found = [_handling[thread] for thread in threads if thread in _handling]
     return min(found, key=lambda each: each.since, default=None)

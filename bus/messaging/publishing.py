@@ -7,14 +7,14 @@ from queue import Empty, SimpleQueue
 
 from bus.contract.problems import Unavailable
 from bus.messaging.message import Message
-from bus.messaging.transport import Outcome, Transport
+from bus.messaging.transport import PublishOutcome, Transport
 
 _REFUSED_BY_BROKER = {
-    Outcome.FULL: ("queue-full", "{} has more requests waiting than it can take."),
-    Outcome.UNROUTABLE: ("no-such-queue", "There is no queue {}: its service has never run on this broker."),
-    Outcome.BLOCKED: ("broker-blocked", "The broker is short of memory or disk and takes no requests for {}."),
-    Outcome.AWAY: ("broker-away", "The broker cannot be reached; {} was not sent."),
-    Outcome.UNKNOWN: (
+    PublishOutcome.FULL: ("queue-full", "{} has more requests waiting than it can take."),
+    PublishOutcome.UNROUTABLE: ("no-such-queue", "There is no queue {}: its service has never run on this broker."),
+    PublishOutcome.BLOCKED: ("broker-blocked", "The broker is short of memory or disk and takes no requests for {}."),
+    PublishOutcome.DISCONNECTED: ("broker-away", "The broker cannot be reached; {} was not sent."),
+    PublishOutcome.UNKNOWN: (
         "outcome-unknown",
         "The connection was lost while {} was sent. Send it again with the same id: it will be done once.",
     ),
@@ -26,21 +26,21 @@ def publish_all(
     messages: Sequence[Message],
     seconds: float,
     on_confirmed: Callable[[int], None] = lambda _place: None,
-) -> list[Outcome]:
+) -> list[PublishOutcome]:
     """Publish, and wait for the broker's answers at most `seconds`; what it did not answer by then is UNKNOWN.
 
     `on_confirmed` is told the place of each message at the moment it is confirmed, on the transport's thread.
     """
-    told: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+    told: SimpleQueue[tuple[int, PublishOutcome]] = SimpleQueue()
 
-    def tell(place: int, outcome: Outcome) -> None:
-        if outcome is Outcome.CONFIRMED:
+    def tell(place: int, outcome: PublishOutcome) -> None:
+        if outcome is PublishOutcome.CONFIRMED:
             on_confirmed(place)
         told.put((place, outcome))
 
     for place, message in enumerate(messages):
         transport.publish(message, partial(tell, place))
-    outcomes = [Outcome.UNKNOWN] * len(messages)
+    outcomes = [PublishOutcome.UNKNOWN] * len(messages)
     deadline = time.monotonic() + seconds
     for _ in messages:
         try:
@@ -51,12 +51,12 @@ def publish_all(
     return outcomes
 
 
-def taken_in_order(outcomes: Sequence[Outcome]) -> int:
+def taken_in_order(outcomes: Sequence[PublishOutcome]) -> int:
     """How many the broker has of messages whose order matters: those before the first that it did not confirm."""
-    return next((n for n, outcome in enumerate(outcomes) if outcome is not Outcome.CONFIRMED), len(outcomes))
+    return next((n for n, outcome in enumerate(outcomes) if outcome is not PublishOutcome.CONFIRMED), len(outcomes))
 
 
-def not_taken(queue: str, outcome: Outcome) -> Unavailable:
+def not_taken(queue: str, outcome: PublishOutcome) -> Unavailable:
     """Why the broker did not take a message, for whoever sent it."""
     code, detail = _REFUSED_BY_BROKER[outcome]
     return Unavailable(code, detail.format(queue))

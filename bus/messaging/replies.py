@@ -20,7 +20,7 @@ ACCEPTED = 202
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-class Answer(msgspec.Struct, frozen=True):
+class EncodedReply(msgspec.Struct, frozen=True):
     """What the caller is told. `location` is empty when nothing was made.
 
     `cut_body` is the body without its secrets, empty where there are none.
@@ -33,18 +33,18 @@ class Answer(msgspec.Struct, frozen=True):
     cut_body: bytes = b""
 
     @classmethod
-    def of(cls, reply: Reply, status: int) -> "Answer":
+    def of(cls, reply: Reply, status: int) -> "EncodedReply":
         """A success."""
         cut_body = encode_without_secrets(reply) if holds_secrets(type(reply)) else b""
         return cls(status, encode(reply), reply.location() or "", cut_body=cut_body)
 
     @classmethod
-    def problem(cls, problem: Problem) -> "Answer":
+    def problem(cls, problem: Problem) -> "EncodedReply":
         """A refusal or an error."""
         return cls(problem.status, encode(problem), "", problem.retry_after)
 
     @classmethod
-    def accepted(cls, message_id: str) -> "Answer":
+    def accepted(cls, message_id: str) -> "EncodedReply":
         """Not done yet, but sure to be: where its outcome can be read."""
         location = f"/operations/{quote(message_id, safe='')}"
         body = msgspec.json.encode({"message": "Accepted", "operation": location})

@@ -143,7 +143,7 @@ def events_queue(service: str, topics: Iterable[str], limits: Limits = DEFAULT_L
     return Queue(f"{service}.events", "events", limits.queue_bound, topics=tuple(topics))
 
 
-def watch_queue(pattern: str) -> Queue:
+def stream_queue(pattern: str) -> Queue:
     """For somebody who looks on, without being missed when they are gone. The pattern is a topic exchange's."""
     return Queue(f"bus.watch.{uuid4().hex}", "watch", MAX_WATCHED, topics=(pattern,))
 

@@ -9,14 +9,14 @@ from bus.messaging.message import Delivery, Message
 from bus.messaging.topology import Queue
 
 
-class Outcome(Enum):
+class PublishOutcome(Enum):
     """What became of a published message."""
 
     CONFIRMED = "The broker has taken responsibility for it."
     FULL = "The queue is full and refused it."
     UNROUTABLE = "There is no such queue."
     BLOCKED = "The broker takes no messages now: it is out of memory or disk."
-    AWAY = "There is no connection to the broker; the message was not sent."
+    DISCONNECTED = "There is no connection to the broker; the message was not sent."
     UNKNOWN = "The connection was lost before the broker said anything."
 
 
@@ -28,7 +28,7 @@ class TransportFailure(Exception):
 
 
 @dataclass(frozen=True)
-class Wiring:
+class TransportOptions:
     """What a process wants of its transport. Callbacks run on the transport's thread and return at once.
 
     `declares`: queues that must exist, now and after every reconnect. `consumes`: queues to take
@@ -88,13 +88,13 @@ class Transport(Protocol):
     def describe(self) -> str:
         """The broker in a few words, without credentials."""
 
-    def open(self, wiring: Wiring) -> None:
+    def open(self, options: TransportOptions) -> None:
         """Start to connect, in the background, and keep trying. Called once, first."""
 
     def wait_until_ready(self, seconds: float) -> bool:
         """Wait until everything the wiring asks for is there. Raises TransportFailure."""
 
-    def publish(self, message: Message, on_outcome: Callable[[Outcome], None] | None = None) -> None:
+    def publish(self, message: Message, on_outcome: Callable[[PublishOutcome], None] | None = None) -> None:
         """Send a message. With `on_outcome` the broker is asked, and the answer given exactly once;
         without, the message is dropped where it cannot be delivered (replies). An event that nobody
         listens to is delivered."""

@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from bus.client.client import Client
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.migrate import check_migrated, migrate
 from bus.messaging.connect import transport_for
 from bus.messaging.transport import Transport
@@ -69,7 +69,7 @@ def run_worker(application: Application, settings: Settings) -> None:
 def run_embedded(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> None:
     """Run everything in this process until SIGTERM or SIGINT.
 
-    Raises PortTaken and DatabaseAway, and what ended a worker that should not have ended.
+    Raises PortTaken and DatabaseUnavailable, and what ended a worker that should not have ended.
     """
     stopping = stop_on_signals()
     _check_ports(applications, settings)
@@ -110,7 +110,7 @@ def run_embedded(applications: Sequence[Application], settings: Settings, on_rea
 def run_processes(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> int:
     """Run front ends and workers as processes of their own until SIGTERM or SIGINT; returns the exit code.
 
-    Raises PortTaken and DatabaseAway.
+    Raises PortTaken and DatabaseUnavailable.
     """
     stopping = stop_on_signals()
     _check_ports(applications, settings)
@@ -127,7 +127,7 @@ def run_processes(applications: Sequence[Application], settings: Settings, on_re
 
 
 def migrate_service(application: Application, settings: Settings) -> str:
-    """Bring a service's database up to date; returns the revision. Raises DatabaseAway."""
+    """Bring a service's database up to date; returns the revision. Raises DatabaseUnavailable."""
     database = _database(application, settings)
     try:
         return migrate(database, application.migrations)
@@ -209,7 +209,7 @@ def _wait_until_migrated(application: Application, database: Database, stopping:
     while not stopping.is_set():
         try:
             return check_migrated(database, application.migrations)
-        except DatabaseAway as away:
-            log.warning("database_away", service=application.name, reason=str(away)[:200])
+        except DatabaseUnavailable as away:
+            log.warning("database_unavailable", service=application.name, reason=str(away)[:200])
             stopping.wait(WATCH_SECONDS)
     return None

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from bus.client.retrying import PatientClient
-from bus.contract.problems import AnswerLate, Unavailable
+from bus.client.retrying import RetryingClient
+from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.runtime.settings import Settings
 from bus.service.application import Application
 from bus.telemetry.spans import Spans
@@ -14,16 +14,16 @@ def seed(
 ) -> bool:
     """Let the services fill an empty system, unless the settings say no; False when all was over before.
 
-    Workers that are starting may take longer for an answer than callers wait. Raises Unavailable and AnswerLate.
+    Workers that are starting may take longer for an answer than callers wait. Raises Unavailable and ReplyTimeout.
     """
     seeds = [each.seed for each in applications if each.seed is not None] if settings.seed else []
     if not seeds:
         return True
-    with PatientClient(settings.bus_url, name="seed", is_over=is_over, spans=spans) as client:
+    with RetryingClient(settings.bus_url, name="seed", is_over=is_over, spans=spans) as client:
         try:
             for sow in seeds:
                 sow(client)
-        except (Unavailable, AnswerLate):
+        except (Unavailable, ReplyTimeout):
             if not is_over():
                 raise
             return False

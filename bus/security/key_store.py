@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bus.contract.builtin import SealingKey
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.tables import sealing_key
 from bus.security.keys import KeyPair
 from bus.security.seal import ALG, ENC
@@ -61,14 +61,14 @@ def given_out(connection: Connection) -> SealingKey:
 
 def prepare_key(database: Database) -> None:
     """Make the first key, if there is none; where the database is away, the first who asks for it has it made."""
-    with suppress(DatabaseAway), database.reading() as transaction:
+    with suppress(DatabaseUnavailable), database.reading() as transaction:
         current_key(transaction.connection)
 
 
 def rotate(database: Database) -> str:
     """Make a new key and retire the others, which still open what was sealed to them; returns its id.
 
-    Raises DatabaseAway.
+    Raises DatabaseUnavailable.
     """
     # Somebody else who rotates at the same moment is first with the number, and theirs is as new.
     with suppress(IntegrityError), database.transaction() as transaction:
@@ -81,14 +81,14 @@ def rotate(database: Database) -> str:
 
 
 def read_keys(database: Database) -> dict[str, KeyPair]:
-    """The pairs of all keys, by their ids. Raises DatabaseAway."""
+    """The pairs of all keys, by their ids. Raises DatabaseUnavailable."""
     with database.reading() as transaction:
         rows = transaction.connection.execute(_newest_first).all()
     return {row.kid: KeyPair.read(row.private_jwk) for row in rows}
 
 
 def kept_keys(database: Database) -> Sequence[KeptKey]:
-    """All keys, the newest first. Raises DatabaseAway."""
+    """All keys, the newest first. Raises DatabaseUnavailable."""
     with database.reading() as transaction:
         rows = transaction.connection.execute(_newest_first).all()
     return [KeptKey(row.kid, _in_utc(row.made_at), row.retired_at and _in_utc(row.retired_at)) for row in rows]
@@ -97,7 +97,7 @@ def kept_keys(database: Database) -> Sequence[KeptKey]:
 def forget(database: Database, kid: str) -> None:
     """Delete a retired key: what is still sealed to it can never be opened.
 
-    Raises KeyInUse, NoSuchKey and DatabaseAway.
+    Raises KeyInUse, NoSuchKey and DatabaseUnavailable.
     """
     retired = {key.kid: key.retired_at for key in kept_keys(database)}
     if kid not in retired:

@@ -33,7 +33,7 @@ class Unsealer:
     def open(self, operation: type[Operation[Any]], fields: dict[str, Any]) -> dict[str, Any]:
         """The fields of a request with its secrets, which are then validated as all are.
 
-        Raises Invalid, and what `read` raises: DatabaseAway says nothing of the message, which is to be kept.
+        Raises Invalid, and what `read` raises: DatabaseUnavailable says nothing of the message, which is to be kept.
         """
         secrets = secrets_of(operation)
         if self._required and (plain := sorted(secrets & fields.keys())):

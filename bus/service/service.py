@@ -10,15 +10,15 @@ import msgspec
 from sqlalchemy import select
 
 from bus.contract.builtin import CommandOutcome, Pong, SealingKey, outcome_query_of, ping_of, sealing_key_query_of
-from bus.contract.events import NOTED, Event, Noted
+from bus.contract.events import EVENT_HANDLED, Event, EventHandled
 from bus.contract.fields import holds_secrets, holds_secrets_inside
 from bus.contract.operations import Operation, Query, Reply, service_of
 from bus.contract.refusals import Refusal
 from bus.database.engine import Transaction
 from bus.database.inbox import outcome_of
-from bus.dead_letters.store import fate_of
-from bus.messaging.call import EVENTS, Call, measuring
-from bus.messaging.handler_context import handling
+from bus.dead_letters.store import resolution_of
+from bus.messaging.call import EVENTS, Call, timed
+from bus.messaging.handler_context import current_handler
 from bus.messaging.topology import DEFAULT_LIMITS, Limits, Queue, queues_of
 from bus.security.key_store import given_out
 from bus.security.seal import SEALED
@@ -50,7 +50,7 @@ class Handler:
             return [self._one(call, transaction) for call in calls]
         work = Work(transaction, calls[0].caller, self.service, calls)
         until, trace = min(call.until for call in calls), calls[0].trace if len(calls) == 1 else None
-        with handling(self.operation.operation_name, until, trace), measuring([call.effort for call in calls]):
+        with current_handler(self.operation.operation_name, until, trace), timed([call.timing for call in calls]):
             replies = [self._checked(reply) for reply in self.function([call.request for call in calls], work)]
         if len(replies) != len(calls):
             raise TypeError(f"{self.function.__name__} gave {len(replies)} replies to {len(calls)} requests")
@@ -58,7 +58,7 @@ class Handler:
 
     def _one(self, call: Call, transaction: Transaction) -> Reply | Refusal:
         work = Work(transaction, call.caller, self.service, [call])
-        with handling(self.operation.operation_name, call.until, call.trace), measuring([call.effort]):
+        with current_handler(self.operation.operation_name, call.until, call.trace), timed([call.timing]):
             return self._checked(self.function(call.request, work))
 
     def _checked(self, reply: Any) -> Reply | Refusal:
@@ -85,7 +85,7 @@ class Service:
         for operation, function in ((ping_of(name), self._pong), (outcome_query_of(name), _outcome)):
             self._add(operation, function, takes_many=False)
         # The operations that every service has; they tell of it, and wait for no handler.
-        self.pulse = frozenset(self.operations)
+        self.builtin_operations = frozenset(self.operations)
 
     def handles(self, operation: type[Operation[R]]) -> Callable[[Callable[[Any, Work], R]], Callable[[Any, Work], R]]:
         """Register a function of (request, work) that returns the reply or raises a Refusal."""
@@ -109,7 +109,7 @@ class Service:
             raise TypeError(f"{operation.operation_name}: a field cannot be called {SEALED!r} beside secret ones")
         query = sealing_key_query_of(self.name)
         self._add(query, _sealing_key, takes_many=False)
-        self.pulse |= {query.operation_name}
+        self.builtin_operations |= {query.operation_name}
 
     @property
     def takes_secrets(self) -> bool:
@@ -170,7 +170,7 @@ def _outcome(query: Any, work: Work) -> CommandOutcome:
         found = outcome_of(work.connection, work.caller, sent_as)
         if found is not None:
             return CommandOutcome(id=query.message_id, state="done", status=found.status, reply=msgspec.Raw(found.body))
-        fate = fate_of(work.connection, sent_as)
+        fate = resolution_of(work.connection, sent_as)
         if fate is not None and fate.state != "replayed":
             is_discarded = fate.state == "discarded"
             return CommandOutcome(id=query.message_id, state="dead", reason=fate.reason, discarded=is_discarded)
@@ -184,10 +184,10 @@ def _sealing_key(_query: Any, work: Work) -> SealingKey:
     return given_out(work.connection)
 
 
-def _noting(function: Callable[[Any, Work], None]) -> Callable[[Any, Work], Noted]:
-    def note(event: Any, work: Work) -> Noted:
+def _noting(function: Callable[[Any, Work], None]) -> Callable[[Any, Work], EventHandled]:
+    def note(event: Any, work: Work) -> EventHandled:
         function(event, work)
-        return NOTED
+        return EVENT_HANDLED
 
     return note
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation, service_of
-from bus.database.engine import Emission, Transaction
+from bus.database.engine import PendingEvent, Transaction
 from bus.messaging.call import Call
 from bus.messaging.trace_context import Trace
 
@@ -42,7 +42,7 @@ class Work:
             raise TypeError(f"{type(event).operation_name} has secret fields: an event tells no secrets")
         if service_of(type(event)) != self._service:
             raise TypeError(f"{type(event).operation_name} is not for the service {self._service} to tell")
-        self._transaction.events.append(Emission(event, self._trace_of(request)))
+        self._transaction.events.append(PendingEvent(event, self._trace_of(request)))
 
     def _trace_of(self, request: Operation[Any] | None) -> Trace | None:
         if len(self._calls) == 1:

@@ -71,7 +71,7 @@ class Metrics:
         """Have a value read whenever somebody looks."""
         self._readings.add(f"bus_{name}", help_, label, read, is_counter=False)
 
-    def tally(self, name: str, help_: str, label: tuple[str, str], read: Read) -> None:
+    def counter(self, name: str, help_: str, label: tuple[str, str], read: Read) -> None:
         """The same of something that others count already, and that only grows."""
         self._readings.add(f"bus_{name}", help_, label, read, is_counter=True)
 

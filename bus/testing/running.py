@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bus.client.client import Client
-from bus.client.retrying import PatientClient
+from bus.client.retrying import RetryingClient
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
@@ -29,7 +29,7 @@ def running(folder: Path, *applications: Application) -> Iterator[Client]:
     with ExitStack() as stack:
         for application in applications:
             stack.enter_context(_working(application, folder, bus_url))
-        yield stack.enter_context(PatientClient(bus_url, name="test"))
+        yield stack.enter_context(RetryingClient(bus_url, name="test"))
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def admit(
 ) -> Call:
     """Check a message against our rules and its operation's contract; `until` is when its caller stops to wait.
 
-    Without an unsealer no secret may be sealed. Raises Invalid; and DatabaseAway, when the key of a seal had to
+    Without an unsealer no secret may be sealed. Raises Invalid; and DatabaseUnavailable, when the key of a seal had to
     be read from a database that is away: that says nothing of the message, which is to be kept.
     """
     if message.reply_to and not is_reply_address(message.reply_to):

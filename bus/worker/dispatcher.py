@@ -11,12 +11,12 @@ from bus.messaging import redelivery
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery, Message
 from bus.messaging.publishing import publish_all
-from bus.messaging.replies import Answer
+from bus.messaging.replies import EncodedReply
 from bus.messaging.topology import Limits, quarantine_queue, retry_queues
 from bus.messaging.trace_context import TRACEPARENT
-from bus.messaging.transport import Outcome, Transport
-from bus.worker.execution import GaveUp
-from bus.worker.telemetry import Witness
+from bus.messaging.transport import PublishOutcome, Transport
+from bus.worker.execution import HandlerFailed
+from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import Stopped
 
 # How long a message waits for its confirm, and for another try, while the broker takes nothing.
@@ -26,22 +26,22 @@ RETRY_SECONDS = 1.0
 log = structlog.get_logger("bus.worker")
 
 
-class Outgoing:
+class Dispatcher:
     """Sends on behalf of one service. What it entrusts to the broker is there when it returns.
 
     Raises Stopped when `stopping` is set while the broker takes nothing.
     """
 
     def __init__(
-        self, service: str, transport: Transport, limits: Limits, stopping: threading.Event, witness: Witness
+        self, service: str, transport: Transport, limits: Limits, stopping: threading.Event, witness: MessageTelemetry
     ) -> None:
         self._service, self._transport, self._stopping = service, transport, stopping
-        self.tell, self.tell_batch = witness.tell, witness.tell_batch
+        self.record, self.record_batch = witness.record, witness.record_batch
         self._quarantine = quarantine_queue(service, limits)
         self._retries = retry_queues(service, limits)
-        self._setting_apart = threading.Lock()
+        self._quarantining = threading.Lock()
 
-    def reply(self, delivery: Delivery, answer: Answer) -> None:
+    def reply(self, delivery: Delivery, answer: EncodedReply) -> None:
         """Answer a message, if it says where to: never into a queue that is not for replies."""
         reply = answer.to(delivery.message, {TRACEPARENT: delivery.trace.traceparent})
         if reply is not None and is_reply_address(reply.queue):
@@ -55,35 +55,37 @@ class Outgoing:
         """These are done with."""
         self._transport.acknowledge(deliveries)
 
-    def set_apart(self, deliveries: Sequence[Delivery]) -> None:
+    def quarantine(self, deliveries: Sequence[Delivery]) -> None:
         """Move messages that were in hand when a worker died to where each is carried out alone.
 
         Each is acknowledged at the moment its copy is confirmed: from there it may kill us before we go on.
         """
-        with self._setting_apart:
+        with self._quarantining:
             self._entrust([redelivery.alone(each.traced, self._quarantine) for each in deliveries], deliveries)
         for delivery in deliveries:
-            self.tell("set_apart", delivery, deaths=delivery.deaths)
+            self.record("quarantined", delivery, deaths=delivery.deaths)
 
-    def wait_until_set_apart(self) -> None:
+    def wait_until_quarantined(self) -> None:
         """Return when what is being moved has been acknowledged: its copy may kill us, and would be copied again.
 
         Waits no longer than for one confirm; until then the broker may have given us the copy, but not told of it.
         """
-        if self._setting_apart.acquire(timeout=CONFIRM_SECONDS):
-            self._setting_apart.release()
+        if self._quarantining.acquire(timeout=CONFIRM_SECONDS):
+            self._quarantining.release()
 
-    def try_later(self, delivery: Delivery, call: Call) -> bool:
+    def schedule_retry(self, delivery: Delivery, call: Call) -> bool:
         """Have a command come back after a pause; False when it has had all its tries."""
         attempt = redelivery.attempts_of(delivery.message)
         if attempt >= len(self._retries):
             return False
         pause = self._retries[attempt]
         self._entrust([redelivery.later(delivery.traced, pause)])
-        self.tell("retried", delivery, call, seconds=pause.delay_seconds)
+        self.record("retried", delivery, call, seconds=pause.delay_seconds)
         return True
 
-    def bury(self, delivery: Delivery, body: bytes, reason: str, detail: str, gave_up: GaveUp | None = None) -> None:
+    def dead_letter(
+        self, delivery: Delivery, body: bytes, reason: str, detail: str, gave_up: HandlerFailed | None = None
+    ) -> None:
         """Put a message into the dead letters; `body` is its own without secrets."""
         message = delivery.traced
         letter = dead_letter(
@@ -109,9 +111,13 @@ class Outgoing:
                     self._transport.acknowledge([replaced[places[number]]])
 
             outcomes = publish_all(self._transport, [messages[place] for place in places], CONFIRM_SECONDS, confirmed)
-            left = [place for place, outcome in zip(places, outcomes, strict=True) if outcome is not Outcome.CONFIRMED]
+            left = [
+                place
+                for place, outcome in zip(places, outcomes, strict=True)
+                if outcome is not PublishOutcome.CONFIRMED
+            ]
             if left:
                 outcome = outcomes[places.index(left[0])].name
-                log.warning("message_not_taken", queue=messages[left[0]].queue, count=len(left), outcome=outcome)
+                log.warning("message_not_confirmed", queue=messages[left[0]].queue, count=len(left), outcome=outcome)
                 if self._stopping.wait(RETRY_SECONDS):
                     raise Stopped

@@ -7,15 +7,15 @@ import structlog
 
 from bus.contract.problems import Invalid
 from bus.contract.validation import decode_event
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from bus.messaging.call import EVENTS, Call
 from bus.messaging.checks import check_message
 from bus.messaging.message import Delivery
 from bus.messaging.topology import DELIVERY_LIMIT, SUSPECT_DELIVERIES, Limits
 from bus.service.service import Service
-from bus.worker.dispatcher import Outgoing
-from bus.worker.execution import Emitted, GaveUp, carry_out_in_order
-from bus.worker.threads import Lane, Stopped, tell_away, tell_back, wait_for
+from bus.worker.dispatcher import Dispatcher
+from bus.worker.execution import Emitted, HandlerFailed, execute_in_order
+from bus.worker.threads import ConsumerThreads, Stopped, log_available, log_unavailable, wait_until_available
 
 # An event that was the first in hand when so many workers died is what they died of. Those in hand behind it were
 # counted with it, and have as many deaths left until the broker gives them up.
@@ -24,7 +24,7 @@ KILLER_DEATHS = DELIVERY_LIMIT // 2
 log = structlog.get_logger("bus.worker")
 
 
-class Listening:
+class EventConsumer:
     """Has events noted in their order, each once.
 
     An event whose listener fails is tried again after the pauses of a retry, while later ones wait; then it is
@@ -36,23 +36,23 @@ class Listening:
         self,
         service: Service,
         database: Database,
-        outgoing: Outgoing,
+        dispatcher: Dispatcher,
         emitted: Emitted,
         limits: Limits,
         stopping: threading.Event,
     ) -> None:
-        self._service, self._database, self._outgoing, self._emitted = service, database, outgoing, emitted
+        self._service, self._database, self._dispatcher, self._emitted = service, database, dispatcher, emitted
         self._pauses, self._stopping = limits.retry_seconds, stopping
         self._session: int | None = None
 
-    def work_off(self, batch: Sequence[Delivery], lane: Lane) -> None:  # noqa: ARG002  # it waits in place, not at the lane
+    def handle_batch(self, batch: Sequence[Delivery], threads: ConsumerThreads) -> None:  # noqa: ARG002  # it waits in place, not at the lane
         """Raises Stopped, also when more events come after the worker was told to stop: they go back unchanged."""
         if self._stopping.is_set():
             raise Stopped
-        self._outgoing.tell_batch(len(batch))
+        self._dispatcher.record_batch(len(batch))
         if self._is_killer(batch[0]):
-            self._bury(batch[0], "worker-died", f"{batch[0].deaths} workers died with this event in hand.")
-            self._outgoing.acknowledge([batch[0]])
+            self._dead_letter(batch[0], "worker-died", f"{batch[0].deaths} workers died with this event in hand.")
+            self._dispatcher.acknowledge([batch[0]])
             batch = batch[1:]
         alone = any(delivery.deaths >= SUSPECT_DELIVERIES for delivery in batch)
         for part in [[delivery] for delivery in batch] if alone else [batch]:
@@ -68,66 +68,66 @@ class Listening:
         message = delivery.message
         listener = self._service.listeners.get(message.type or "")
         if listener is None:  # bound in an earlier version of the service
-            self._outgoing.tell("ignored", delivery, event_name=message.type)
+            self._dispatcher.record("ignored", delivery, event_name=message.type)
         else:
             try:
                 check_message(message)
                 event = decode_event(message.body, listener.operation)
                 return Call(listener.operation, event, message.message_id, EVENTS, trace=delivery.trace)
             except Invalid as refused:
-                self._bury(delivery, refused.problem.code, refused.problem.detail)
-        self._outgoing.acknowledge([delivery])
+                self._dead_letter(delivery, refused.problem.code, refused.problem.detail)
+        self._dispatcher.acknowledge([delivery])
         return None
 
     def _note_all(self, events: list[tuple[Delivery, Call]]) -> None:
         attempt = 0
         while events:
-            answers = self._carry_out([call for _, call in events])
-            failed = answers.pop() if isinstance(answers[-1], GaveUp) else None
+            answers = self._execute([call for _, call in events])
+            failed = answers.pop() if isinstance(answers[-1], HandlerFailed) else None
             for (delivery, call), answer in zip(events, answers, strict=False):
                 name, status = delivery.message.type, getattr(answer, "status", 0)
-                self._outgoing.tell("noted", delivery, call, event_name=name, status=status)
-            self._outgoing.acknowledge([delivery for delivery, _ in events[: len(answers)]])
+                self._dispatcher.record("handled", delivery, call, event_name=name, status=status)
+            self._dispatcher.acknowledge([delivery for delivery, _ in events[: len(answers)]])
             attempt = 0 if answers else attempt
             events = events[len(answers) :]
-            if isinstance(failed, GaveUp):
+            if isinstance(failed, HandlerFailed):
                 attempt += 1
                 if self._is_given_up(*events[0], failed, attempt):
                     events, attempt = events[1:], 0
 
-    def _carry_out(self, calls: list[Call]) -> list[object]:
+    def _execute(self, calls: list[Call]) -> list[object]:
         while True:
             try:
-                return list(carry_out_in_order(calls, self._service, self._database, self._emitted))
-            except DatabaseAway as away:
-                tell_away(self._service.name, len(calls), away)
-                wait_for(self._database, self._stopping)
-                tell_back(self._service.name)
+                return list(execute_in_order(calls, self._service, self._database, self._emitted))
+            except DatabaseUnavailable as away:
+                log_unavailable(self._service.name, len(calls), away)
+                wait_until_available(self._database, self._stopping)
+                log_available(self._service.name)
 
-    def _is_given_up(self, delivery: Delivery, call: Call, failed: GaveUp, attempt: int) -> bool:
+    def _is_given_up(self, delivery: Delivery, call: Call, failed: HandlerFailed, attempt: int) -> bool:
         """Pause before the next try, or bury after the last."""
         name, trace_id = delivery.message.type, delivery.trace.trace_id
         log.error("listener_failed", event_name=name, attempt=attempt, trace_id=trace_id, exception=failed.traceback)
         if attempt <= len(self._pauses):
             pause = self._pauses[attempt - 1]
             facts = {"event_name": name, "attempt": attempt, "seconds": pause}
-            self._outgoing.tell("retried", delivery, call, is_last=False, **facts)
+            self._dispatcher.record("retried", delivery, call, is_last=False, **facts)
             if self._stopping.wait(pause):
                 raise Stopped
             return False
-        self._bury(delivery, "fault", failed.message, failed, call, attempt)
-        self._outgoing.acknowledge([delivery])
+        self._dead_letter(delivery, "fault", failed.message, failed, call, attempt)
+        self._dispatcher.acknowledge([delivery])
         return True
 
-    def _bury(
+    def _dead_letter(
         self,
         delivery: Delivery,
         reason: str,
         detail: str,
-        failed: GaveUp | None = None,
+        failed: HandlerFailed | None = None,
         call: Call | None = None,
         attempt: int = 1,
     ) -> None:
-        self._outgoing.bury(delivery, delivery.message.body, reason, detail, failed)
+        self._dispatcher.dead_letter(delivery, delivery.message.body, reason, detail, failed)
         name = delivery.message.type
-        self._outgoing.tell("buried", delivery, call, event_name=name, code=reason, attempt=attempt)
+        self._dispatcher.record("dead_lettered", delivery, call, event_name=name, code=reason, attempt=attempt)

@@ -20,10 +20,10 @@ from bus.contract.problems import Problem
 from bus.contract.redaction import cut, cut_problem, cut_trace
 from bus.contract.refusals import Refusal
 from bus.database import outbox
-from bus.database.engine import Database, DatabaseAway, Transaction
+from bus.database.engine import Database, DatabaseUnavailable, Transaction
 from bus.database.inbox import AlreadyDone, look_up, record
 from bus.messaging.call import Call
-from bus.messaging.replies import Answer
+from bus.messaging.replies import EncodedReply
 from bus.service.service import Handler, Service
 
 # A fault is often a deadlock or a conflict that is gone at the next try. Beyond that it is not ours
@@ -38,7 +38,7 @@ Emitted = Callable[[], None]
 log = structlog.get_logger("bus.worker")
 
 
-class GaveUp(Exception):
+class HandlerFailed(Exception):
     """A handler failed at every try. The service's author's fault.
 
     `__cause__` is its last error as it was. `error_class`, `message` and `traceback` tell of that error
@@ -53,54 +53,54 @@ class GaveUp(Exception):
         super().__init__(self.error_class)
 
 
-def carry_out(
+def execute(
     calls: Sequence[Call], service: Service, database: Database, emitted: Emitted = lambda: None
-) -> list[Answer | GaveUp]:
+) -> list[EncodedReply | HandlerFailed]:
     """Carry out commands; `emitted` is told when events were committed.
 
-    Raises DatabaseAway; what was not committed then has not happened.
+    Raises DatabaseUnavailable; what was not committed then has not happened.
     """
     done = _together(calls, service, database, emitted) if service.threads == 1 else None
     return done or [_alone(call, service.handler_of(call), database, emitted) for call in calls]
 
 
-def carry_out_in_order(
+def execute_in_order(
     calls: Sequence[Call], service: Service, database: Database, emitted: Emitted = lambda: None
-) -> list[Answer | GaveUp]:
-    """The same for events: after one that a handler failed with, the later ones wait. Raises DatabaseAway."""
+) -> list[EncodedReply | HandlerFailed]:
+    """The same for events: after one that a handler failed with, the later ones wait. Raises DatabaseUnavailable."""
     if done := _together(calls, service, database, emitted):
         return done
-    answers: list[Answer | GaveUp] = []
+    answers: list[EncodedReply | HandlerFailed] = []
     for call in calls:
         answers.append(_alone(call, service.handler_of(call), database, emitted))
-        if isinstance(answers[-1], GaveUp):
+        if isinstance(answers[-1], HandlerFailed):
             break
     return answers
 
 
-def answer_queries(calls: Sequence[Call], service: Service, database: Database) -> list[Answer | GaveUp]:
-    """Answer queries, which change nothing and are tried once. Raises DatabaseAway."""
+def answer_queries(calls: Sequence[Call], service: Service, database: Database) -> list[EncodedReply | HandlerFailed]:
+    """Answer queries, which change nothing and are tried once. Raises DatabaseUnavailable."""
     try:
         return list(_read(calls, service, database))
-    except DatabaseAway:
+    except DatabaseUnavailable:
         raise
     except Exception as error:  # as above
         if len(calls) == 1:
-            return [GaveUp(error, calls[0].request)]
+            return [HandlerFailed(error, calls[0].request)]
     return [answer for call in calls for answer in answer_queries([call], service, database)]
 
 
 def _together(
     calls: Sequence[Call], service: Service, database: Database, emitted: Emitted
-) -> list[Answer | GaveUp] | None:
+) -> list[EncodedReply | HandlerFailed] | None:
     """All in one transaction; None when that did not work, and each call alone must show why."""
-    answers: list[Answer | GaveUp] = []
+    answers: list[EncodedReply | HandlerFailed] = []
     try:
         with _committing(database, emitted) as transaction:
             for handler, run in _runs(calls, service):
                 answers.extend(_answers(handler, run, transaction))
             record(transaction.connection, zip(calls, answers, strict=True))  # type: ignore[arg-type]
-    except DatabaseAway:
+    except DatabaseUnavailable:
         raise
     except Exception as error:  # any handler's error, or AlreadyDone
         log.debug("batch_undone", size=len(calls), reason=type(error).__name__)
@@ -120,9 +120,9 @@ def _committing(database: Database, emitted: Emitted) -> Iterator[Transaction]:
         emitted()
 
 
-def _read(calls: Sequence[Call], service: Service, database: Database) -> list[Answer]:
+def _read(calls: Sequence[Call], service: Service, database: Database) -> list[EncodedReply]:
     with database.reading() as transaction:
-        answers: list[Answer] = []
+        answers: list[EncodedReply] = []
         for handler, run in _runs(calls, service):
             try:
                 answers.extend(_answers(handler, run, transaction))
@@ -133,22 +133,22 @@ def _read(calls: Sequence[Call], service: Service, database: Database) -> list[A
     return answers
 
 
-def _alone(call: Call, handler: Handler, database: Database, emitted: Emitted) -> Answer | GaveUp:
+def _alone(call: Call, handler: Handler, database: Database, emitted: Emitted) -> EncodedReply | HandlerFailed:
     for tries_left in reversed(range(QUICK_TRIES)):
         try:
             return _stored(call, database) or _once(call, handler, database, emitted)
         except AlreadyDone:
             continue  # another worker was faster; its answer is in the inbox now
-        except DatabaseAway:
+        except DatabaseUnavailable:
             raise
         except Exception as error:  # the handler's, whatever it is
             if not tries_left:
-                return GaveUp(error, call.request)
+                return HandlerFailed(error, call.request)
             time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
-    return _stored(call, database) or GaveUp(AlreadyDone(), call.request)
+    return _stored(call, database) or HandlerFailed(AlreadyDone(), call.request)
 
 
-def _once(call: Call, handler: Handler, database: Database, emitted: Emitted) -> Answer:
+def _once(call: Call, handler: Handler, database: Database, emitted: Emitted) -> EncodedReply:
     """Raises AlreadyDone, and whatever the handler raises but Refusal."""
     try:
         with _committing(database, emitted) as transaction:
@@ -164,13 +164,13 @@ def _once(call: Call, handler: Handler, database: Database, emitted: Emitted) ->
     return answer
 
 
-def _stored(call: Call, database: Database) -> Answer | None:
+def _stored(call: Call, database: Database) -> EncodedReply | None:
     if call.message_id is None:
         return None
     with database.reading() as transaction:
         stored = look_up(transaction.connection, call)
     if stored is not None:
-        call.effort.forget()
+        call.timing.forget()
     return stored
 
 
@@ -181,12 +181,12 @@ def _runs(calls: Iterable[Call], service: Service) -> Iterable[tuple[Handler, li
         yield service.handler_of(handled[0]), handled
 
 
-def _answers(handler: Handler, calls: Sequence[Call], transaction: Transaction) -> Iterable[Answer]:
+def _answers(handler: Handler, calls: Sequence[Call], transaction: Transaction) -> Iterable[EncodedReply]:
     """Raises whatever the handler raises."""
     status = handler.operation.success_status
     for call, reply in zip(calls, handler.run(calls, transaction), strict=True):
-        yield _refused(reply, call) if isinstance(reply, Refusal) else Answer.of(reply, status)
+        yield _refused(reply, call) if isinstance(reply, Refusal) else EncodedReply.of(reply, status)
 
 
-def _refused(refusal: Refusal, call: Call) -> Answer:
-    return Answer.problem(cut_problem(refusal.problem, call.request))
+def _refused(refusal: Refusal, call: Call) -> EncodedReply:
+    return EncodedReply.problem(cut_problem(refusal.problem, call.request))

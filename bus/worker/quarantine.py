@@ -11,30 +11,32 @@ from msgspec import structs
 from bus.dead_letters.body import Operations, body_to_keep
 from bus.messaging.message import Delivery
 from bus.messaging.redelivery import original
-from bus.worker.dispatcher import Outgoing
-from bus.worker.threads import Lane, WorkOff
+from bus.worker.dispatcher import Dispatcher
+from bus.worker.threads import BatchHandler, ConsumerThreads
 
 
 class Quarantine:
-    """Hands each message to those who work off the queue it came from: `desks`, by queue."""
+    """Hands each message to those who work off the queue it came from: `handlers_by_queue`, by queue."""
 
-    def __init__(self, desks: Mapping[str, WorkOff], operations: Operations, outgoing: Outgoing) -> None:
-        self._desks, self._operations, self._outgoing = desks, operations, outgoing
+    def __init__(
+        self, handlers_by_queue: Mapping[str, BatchHandler], operations: Operations, dispatcher: Dispatcher
+    ) -> None:
+        self._handlers_by_queue, self._operations, self._dispatcher = handlers_by_queue, operations, dispatcher
 
-    def work_off(self, batch: Sequence[Delivery], lane: Lane) -> None:
+    def handle_batch(self, batch: Sequence[Delivery], threads: ConsumerThreads) -> None:
         """Raises Stopped."""
-        self._outgoing.wait_until_set_apart()
+        self._dispatcher.wait_until_quarantined()
         for delivery in batch:
             there = structs.replace(delivery, message=original(delivery.message), deaths=0)
-            desk = self._desks.get(there.message.queue)
-            if desk is None:
-                self._bury(delivery)
+            handler = self._handlers_by_queue.get(there.message.queue)
+            if handler is None:
+                self._dead_letter(delivery)
             else:
-                desk([there], lane)
+                handler([there], threads)
 
-    def _bury(self, delivery: Delivery) -> None:
+    def _dead_letter(self, delivery: Delivery) -> None:
         """Nothing of ours: somebody published it straight into the quarantine."""
         body, _ = body_to_keep(delivery.message, "", self._operations)
-        self._outgoing.bury(delivery, body, "unknown-operation", "It names no queue of this service.")
-        self._outgoing.acknowledge([delivery])
-        self._outgoing.tell("buried", delivery, code="unknown-operation")
+        self._dispatcher.dead_letter(delivery, body, "unknown-operation", "It names no queue of this service.")
+        self._dispatcher.acknowledge([delivery])
+        self._dispatcher.record("dead_lettered", delivery, code="unknown-operation")

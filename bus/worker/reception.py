@@ -6,31 +6,31 @@ import time
 from bus.contract.problems import Invalid
 from bus.dead_letters.body import without_secrets
 from bus.messaging.call import Call
-from bus.messaging.checks import is_hopeless
+from bus.messaging.checks import is_undecodable
 from bus.messaging.message import Delivery
-from bus.messaging.replies import Answer
+from bus.messaging.replies import EncodedReply
 from bus.security.unsealer import Unsealer
 from bus.service.service import Service
 from bus.worker.admission import admit
-from bus.worker.dispatcher import Outgoing
-from bus.worker.execution import GaveUp
+from bus.worker.dispatcher import Dispatcher
+from bus.worker.execution import HandlerFailed
 
 
-class Reception:
+class Admission:
     """Admits the requests of one service, and sees to what is not admitted."""
 
-    def __init__(self, service: Service, outgoing: Outgoing, unsealer: Unsealer) -> None:
-        self._service, self._outgoing, self._unsealer = service, outgoing, unsealer
+    def __init__(self, service: Service, dispatcher: Dispatcher, unsealer: Unsealer) -> None:
+        self._service, self._dispatcher, self._unsealer = service, dispatcher, unsealer
 
     def admit(self, delivery: Delivery) -> Call | None:
         """The call a message asks for; None when it was refused, or when nobody waits for the answer any more.
 
-        Raises Stopped; and DatabaseAway, when the key to a seal had to be read there.
+        Raises Stopped; and DatabaseUnavailable, when the key to a seal had to be read there.
         """
         operation = self._service.operations[delivery.message.queue]
         until = math.inf if operation.is_command else _until(delivery)
         if until < time.monotonic():
-            self._outgoing.tell("late", delivery)
+            self._dispatcher.record("expired", delivery)
             return None
         try:
             return admit(delivery.message, operation, self._unsealer, until, delivery.trace)
@@ -38,18 +38,18 @@ class Reception:
             self._refuse(delivery, refused)
             return None
 
-    def bury(self, delivery: Delivery, reason: str, detail: str, gave_up: GaveUp | None = None) -> None:
+    def dead_letter(self, delivery: Delivery, reason: str, detail: str, gave_up: HandlerFailed | None = None) -> None:
         """Keep a message for a person, without its secrets."""
         body = without_secrets(delivery.message, self._service.operations[delivery.message.queue])
-        self._outgoing.bury(delivery, body, reason, detail, gave_up)
+        self._dispatcher.dead_letter(delivery, body, reason, detail, gave_up)
 
     def _refuse(self, delivery: Delivery, refused: Invalid) -> None:
         """Tell the sender; where there is none, or the message makes no sense at all, keep it for a person."""
         problem = refused.problem
-        if is_hopeless(refused) or not delivery.message.reply_to:
-            self.bury(delivery, problem.code, problem.detail)
-        self._outgoing.reply(delivery, Answer.problem(problem))
-        self._outgoing.tell("refused", delivery, status=problem.status, code=problem.code)
+        if is_undecodable(refused) or not delivery.message.reply_to:
+            self.dead_letter(delivery, problem.code, problem.detail)
+        self._dispatcher.reply(delivery, EncodedReply.problem(problem))
+        self._dispatcher.record("refused", delivery, status=problem.status, code=problem.code)
 
 
 def _until(delivery: Delivery) -> float:

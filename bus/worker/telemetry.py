@@ -15,18 +15,18 @@ from bus.telemetry.spans import Kind, Span, Spans, attributes_of, wall_ns
 log = structlog.get_logger("bus.worker")
 
 
-class Witness:
+class MessageTelemetry:
     """Sees the outcomes of one worker's messages. `metrics` and `spans` are None where nobody looks at any."""
 
     def __init__(self, metrics: WorkerMetrics | None = None, spans: Spans | None = None) -> None:
         self._metrics, self._spans = metrics, spans
 
-    def tell_batch(self, size: int) -> None:
+    def record_batch(self, size: int) -> None:
         """So many messages are worked off together now."""
         if self._metrics is not None:
             self._metrics.batch(size)
 
-    def tell(
+    def record(
         self, outcome: str, delivery: Delivery, call: Call | None = None, *, is_last: bool = True, **facts: object
     ) -> None:
         """What became of a message, as one line. `call` is what was asked, where it could be read.
@@ -34,7 +34,7 @@ class Witness:
         It is not the last word while the message stays in hand.
         """
         message = delivery.message
-        seconds = None if call is None else call.effort.seconds
+        seconds = None if call is None else call.timing.seconds
         # Pings are the pulse of health checks; one line each would drown the rest.
         is_pulse = is_ping(message.queue)
         say = log.debug if is_pulse else log.info
@@ -66,21 +66,21 @@ class Witness:
             error=error,
         )
         spans.record(span)
-        if call is not None and call.effort.shared_by:
+        if call is not None and call.timing.shared_by:
             spans.record(_handler_span(delivery, call, error))
 
 
 def _handler_span(delivery: Delivery, call: Call, error: str) -> Span:
     """Its time is that of all calls that the handler was given together."""
-    effort = call.effort
-    begun_ns = wall_ns(effort.begun)
+    timing = call.timing
+    begun_ns = wall_ns(timing.begun)
     return Span(
         name=f"handle {call.operation.operation_name}",
         kind=Kind.INTERNAL,
         trace=delivery.trace.next_hop(),
         begun_ns=begun_ns,
-        ended_ns=begun_ns + int((effort.ended - effort.begun) * 1e9),
-        attributes={"messaging.batch.message_count": effort.shared_by},
+        ended_ns=begun_ns + int((timing.ended - timing.begun) * 1e9),
+        attributes={"messaging.batch.message_count": timing.shared_by},
         error=error,
     )
 
@@ -92,7 +92,7 @@ def _ms(seconds: float) -> float:
 def _error(outcome: str, facts: Mapping[str, object]) -> str:
     """The kind of failure; a refusal is none of the worker's."""
     status = facts.get("status")
-    is_failed = outcome in ("retried", "buried") or (isinstance(status, int) and status >= 500)
+    is_failed = outcome in ("retried", "dead_lettered") or (isinstance(status, int) and status >= 500)
     return str(facts.get("code") or status or outcome) if is_failed else ""
 
 

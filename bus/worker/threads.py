@@ -7,27 +7,27 @@ from queue import Empty, SimpleQueue
 
 import structlog
 
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from bus.messaging.message import Delivery
 
 log = structlog.get_logger("bus.worker")
 
 # Works off a batch that its lane took; the lane is there to wait at.
-WorkOff = Callable[[Sequence[Delivery], "Lane"], None]
+BatchHandler = Callable[[Sequence[Delivery], "ConsumerThreads"], None]
 
 
 class Stopped(Exception):
     """The worker stops while something it needs is away; it keeps the messages, and the broker delivers them again."""
 
 
-class Lane:
+class ConsumerThreads:
     """Threads that take what has arrived, at most `batch` messages at once, and work it off.
 
     `failure` is why a thread ended that should not have.
     """
 
-    def __init__(self, name: str, work_off: WorkOff, *, threads: int = 1, batch: int = 1) -> None:
-        self._work_off, self._batch = work_off, batch
+    def __init__(self, name: str, handle_batch: BatchHandler, *, threads: int = 1, batch: int = 1) -> None:
+        self._handle_batch, self._batch = handle_batch, batch
         self._arrived: SimpleQueue[Delivery | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(threads)
@@ -71,7 +71,7 @@ class Lane:
     def _run(self) -> None:
         try:
             while batch := self._take():
-                self._work_off(batch, self)
+                self._handle_batch(batch, self)
         except Stopped:
             pass
         except Exception as error:
@@ -100,17 +100,17 @@ PROBE_SECONDS = 0.5
 log = structlog.get_logger("bus.worker")
 
 
-def tell_away(service: str, waiting: int, away: DatabaseAway) -> None:
+def log_unavailable(service: str, waiting: int, away: DatabaseUnavailable) -> None:
     """One line for the log; `waiting` messages are kept."""
-    log.warning("database_away", service=service, waiting=waiting, reason=str(away)[:200])
+    log.warning("database_unavailable", service=service, waiting=waiting, reason=str(away)[:200])
 
 
-def tell_back(service: str) -> None:
+def log_available(service: str) -> None:
     """One line for the log."""
-    log.info("database_back", service=service)
+    log.info("database_available", service=service)
 
 
-def wait_for(database: Database, stopping: threading.Event) -> None:
+def wait_until_available(database: Database, stopping: threading.Event) -> None:
     """Return when the database answers. Raises Stopped when the worker stops before."""
     while not database.answers():
         if stopping.wait(PROBE_SECONDS):

@@ -9,26 +9,26 @@ import structlog
 from msgspec import structs
 
 from bus.database.engine import Database
-from bus.messaging.handler_context import longest
+from bus.messaging.handler_context import longest_running
 from bus.messaging.message import Delivery
 from bus.messaging.topology import CONSUMED_KINDS, DEFAULT_LIMITS, Limits, Queue
-from bus.messaging.transport import Transport, Wiring, is_connected
+from bus.messaging.transport import Transport, TransportOptions, is_connected
 from bus.security.key_store import prepare_key, read_keys
 from bus.security.unsealer import Unsealer
 from bus.service.service import Service
 from bus.telemetry.metrics import CONNECTED, Metrics, WorkerMetrics
 from bus.telemetry.spans import Spans
-from bus.worker.background.gauges import Survey
-from bus.worker.background.outbox_relay import Relay
-from bus.worker.background.retention import Housekeeping
+from bus.worker.background.gauges import DatabaseGauges
+from bus.worker.background.outbox_relay import OutboxRelay
+from bus.worker.background.retention import Retention
 from bus.worker.background.watchdog import Watchdog
-from bus.worker.dead_letters import TakingIn
-from bus.worker.dispatcher import Outgoing
-from bus.worker.events import Listening
+from bus.worker.dead_letters import DeadLetterConsumer
+from bus.worker.dispatcher import Dispatcher
+from bus.worker.events import EventConsumer
 from bus.worker.quarantine import Quarantine
-from bus.worker.requests import Requests
-from bus.worker.telemetry import Witness
-from bus.worker.threads import Lane, WorkOff
+from bus.worker.requests import RequestConsumer
+from bus.worker.telemetry import MessageTelemetry
+from bus.worker.threads import BatchHandler, ConsumerThreads
 
 # A batch is what has already arrived, up to this many: enough to share one commit, few enough that
 # the first does not wait for the last.
@@ -73,27 +73,33 @@ class Worker:
         self._stopping = threading.Event()
         self._queues = service.queues(limits)
         self._spans = spans
-        self._relay = Relay(service.name, transport, database, spans)
-        self._housekeeping = Housekeeping(service.name, database, limits.keep_days)
+        self._relay = OutboxRelay(service.name, transport, database, spans)
+        self._retention = Retention(service.name, database, limits.keep_days)
         counted = None if metrics is None else WorkerMetrics(metrics, service.name)
-        outgoing = Outgoing(service.name, transport, limits, self._stopping, Witness(counted, spans))
+        dispatcher = Dispatcher(service.name, transport, limits, self._stopping, MessageTelemetry(counted, spans))
         unsealer = Unsealer(partial(read_keys, database), required=require_sealed)
-        requests = Requests(service, database, outgoing, self._relay.wake, unsealer)
-        listening = Listening(service, database, outgoing, self._relay.wake, limits, self._stopping)
-        taking_in = TakingIn(service, database, outgoing, self._stopping, counted)
-        desks: dict[str, WorkOff] = {each.name: requests.work_off for each in self._of("command", "query")}
+        requests = RequestConsumer(service, database, dispatcher, self._relay.wake, unsealer)
+        listening = EventConsumer(service, database, dispatcher, self._relay.wake, limits, self._stopping)
+        taking_in = DeadLetterConsumer(service, database, dispatcher, self._stopping, counted)
+        handlers_by_queue: dict[str, BatchHandler] = {
+            each.name: requests.handle_batch for each in self._of("command", "query")
+        }
         name, together = service.name, service.threads == 1
         # Threads of their own for what must not wait for a handler: whether we live, and how things went.
         self._lanes = {
-            "requests": Lane(name, requests.work_off, threads=service.threads, batch=MAX_BATCH if together else 1),
-            "pulse": Lane(f"{name}-pulse", requests.work_off, batch=MAX_BATCH),
-            "events": Lane(f"{name}-events", listening.work_off, batch=MAX_BATCH),
-            "dead": Lane(f"{name}-dead", taking_in.work_off, batch=MAX_BATCH),
-            "quarantine": Lane(f"{name}-quarantine", Quarantine(desks, service.operations, outgoing).work_off),
+            "requests": ConsumerThreads(
+                name, requests.handle_batch, threads=service.threads, batch=MAX_BATCH if together else 1
+            ),
+            "pulse": ConsumerThreads(f"{name}-pulse", requests.handle_batch, batch=MAX_BATCH),
+            "events": ConsumerThreads(f"{name}-events", listening.handle_batch, batch=MAX_BATCH),
+            "dead": ConsumerThreads(f"{name}-dead", taking_in.handle_batch, batch=MAX_BATCH),
+            "quarantine": ConsumerThreads(
+                f"{name}-quarantine", Quarantine(handlers_by_queue, service.operations, dispatcher).handle_batch
+            ),
         }
         self._lane_of = {queue.name: self._lanes[self._lane_for(queue)] for queue in self._consumed()}
         self._watchdog = Watchdog(name, transport, counted.restarted if counted else lambda: None)
-        self._survey = None if metrics is None else self._show(metrics)
+        self._gauges = None if metrics is None else self._show(metrics)
 
     @property
     def failure(self) -> Exception | None:
@@ -124,7 +130,7 @@ class Worker:
         if self._service.takes_secrets:
             prepare_key(self._database)
         threads = self._service.threads
-        wiring = Wiring(
+        options = TransportOptions(
             declares=self._queues,
             consumes=self._consumed(),
             prefetch=PREFETCH if threads == 1 else 2 * threads,
@@ -134,14 +140,14 @@ class Worker:
             },
             on_delivery=self._put if self._spans is None else self._decide_and_put,
         )
-        self._transport.open(wiring)
+        self._transport.open(options)
         for lane in self._lanes.values():
             lane.start()
         self._relay.start()
-        self._housekeeping.start()
+        self._retention.start()
         self._watchdog.start()
-        if self._survey is not None:
-            self._survey.start()
+        if self._gauges is not None:
+            self._gauges.start()
 
     def stop(self, seconds: float) -> None:
         """Take nothing more, finish what is in hand, and close; takes at most about `seconds`."""
@@ -155,7 +161,7 @@ class Worker:
         for lane in self._lanes.values():
             lane.join(deadline)
         self._relay.stop(max(0.0, deadline - time.monotonic()))
-        for each in (self._watchdog, self._housekeeping, self._survey):
+        for each in (self._watchdog, self._retention, self._gauges):
             if each is not None:
                 each.stop(max(0.0, deadline - time.monotonic()))
         self._transport.close(CLOSE_SECONDS)
@@ -168,14 +174,14 @@ class Worker:
             delivery = structs.replace(delivery, trace=self._spans.decided(delivery.trace))
         self._put(delivery)
 
-    def _show(self, metrics: Metrics) -> Survey:
+    def _show(self, metrics: Metrics) -> DatabaseGauges:
         """Have the metrics show what is known here."""
         connection, transport = ("connection", f"{self._service.name}-worker"), self._transport
         metrics.gauge("broker_connected", CONNECTED, connection, lambda: is_connected(transport))
         consuming, watchdog = ("service", self._service.name), self._watchdog
         metrics.gauge("consuming", CONSUMING, consuming, lambda: is_connected(transport) and not watchdog.why_silent)
-        metrics.tally("dropped_replies", DROPPED, connection, lambda: transport.dropped_replies)
-        return Survey(self._service.name, self._database, metrics)
+        metrics.counter("dropped_replies", DROPPED, connection, lambda: transport.dropped_replies)
+        return DatabaseGauges(self._service.name, self._database, metrics)
 
     def _consumed(self) -> list[Queue]:
         return list(self._of(*CONSUMED_KINDS))
@@ -184,12 +190,12 @@ class Worker:
         return (queue for queue in self._queues if queue.kind in kinds)
 
     def _lane_for(self, queue: Queue) -> str:
-        if queue.name in self._service.pulse:
+        if queue.name in self._service.builtin_operations:
             return "pulse"
         return queue.kind if queue.kind in self._lanes else "requests"
 
     def _hung(self) -> HandlerHung | None:
-        found = longest(ident for lane in self._lanes.values() for ident in lane.idents)
+        found = longest_running(ident for lane in self._lanes.values() for ident in lane.idents)
         if found is None or time.monotonic() - found.since < self._limits.handler_seconds:
             return None
         return HandlerHung(f"The handler of {found.operation} takes longer than {self._limits.handler_seconds:g} s.")

@@ -17,7 +17,7 @@ from bus.messaging.message import Delivery, Message
 from bus.messaging.rabbitmq import RabbitMQ
 from bus.messaging.rabbitmq.queue_counts import Counting
 from bus.messaging.topology import EVENTS_EXCHANGE, Queue
-from bus.messaging.transport import Outcome, Transport, TransportFailure, Wiring
+from bus.messaging.transport import PublishOutcome, Transport, TransportFailure, TransportOptions
 from bus.testing.servers.rabbitmq import Broker
 from bus.testing.waiting import wait_until
 
@@ -33,21 +33,23 @@ SILENCE_SECONDS = 0.3
 class End:
     """A process's end of the bus: a transport and what it was told."""
 
-    def __init__(self, url: str, **wiring: Any) -> None:
+    def __init__(self, url: str, **options: Any) -> None:
         self.deliveries: SimpleQueue[Delivery] = SimpleQueue()
         self.replies: SimpleQueue[Message] = SimpleQueue()
         self.replies_lost = threading.Event()
         self.transport: Transport = transport_for(url, "test")
-        on_reply = self.replies.put if wiring.pop("replies", False) else None
+        on_reply = self.replies.put if options.pop("replies", False) else None
         lost = self.replies_lost.set
-        self.transport.open(Wiring(on_delivery=self.deliveries.put, on_reply=on_reply, on_replies_lost=lost, **wiring))
+        self.transport.open(
+            TransportOptions(on_delivery=self.deliveries.put, on_reply=on_reply, on_replies_lost=lost, **options)
+        )
 
     def ready(self) -> "End":
         assert self.transport.wait_until_ready(READY_SECONDS)
         return self
 
-    def publish(self, queue: str, body: bytes = b"{}", **properties: Any) -> Outcome:
-        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+    def publish(self, queue: str, body: bytes = b"{}", **properties: Any) -> PublishOutcome:
+        outcomes: SimpleQueue[PublishOutcome] = SimpleQueue()
         self.transport.publish(Message(queue=queue, body=body, **properties), outcomes.put)
         return outcomes.get(timeout=NEWS_SECONDS)
 
@@ -72,8 +74,8 @@ class Opener:
         self.url = url
         self._ends: list[End] = []
 
-    def __call__(self, **wiring: Any) -> End:
-        end = End(self.url, **wiring)
+    def __call__(self, **options: Any) -> End:
+        end = End(self.url, **options)
         self._ends.append(end)
         return end.ready()
 
@@ -113,13 +115,13 @@ def _queue(kind: str, bound: int = 0) -> Queue:
 def test_what_is_published_is_delivered(open_end: Opener, kind: str) -> None:
     queue = _queue(kind)
     end = open_end(declares=[queue], consumes=[queue], prefetch=10)
-    assert [end.publish(queue.name, body) for body in (b"1", b"2", b"3")] == [Outcome.CONFIRMED] * 3
+    assert [end.publish(queue.name, body) for body in (b"1", b"2", b"3")] == [PublishOutcome.CONFIRMED] * 3
     assert end.take_bodies(3) == [b"1", b"2", b"3"]
 
 
 def test_a_queue_that_was_declared_keeps_what_comes_before_its_consumer(open_end: Opener, queue: Queue) -> None:
     publisher = open_end(declares=[queue])
-    assert publisher.publish(queue.name, b"early") is Outcome.CONFIRMED
+    assert publisher.publish(queue.name, b"early") is PublishOutcome.CONFIRMED
     assert open_end(declares=[queue], consumes=[queue]).take().message.body == b"early"
 
 
@@ -153,14 +155,14 @@ def test_every_property_and_header_arrives_as_it_was(
 ) -> None:
     end = open_end(declares=[queue], consumes=[queue])
     sent = Message(queue=queue.name, body=b'{"a": "\xc3\xa9"}', **properties)
-    assert end.publish(sent.queue, sent.body, **properties) is Outcome.CONFIRMED
+    assert end.publish(sent.queue, sent.body, **properties) is PublishOutcome.CONFIRMED
     assert end.take().message == sent
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00\xff\xfe not text", b"x" * 300_000], ids=["empty", "binary", "300 KB"])
 def test_any_body_arrives_as_it_was(open_end: Opener, queue: Queue, body: bytes) -> None:
     end = open_end(declares=[queue], consumes=[queue])
-    assert end.publish(queue.name, body) is Outcome.CONFIRMED
+    assert end.publish(queue.name, body) is PublishOutcome.CONFIRMED
     assert end.take().message.body == body
 
 
@@ -183,22 +185,22 @@ def test_everyone_has_a_reply_address_of_their_own(open_end: Opener) -> None:
 def test_a_reply_to_nowhere_is_dropped_and_hinders_nothing(open_end: Opener, queue: Queue) -> None:
     end = open_end(declares=[queue], consumes=[queue])
     end.transport.publish(Message(queue=f"reply-{uuid.uuid4().hex}", body=b"lost"))
-    assert end.publish(queue.name, b"next") is Outcome.CONFIRMED
+    assert end.publish(queue.name, b"next") is PublishOutcome.CONFIRMED
     assert end.take().message.body == b"next"
 
 
 def test_a_message_without_a_queue_is_unroutable(open_end: Opener) -> None:
-    assert open_end().publish(f"contract.none{uuid.uuid4().hex[:8]}") is Outcome.UNROUTABLE
+    assert open_end().publish(f"contract.none{uuid.uuid4().hex[:8]}") is PublishOutcome.UNROUTABLE
 
 
 def test_messages_with_one_id_are_told_apart(open_end: Opener, queue: Queue) -> None:
     """The broker may settle many at once, and a return names only the id."""
-    end, told = open_end(declares=[queue]), [SimpleQueue[Outcome]() for _ in range(40)]
+    end, told = open_end(declares=[queue]), [SimpleQueue[PublishOutcome]() for _ in range(40)]
     for number, outcomes in enumerate(told):
         name = queue.name if number % 2 else f"{queue.name}.none"
         end.transport.publish(Message(queue=name, body=b"{}", message_id="same"), outcomes.put)
     outcomes_told = [outcomes.get(timeout=NEWS_SECONDS) for outcomes in told]
-    assert outcomes_told == [Outcome.UNROUTABLE, Outcome.CONFIRMED] * 20
+    assert outcomes_told == [PublishOutcome.UNROUTABLE, PublishOutcome.CONFIRMED] * 20
 
 
 @pytest.mark.parametrize("kind", ["command", "query"])
@@ -207,13 +209,13 @@ def test_a_full_queue_refuses_more_and_takes_again_when_it_is_emptied(open_end: 
     publisher = open_end(declares=[queue])
     # A quorum queue notices its length a few messages late.
     taken = 0
-    while publisher.publish(queue.name) is Outcome.CONFIRMED:
+    while publisher.publish(queue.name) is PublishOutcome.CONFIRMED:
         taken += 1
         assert taken < 100
     assert taken >= 3
     consumer = open_end(declares=[queue], consumes=[queue], prefetch=100)
     consumer.transport.acknowledge([consumer.take() for _ in range(taken)])
-    wait_until(lambda: publisher.publish(queue.name) is Outcome.CONFIRMED, NEWS_SECONDS, "the queue takes again")
+    wait_until(lambda: publisher.publish(queue.name) is PublishOutcome.CONFIRMED, NEWS_SECONDS, "the queue takes again")
 
 
 def test_no_more_than_the_prefetch_is_in_hand(open_end: Opener, queue: Queue) -> None:
@@ -265,7 +267,7 @@ def test_after_stop_consuming_nothing_comes_and_what_is_in_hand_can_be_acknowled
 
 
 def test_many_publishers_at_once_get_one_outcome_each(open_end: Opener, queue: Queue) -> None:
-    end, told = open_end(declares=[queue], consumes=[queue], prefetch=1000), SimpleQueue[tuple[int, Outcome]]()
+    end, told = open_end(declares=[queue], consumes=[queue], prefetch=1000), SimpleQueue[tuple[int, PublishOutcome]]()
 
     def publish(number: int) -> None:
         name = queue.name if number % 3 else f"{queue.name}.none"
@@ -279,10 +281,10 @@ def test_many_publishers_at_once_get_one_outcome_each(open_end: Opener, queue: Q
     for thread in threads:
         thread.start()
     outcomes = dict(told.get(timeout=NEWS_SECONDS) for _ in range(400))
-    expected = {number: Outcome.CONFIRMED if number % 3 else Outcome.UNROUTABLE for number in range(400)}
+    expected = {number: PublishOutcome.CONFIRMED if number % 3 else PublishOutcome.UNROUTABLE for number in range(400)}
     assert outcomes == expected
     assert told.empty()
-    bodies = end.take_bodies(sum(outcome is Outcome.CONFIRMED for outcome in expected.values()))
+    bodies = end.take_bodies(sum(outcome is PublishOutcome.CONFIRMED for outcome in expected.values()))
     assert len(set(bodies)) == len(bodies)
 
 
@@ -299,12 +301,12 @@ def test_close_sends_what_is_waiting_and_waits_for_the_outcomes(open_end: Opener
     replies = _queue("query")
     publisher = open_end(declares=[queue, replies])
     reader = open_end(declares=[queue, replies], consumes=[queue, replies], prefetch=500)
-    told: SimpleQueue[Outcome] = SimpleQueue()
+    told: SimpleQueue[PublishOutcome] = SimpleQueue()
     for number in range(100):
         publisher.transport.publish(Message(queue=queue.name, body=b"%d" % number), told.put)
         publisher.transport.publish(Message(queue=replies.name, body=b"r%d" % number))
     publisher.transport.close(NEWS_SECONDS)
-    assert [told.get(timeout=NEWS_SECONDS) for _ in range(100)] == [Outcome.CONFIRMED] * 100
+    assert [told.get(timeout=NEWS_SECONDS) for _ in range(100)] == [PublishOutcome.CONFIRMED] * 100
     assert told.empty()
     assert len(set(reader.take_bodies(200))) == 200
 
@@ -326,7 +328,7 @@ def test_what_is_to_come_later_comes_to_its_own_queue_after_the_pause(open_end: 
     pause = Queue(f"{queue.name}.retry", "retry", delay_seconds=1)
     end = open_end(declares=[queue, pause], consumes=[queue])
     sent_at = time.monotonic()
-    assert end.publish(queue.name, b"later", exchange=pause.name, message_id="7") is Outcome.CONFIRMED
+    assert end.publish(queue.name, b"later", exchange=pause.name, message_id="7") is PublishOutcome.CONFIRMED
     message = end.take().message
     assert time.monotonic() - sent_at >= 0.9
     assert (message.queue, message.body, message.message_id) == (queue.name, b"later", "7")
@@ -339,14 +341,14 @@ def test_an_event_comes_to_all_who_listen_and_to_nobody_else(open_end: Opener) -
         for listener, topic in (("a", f"{name}.happened"), ("b", f"{name}.happened"), ("c", f"{name}.ended"))
     )
     end = open_end(declares=[one, two, other], consumes=[one, two, other])
-    assert end.publish(f"{name}.happened", b"news", exchange=EVENTS_EXCHANGE) is Outcome.CONFIRMED
+    assert end.publish(f"{name}.happened", b"news", exchange=EVENTS_EXCHANGE) is PublishOutcome.CONFIRMED
     assert {end.take().message.queue, end.take().message.queue} == {one.name, two.name}
     assert end.nothing_comes()
 
 
 def test_an_event_that_nobody_listens_to_is_taken_all_the_same(open_end: Opener, queue: Queue) -> None:
     end = open_end(declares=[queue])
-    assert end.publish("contract.unheard_of", exchange=EVENTS_EXCHANGE) is Outcome.CONFIRMED
+    assert end.publish("contract.unheard_of", exchange=EVENTS_EXCHANGE) is PublishOutcome.CONFIRMED
 
 
 def test_a_queue_may_have_a_prefetch_of_its_own(open_end: Opener, queue: Queue) -> None:
@@ -384,7 +386,7 @@ def test_replies_that_find_no_queue_are_counted(open_end: Opener, queue: Queue) 
 def test_a_broker_that_is_not_there_is_away_at_once() -> None:
     end = End("amqp://127.0.0.1:1/", replies=True)
     started = time.monotonic()
-    assert end.publish("contract.q") is Outcome.AWAY
+    assert end.publish("contract.q") is PublishOutcome.DISCONNECTED
     assert end.transport.reply_address is None
     assert not end.transport.wait_until_ready(SILENCE_SECONDS)
     end.transport.close(1)
@@ -449,7 +451,9 @@ def test_properties_in_binary_arrive_as_text_that_no_rule_accepts(open_on_rabbit
 def test_a_queue_that_was_deleted_is_declared_and_consumed_again(open_on_rabbitmq: Opener, queue: Queue) -> None:
     end, other = open_on_rabbitmq(declares=[queue], consumes=[queue]), open_on_rabbitmq()
     _delete(open_on_rabbitmq.url, queue)
-    wait_until(lambda: other.publish(queue.name, b"again") is Outcome.CONFIRMED, NEWS_SECONDS, "the queue is there")
+    wait_until(
+        lambda: other.publish(queue.name, b"again") is PublishOutcome.CONFIRMED, NEWS_SECONDS, "the queue is there"
+    )
     assert end.take().message.body == b"again"
 
 
@@ -468,7 +472,7 @@ def test_after_the_broker_closed_the_connections_everything_is_as_before(
     assert (again.message.body, again.deaths) == (b"in hand", 1)
     end.transport.acknowledge([in_hand])  # of a lost connection: ignored
     wait_until(lambda: end.transport.reply_address not in (None, address), NEWS_SECONDS, "a new reply address")
-    wait_until(lambda: end.publish(queue.name, b"next") is Outcome.CONFIRMED, NEWS_SECONDS, "publishing works")
+    wait_until(lambda: end.publish(queue.name, b"next") is PublishOutcome.CONFIRMED, NEWS_SECONDS, "publishing works")
     assert end.take().message.body == b"next"
     end.transport.acknowledge([again])
     end.transport.close(NEWS_SECONDS)
@@ -481,7 +485,7 @@ def test_outcomes_are_told_once_also_when_the_connection_is_lost(
     if rabbitmq.kind == "given":
         pytest.skip("LOSING CONNECTIONS IS NOT TESTED: the broker is given, its connections are not ours to close")
     end = open_on_rabbitmq(declares=[queue])
-    told: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+    told: SimpleQueue[tuple[int, PublishOutcome]] = SimpleQueue()
     closing = threading.Thread(
         target=rabbitmq.ctl, args=("close_all_connections", "--vhost", _vhost(open_on_rabbitmq.url), "for a test")
     )
@@ -493,7 +497,7 @@ def test_outcomes_are_told_once_also_when_the_connection_is_lost(
         closing.join(0.001)
     outcomes = [told.get(timeout=NEWS_SECONDS) for _ in range(sent)]
     assert sorted(number for number, _ in outcomes) == list(range(sent))
-    assert {outcome for _, outcome in outcomes} & {Outcome.UNKNOWN, Outcome.AWAY}
+    assert {outcome for _, outcome in outcomes} & {PublishOutcome.UNKNOWN, PublishOutcome.DISCONNECTED}
     assert told.empty()
 
 
@@ -529,12 +533,12 @@ def test_a_queue_that_is_gone_is_viewed_without_consumers_and_the_others_as_they
     connection._soon(lambda: Counting(publishing, names, counts.put))
     told = counts.get(timeout=NEWS_SECONDS)
     assert [told[name].consumers for name in names] == [1, 0, 1, 0]
-    assert end.publish(queues[0].name) is Outcome.CONFIRMED
+    assert end.publish(queues[0].name) is PublishOutcome.CONFIRMED
 
 
 def test_without_a_connection_there_is_no_view_of_anything(queue: Queue) -> None:
     transport = transport_for("amqp://nobody:x@127.0.0.1:1/none", "test")
-    transport.open(Wiring(declares=[queue], consumes=[queue]))
+    transport.open(TransportOptions(declares=[queue], consumes=[queue]))
     assert not transport.view(SILENCE_SECONDS)
     transport.close(NEWS_SECONDS)
 
@@ -546,7 +550,7 @@ def test_what_is_consumed_anew_comes_again(open_end: Opener, queue: Queue) -> No
     end.transport.consume_anew("for a test")
     if not isinstance(end.transport, Embedded):  # which loses nothing
         assert end.take().message.body == b"in hand"
-    wait_until(lambda: end.publish(queue.name, b"next") is Outcome.CONFIRMED, NEWS_SECONDS, "publishing works")
+    wait_until(lambda: end.publish(queue.name, b"next") is PublishOutcome.CONFIRMED, NEWS_SECONDS, "publishing works")
     assert end.take().message.body == b"next"
 
 
@@ -557,8 +561,8 @@ def test_a_channel_that_hears_only_refusals_is_replaced_and_every_outcome_is_tol
         pytest.skip("THE CHANNELS ARE NOT COUNTED: the broker is given, and rabbitmqctl is not ours to run")
     queue = _queue("command", bound=1)
     end = open_on_rabbitmq(declares=[queue])
-    wait_until(lambda: end.publish(queue.name) is Outcome.FULL, NEWS_SECONDS, "the queue is full")
-    told: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+    wait_until(lambda: end.publish(queue.name) is PublishOutcome.FULL, NEWS_SECONDS, "the queue is full")
+    told: SimpleQueue[tuple[int, PublishOutcome]] = SimpleQueue()
     sent = 0
 
     def channels() -> list[str]:
@@ -577,10 +581,10 @@ def test_a_channel_that_hears_only_refusals_is_replaced_and_every_outcome_is_tol
     wait_until(is_replaced, NEWS_SECONDS, "another channel")
     outcomes = [told.get(timeout=NEWS_SECONDS) for _ in range(sent)]
     assert sorted(number for number, _ in outcomes) == list(range(sent))
-    assert {outcome for _, outcome in outcomes} == {Outcome.FULL}
+    assert {outcome for _, outcome in outcomes} == {PublishOutcome.FULL}
     _delete(open_on_rabbitmq.url, queue)
     open_on_rabbitmq(declares=[queue])
-    assert end.publish(queue.name) is Outcome.CONFIRMED
+    assert end.publish(queue.name) is PublishOutcome.CONFIRMED
     assert told.empty()
 
 
@@ -600,7 +604,7 @@ def _delete(url: str, queue: Queue) -> None:
         connection.channel().queue_delete(queue.name)
 
 
-def _tell(told: SimpleQueue[tuple[int, Outcome]], number: int, outcome: Outcome) -> None:
+def _tell(told: SimpleQueue[tuple[int, PublishOutcome]], number: int, outcome: PublishOutcome) -> None:
     told.put((number, outcome))
 
 

@@ -37,7 +37,7 @@ import bus.testing.servers.rabbitmq
 import catalog.main
 from bus.cli.common import operations_of
 from bus.client.client import Client
-from bus.client.retrying import PatientClient
+from bus.client.retrying import RetryingClient
 from bus.contract.operations import Operation
 from bus.database import outbox
 from bus.database.engine import Database
@@ -101,7 +101,7 @@ class System:
             self._closing.append(server.close)
             self.replaced[SHOWN_URLS[application.name]] = f"http://127.0.0.1:{port}"
             if application.seed is not None:
-                with PatientClient(self.url, name="seed") as patient:
+                with RetryingClient(self.url, name="seed") as patient:
                     application.seed(patient)
         self._closing.append(client.close)
         self._wait_for_events()
@@ -378,7 +378,7 @@ def _codes(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         made = node.func if isinstance(node, ast.Call) else None
         name = made.attr if isinstance(made, ast.Attribute) else getattr(made, "id", "")
-        if isinstance(node, ast.Call) and (name in ("Invalid", "Unavailable", "BrokenRule", "FieldError", "of")):
+        if isinstance(node, ast.Call) and (name in ("Invalid", "Unavailable", "RuleViolation", "FieldError", "of")):
             yield from _texts(node.args)
         elif isinstance(node, ast.Dict):
             yield from (code for value in node.values if isinstance(value, ast.Tuple) for code in _texts(value.elts))

@@ -18,7 +18,7 @@ from support.installed_project import Project, environment_without
 
 from bus.client.client import Client
 from bus.contract.operations import Operation
-from bus.contract.problems import AnswerLate, Unavailable
+from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.testing.servers.ports import free_ports
 from bus.testing.servers.postgres import Database
 from bus.testing.waiting import wait_until
@@ -244,7 +244,7 @@ def _call(client: Client, request: Operation[Any]) -> Any:
     def answered() -> bool:
         try:
             answers.append(client.call(request, timeout=5, message_id=message_id))
-        except (AnswerLate, Unavailable):
+        except (ReplyTimeout, Unavailable):
             return False
         return True
 

@@ -64,7 +64,7 @@ class Backlog:
             assert not thread.is_alive(), "a sender hangs"
         return self._confirmed
 
-    def carry_out(self, **environment: str) -> None:
+    def execute(self, **environment: str) -> None:
         """Start a worker with these settings; returns when all that was confirmed is done, or after a minute."""
         worker = self._system.add_worker_of("faulty", **environment)
         deadline = time.monotonic() + DONE_SECONDS

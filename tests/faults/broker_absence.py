@@ -75,7 +75,7 @@ def _away(servers: Servers, scale: Scale, end: Callable[[], None], settled: floa
         confirmed = backlog.finish()
         ended = [member.name for member in system.members if member.exit_codes]
         tally.must(not ended, f"{ended} ended, and had to be started again")
-        backlog.carry_out()
+        backlog.execute()
         count(tally, system, load)
         tally.count(backlog.attempted, confirmed, Census(system.database_url))
         unknown = sum(sample.code == "outcome-unknown" for sample in load.samples)

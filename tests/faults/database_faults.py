@@ -31,9 +31,9 @@ def restarted(servers: Servers, scale: Scale) -> Tally:
         load.finish()
         bound = scale.within(BACK_SECONDS)
         tally.must((tally.recovered_in or 0.0) < bound, f"it took longer than {bound:g} s to go on")
-        burnt = sum(system.logged(event) for event in ("handler_failed", "retried", "buried"))
+        burnt = sum(system.logged(event) for event in ("handler_failed", "retried", "dead_lettered"))
         tally.must(burnt == 0, f"{burnt} attempts were counted as failed")
-        tally.must(system.logged("database_away") > 0, "no worker has noticed, so the row shows nothing")
+        tally.must(system.logged("database_unavailable") > 0, "no worker has noticed, so the row shows nothing")
         count(tally, system, load)
     return tally
 

@@ -9,7 +9,7 @@ from pika.exceptions import NackError, UnroutableError
 
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import DEFAULT_LIMITS, Limits, queues_of
-from bus.messaging.transport import Wiring
+from bus.messaging.transport import TransportOptions
 from faults import faulty
 from faults.load import key_of, product_named
 from faults.queues import channel
@@ -20,7 +20,7 @@ OPEN_SECONDS = 60.0
 def declare_faulty(url: str, limits: Limits = DEFAULT_LIMITS) -> None:
     """Declare the queues of the faulty service, as its worker would, before there is one."""
     transport = transport_for(url, "declares")
-    transport.open(Wiring(declares=queues_of(faulty.service.operations.values(), limits)))
+    transport.open(TransportOptions(declares=queues_of(faulty.service.operations.values(), limits)))
     assert transport.wait_until_ready(OPEN_SECONDS), "the queues are declared"
     transport.close(OPEN_SECONDS)
 

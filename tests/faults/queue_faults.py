@@ -49,7 +49,7 @@ def full(servers: Servers, scale: Scale) -> Tally:
         wait_until(lambda: caller.get("/health/ready").code == "no-worker", READY_SECONDS, "the front end is connected")
         refusal = caller.post("/products", product_named("one more"), "one-more")
         tally.must(refusal.status == UNAVAILABLE, f"over HTTP the answer is {refusal.status}")
-        backlog.carry_out(QUEUE_BOUND=str(BOUND))
+        backlog.execute(QUEUE_BOUND=str(BOUND))
         seconds = _seconds(refusal, standstills)
         tally.must(seconds < QUICKLY_SECONDS, f"over HTTP the answer took {seconds:.2f} s")
         census = Census(system.database_url)

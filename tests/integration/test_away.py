@@ -17,7 +17,7 @@ from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.messaging.message import Message
 from bus.messaging.topology import queues_of
-from bus.messaging.transport import Wiring
+from bus.messaging.transport import TransportOptions
 from bus.testing.servers.postgres import find_database
 from bus.testing.servers.rabbitmq import find_broker
 from bus.testing.waiting import wait_until
@@ -91,7 +91,7 @@ def _seconds_of_a_no(url: str, code: str) -> float:
 
 def test_without_a_worker_the_answer_is_503_at_once(memory_url: str) -> None:
     transport = transport_for(memory_url, "declares")
-    transport.open(Wiring(declares=queues_of(catalog.operations.values())))
+    transport.open(TransportOptions(declares=queues_of(catalog.operations.values())))
     assert _seconds_of_a_no(memory_url, "no-worker") < AT_ONCE_SECONDS
     transport.close(5)
 
@@ -167,7 +167,7 @@ def test_a_command_whose_answer_is_late_is_accepted_and_its_outcome_can_be_read(
 def test_a_command_is_carried_out_however_late_a_worker_gets_to_it(memory_url: str, tmp_path: Path, run: Run) -> None:
     http = run(memory_url, f"sqlite:///{tmp_path}/catalog.db")
     sender = transport_for(memory_url, "sender")
-    sender.open(Wiring())
+    sender.open(TransportOptions())
     sender.publish(Message(queue="catalog.create_product", body=encode(_create()), expiration_ms=0))
     wait_until(lambda: _products(http) == 1, LONG_SECONDS, "the product is there")
     sender.close(5)

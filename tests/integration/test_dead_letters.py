@@ -30,7 +30,7 @@ from bus.database.inbox import outcome_of
 from bus.database.migrate import migrate
 from bus.database.tables import dead_letter as table
 from bus.database.tables import dead_letter_action
-from bus.dead_letters.actions import NotToBeHad, begin
+from bus.dead_letters.actions import ActionUnavailable, begin
 from bus.dead_letters.envelope import dead_letter
 from bus.dead_letters.queries import newest
 from bus.dead_letters.replay import message_of, replay
@@ -104,7 +104,7 @@ class Shop:
             text=True,
         )
 
-    def bury(self, *message_ids: str, body: object = LAMP, queue: str = "catalog.create_product") -> None:
+    def dead_letter(self, *message_ids: str, body: object = LAMP, queue: str = "catalog.create_product") -> None:
         """Letters as if a worker had buried them."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         requests = (Message(queue=queue, body=raw, message_id=each or None) for each in message_ids)
@@ -201,7 +201,7 @@ def test_a_command_that_dies_again_is_another_letter(shop: Shop) -> None:
 
 
 def test_a_command_without_an_id_has_one_effect_however_often_it_is_sent_again(sqlite_shop: Shop) -> None:
-    sqlite_shop.bury("", "last")
+    sqlite_shop.dead_letter("", "last")
     letter = letters_in(sqlite_shop.database)[0]
     for _ in range(2):
         assert sqlite_shop.told("replay", "catalog", "--id", letter.id)["replayed"] == 1
@@ -213,7 +213,7 @@ def test_a_command_without_an_id_has_one_effect_however_often_it_is_sent_again(s
 
 
 def test_the_sender_is_not_answered_twice_and_the_message_says_what_it_is(desk: Shop) -> None:
-    desk.bury("order-1")
+    desk.dead_letter("order-1")
     with desk.database.reading() as transaction:
         letter = newest(transaction.connection, "order-1")
     assert letter is not None
@@ -238,7 +238,7 @@ def test_what_is_sent_again_goes_on_in_its_trace(desk: Shop) -> None:
 
 
 def test_another_body_is_another_command_and_is_checked_first(sqlite_shop: Shop, tmp_path: Path) -> None:
-    sqlite_shop.bury("order-1", body={**LAMP, "price": -1})
+    sqlite_shop.dead_letter("order-1", body={**LAMP, "price": -1})
     wrong = sqlite_shop.bus("replay", "catalog", "--id", "order-1", "--body", json.dumps({**LAMP, "price": -2}))
     assert wrong.exit_code == 2
     assert "price: Expected a number from 0" in wrong.output
@@ -252,7 +252,7 @@ def test_another_body_is_another_command_and_is_checked_first(sqlite_shop: Shop,
 
 def test_another_body_is_for_one_letter(desk: Shop) -> None:
     desk.environment["BUS_URL"] = "amqp://127.0.0.1:1"
-    desk.bury("order-1", "order-2")
+    desk.dead_letter("order-1", "order-2")
     for arguments in (("--all",), ("--id", "nobody")):
         result = desk.bus("replay", "catalog", *arguments, "--body", json.dumps(LAMP))
         assert result.exit_code == 2
@@ -260,10 +260,10 @@ def test_another_body_is_for_one_letter(desk: Shop) -> None:
 
 
 def test_what_cannot_be_sent_again_is_said_and_left(sqlite_shop: Shop) -> None:
-    sqlite_shop.bury("query", queue="catalog.get_product")
-    sqlite_shop.bury("lost", queue="catalog.gone")
-    sqlite_shop.bury("long", body=b"x" * 300_000)
-    sqlite_shop.bury("good")
+    sqlite_shop.dead_letter("query", queue="catalog.get_product")
+    sqlite_shop.dead_letter("lost", queue="catalog.gone")
+    sqlite_shop.dead_letter("long", body=b"x" * 300_000)
+    sqlite_shop.dead_letter("good")
     result = sqlite_shop.bus("replay", "catalog", "--all")
     assert result.exit_code == 1
     assert result.output.count("cannot be sent again") == 3
@@ -347,7 +347,7 @@ def test_what_the_broker_moved_is_a_letter_and_can_be_sent_again(broker_url: str
 
 
 def test_a_dry_run_shows_all_and_changes_nothing(sqlite_shop: Shop) -> None:
-    sqlite_shop.bury("order-1", "order-2")
+    sqlite_shop.dead_letter("order-1", "order-2")
     for action in ("replay", "discard"):
         result = sqlite_shop.bus(action, "catalog", "--all", "--dry-run")
         assert result.exit_code == 0
@@ -356,16 +356,16 @@ def test_a_dry_run_shows_all_and_changes_nothing(sqlite_shop: Shop) -> None:
         assert "Would" in result.output
     assert sqlite_shop.states() == ["dead", "dead"]
     assert sqlite_shop.told("actions", "catalog") == []
-    sqlite_shop.bury("last")
+    sqlite_shop.dead_letter("last")
     sqlite_shop.bus("replay", "catalog", "--id", "last")
     sqlite_shop.wait_for_products(1)
 
 
 def test_what_arrives_after_the_list_was_shown_is_not_sent(sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    sqlite_shop.bury("order-1")
+    sqlite_shop.dead_letter("order-1")
 
     def ask_slowly(*_: object, **__: object) -> None:
-        sqlite_shop.bury("order-2")
+        sqlite_shop.dead_letter("order-2")
 
     monkeypatch.setattr(bus.cli.dead_letters_replay, "ask", ask_slowly)
     assert sqlite_shop.told("replay", "catalog", "--all")["replayed"] == 1
@@ -374,7 +374,7 @@ def test_what_arrives_after_the_list_was_shown_is_not_sent(sqlite_shop: Shop, mo
 
 
 def test_letters_are_sent_no_faster_than_asked(desk: Shop) -> None:
-    desk.bury(*(f"{number}" for number in range(5)))
+    desk.dead_letter(*(f"{number}" for number in range(5)))
     with desk.database.transaction() as transaction:
         seen = [(letter.id, letter.state) for letter in letters_in(desk.database)]
         action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
@@ -386,7 +386,7 @@ def test_letters_are_sent_no_faster_than_asked(desk: Shop) -> None:
 
 
 def test_an_interrupted_replay_says_how_to_go_on_and_goes_on(sqlite_shop: Shop) -> None:
-    sqlite_shop.bury(*(f"{number}" for number in range(5)))
+    sqlite_shop.dead_letter(*(f"{number}" for number in range(5)))
     run = sqlite_shop.process("replay", "catalog", "--all", "--rate", "0.1")
     wait_until(lambda: "replayed" in sqlite_shop.states(), PROCESS_SECONDS, "the first letter is sent")
     pausing = psutil.Process(run.pid)  # before its pause it has not counted the letter yet
@@ -404,23 +404,23 @@ def test_an_interrupted_replay_says_how_to_go_on_and_goes_on(sqlite_shop: Shop) 
 
 
 def test_a_replay_killed_between_confirm_and_mark_has_one_effect(sqlite_shop: Shop) -> None:
-    sqlite_shop.bury("order-1", "order-2")
+    sqlite_shop.dead_letter("order-1", "order-2")
     run = sqlite_shop.process("replay", "catalog", "--all", BUS_FAILPOINT="replay.after-confirm")
     run.communicate(timeout=PROCESS_SECONDS)
     assert run.returncode == -signal.SIGKILL
     assert sqlite_shop.states() == ["chosen", "chosen"]
-    assert isinstance(sqlite_shop.bus("replay", "catalog", "--resume", "1").exception, NotToBeHad)
+    assert isinstance(sqlite_shop.bus("replay", "catalog", "--resume", "1").exception, ActionUnavailable)
     with sqlite_shop.database.transaction() as transaction:  # as if its time were over
         transaction.connection.execute(update(dead_letter_action).values(held_until=None))
     assert sqlite_shop.told("replay", "catalog", "--resume", "1")["replayed"] == 2
     sqlite_shop.wait_for_products(2)
-    sqlite_shop.bury("last")
+    sqlite_shop.dead_letter("last")
     sqlite_shop.bus("replay", "catalog", "--id", "last")
     sqlite_shop.wait_for_products(3)
 
 
 def test_a_process_that_stood_still_stops_where_another_has_gone_on(desk: Shop) -> None:
-    desk.bury("order-1", "order-2")
+    desk.dead_letter("order-1", "order-2")
     seen = [(letter.id, letter.state) for letter in letters_in(desk.database)]
     with desk.database.transaction() as transaction:
         action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
@@ -429,21 +429,21 @@ def test_a_process_that_stood_still_stops_where_another_has_gone_on(desk: Shop) 
         with desk.database.transaction() as transaction:
             transaction.connection.execute(update(dead_letter_action).values(held_by="another"))
 
-    with pytest.raises(NotToBeHad, match="has gone on"):
+    with pytest.raises(ActionUnavailable, match="has gone on"):
         list(replay(desk.database, action, send_while_another_takes_over, rate=100))
     assert desk.states() == ["replayed", "chosen"]
 
 
 def test_without_a_broker_nothing_is_taken_in_hand(desk: Shop) -> None:
     desk.environment["BUS_URL"] = "amqp://127.0.0.1:1"
-    desk.bury("order-1")
+    desk.dead_letter("order-1")
     assert isinstance(desk.bus("replay", "catalog", "--all").exception, Unavailable)
     assert desk.states() == ["dead"]
 
 
 def test_a_queue_that_is_not_there_stops_a_replay_and_the_rest_stays_chosen(broker_url: str, tmp_path: Path) -> None:
     shop = Shop(broker_url, f"sqlite:///{tmp_path}/shop.db")
-    shop.bury("order-1", "order-2")
+    shop.dead_letter("order-1", "order-2")
     result = shop.bus("replay", "catalog", "--all")
     assert isinstance(result.exception, Unavailable)
     assert "0 sent, 2 left" in result.output
@@ -455,7 +455,7 @@ def test_a_queue_that_is_not_there_stops_a_replay_and_the_rest_stays_chosen(brok
 
 def test_two_replays_at_once_send_every_letter_once(shop: Shop) -> None:
     shop.mended.set()
-    shop.bury(*(f"{number}" for number in range(20)))
+    shop.dead_letter(*(f"{number}" for number in range(20)))
     runs = [shop.process("replay", "catalog", "--all", "--json") for _ in range(2)]
     outputs = [run.communicate(timeout=PROCESS_SECONDS)[0] for run in runs]
     assert sum(json.loads(output)["replayed"] for output in outputs) == 20, outputs
@@ -466,7 +466,7 @@ def test_two_replays_at_once_send_every_letter_once(shop: Shop) -> None:
 
 
 def test_letters_are_listed_one_by_one_and_shown_with_everything(desk: Shop) -> None:
-    desk.bury("order-1")
+    desk.dead_letter("order-1")
     listed = desk.bus("list", "catalog", "--each").output
     assert listed.splitlines()[0].split() == ["LETTER", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE", "ID"]
     assert listed.splitlines()[1].split()[:3] == ["1", "catalog.create_product", "fault"]
@@ -476,19 +476,19 @@ def test_letters_are_listed_one_by_one_and_shown_with_everything(desk: Shop) -> 
     assert desk.bus("list", "catalog", "--since", "1h").output.count("catalog.create_product") == 1
     assert desk.bus("list", "catalog", "--state", "replayed").output == "No letters.\n"
     assert desk.bus("show", "catalog", "2").exit_code == 2
-    desk.bury("-order-2")
+    desk.dead_letter("-order-2")
     assert desk.told("show", "catalog", "-order-2")["message_id"] == "-order-2"
 
 
 def test_a_terminal_obeys_nothing_that_a_letter_says(desk: Shop) -> None:
-    desk.bury("order-1", body=b"\x1b[2J\x9b\xc2\x9b{")
+    desk.dead_letter("order-1", body=b"\x1b[2J\x9b\xc2\x9b{")
     shown = desk.bus("show", "catalog", "1").output
     assert "\x1b" not in shown
     assert "\x9b" not in shown
 
 
 def test_discarded_letters_stay_and_are_on_record(desk: Shop) -> None:
-    desk.bury("order-1", "order-2")
+    desk.dead_letter("order-1", "order-2")
     assert desk.told("discard", "catalog", "--id", "order-1") == {"action": 1, "discarded": 1}
     assert desk.states() == ["discarded", "dead"]
     actions = desk.bus("actions", "catalog").output.splitlines()
@@ -505,7 +505,7 @@ def test_nobody_means_everything_by_saying_nothing(desk: Shop, arguments: list[s
 
 
 def test_the_embedded_broker_cannot_be_reached(desk: Shop) -> None:
-    desk.bury("order-1")
+    desk.dead_letter("order-1")
     result = desk.bus("replay", "catalog", "--all")
     assert result.exit_code == 2
     assert "The embedded broker lives inside `bus run`" in result.output

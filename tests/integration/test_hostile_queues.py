@@ -25,7 +25,7 @@ from bus.database.migrate import migrate
 from bus.messaging import trace_context
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import Limits, Queue, queues_of
-from bus.messaging.transport import Wiring
+from bus.messaging.transport import TransportOptions
 from bus.testing.waiting import wait_until
 from catalog.handlers import catalog as catalog_service
 
@@ -305,7 +305,7 @@ def test_more_than_the_queue_holds_is_refused_while_the_other_service_answers(
 ) -> None:
     bound = 100
     stopped = transport_for(broker_url, "declares")
-    stopped.open(Wiring(declares=queues_of(catalog_service.operations.values(), Limits(queue_bound=bound))))
+    stopped.open(TransportOptions(declares=queues_of(catalog_service.operations.values(), Limits(queue_bound=bound))))
     assert stopped.wait_until_ready(RUN_SECONDS)
     stopped.close(RUN_SECONDS)
     database = Database(f"sqlite:///{tmp_path}/auth.db")
@@ -328,7 +328,7 @@ def _is_taken(publisher: PlainPublisher) -> bool:
 
 def test_a_worker_whose_queue_is_taken_ends_with_one_clear_sentence(broker_url: str, tmp_path: Path) -> None:
     taken = transport_for(broker_url, "somebody")
-    taken.open(Wiring(declares=[Queue("catalog.create_product", "query", bound=7)]))
+    taken.open(TransportOptions(declares=[Queue("catalog.create_product", "query", bound=7)]))
     assert taken.wait_until_ready(RUN_SECONDS)
     taken.close(RUN_SECONDS)
     environment = {**os.environ, "BUS_URL": broker_url, "DATA_DIR": str(tmp_path), "LOG_LEVEL": "error"}

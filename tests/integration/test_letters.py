@@ -16,13 +16,21 @@ from bus.database.inbox import record
 from bus.database.migrate import migrate
 from bus.database.tables import dead_letter as table
 from bus.database.tables import dead_letter_action
-from bus.dead_letters.actions import NotToBeHad, actions, begin, hold, hold_on, let_go, mark_replayed
+from bus.dead_letters.actions import (
+    ActionUnavailable,
+    actions,
+    begin,
+    claim_lease,
+    mark_replayed,
+    release_lease,
+    renew_lease,
+)
 from bus.dead_letters.envelope import Fault, dead_letter
-from bus.dead_letters.queries import Choice, grouped, newest, next_chosen
+from bus.dead_letters.queries import DeadLetterFilter, grouped, newest, next_chosen
 from bus.dead_letters.store import purge
 from bus.messaging.call import Call
 from bus.messaging.message import Message
-from bus.messaging.replies import Answer
+from bus.messaging.replies import EncodedReply
 from bus.service.work import Work
 from catalog.contract import CreateProduct
 from catalog.handlers import catalog
@@ -107,7 +115,7 @@ def test_a_batch_of_letters_is_stored_whatever_is_in_it(shop: Database) -> None:
 def test_letters_are_counted_by_operation_and_cause(shop: Database) -> None:
     keep(shop, catalog, *(_buried(f"{number}") for number in range(3)), _buried("9", "out-of-range"))
     with shop.reading() as transaction:
-        groups = grouped(transaction.connection, Choice(state="dead"), 10)
+        groups = grouped(transaction.connection, DeadLetterFilter(state="dead"), 10)
     assert sorted((group.reason, group.error_class, group.count) for group in groups) == [
         ("fault", "Broken", 3),
         ("out-of-range", "", 1),
@@ -165,33 +173,33 @@ def test_one_process_at_a_time_sends_an_actions_letters(shop: Database) -> None:
     keep(shop, catalog, _buried())
     action = _begin(shop, "replay", letters_in(shop)[0].id)
     with shop.transaction() as transaction:
-        assert hold(transaction.connection, action, "one").left == 1
-    with pytest.raises(NotToBeHad, match="Another process is at action"), shop.transaction() as transaction:
-        hold(transaction.connection, action, "two")
+        assert claim_lease(transaction.connection, action, "one").left == 1
+    with pytest.raises(ActionUnavailable, match="Another process is at action"), shop.transaction() as transaction:
+        claim_lease(transaction.connection, action, "two")
     with shop.transaction() as transaction:
-        let_go(transaction.connection, action, "two")  # what it does not hold it cannot let go
-        assert hold_on(transaction.connection, action, "one")
-        let_go(transaction.connection, action, "one")
-        hold(transaction.connection, action, "two")
-        assert not hold_on(transaction.connection, action, "one")
+        release_lease(transaction.connection, action, "two")  # what it does not hold it cannot let go
+        assert renew_lease(transaction.connection, action, "one")
+        release_lease(transaction.connection, action, "one")
+        claim_lease(transaction.connection, action, "two")
+        assert not renew_lease(transaction.connection, action, "one")
 
 
 def test_an_action_whose_process_died_can_be_taken_over_after_a_while(shop: Database) -> None:
     keep(shop, catalog, _buried())
     action = _begin(shop, "replay", letters_in(shop)[0].id)
     with shop.transaction() as transaction:
-        hold(transaction.connection, action, "dead")
+        claim_lease(transaction.connection, action, "dead")
         past = datetime.now(UTC) - timedelta(seconds=1)
         transaction.connection.execute(update(dead_letter_action).values(held_until=past))
-        assert hold(transaction.connection, action, "next").left == 1
+        assert claim_lease(transaction.connection, action, "next").left == 1
 
 
 def test_there_is_nothing_to_send_of_a_discard_or_of_nothing(shop: Database) -> None:
     keep(shop, catalog, _buried())
     discard = _begin(shop, "discard", letters_in(shop)[0].id)
     for action in (discard, 4711):
-        with pytest.raises(NotToBeHad, match="There is no replay"), shop.transaction() as transaction:
-            hold(transaction.connection, action, "one")
+        with pytest.raises(ActionUnavailable, match="There is no replay"), shop.transaction() as transaction:
+            claim_lease(transaction.connection, action, "one")
 
 
 def test_old_letters_that_were_dealt_with_are_purged_a_few_at_a_time_and_dead_ones_never(shop: Database) -> None:
@@ -258,4 +266,4 @@ def test_the_next_letter_of_an_action_is_its_first_that_is_not_sent(shop: Databa
 def _done(database: Database, message_id: str) -> None:
     call = Call(CreateProduct, CreateProduct(name="Lamp", price=1, quantity=1), message_id)  # type: ignore[arg-type]
     with database.transaction() as transaction:
-        record(transaction.connection, [(call, Answer(201, b"{}"))])
+        record(transaction.connection, [(call, EncodedReply(201, b"{}"))])

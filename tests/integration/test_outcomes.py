@@ -124,11 +124,11 @@ def test_each_attempt_is_told_in_one_trace_and_ends_as_a_dead_letter(system: Sys
     begun = time.time()
     with capture_logs() as logs:
         assert publisher.ask("example.keep", {"word": "break"}, message_id="b", headers=TRACED).status == 500
-        system.wait_until_shown(1, "bus_messages_total", operation="example.keep", outcome="buried")
+        system.wait_until_shown(1, "bus_messages_total", operation="example.keep", outcome="dead_lettered")
         system.wait_until_shown(1, "bus_dead_letters_total", operation="example.keep")
     since_begun_ms = (time.time() - begun) * 1000
-    told = [line for line in logs if line["event"] in ("retried", "buried")]
-    assert [(line["event"], line["attempt"]) for line in told] == [("retried", 1), ("buried", 2)]
+    told = [line for line in logs if line["event"] in ("retried", "dead_lettered")]
+    assert [(line["event"], line["attempt"]) for line in told] == [("retried", 1), ("dead_lettered", 2)]
     assert told[1]["queued_ms"] <= since_begun_ms - 1000 + 1, "the pause is no time in the queue"  # rounded to 1 ms
     assert len(_lines(logs, "dead_letter")) == 1
     assert {line["trace_id"] for line in logs if "trace_id" in line} == {TRACE_ID}
@@ -137,8 +137,8 @@ def test_each_attempt_is_told_in_one_trace_and_ends_as_a_dead_letter(system: Sys
 def test_a_question_that_nobody_waits_for_any_more_is_told_as_late(system: System, publisher: PlainPublisher) -> None:
     with capture_logs() as logs:
         publisher.send("example.count", {"word": "a"}, expiration="0")
-        system.wait_until_shown(1, "bus_messages_total", operation="example.count", outcome="late")
-    assert len(_lines(logs, "late")) == 1
+        system.wait_until_shown(1, "bus_messages_total", operation="example.count", outcome="expired")
+    assert len(_lines(logs, "expired")) == 1
 
 
 def test_names_of_operations_come_from_contracts_alone(system: System, publisher: PlainPublisher) -> None:

@@ -24,7 +24,7 @@ from bus.database.migrate import migrate
 from bus.http import front_end
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import DEFAULT_LIMITS, Limits, queue_of
-from bus.messaging.transport import Wiring
+from bus.messaging.transport import TransportOptions
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.testing.servers.rabbitmq import Broker, find_broker
@@ -230,7 +230,7 @@ def test_a_full_queue_is_unavailable_and_what_was_accepted_is_there(
     """The worker answers pings, but nobody takes the commands."""
     few = Limits(queue_bound=2)
     declarer = transport_for(bus_url, "declarer")
-    declarer.open(Wiring(declares=[queue_of(Keep, few)]))
+    declarer.open(TransportOptions(declares=[queue_of(Keep, few)]))
     assert declarer.wait_until_ready(NEWS_SECONDS)
     with _running(Service("example"), bus_url, database, few) as http:
         answers = [_keep(http, prefer) for _ in range(5)]

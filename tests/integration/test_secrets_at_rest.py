@@ -26,7 +26,7 @@ from bus.database.inbox import outcome_of
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import queues_of
-from bus.messaging.transport import Wiring
+from bus.messaging.transport import TransportOptions
 from bus.testing.servers.ports import free_ports
 from bus.testing.servers.postgres import find_database
 from bus.testing.servers.rabbitmq import Broker, find_broker
@@ -234,7 +234,7 @@ def test_the_search_finds_what_is_not_sealed(broker: Broker) -> None:
     """Before the broker stops and after: so what the test above does not find is not there."""
     mark = Mark()
     declaring = transport_for(broker.url, "declares")
-    declaring.open(Wiring(declares=queues_of(handler.operation for handler in auth.handlers.values())))
+    declaring.open(TransportOptions(declares=queues_of(handler.operation for handler in auth.handlers.values())))
     assert declaring.wait_until_ready(START_SECONDS)
     with Client(broker.url, seal=False) as client:
         client.send(_register("ann", mark))

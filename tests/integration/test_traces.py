@@ -153,7 +153,7 @@ def _answered(logs: list[Any], operation: str = "catalog.create_product") -> lis
 
 def _trace_ids(logs: list[Any]) -> set[str]:
     """Those of all but the pings that a client sends first."""
-    told = (line for line in logs if line["event"] in ("http", "answered", "noted"))
+    told = (line for line in logs if line["event"] in ("http", "answered", "handled"))
     return {line["trace_id"] for line in told if not line.get("operation", "").endswith(".ping")}
 
 
@@ -161,7 +161,7 @@ def _create(system: System, **headers: str) -> list[dict[str, Any]]:
     """Create a product over HTTP; returns the log up to when it was answered and heard of."""
     with capture_logs() as logs:
         assert system.http.post("/products?", json=LAMP, headers=headers).status_code == 201
-        wait_until(lambda: bool(_lines(logs, "noted")), NEWS_SECONDS, "it is heard")
+        wait_until(lambda: bool(_lines(logs, "handled")), NEWS_SECONDS, "it is heard")
         wait_until(lambda: bool(_answered(logs)), NEWS_SECONDS, "the worker tells after it has replied")
     return list(logs)
 

@@ -10,7 +10,7 @@ from support.docker_engine import need_docker
 from bus.messaging.connect import transport_for
 from bus.messaging.rabbitmq import differences
 from bus.messaging.topology import Queue, queues_of
-from bus.messaging.transport import TransportFailure, Wiring
+from bus.messaging.transport import TransportFailure, TransportOptions
 from bus.service.application import installed_applications
 from bus.testing.servers.rabbitmq import Broker, find_broker
 
@@ -53,6 +53,6 @@ def test_a_queue_declared_otherwise_is_one_clear_sentence(broker: Broker) -> Non
 @contextlib.contextmanager
 def _declared(url: str, queues: list[Queue]) -> Iterator[Any]:
     transport = transport_for(url, "versions")
-    transport.open(Wiring(declares=queues))
+    transport.open(TransportOptions(declares=queues))
     yield transport
     transport.close(5)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bus.database.engine import Database
-from bus.dead_letters.queries import Choice, Stored, Summary, each, newest
-from bus.dead_letters.reading import read_letter
+from bus.dead_letters.queries import DeadLetterDetail, DeadLetterFilter, DeadLetterSummary, each, newest
+from bus.dead_letters.reading import read_dead_letter
 from bus.dead_letters.store import store
 from bus.messaging.message import Delivery, Message
 from bus.service.service import Service
@@ -23,18 +23,18 @@ def delivery_of(message: Message, *, again: bool = False) -> Delivery:
 def keep(database: Database, service: Service, *messages: Message, again: bool = False) -> None:
     """Put messages off the dead letters into the table."""
     now = datetime.now(UTC)
-    letters = [read_letter(delivery_of(message, again=again), service.operations, now) for message in messages]
+    letters = [read_dead_letter(delivery_of(message, again=again), service.operations, now) for message in messages]
     with database.transaction() as transaction:
         store(transaction.connection, letters)
 
 
-def letters_in(database: Database, **choice: Any) -> Sequence[Summary]:
+def letters_in(database: Database, **choice: Any) -> Sequence[DeadLetterSummary]:
     """The stored letters, in order."""
     with database.reading() as transaction:
-        return each(transaction.connection, Choice(**choice))
+        return each(transaction.connection, DeadLetterFilter(**choice))
 
 
-def wait_for_letters(database: Database, count: int) -> Sequence[Summary]:
+def wait_for_letters(database: Database, count: int) -> Sequence[DeadLetterSummary]:
     """Until so many have been stored, of any state."""
     wait_until(lambda: len(letters_in(database)) >= count, LETTER_SECONDS, f"{count} dead letters")
     return letters_in(database)
@@ -47,7 +47,7 @@ class Letters:
         self._database = database
         self._given = 0
 
-    def next(self) -> Stored:
+    def next(self) -> DeadLetterDetail:
         """The next one, as soon as it is there."""
         self._given += 1
         summary = wait_for_letters(self._database, self._given)[self._given - 1]

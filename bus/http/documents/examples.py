@@ -7,7 +7,7 @@ import msgspec
 from msgspec import inspect
 
 from bus.contract.codec import encode_fields, parse
-from bus.contract.fields import Exact, rules_of
+from bus.contract.fields import DecimalRange, rules_of
 
 # How deep structs stand in one another; one that holds itself, in a field that may be empty, ends there.
 MAX_DEPTH = 5
@@ -46,7 +46,7 @@ def known_examples(declared: type[msgspec.Struct]) -> list[dict[str, object]]:
 
 
 def _fields_of(declared: type[msgspec.Struct], depth: int) -> dict[str, object]:
-    exact = {field.name: rule for field in rules_of(declared) for rule in field.rules if isinstance(rule, Exact)}
+    exact = {field.name: rule for field in rules_of(declared) for rule in field.rules if isinstance(rule, DecimalRange)}
     example: dict[str, object] = {}
     for field in msgspec.structs.fields(declared):
         info = inspect.type_info(field.type)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import inspect
 
 from bus.contract.codec import encode_fields
-from bus.contract.fields import Exact, Rule, rules_of, secrets_of
+from bus.contract.fields import DecimalRange, Rule, rules_of, secrets_of
 
 # How deep fields inside fields are told of; a type may hold itself.
 MAX_DEPTH = 4
@@ -126,6 +126,6 @@ def _range(least: Any, most: Any, unit: str = "") -> str:
 
 def _rule(rule: Rule) -> str:
     """An exact number says its bounds; another rule is called by its class, whose name says what is right."""
-    if isinstance(rule, Exact):
+    if isinstance(rule, DecimalRange):
         return f"{rule.ge} to {rule.le}, at most {rule.places} digits behind the point"
     return re.sub(r"(?<!^)(?=[A-Z])", " ", type(rule).__name__).lower()

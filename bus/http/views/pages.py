@@ -11,7 +11,7 @@ from werkzeug.routing import Rule
 
 from bus.contract.builtin import ping_of
 from bus.contract.operations import operations_in
-from bus.contract.problems import AnswerLate, Unavailable
+from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.http.context import client
 from bus.http.pages.guide import guide_to
 from bus.http.pages.page import Page
@@ -59,7 +59,7 @@ def _start_page(name: str, contract: ModuleType) -> Page:
     try:
         pong = client().call(ping_of(name)(), timeout=READY_SECONDS)
         state = State("ready", client().broker, pong.database)
-    except (Unavailable, AnswerLate) as problem:
+    except (Unavailable, ReplyTimeout) as problem:
         state = State(str(problem), client().broker, "")
     rules = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint != "static"]
     paths = {rule.rule for rule in rules}

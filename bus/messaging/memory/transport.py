@@ -9,7 +9,7 @@ from typing import Any
 from bus.messaging.memory.broker import broker_of
 from bus.messaging.message import Delivery, Message, arrived
 from bus.messaging.topology import EVENTS_EXCHANGE, Queue
-from bus.messaging.transport import Outcome, QueueView, TransportFailure, Wiring
+from bus.messaging.transport import PublishOutcome, QueueView, TransportFailure, TransportOptions
 
 
 class Embedded:
@@ -25,7 +25,7 @@ class Embedded:
     def __init__(self, url: str, name: str) -> None:
         self._broker = broker_of(url)
         self._name = name
-        self._wiring = Wiring()
+        self._options = TransportOptions()
         self._thread = threading.Thread(target=self._run, name=f"{name}-embedded", daemon=True)
         self._finished: deque[Sequence[Delivery]] = deque()
         self._stopped = self._closed = False
@@ -37,25 +37,25 @@ class Embedded:
     def describe(self) -> str:
         return "the embedded broker in this process"
 
-    def open(self, wiring: Wiring) -> None:
-        self._wiring = wiring
+    def open(self, options: TransportOptions) -> None:
+        self._options = options
         channel = self._publishing.default_channel
-        for queue in wiring.declares:
+        for queue in options.declares:
             self._broker.declare(queue)
             channel.queue_declare(queue.name)
-        if wiring.on_reply is not None:
+        if options.on_reply is not None:
             self.reply_address = channel.queue_declare().queue
         self._thread.start()
 
     def wait_until_ready(self, seconds: float) -> bool:  # noqa: ARG002  # ready as soon as opened
         return self._thread.is_alive()
 
-    def publish(self, message: Message, on_outcome: Callable[[Outcome], None] | None = None) -> None:
+    def publish(self, message: Message, on_outcome: Callable[[PublishOutcome], None] | None = None) -> None:
         with self._lock:
             outcome = self._publish(message)
         if on_outcome is not None:
             on_outcome(outcome)
-        elif outcome is Outcome.UNROUTABLE:
+        elif outcome is PublishOutcome.UNROUTABLE:
             self.dropped_replies += 1
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
@@ -81,13 +81,13 @@ class Embedded:
         if self.reply_address:
             self._broker.queues.pop(self.reply_address, None)
 
-    def _publish(self, message: Message) -> Outcome:
+    def _publish(self, message: Message) -> PublishOutcome:
         if message.exchange == EVENTS_EXCHANGE:
             outcomes = {self._put(message, queue) for queue in self._broker.listeners[message.queue]}
-            return Outcome.FULL if Outcome.FULL in outcomes else Outcome.CONFIRMED
+            return PublishOutcome.FULL if PublishOutcome.FULL in outcomes else PublishOutcome.CONFIRMED
         if message.exchange in self._broker.delays:
             self._broker.delay(message)
-            return Outcome.CONFIRMED
+            return PublishOutcome.CONFIRMED
         return self._put(message, message.queue)
 
     def _publish_due(self) -> None:
@@ -95,13 +95,13 @@ class Embedded:
             with self._lock:
                 self._put(message, message.queue)
 
-    def _put(self, message: Message, queue: str) -> Outcome:
+    def _put(self, message: Message, queue: str) -> PublishOutcome:
         channel, broker = self._publishing.default_channel, self._broker
         if queue not in broker.queues:
-            return Outcome.UNROUTABLE
+            return PublishOutcome.UNROUTABLE
         bound = broker.bounds.get(queue, 0)
         if bound and broker.queues[queue].qsize() >= bound:
-            return Outcome.FULL
+            return PublishOutcome.FULL
         properties = {name: getattr(message, name) for name in _PROPERTIES}
         payload = channel.prepare_message(
             message.body,
@@ -111,12 +111,12 @@ class Embedded:
             properties=properties,
         )
         channel.basic_publish(payload, exchange="", routing_key=queue)
-        return Outcome.CONFIRMED
+        return PublishOutcome.CONFIRMED
 
     def _run(self) -> None:
         """The thread that owns the consuming channels: deliver, acknowledge, sleep until woken."""
         with self._broker.connect() as connection:
-            channels = [self._consume(connection, queue, place) for place, queue in enumerate(self._wiring.consumes)]
+            channels = [self._consume(connection, queue, place) for place, queue in enumerate(self._options.consumes)]
             if self.reply_address:
                 self._consume_replies(connection, self.reply_address)
             stopped = False
@@ -141,8 +141,8 @@ class Embedded:
 
     def _consume(self, connection: Any, queue: Queue, session: int) -> Any:
         channel = connection.channel()
-        channel.basic_qos(prefetch_count=self._wiring.prefetch_of(queue))
-        on_delivery = self._wiring.on_delivery
+        channel.basic_qos(prefetch_count=self._options.prefetch_of(queue))
+        on_delivery = self._options.on_delivery
 
         def deliver(incoming: Any) -> None:
             if on_delivery is not None:
@@ -154,7 +154,7 @@ class Embedded:
         return channel
 
     def _consume_replies(self, connection: Any, queue: str) -> None:
-        on_reply = self._wiring.on_reply
+        on_reply = self._options.on_reply
 
         def deliver(incoming: Any) -> None:
             if on_reply is not None:

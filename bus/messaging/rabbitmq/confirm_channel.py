@@ -12,7 +12,7 @@ from bus.messaging.message import Message
 from bus.messaging.rabbitmq.confirms import Confirms, OnOutcome, Refusals
 from bus.messaging.rabbitmq.properties import properties_of
 from bus.messaging.topology import EVENTS_EXCHANGE
-from bus.messaging.transport import Outcome
+from bus.messaging.transport import PublishOutcome
 
 
 class ConfirmingChannel:
@@ -56,7 +56,7 @@ class ConfirmingChannel:
         """The connection is gone: nobody knows what became of what was under way."""
         self._confirms.lost()
 
-    def _settled(self, queue: str, on_outcome: OnOutcome, outcome: Outcome) -> None:
+    def _settled(self, queue: str, on_outcome: OnOutcome, outcome: PublishOutcome) -> None:
         self._refusals.heard(queue, outcome, time.monotonic())
         on_outcome(outcome)
 

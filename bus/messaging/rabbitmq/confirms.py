@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from bus.messaging.transport import Outcome
+from bus.messaging.transport import PublishOutcome
 
-OnOutcome = Callable[[Outcome], None]
+OnOutcome = Callable[[PublishOutcome], None]
 
 
 class Confirms:
@@ -44,7 +44,7 @@ class Confirms:
         """The channel is gone: nobody knows what became of the rest."""
         waiting, self._waiting = self._waiting, {}
         for _, on_outcome in waiting.values():
-            on_outcome(Outcome.UNKNOWN)
+            on_outcome(PublishOutcome.UNKNOWN)
 
     def _settle(self, tag: int, accepted: bool) -> None:
         found = self._waiting.pop(tag, None)
@@ -53,9 +53,9 @@ class Confirms:
         _, on_outcome = found
         if tag in self._returned:
             self._returned.discard(tag)
-            on_outcome(Outcome.UNROUTABLE)
+            on_outcome(PublishOutcome.UNROUTABLE)
         else:
-            on_outcome(Outcome.CONFIRMED if accepted else Outcome.FULL)
+            on_outcome(PublishOutcome.CONFIRMED if accepted else PublishOutcome.FULL)
 
 
 # A queue that is full for a moment needs nothing; one that has been for longer costs a new channel this often.
@@ -72,9 +72,9 @@ class Refusals:
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
-    def heard(self, queue: str, outcome: Outcome, now: float) -> None:
+    def heard(self, queue: str, outcome: PublishOutcome, now: float) -> None:
         """The broker has answered a message to a queue; `now` is in seconds, by a monotonic clock."""
-        if outcome is Outcome.FULL:
+        if outcome is PublishOutcome.FULL:
             self._since.setdefault(queue, now)
         else:
             self._since.pop(queue, None)

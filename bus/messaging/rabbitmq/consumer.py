@@ -13,18 +13,18 @@ from bus.messaging.message import Delivery, arrived
 from bus.messaging.rabbitmq.acknowledgements import Unacknowledged
 from bus.messaging.rabbitmq.properties import message_of
 from bus.messaging.rabbitmq.queue_counts import Counts
-from bus.messaging.rabbitmq.reconnecting import Link
+from bus.messaging.rabbitmq.reconnecting import ReconnectingConnection
 from bus.messaging.topology import EVENTS_EXCHANGE, REQUEST_KINDS, REQUESTS_EXCHANGE, RETRIED, UNROUTABLE, Queue
-from bus.messaging.transport import QueueView, Wiring
+from bus.messaging.transport import QueueView, TransportOptions
 
 
 class Consumer:
     """The consuming connection: declares, consumes, acknowledges, and owns the reply queue."""
 
-    def __init__(self, loop: IOLoop, parameters: pika.ConnectionParameters, wiring: Wiring) -> None:
-        self.link = Link(loop, parameters, self._set_up, self._lost)
+    def __init__(self, loop: IOLoop, parameters: pika.ConnectionParameters, options: TransportOptions) -> None:
+        self.link = ReconnectingConnection(loop, parameters, self._set_up, self._lost)
         self.reply_address: str | None = None
-        self._wiring = wiring
+        self._options = options
         self._tags: list[str] = []
         self._session = 0
         self._unacknowledged = Unacknowledged()
@@ -44,7 +44,7 @@ class Consumer:
     def consumed(self) -> list[str]:
         """The queues that we take messages from now; none while that is being set up."""
         is_consuming = self.link.settled.is_set() and not self._stopped
-        return [queue.name for queue in self._wiring.consumes] if is_consuming else []
+        return [queue.name for queue in self._options.consumes] if is_consuming else []
 
     def views(self, counts: Mapping[str, Counts]) -> list[QueueView]:
         """Those of the consumed queues that the broker has told of."""
@@ -57,10 +57,10 @@ class Consumer:
                 session=self._session,
                 delivered=self._delivered[queue.name],
                 in_hand=in_hand[queue.name],
-                prefetch=self._wiring.prefetch_of(queue),
+                prefetch=self._options.prefetch_of(queue),
                 one_at_a_time=queue.kind == "events",
             )
-            for queue in self._wiring.consumes
+            for queue in self._options.consumes
             if queue.name in counts and queue.name in self.consumed
         ]
 
@@ -82,7 +82,7 @@ class Consumer:
         Of a consumer that says farewell RabbitMQ takes back what is in its hands after it has given later
         messages to the next one. Of one that is lost it takes it back first, and so events keep their order.
         """
-        has_order = any(queue.kind == "events" for queue in self._wiring.consumes)
+        has_order = any(queue.kind == "events" for queue in self._options.consumes)
         (self.link.drop if has_order else self.link.close)(on_closed)
 
     def _set_up(self, channel: Channel) -> None:
@@ -93,18 +93,18 @@ class Consumer:
         channel.add_on_cancel_callback(lambda _frame: self.link.restart("a consumed queue was deleted"))
         self._declare(channel)
         self._consume(channel)
-        if self._wiring.on_reply is None:
+        if self._options.on_reply is None:
             # The answer to a last, harmless question says that all before it has been done.
-            channel.basic_qos(prefetch_count=self._wiring.prefetch, callback=lambda _frame: self.link.ready())
+            channel.basic_qos(prefetch_count=self._options.prefetch, callback=lambda _frame: self.link.ready())
         else:
             channel.queue_declare("", exclusive=True, callback=lambda frame: self._reply_queue(channel, frame))
 
     def _declare(self, channel: Channel) -> None:
-        if not self._wiring.declares:
+        if not self._options.declares:
             return
         _declare_exchange(channel, REQUESTS_EXCHANGE, "direct")
         _declare_exchange(channel, EVENTS_EXCHANGE, "topic")
-        for queue in self._wiring.declares:
+        for queue in self._options.declares:
             arguments, own = queue.arguments(), queue.kind == "watch"
             channel.queue_declare(
                 queue.name, durable=True, exclusive=own, arguments=arguments, callback=lambda _frame: None
@@ -114,8 +114,8 @@ class Consumer:
 
     def _consume(self, channel: Channel) -> None:
         self._tags = []
-        for queue in () if self._stopped else self._wiring.consumes:
-            prefetch = self._wiring.prefetch_of(queue)
+        for queue in () if self._stopped else self._options.consumes:
+            prefetch = self._options.prefetch_of(queue)
             channel.basic_qos(prefetch_count=prefetch, callback=lambda _frame: None)  # of consumers that come after
             on_message = self._on_message(queue, self._session)
             tag = channel.basic_consume(queue.name, on_message, callback=lambda _frame: None)
@@ -123,7 +123,7 @@ class Consumer:
                 self._tags.append(tag)
 
     def _on_message(self, queue: Queue, session: int) -> Callable[..., None]:
-        on_delivery = self._wiring.on_delivery
+        on_delivery = self._options.on_delivery
 
         def deliver(_channel: Channel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
             self._unacknowledged.delivered(method.delivery_tag, queue.name)
@@ -141,7 +141,7 @@ class Consumer:
         return deliver
 
     def _reply_queue(self, channel: Channel, frame: Any) -> None:
-        name, on_reply = frame.method.queue, self._wiring.on_reply
+        name, on_reply = frame.method.queue, self._options.on_reply
         if on_reply is None:
             return
 
@@ -156,7 +156,7 @@ class Consumer:
 
     def _lost(self) -> None:
         self.reply_address = None
-        self._wiring.on_replies_lost()
+        self._options.on_replies_lost()
 
 
 def _declare_exchange(channel: Channel, name: str, kind: str, arguments: dict[str, str] | None = None) -> None:

@@ -14,15 +14,15 @@ from bus.messaging.message import Message
 from bus.messaging.rabbitmq.confirm_channel import ConfirmingChannel
 from bus.messaging.rabbitmq.confirms import OnOutcome
 from bus.messaging.rabbitmq.properties import properties_of
-from bus.messaging.rabbitmq.reconnecting import Link
-from bus.messaging.transport import Outcome
+from bus.messaging.rabbitmq.reconnecting import ReconnectingConnection
+from bus.messaging.transport import PublishOutcome
 
 
 class Publisher:
     """The publishing connection: requests with confirms, replies on a second channel without."""
 
     def __init__(self, loop: IOLoop, parameters: pika.ConnectionParameters) -> None:
-        self.link = Link(loop, parameters, self._set_up, self._lost)
+        self.link = ReconnectingConnection(loop, parameters, self._set_up, self._lost)
         self._loop = loop
         self._waiting: deque[tuple[Message, OnOutcome | None]] = deque()
         self._flush_is_due = False
@@ -111,9 +111,9 @@ class Publisher:
     def _send_confirmed(self, message: Message, on_outcome: OnOutcome) -> None:
         channel = self._requests
         if channel is None or self._reply_channel is None or not channel.is_open:
-            on_outcome(Outcome.AWAY)
+            on_outcome(PublishOutcome.DISCONNECTED)
         elif self.link.blocked:
-            on_outcome(Outcome.BLOCKED)
+            on_outcome(PublishOutcome.BLOCKED)
         else:
             channel.publish(message, on_outcome)
             if channel.is_suspicious:

@@ -43,7 +43,7 @@ LONGEST_RETRY_SECONDS = 2.0
 log = structlog.get_logger("bus.rabbitmq")
 
 
-class Link:
+class ReconnectingConnection:
     """One connection with one channel, opened again whenever it is lost. Lives on the I/O thread."""
 
     def __init__(

@@ -20,7 +20,7 @@ from bus.messaging.rabbitmq.properties import TolerantProperties
 from bus.messaging.rabbitmq.publisher import Publisher
 from bus.messaging.rabbitmq.queue_counts import Counting
 from bus.messaging.rabbitmq.reconnecting import parameters_for
-from bus.messaging.transport import Outcome, QueueView, TransportFailure, Wiring
+from bus.messaging.transport import PublishOutcome, QueueView, TransportFailure, TransportOptions
 
 # While closing: how often to look whether all confirms have come; they take a few milliseconds.
 CLOSE_POLL_SECONDS = 0.01
@@ -56,9 +56,9 @@ class RabbitMQ:
     def describe(self) -> str:
         return f"RabbitMQ at {self._parameters.host}:{self._parameters.port}"
 
-    def open(self, wiring: Wiring) -> None:
-        self._consumer = Consumer(self._loop, self._parameters, wiring)
-        self._publisher.link.on_blocked = wiring.on_replies_lost  # whoever replies is blocked as we are
+    def open(self, options: TransportOptions) -> None:
+        self._consumer = Consumer(self._loop, self._parameters, options)
+        self._publisher.link.on_blocked = options.on_replies_lost  # whoever replies is blocked as we are
         self._soon(self._publisher.link.connect)
         self._soon(self._consumer.link.connect)
         self._thread.start()
@@ -75,7 +75,7 @@ class RabbitMQ:
         if self._thread.is_alive():
             self._publisher.publish(message, on_outcome)
         elif on_outcome is not None:
-            on_outcome(Outcome.AWAY)
+            on_outcome(PublishOutcome.DISCONNECTED)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         if consumer := self._consumer:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 from sqlalchemy.engine import make_url
 
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.migrate import NotMigrated, check_migrated
 from bus.runtime.doctor.clock import compared
 from bus.runtime.doctor.finding import Finding, ok, wrong
@@ -32,7 +32,7 @@ def database_findings(application: Application, url: str) -> Iterator[Finding]:
                 yield _clock(transaction.connection, service)
     except NotMigrated as refused:
         yield wrong("database", f"{refused}.", service)
-    except DatabaseAway as away:
+    except DatabaseUnavailable as away:
         reason = " ".join(str(away).split())
         yield wrong("database", f"it cannot be reached: {reason}. Is it running, and is its URL right?", service)
     finally:

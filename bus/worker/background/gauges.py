@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
 
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.tables import dead_letter, outbox
 from bus.dead_letters.store import DEAD
 from bus.telemetry.metrics import Metrics
@@ -25,7 +25,7 @@ _how_many_letters = select(func.count()).select_from(
 )
 
 
-class Survey:
+class DatabaseGauges:
     """A thread that looks into one service's database. What it found last is what the metrics show."""
 
     def __init__(self, service: str, database: Database, metrics: Metrics) -> None:
@@ -49,7 +49,7 @@ class Survey:
         self._thread.join(seconds)
 
     def look(self) -> None:
-        """Look once. Raises DatabaseAway."""
+        """Look once. Raises DatabaseUnavailable."""
         with self._database.reading() as transaction:
             self._oldest_seconds = _age_of_oldest(transaction.connection)
             self._unsent = transaction.connection.execute(_how_many_unsent).scalar_one()
@@ -57,7 +57,7 @@ class Survey:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            with contextlib.suppress(DatabaseAway):  # told by those whose work it stops; the last values stay
+            with contextlib.suppress(DatabaseUnavailable):  # told by those whose work it stops; the last values stay
                 self.look()
             self._stopping.wait(LOOK_SECONDS)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from bus import failpoints
 from bus.database import outbox
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from bus.messaging.message import Message
 from bus.messaging.publishing import publish_all, taken_in_order
 from bus.messaging.trace_context import Trace
@@ -28,7 +28,7 @@ CONFIRM_SECONDS = 5.0
 log = structlog.get_logger("bus.relay")
 
 
-class Relay:
+class OutboxRelay:
     """A thread that sends what is committed, until it is stopped. `failure` is why it ended before."""
 
     def __init__(self, service: str, transport: Transport, database: Database, spans: Spans | None = None) -> None:
@@ -68,7 +68,7 @@ class Relay:
         try:
             while self._transport.wait_until_ready(0) and self._send_some():
                 pass
-        except (DatabaseAway, TransportFailure):  # told by those whose work it stops
+        except (DatabaseUnavailable, TransportFailure):  # told by those whose work it stops
             self._stopping.wait(LOOK_SECONDS)
 
     def _send_some(self) -> bool:
@@ -89,7 +89,7 @@ class Relay:
                 outbox.mark_sent(transaction.connection, [row.id for row in rows[:taken]])
         self._tell(list(zip(messages, hops, strict=True))[:taken], begun)
         if taken < len(rows):
-            log.warning("events_not_taken", service=self._service, outcome=outcomes[taken].name)
+            log.warning("events_not_confirmed", service=self._service, outcome=outcomes[taken].name)
             self._stopping.wait(LOOK_SECONDS)
         return taken == MAX_EVENTS
 

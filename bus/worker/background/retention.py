@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Column, Connection, Table, bindparam, delete, select, tuple_
 
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.tables import inbox, outbox
 from bus.dead_letters.store import purge as purge_letters
 
@@ -21,7 +21,7 @@ PAUSE_SECONDS = 0.05
 log = structlog.get_logger("bus.housekeeping")
 
 
-class Housekeeping:
+class Retention:
     """A thread that deletes what was done and sent more than `keep_days` ago, in small batches."""
 
     def __init__(self, service: str, database: Database, keep_days: float) -> None:
@@ -43,7 +43,7 @@ class Housekeeping:
         while not self._stopping.wait(ROUND_SECONDS * random.uniform(0.5, 1.0)):
             try:
                 deleted = self._round(datetime.now(UTC) - self._keep)
-            except DatabaseAway:
+            except DatabaseUnavailable:
                 continue  # told by those whose work it stops
             if deleted:
                 log.info("old_rows_deleted", service=self._service, rows=deleted)

@@ -9,7 +9,7 @@ import pytest
 
 from bus.client import liveness
 from bus.client.liveness import PING_SECONDS, SILENCE_SECONDS, Liveness
-from bus.contract.problems import AnswerLate, Unavailable
+from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.testing.waiting import wait_until
 
 
@@ -26,7 +26,7 @@ class Service:
 
     def is_silent(self) -> None:
         def late() -> None:
-            raise AnswerLate("shop.ping", "id", PING_SECONDS)
+            raise ReplyTimeout("shop.ping", "id", PING_SECONDS)
 
         self.answer = late
 

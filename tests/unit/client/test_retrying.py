@@ -9,12 +9,12 @@ import pytest
 from support.example_service import Count, Counted, Keep, Kept, WordRefused, make_service, words_in
 
 from bus.client.client import Client
-from bus.client.retrying import PatientClient
+from bus.client.retrying import RetryingClient
 from bus.contract.problems import Unavailable
 from bus.database.engine import Database
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import queues_of
-from bus.messaging.transport import Wiring
+from bus.messaging.transport import TransportOptions
 from bus.worker.worker import Worker
 
 LONG_SECONDS = 60.0
@@ -28,7 +28,7 @@ def start(memory_url: str, database: Database) -> Iterator[Start]:
     """Starts a worker. Its queues are there before."""
     service = make_service()
     declaring = transport_for(memory_url, "declares")
-    declaring.open(Wiring(declares=queues_of(service.operations.values())))
+    declaring.open(TransportOptions(declares=queues_of(service.operations.values())))
     with ExitStack() as stack:
         stack.callback(declaring.close, 5)
 
@@ -47,7 +47,7 @@ def test_a_ping_is_answered_by_the_worker_and_its_database(memory_url: str, star
     assert (pong.service, pong.database) == ("example", "sqlite")
 
 
-@pytest.mark.parametrize("kind", [Client, PatientClient])
+@pytest.mark.parametrize("kind", [Client, RetryingClient])
 def test_a_ping_waits_as_long_as_it_was_told_to(memory_url: str, start: Start, kind: type[Client]) -> None:
     with kind(memory_url, name="test") as client:
         started = time.monotonic()
@@ -61,7 +61,7 @@ def test_a_patient_client_asks_until_there_is_a_worker_and_has_it_done_once(
     memory_url: str, start: Start, database: Database
 ) -> None:
     starting = threading.Timer(1.5, start)  # two pings of 0.6 s later
-    with PatientClient(memory_url, name="test") as client:
+    with RetryingClient(memory_url, name="test") as client:
         starting.start()
         assert isinstance(client.call(Keep(word="late"), message_id="late"), Kept)
         assert isinstance(client.call(Keep(word="late"), message_id="late"), Kept)
@@ -71,14 +71,14 @@ def test_a_patient_client_asks_until_there_is_a_worker_and_has_it_done_once(
 
 def test_a_patient_client_takes_no_for_an_answer(memory_url: str, start: Start) -> None:
     start()
-    with PatientClient(memory_url, name="test") as client, pytest.raises(WordRefused):
+    with RetryingClient(memory_url, name="test") as client, pytest.raises(WordRefused):
         client.call(Count(word="refuse"))
 
 
 def test_a_patient_client_ends_when_all_is_over(memory_url: str, start: Start) -> None:
     over = threading.Event()
     threading.Timer(1.0, over.set).start()
-    with PatientClient(memory_url, name="test", is_over=over.is_set) as client:
+    with RetryingClient(memory_url, name="test", is_over=over.is_set) as client:
         started = time.monotonic()
         with pytest.raises(Unavailable):
             client.call(Count(word="x"))
@@ -87,5 +87,5 @@ def test_a_patient_client_ends_when_all_is_over(memory_url: str, start: Start) -
 
 
 def test_a_patient_client_has_an_end_to_its_patience(memory_url: str, start: Start) -> None:
-    with PatientClient(memory_url, name="test", seconds=0.5) as client, pytest.raises(Unavailable):
+    with RetryingClient(memory_url, name="test", seconds=0.5) as client, pytest.raises(Unavailable):
         client.call(Count(word="x"))

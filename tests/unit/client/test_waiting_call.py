@@ -6,10 +6,10 @@ import time
 import pytest
 from support.example_service import Count, Keep
 
-from bus.client.pending import Patience, WaitingCall
-from bus.contract.problems import AnswerLate, Unavailable
+from bus.client.pending import Deadlines, PendingCall
+from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.messaging.message import Message
-from bus.messaging.transport import Outcome
+from bus.messaging.transport import PublishOutcome
 
 REPLY = Message(queue="reply", body=b"{}", headers={"status": 201})
 # Nobody waits that long: what these tests are about ends the wait.
@@ -17,47 +17,49 @@ LONG_SECONDS = 60.0
 QUICK_SECONDS = 20.0
 
 
-def _call(*news: Message | Outcome | None, timeout: float = LONG_SECONDS, wait: float = LONG_SECONDS) -> WaitingCall:
-    call = WaitingCall(Patience.of(timeout, wait))
-    for each in news:
-        if isinstance(each, Outcome):
+def _call(
+    *results: Message | PublishOutcome | None, timeout: float = LONG_SECONDS, wait: float = LONG_SECONDS
+) -> PendingCall:
+    call = PendingCall(Deadlines.of(timeout, wait))
+    for each in results:
+        if isinstance(each, PublishOutcome):
             call.outcome(each)
         else:
-            call.news.put(each)
+            call.results.put(each)
     return call
 
 
 @pytest.mark.parametrize("wait", [0.0, QUICK_SECONDS, LONG_SECONDS])
 def test_a_reply_is_the_answer_even_before_the_confirm(wait: float) -> None:
     assert _call(REPLY, wait=wait).wait(Keep, "id") is REPLY
-    assert _call(REPLY, Outcome.CONFIRMED, wait=max(wait, QUICK_SECONDS)).wait(Keep, "id") is REPLY
+    assert _call(REPLY, PublishOutcome.CONFIRMED, wait=max(wait, QUICK_SECONDS)).wait(Keep, "id") is REPLY
 
 
 def test_a_command_nobody_waits_for_is_late_as_soon_as_it_is_confirmed() -> None:
     call = _call(wait=0.0)
     started = time.monotonic()
-    threading.Timer(0.2, call.outcome, [Outcome.CONFIRMED]).start()
-    with pytest.raises(AnswerLate) as late:
+    threading.Timer(0.2, call.outcome, [PublishOutcome.CONFIRMED]).start()
+    with pytest.raises(ReplyTimeout) as late:
         call.wait(Keep, "id")
     assert 0.2 <= time.monotonic() - started < QUICK_SECONDS
     assert late.value.message_id == "id"
 
 
 def test_a_command_nobody_waits_for_is_late_whether_or_not_its_reply_is_there_too() -> None:
-    with pytest.raises(AnswerLate):
-        _call(Outcome.CONFIRMED, REPLY, wait=0.0).wait(Keep, "id")
+    with pytest.raises(ReplyTimeout):
+        _call(PublishOutcome.CONFIRMED, REPLY, wait=0.0).wait(Keep, "id")
 
 
 def test_a_confirm_after_the_time_for_the_answer_is_still_waited_for() -> None:
     call = _call(wait=0.1)
-    threading.Timer(0.4, call.outcome, [Outcome.CONFIRMED]).start()
-    with pytest.raises(AnswerLate):
+    threading.Timer(0.4, call.outcome, [PublishOutcome.CONFIRMED]).start()
+    with pytest.raises(ReplyTimeout):
         call.wait(Keep, "id")
 
 
 def test_after_the_confirm_the_answer_is_waited_for_as_long_as_was_said() -> None:
-    call = _call(Outcome.CONFIRMED, wait=QUICK_SECONDS)
-    threading.Timer(0.2, call.news.put, [REPLY]).start()
+    call = _call(PublishOutcome.CONFIRMED, wait=QUICK_SECONDS)
+    threading.Timer(0.2, call.results.put, [REPLY]).start()
     assert call.wait(Keep, "id") is REPLY
 
 
@@ -69,8 +71,8 @@ def test_a_command_that_is_never_confirmed_is_unknown(wait: float) -> None:
 
 
 @pytest.mark.parametrize("wait", [0.0, LONG_SECONDS])
-@pytest.mark.parametrize("outcome", [each for each in Outcome if each is not Outcome.CONFIRMED], ids=str)
-def test_a_command_the_broker_did_not_take_is_unavailable_at_once(outcome: Outcome, wait: float) -> None:
+@pytest.mark.parametrize("outcome", [each for each in PublishOutcome if each is not PublishOutcome.CONFIRMED], ids=str)
+def test_a_command_the_broker_did_not_take_is_unavailable_at_once(outcome: PublishOutcome, wait: float) -> None:
     started = time.monotonic()
     with pytest.raises(Unavailable):
         _call(outcome, wait=wait).wait(Keep, "id")
@@ -79,18 +81,18 @@ def test_a_command_the_broker_did_not_take_is_unavailable_at_once(outcome: Outco
 
 @pytest.mark.parametrize("wait", [0.0, 1.0, LONG_SECONDS])
 def test_when_replies_are_lost_a_command_is_what_the_broker_last_said_of_it(wait: float) -> None:
-    with pytest.raises(AnswerLate):
-        _call(Outcome.CONFIRMED, None, wait=wait).wait(Keep, "id")
-    with pytest.raises(AnswerLate):
-        _call(None, Outcome.CONFIRMED, wait=wait).wait(Keep, "id")
-    for outcomes in ([], [Outcome.UNKNOWN]):
+    with pytest.raises(ReplyTimeout):
+        _call(PublishOutcome.CONFIRMED, None, wait=wait).wait(Keep, "id")
+    with pytest.raises(ReplyTimeout):
+        _call(None, PublishOutcome.CONFIRMED, wait=wait).wait(Keep, "id")
+    for outcomes in ([], [PublishOutcome.UNKNOWN]):
         with pytest.raises(Unavailable) as unknown:
             _call(None, *outcomes, wait=wait).wait(Keep, "id")
         assert unknown.value.problem.code == "outcome-unknown"
 
 
 def test_a_query_is_late_when_its_time_is_over_confirmed_or_not() -> None:
-    for outcomes in ([], [Outcome.CONFIRMED]):
-        with pytest.raises(AnswerLate):
+    for outcomes in ([], [PublishOutcome.CONFIRMED]):
+        with pytest.raises(ReplyTimeout):
             _call(*outcomes, wait=0.1).wait(Count, "id")
     assert _call(REPLY, wait=0.0).wait(Count, "id") is REPLY

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from support.example_service import word, words_in
 
 from bus.database.bulk import find_all, insert_all
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from catalog.tables import product
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -107,7 +107,7 @@ def test_a_database_that_cannot_be_reached_is_away() -> None:
     away = Database(NOWHERE)
     assert not away.answers()
     for open_ in (away.transaction, away.reading):
-        with pytest.raises(DatabaseAway), open_() as transaction:
+        with pytest.raises(DatabaseUnavailable), open_() as transaction:
             transaction.connection.execute(select(1))
 
 

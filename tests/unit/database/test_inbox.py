@@ -10,9 +10,9 @@ from bus.database.engine import Database
 from bus.database.inbox import AlreadyDone, look_up, outcome_of, record
 from bus.database.tables import inbox
 from bus.messaging.call import Call
-from bus.messaging.replies import Answer
+from bus.messaging.replies import EncodedReply
 
-ANSWER = Answer(201, b'{"id":1}', "/words/1")
+ANSWER = EncodedReply(201, b'{"id":1}', "/words/1")
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def test_another_request_under_the_same_id_is_refused(connection: Connection) ->
 
 
 def test_the_outcome_is_told_to_whoever_knows_the_id_not_the_body(connection: Connection) -> None:
-    record(connection, [(call("a", "1"), Answer(409, b"{}"))])
-    assert outcome_of(connection, "anonymous", "1") == Answer(409, b"{}")
+    record(connection, [(call("a", "1"), EncodedReply(409, b"{}"))])
+    assert outcome_of(connection, "anonymous", "1") == EncodedReply(409, b"{}")
 
 
 def test_the_same_id_again_is_already_done(connection: Connection) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import MetaData, delete, insert
 import auth.tables
 import catalog.tables
 from bus.database import tables
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.migrate import NotMigrated, check_migrated, migrate
 from catalog.tables import product
 
@@ -60,7 +60,7 @@ def test_a_database_at_another_revision_is_not_taken_for_migrated(empty: Databas
 
 
 def test_a_database_that_is_away_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseUnavailable):
         migrate(Database("postgresql://nobody@127.0.0.1:1/nothing"), "catalog.migrations")
 
 

@@ -11,13 +11,13 @@ from sqlalchemy import Connection
 from support.event_services import Told
 
 from bus.database import outbox
-from bus.database.engine import Database, Emission
+from bus.database.engine import Database, PendingEvent
 from bus.database.migrate import migrate
 from bus.messaging.call import Call
 from bus.messaging.topology import EVENTS_EXCHANGE
 from bus.messaging.trace_context import begin, continued
 from bus.service.work import Work
-from bus.worker.execution import carry_out
+from bus.worker.execution import execute
 from catalog.contract import CreateProduct
 from catalog.handlers import catalog
 
@@ -37,8 +37,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     database.close()
 
 
-def _told(*words: str) -> list[Emission]:
-    return [Emission(Told(thing=1, version=version, word=word)) for version, word in enumerate(words, 1)]
+def _told(*words: str) -> list[PendingEvent]:
+    return [PendingEvent(Told(thing=1, version=version, word=word)) for version, word in enumerate(words, 1)]
 
 
 def _write(database: Database, *words: str) -> None:
@@ -101,7 +101,7 @@ def test_of_commands_that_were_done_together_each_event_keeps_the_trace_of_its_o
     commands = [CreateProduct(name=f"Lamp {number}", price=Decimal(1), quantity=1) for number in range(3)]
     calls = [Call(CreateProduct, command, None, trace=begin()) for command in commands]
     emitted: list[None] = []
-    carry_out(calls, catalog, database, lambda: emitted.append(None))
+    execute(calls, catalog, database, lambda: emitted.append(None))
     assert len(emitted) == 1, "one transaction for all"
     with database.transaction() as transaction:
         rows = outbox.unsent(transaction.connection, 10)
@@ -123,7 +123,9 @@ def test_an_event_goes_on_in_the_trace_that_it_came_of(database: Database) -> No
     trace = structs.replace(begin(), state="congo=1")
     with database.transaction() as transaction:
         told = Told(thing=1, version=1, word="traced")
-        outbox.write(transaction.connection, [Emission(told, trace), Emission(told), Emission(told, begin())])
+        outbox.write(
+            transaction.connection, [PendingEvent(told, trace), PendingEvent(told), PendingEvent(told, begin())]
+        )
     with database.transaction() as transaction:
         rows = outbox.unsent(transaction.connection, MOST)
     traced, untraced, other = (continued(outbox.message_of(row).headers) for row in rows)

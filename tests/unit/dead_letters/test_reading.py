@@ -13,7 +13,7 @@ from support.example_service import make_service
 
 from bus.dead_letters.body import NOT_KEPT
 from bus.dead_letters.envelope import Fault, dead_letter
-from bus.dead_letters.reading import Letter, read_letter
+from bus.dead_letters.reading import DeadLetter, read_dead_letter
 from bus.messaging.checks import MAX_BODY_BYTES
 from bus.messaging.message import Message
 from bus.service.service import Service
@@ -26,8 +26,8 @@ WORD = b'{"word":"a"}'
 SECRET = b'{"word":"a","password":"hunter22"}'
 
 
-def _read(message: Message, *, again: bool = False) -> Letter:
-    return read_letter(delivery_of(message, again=again), OPERATIONS, NOW)
+def _read(message: Message, *, again: bool = False) -> DeadLetter:
+    return read_dead_letter(delivery_of(message, again=again), OPERATIONS, NOW)
 
 
 def _dead(headers: Any, body: bytes = WORD, **properties: Any) -> Message:
@@ -44,7 +44,7 @@ def test_what_a_worker_buried_is_read_as_it_was_written() -> None:
     request = Message(queue="example.keep", body=WORD, message_id="1", correlation_id=b"\xff", reply_to="reply")
     fault = Fault("Broken", "Traceback:\n  one\n")
     message = dead_letter(request, "example", WORD, reason="fault", detail="No.", fault=fault, attempts=4)
-    letter = read_letter(delivery_of(message), OPERATIONS, datetime.now(UTC))
+    letter = read_dead_letter(delivery_of(message), OPERATIONS, datetime.now(UTC))
     assert (letter.letter_id, letter.message_id) == (message.headers["letter-id"], "1")
     assert (letter.operation, letter.origin_queue, letter.body) == ("example.keep", "example.keep", WORD)
     assert (letter.reason, letter.detail, letter.attempts) == ("fault", "No.", 4)
@@ -110,7 +110,7 @@ def test_a_body_that_may_hold_secrets_and_cannot_be_read_is_not_kept(queue: str)
 
 
 def test_a_service_without_secrets_keeps_what_it_does_not_know() -> None:
-    letter = read_letter(delivery_of(_dead({}, SECRET)), Service("shop").operations, NOW)
+    letter = read_dead_letter(delivery_of(_dead({}, SECRET)), Service("shop").operations, NOW)
     assert (letter.body, letter.whole) == (SECRET, True)
 
 

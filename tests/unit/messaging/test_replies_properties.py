@@ -14,8 +14,8 @@ from bus.database.engine import Database
 from bus.database.tables import inbox
 from bus.messaging.call import Call
 from bus.messaging.message import PROBLEM, Message
-from bus.messaging.replies import Answer
-from bus.worker.execution import GaveUp, carry_out
+from bus.messaging.replies import EncodedReply
+from bus.worker.execution import HandlerFailed, execute
 
 MEMBERS = {"type", "title", "status", "detail", "code", "error", "message"}
 SECRET = "s3cret horse battery"
@@ -43,7 +43,7 @@ requests = st.one_of(
     )
 )
 def test_a_problem_document_has_its_members_and_its_status(problem: Problem) -> None:
-    answer = Answer.problem(problem)
+    answer = EncodedReply.problem(problem)
     document = json.loads(answer.body)
     assert document.keys() >= MEMBERS
     assert document["status"] == answer.status == problem.status
@@ -55,8 +55,8 @@ def test_a_problem_document_has_its_members_and_its_status(problem: Problem) -> 
 @shared
 @given(st.lists(requests, min_size=1, max_size=4))
 def test_whatever_is_carried_out_its_answer_is_json_with_its_status(database: Database, sent: list[Any]) -> None:
-    for answer in carry_out([Call(type(each), each, None) for each in sent], make_service(), database):
-        if isinstance(answer, GaveUp):
+    for answer in execute([Call(type(each), each, None) for each in sent], make_service(), database):
+        if isinstance(answer, HandlerFailed):
             continue
         document = json.loads(answer.body)
         assert answer.status in (201, 409)
@@ -69,8 +69,10 @@ def test_whatever_is_carried_out_its_answer_is_json_with_its_status(database: Da
 def test_no_secret_is_in_an_answer_a_log_or_what_is_kept(database: Database, sent: list[Any], run: Any) -> None:
     calls = [Call(KeepSecret, each, f"{run}-{number}") for number, each in enumerate(sent)]
     with capture_logs() as logs:
-        answers = carry_out(calls, make_service(), database)
-    told = [answer.message + answer.traceback if isinstance(answer, GaveUp) else answer.body for answer in answers]
+        answers = execute(calls, make_service(), database)
+    told = [
+        answer.message + answer.traceback if isinstance(answer, HandlerFailed) else answer.body for answer in answers
+    ]
     with database.reading() as transaction:
         kept = transaction.connection.execute(select(inbox.c.reply)).scalars().all()
     assert SECRET not in repr((logs, told, kept))

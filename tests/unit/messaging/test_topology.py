@@ -12,7 +12,7 @@ from bus.messaging.topology import (
     queue_of,
     queues_of,
     retry_queues,
-    watch_queue,
+    stream_queue,
 )
 from catalog import contract
 from catalog.contract import CreateProduct, GetProduct
@@ -70,10 +70,10 @@ def test_events_of_all_kinds_come_in_one_queue_to_one_worker_at_a_time() -> None
 
 
 def test_who_looks_on_has_a_queue_that_drops_the_oldest_and_refuses_nothing() -> None:
-    queue = watch_queue("catalog.*")
+    queue = stream_queue("catalog.*")
     assert queue.topics == ("catalog.*",)
     assert queue.arguments() == {"x-queue-type": "classic", "x-max-length": 10_000}
-    assert watch_queue("catalog.*").name != queue.name
+    assert stream_queue("catalog.*").name != queue.name
 
 
 def test_dead_letters_are_replicated_and_never_dropped() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from auth.contract import Register
 from bus.contract.problems import Invalid
-from bus.database.engine import DatabaseAway
+from bus.database.engine import DatabaseUnavailable
 from bus.security import unsealer as module
 from bus.security.keys import KeyPair
 from bus.security.seal import seal
@@ -27,7 +27,7 @@ class Keys:
     def __call__(self) -> dict[str, KeyPair]:
         self.reads += 1
         if self.away:
-            raise DatabaseAway
+            raise DatabaseUnavailable
         return dict(self.pairs)
 
 
@@ -130,7 +130,7 @@ def test_a_database_that_is_away_says_nothing_of_the_request() -> None:
     keys = Keys(PAIR)
     keys.away = True
     unsealer = Unsealer(keys)
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseUnavailable):
         unsealer.open(Register, _sealed())
     keys.away = False
     assert unsealer.open(Register, _sealed())

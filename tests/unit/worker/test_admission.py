@@ -9,10 +9,10 @@ import pytest
 from auth.contract import Register
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
-from bus.database.engine import DatabaseAway
+from bus.database.engine import DatabaseUnavailable
 from bus.dead_letters.body import without_secrets
 from bus.messaging.call import ANONYMOUS, Call
-from bus.messaging.checks import MAX_BODY_BYTES, check_body, is_hopeless
+from bus.messaging.checks import MAX_BODY_BYTES, check_body, is_undecodable
 from bus.messaging.message import Message
 from bus.security.keys import KeyPair
 from bus.security.seal import seal
@@ -127,7 +127,7 @@ def test_hostile_messages_are_refused_with_their_code(
 ) -> None:
     refused = _refusal_of(_message(body, **properties))
     assert (refused.problem.status, refused.problem.code) == (status, code)
-    assert is_hopeless(refused) == hopeless
+    assert is_undecodable(refused) == hopeless
 
 
 def test_a_body_of_the_limit_is_read() -> None:
@@ -218,9 +218,9 @@ def test_what_is_sealed_is_validated_like_everything_and_never_repeated() -> Non
 
 def test_a_database_that_is_away_when_a_key_is_read_is_no_refusal() -> None:
     def read() -> dict[str, KeyPair]:
-        raise DatabaseAway
+        raise DatabaseUnavailable
 
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseUnavailable):
         admit(_sealed(), Register, Unsealer(read))
     assert admit(_message(ANN), Register, Unsealer(read))
 

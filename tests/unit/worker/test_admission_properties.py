@@ -12,7 +12,7 @@ from bus.contract.problems import Invalid
 from bus.dead_letters.body import without_secrets
 from bus.messaging.call import Call
 from bus.messaging.message import Message
-from bus.messaging.replies import Answer
+from bus.messaging.replies import EncodedReply
 from bus.security.unsealer import Unsealer
 from bus.worker.admission import admit
 from catalog.contract import CreateProduct, ListProducts, UpdateProduct
@@ -93,7 +93,7 @@ def _refusal_of(message: Message) -> bytes:
     try:
         admit(message, Register, UNSEALER)
     except Invalid as refused:
-        return Answer.problem(refused.problem).body
+        return EncodedReply.problem(refused.problem).body
     return b""
 
 
@@ -103,7 +103,7 @@ def _admitted(operation: type[Operation[Any]], body: bytes, properties: dict[str
     try:
         return admit(message, operation, UNSEALER)
     except Invalid as refused:
-        answer = Answer.problem(refused.problem)
+        answer = EncodedReply.problem(refused.problem)
         problem = json.loads(answer.body)
         assert problem["status"] == answer.status in (400, 413, 415, 422)
         return None

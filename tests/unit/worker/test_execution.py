@@ -27,14 +27,14 @@ from support.example_service import (
 from bus.contract.events import Event
 from bus.contract.fields import Secret
 from bus.contract.operations import Command, Reply
-from bus.database.engine import Database, DatabaseAway
+from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.tables import inbox
 from bus.messaging.call import Call
-from bus.messaging.replies import Answer
+from bus.messaging.replies import EncodedReply
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.worker import execution
-from bus.worker.execution import GaveUp, answer_queries, carry_out
+from bus.worker.execution import HandlerFailed, answer_queries, execute
 
 # A port that nothing listens on.
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -50,95 +50,95 @@ def service() -> Service:
     return make_service()
 
 
-def _done(answer: Answer | GaveUp) -> tuple[int, dict[str, Any]]:
-    assert isinstance(answer, Answer), answer
+def _done(answer: EncodedReply | HandlerFailed) -> tuple[int, dict[str, Any]]:
+    assert isinstance(answer, EncodedReply), answer
     return answer.status, json.loads(answer.body)
 
 
-def _statuses(answers: list[Answer | GaveUp]) -> list[int]:
-    return [answer.status if isinstance(answer, Answer) else 500 for answer in answers]
+def _statuses(answers: list[EncodedReply | HandlerFailed]) -> list[int]:
+    return [answer.status if isinstance(answer, EncodedReply) else 500 for answer in answers]
 
 
 @pytest.mark.parametrize("operation", [Keep, KeepAll])
 def test_a_batch_is_carried_out_and_answered_in_order(service: Service, database: Database, operation: Any) -> None:
-    answers = carry_out([call(text, text, operation) for text in "abc"], service, database)
+    answers = execute([call(text, text, operation) for text in "abc"], service, database)
     assert [_done(answer) for answer in answers] == [(201, {"id": n, "word": w}) for n, w in enumerate("abc", 1)]
     assert answers[2].location == "/words/3"  # type: ignore[union-attr]
     assert words_in(database) == ["a", "b", "c"]
 
 
 def test_nothing_to_do_is_done(service: Service, database: Database) -> None:
-    assert carry_out([], service, database) == []
+    assert execute([], service, database) == []
 
 
 def test_a_redelivered_command_is_answered_from_the_inbox(service: Service, database: Database) -> None:
-    first = carry_out([call("a", "1")], service, database)
-    again = carry_out([call("a", "1")], service, database)
+    first = execute([call("a", "1")], service, database)
+    again = execute([call("a", "1")], service, database)
     assert again == first
     assert words_in(database) == ["a"]
 
 
 def test_a_command_without_an_id_is_carried_out_each_time(service: Service, database: Database) -> None:
-    carry_out([call("a")], service, database)
-    carry_out([call("a"), call("a")], service, database)
+    execute([call("a")], service, database)
+    execute([call("a"), call("a")], service, database)
     assert words_in(database) == ["a", "a", "a"]
 
 
 @pytest.mark.parametrize("operation", [Keep, KeepAll])
 def test_the_same_id_twice_in_one_batch_is_done_once(service: Service, database: Database, operation: Any) -> None:
     calls = [call(text, text, operation) for text in "abacb"]
-    answers = carry_out(calls, service, database)
+    answers = execute(calls, service, database)
     assert sorted(words_in(database)) == ["a", "b", "c"]
     assert answers[0] == answers[2]
     assert answers[1] == answers[4]
 
 
 def test_new_neighbours_of_a_redelivered_command_are_done_once(service: Service, database: Database) -> None:
-    carry_out([call("b", "2")], service, database)
-    answers = carry_out([call("a", "1"), call("b", "2"), call("c", "3"), call("d")], service, database)
+    execute([call("b", "2")], service, database)
+    answers = execute([call("a", "1"), call("b", "2"), call("c", "3"), call("d")], service, database)
     assert _statuses(answers) == [201] * 4
     assert sorted(words_in(database)) == ["a", "b", "c", "d"]
 
 
 def test_an_id_used_for_another_request_is_refused(service: Service, database: Database) -> None:
-    carry_out([call("a", "1")], service, database)
-    status, problem = _done(*carry_out([call("b", "1")], service, database))
+    execute([call("a", "1")], service, database)
+    status, problem = _done(*execute([call("b", "1")], service, database))
     assert (status, problem["code"]) == (422, "idempotency-key-reuse")
     assert words_in(database) == ["a"]
 
 
 def test_an_id_used_for_another_request_in_the_same_batch_is_refused(service: Service, database: Database) -> None:
-    assert _statuses(carry_out([call("a", "1"), call("b", "1")], service, database)) == [201, 422]
+    assert _statuses(execute([call("a", "1"), call("b", "1")], service, database)) == [201, 422]
     assert words_in(database) == ["a"]
 
 
 def test_an_id_used_for_another_operation_is_refused(service: Service, database: Database) -> None:
-    carry_out([call("a", "1")], service, database)
-    assert _statuses(carry_out([call("a", "1", KeepAll)], service, database)) == [422]
+    execute([call("a", "1")], service, database)
+    assert _statuses(execute([call("a", "1", KeepAll)], service, database)) == [422]
     assert words_in(database) == ["a"]
 
 
 def test_two_callers_may_use_the_same_id(service: Service, database: Database) -> None:
     ann, bob = (Call(Keep, Keep(word=name), "1", caller=name) for name in ("ann", "bob"))
-    assert _statuses(carry_out([ann, bob], service, database)) == [201, 201]
+    assert _statuses(execute([ann, bob], service, database)) == [201, 201]
     assert words_in(database) == ["ann", "bob"]
 
 
 def test_a_refusal_undoes_what_its_handler_wrote(service: Service, database: Database) -> None:
-    status, problem = _done(*carry_out([call("refuse", "1")], service, database))
+    status, problem = _done(*execute([call("refuse", "1")], service, database))
     assert (status, problem["code"]) == (409, "example.word_refused")
     assert words_in(database) == []
 
 
 @pytest.mark.parametrize("operation", [Keep, KeepAll])
 def test_a_refusal_is_remembered(service: Service, database: Database, operation: Any) -> None:
-    first = carry_out([call("refuse", "1", operation)], service, database)
-    assert carry_out([call("refuse", "1", operation)], service, database) == first
-    assert _statuses(carry_out([call("other", "1", operation)], service, database)) == [422]
+    first = execute([call("refuse", "1", operation)], service, database)
+    assert execute([call("refuse", "1", operation)], service, database) == first
+    assert _statuses(execute([call("other", "1", operation)], service, database)) == [422]
 
 
 def test_a_refused_command_without_an_id_is_answered_too(service: Service, database: Database) -> None:
-    assert _statuses(carry_out([call("refuse")], service, database)) == [409]
+    assert _statuses(execute([call("refuse")], service, database)) == [409]
 
 
 @pytest.mark.parametrize("operation", [Keep, KeepAll])
@@ -146,7 +146,7 @@ def test_a_refused_command_without_an_id_is_answered_too(service: Service, datab
 def test_one_bad_command_takes_no_neighbour_with_it(
     service: Service, database: Database, operation: Any, bad: str, status: int
 ) -> None:
-    answers = carry_out([call(text, text, operation) for text in ("a", bad, "b")], service, database)
+    answers = execute([call(text, text, operation) for text in ("a", bad, "b")], service, database)
     assert _statuses(answers) == [201, status, 201]
     assert words_in(database) == ["a", "b"]
 
@@ -159,16 +159,16 @@ def test_a_handler_that_fails_is_tried_a_few_times_and_given_up(database: Databa
         tries.append(command)
         raise Broken("always")
 
-    (gave_up,) = carry_out([call("a", "1")], service, database)
-    assert isinstance(gave_up, GaveUp)
+    (gave_up,) = execute([call("a", "1")], service, database)
+    assert isinstance(gave_up, HandlerFailed)
     assert isinstance(gave_up.__cause__, Broken)
     assert "Broken" in str(gave_up)
     assert len(tries) == 1 + execution.QUICK_TRIES  # in the batch, then alone
 
 
 def test_a_command_given_up_may_be_sent_again(service: Service, database: Database) -> None:
-    assert _statuses(carry_out([call("break", "1")], service, database)) == [500]
-    assert _statuses(carry_out([call("mended", "1")], service, database)) == [201]
+    assert _statuses(execute([call("break", "1")], service, database)) == [500]
+    assert _statuses(execute([call("mended", "1")], service, database)) == [201]
     assert words_in(database) == ["mended"]
 
 
@@ -183,14 +183,14 @@ def test_a_handler_that_fails_once_is_tried_again(database: Database) -> None:
             raise Broken("the first time")
         return Kept(id=len(tries), word=command.word)
 
-    assert _done(*carry_out([call("a", "1")], service, database)) == (201, {"id": 2, "word": "a"})
+    assert _done(*execute([call("a", "1")], service, database)) == (201, {"id": 2, "word": "a"})
     assert words_in(database) == ["a"]
 
 
 def test_a_worker_that_dies_after_the_commit_leaves_the_reply_to_the_next(service: Service, database: Database) -> None:
     """Whoever gets the message after the death has the same call in hand, and a process of its own."""
-    first = carry_out([call("a", "1"), call("b", "2")], service, database)
-    again = carry_out([call("a", "1"), call("b", "2")], make_service(), Database(_url_of(database)))
+    first = execute([call("a", "1"), call("b", "2")], service, database)
+    again = execute([call("a", "1"), call("b", "2")], make_service(), Database(_url_of(database)))
     assert again == first
     assert words_in(database) == ["a", "b"]
 
@@ -207,18 +207,18 @@ def test_a_worker_that_dies_before_the_commit_leaves_nothing(service: Service, d
         raise Killed
 
     with pytest.raises(Killed):
-        carry_out([call("a", "1")], dying, database)
+        execute([call("a", "1")], dying, database)
     assert words_in(database) == []
-    assert _statuses(carry_out([call("a", "1")], service, database)) == [201]
+    assert _statuses(execute([call("a", "1")], service, database)) == [201]
 
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_fifty_threads_with_the_same_id_at_the_same_moment_have_one_effect(database: Database, threads: int) -> None:
     service, gate = make_service(threads=threads), threading.Barrier(50)
 
-    def send(_: int) -> Answer | GaveUp:
+    def send(_: int) -> EncodedReply | HandlerFailed:
         gate.wait(30)
-        return carry_out([call("a", "1")], service, database)[0]
+        return execute([call("a", "1")], service, database)[0]
 
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(send, range(50)))
@@ -229,14 +229,14 @@ def test_fifty_threads_with_the_same_id_at_the_same_moment_have_one_effect(datab
 
 def test_a_database_that_is_away_is_no_answer(service: Service) -> None:
     away = Database(NOWHERE)
-    with pytest.raises(DatabaseAway):
-        carry_out([call("a", "1")], service, away)
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseUnavailable):
+        execute([call("a", "1")], service, away)
+    with pytest.raises(DatabaseUnavailable):
         answer_queries([Call(Count, Count(word="a"), None)], service, away)
 
 
 def test_queries_are_answered_each_for_itself(service: Service, database: Database) -> None:
-    carry_out([call("a")], service, database)
+    execute([call("a")], service, database)
     queries = [Call(Count, Count(word=text), None) for text in ("a", "refuse", "b", "break", "a")]
     answers = answer_queries(queries, service, database)
     assert _statuses(answers) == [200, 409, 200, 500, 200]
@@ -245,7 +245,7 @@ def test_queries_are_answered_each_for_itself(service: Service, database: Databa
 
 def test_a_query_whose_handler_fails_is_given_up_at_once(service: Service, database: Database) -> None:
     (gave_up,) = answer_queries([Call(Count, Count(word="break"), None)], service, database)
-    assert isinstance(gave_up, GaveUp)
+    assert isinstance(gave_up, HandlerFailed)
     assert isinstance(gave_up.__cause__, Broken)
 
 
@@ -267,11 +267,11 @@ def test_whatever_comes_in_whatever_batches_the_answers_tell_what_was_done(
 ) -> None:
     _empty(database)
     service, kept = make_service(threads=2 if threads else 1), []
-    first: dict[str, tuple[bytes, Answer]] = {}
+    first: dict[str, tuple[bytes, EncodedReply]] = {}
     for batch in batches:
-        for each, answer in zip(batch, carry_out(batch, service, database), strict=True):
+        for each, answer in zip(batch, execute(batch, service, database), strict=True):
             known = first.get(each.message_id or "")
-            if isinstance(answer, GaveUp):
+            if isinstance(answer, HandlerFailed):
                 assert each.request.word == "break"  # type: ignore[attr-defined]
                 assert known is None
             elif known is not None:
@@ -304,8 +304,8 @@ def test_what_a_failing_handler_says_is_told_without_the_secrets_of_its_request(
         raise Broken(f"no {command.password!r} today")
 
     request = Call(KeepSecret, KeepSecret(word="a", password="hunter22"), "1")
-    (gave_up,) = carry_out([request], service, database)
-    assert isinstance(gave_up, GaveUp)
+    (gave_up,) = execute([request], service, database)
+    assert isinstance(gave_up, HandlerFailed)
     assert (gave_up.error_class, gave_up.message) == ("Broken", "no '[secret]' today")
     assert "raise Broken(" in gave_up.traceback
     assert "hunter22" not in gave_up.traceback + str(gave_up) + repr(gave_up)
@@ -320,7 +320,7 @@ def test_a_refusal_that_repeats_a_secret_is_told_and_stored_without_it(database:
 
     request = Call(KeepSecret, KeepSecret(word="a", password="hunter22"), "1")
     for _ in range(2):  # from the handler, then from the inbox
-        (answer,) = carry_out([request], service, database)
+        (answer,) = execute([request], service, database)
         assert _done(answer)[1]["detail"] == "[secret] is not a word"
 
 
@@ -339,7 +339,7 @@ def test_a_duplicate_gets_the_answer_without_its_secrets(database: Database) -> 
     def open_door(command: Open, work: Work) -> Opened:
         return Opened(token="hunter22")
 
-    answers = [carry_out([Call(Open, Open(door="1"), "1")], service, database)[0] for _ in range(2)]
+    answers = [execute([Call(Open, Open(door="1"), "1")], service, database)[0] for _ in range(2)]
     assert [_done(answer) for answer in answers] == [(200, {"token": "hunter22"}), (200, {"token": "[secret]"})]
 
 

@@ -9,11 +9,11 @@ import pytest
 from bus.messaging.message import Delivery, Message
 from bus.messaging.redelivery import alone
 from bus.messaging.topology import Limits, quarantine_queue
-from bus.messaging.transport import Outcome, Transport
-from bus.worker.dispatcher import Outgoing
+from bus.messaging.transport import PublishOutcome, Transport
+from bus.worker.dispatcher import Dispatcher
 from bus.worker.quarantine import Quarantine
-from bus.worker.telemetry import Witness
-from bus.worker.threads import Lane
+from bus.worker.telemetry import MessageTelemetry
+from bus.worker.threads import ConsumerThreads
 
 QUEUE = "catalog.create_product"
 NEWS_SECONDS = 30.0
@@ -25,10 +25,10 @@ class Broker:
     """Stands for a transport: keeps what it is to confirm, and tells what becomes of messages."""
 
     def __init__(self, told: "SimpleQueue[str]") -> None:
-        self.unconfirmed: SimpleQueue[Callable[[Outcome], None]] = SimpleQueue()
+        self.unconfirmed: SimpleQueue[Callable[[PublishOutcome], None]] = SimpleQueue()
         self._told = told
 
-    def publish(self, _message: Message, on_outcome: Callable[[Outcome], None]) -> None:
+    def publish(self, _message: Message, on_outcome: Callable[[PublishOutcome], None]) -> None:
         self.unconfirmed.put(on_outcome)
 
     def acknowledge(self, _deliveries: Sequence[Delivery]) -> None:
@@ -39,20 +39,20 @@ def test_a_copy_that_comes_before_its_confirm_waits_until_the_original_is_acknow
     told: SimpleQueue[str] = SimpleQueue()
     broker = Broker(told)
     transport: Transport = broker  # type: ignore[assignment]  # the part of one that is used
-    outgoing = Outgoing("catalog", transport, Limits(), threading.Event(), Witness())
-    quarantine = Quarantine({QUEUE: lambda _batch, _lane: told.put("carried out")}, {}, outgoing)
-    lane = Lane("quarantine", quarantine.work_off)
+    dispatcher = Dispatcher("catalog", transport, Limits(), threading.Event(), MessageTelemetry())
+    quarantine = Quarantine({QUEUE: lambda _batch, _lane: told.put("carried out")}, {}, dispatcher)
+    threads = ConsumerThreads("quarantine", quarantine.handle_batch)
     suspect = Message(queue=QUEUE, body=b"{}", message_id="killer")
 
-    moving = threading.Thread(target=outgoing.set_apart, args=([_delivery(suspect)],), daemon=True)
+    moving = threading.Thread(target=dispatcher.quarantine, args=([_delivery(suspect)],), daemon=True)
     moving.start()
     confirm = broker.unconfirmed.get(timeout=NEWS_SECONDS)
     copy = _delivery(alone(suspect, quarantine_queue("catalog")))
-    trying = threading.Thread(target=quarantine.work_off, args=([copy], lane), daemon=True)
+    trying = threading.Thread(target=quarantine.handle_batch, args=([copy], threads), daemon=True)
     trying.start()
     with pytest.raises(Empty):
         told.get(timeout=SILENCE_SECONDS)
-    confirm(Outcome.CONFIRMED)
+    confirm(PublishOutcome.CONFIRMED)
     assert [told.get(timeout=NEWS_SECONDS) for _ in range(2)] == ["acknowledged", "carried out"]
     for thread in (moving, trying):
         thread.join(NEWS_SECONDS)

@@ -9,7 +9,7 @@ import pytest
 from bus.messaging.message import Delivery, Message
 from bus.messaging.trace_context import begin
 from bus.testing.waiting import wait_until
-from bus.worker.threads import Lane, Stopped
+from bus.worker.threads import ConsumerThreads, Stopped
 
 NEWS_SECONDS = 30.0
 TRACE = begin()
@@ -26,63 +26,63 @@ class Desk:
         self.batches: list[list[int]] = []
         self.gate = threading.Event()
 
-    def work_off(self, batch: Sequence[Delivery], lane: Lane) -> None:
+    def handle_batch(self, batch: Sequence[Delivery], threads: ConsumerThreads) -> None:
         assert self.gate.wait(NEWS_SECONDS)
         self.batches.append([delivery.tag for delivery in batch])
 
 
 def test_what_has_arrived_meanwhile_is_one_batch_of_at_most_the_given_size() -> None:
     desk = Desk()
-    lane = Lane("test", desk.work_off, batch=3)
+    threads = ConsumerThreads("test", desk.handle_batch, batch=3)
     for number in range(1, 9):
-        lane.put(_delivery(number))
+        threads.put(_delivery(number))
     desk.gate.set()
-    lane.start()
-    lane.finish()
-    lane.join(time.monotonic() + NEWS_SECONDS)
+    threads.start()
+    threads.finish()
+    threads.join(time.monotonic() + NEWS_SECONDS)
     assert desk.batches == [[1, 2, 3], [4, 5, 6], [7, 8]]
 
 
 def test_a_lane_that_is_finished_works_off_what_is_there_with_all_its_threads() -> None:
     desk = Desk()
-    lane = Lane("test", desk.work_off, threads=4)
-    lane.start()
+    threads = ConsumerThreads("test", desk.handle_batch, threads=4)
+    threads.start()
     for number in range(20):
-        lane.put(_delivery(number))
-    lane.finish()
+        threads.put(_delivery(number))
+    threads.finish()
     desk.gate.set()
-    lane.join(time.monotonic() + NEWS_SECONDS)
+    threads.join(time.monotonic() + NEWS_SECONDS)
     assert sorted(desk.batches) == [[number] for number in range(20)]
 
 
 def test_who_waits_at_a_lane_gets_what_comes_or_nothing_or_is_stopped() -> None:
-    lane = Lane("test", Desk().work_off)
-    assert lane.next(0.01) is None
-    lane.put(_delivery(1))
-    assert lane.next(NEWS_SECONDS) == _delivery(1)
-    lane.finish()
+    threads = ConsumerThreads("test", Desk().handle_batch)
+    assert threads.next(0.01) is None
+    threads.put(_delivery(1))
+    assert threads.next(NEWS_SECONDS) == _delivery(1)
+    threads.finish()
     for _ in range(2):
         with pytest.raises(Stopped):
-            lane.next(NEWS_SECONDS)
+            threads.next(NEWS_SECONDS)
 
 
 def test_an_error_that_should_not_be_ends_the_thread_and_is_told() -> None:
-    def break_down(batch: Sequence[Delivery], lane: Lane) -> None:
+    def break_down(batch: Sequence[Delivery], threads: ConsumerThreads) -> None:
         raise ZeroDivisionError
 
-    lane = Lane("test", break_down)
-    lane.start()
-    assert lane.failure is None
-    lane.put(_delivery(1))
-    wait_until(lambda: isinstance(lane.failure, ZeroDivisionError), NEWS_SECONDS, "the lane fails")
+    threads = ConsumerThreads("test", break_down)
+    threads.start()
+    assert threads.failure is None
+    threads.put(_delivery(1))
+    wait_until(lambda: isinstance(threads.failure, ZeroDivisionError), NEWS_SECONDS, "the lane fails")
 
 
 def test_a_stop_in_the_middle_of_work_is_no_failure() -> None:
-    def stop(batch: Sequence[Delivery], lane: Lane) -> None:
+    def stop(batch: Sequence[Delivery], threads: ConsumerThreads) -> None:
         raise Stopped
 
-    lane = Lane("test", stop)
-    lane.start()
-    lane.put(_delivery(1))
-    lane.join(time.monotonic() + NEWS_SECONDS)
-    assert lane.failure is None
+    threads = ConsumerThreads("test", stop)
+    threads.start()
+    threads.put(_delivery(1))
+    threads.join(time.monotonic() + NEWS_SECONDS)
+    assert threads.failure is None

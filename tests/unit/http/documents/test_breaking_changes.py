@@ -11,7 +11,7 @@ import pytest
 from msgspec import UNSET, Meta, UnsetType
 
 from bus.contract.events import Event
-from bus.contract.fields import Exact, Secret
+from bus.contract.fields import DecimalRange, Secret
 from bus.contract.operations import Command, Query, Reply
 from bus.contract.refusals import Refusal
 from bus.http.documents import as_text, asyncapi, openapi
@@ -120,7 +120,7 @@ def _sized(**bounds: Any) -> Any:
 
 
 def _exact(places: int) -> Any:
-    return Annotated[Decimal, Exact(places=places, ge=Decimal(0), le=Decimal(5))]
+    return Annotated[Decimal, DecimalRange(places=places, ge=Decimal(0), le=Decimal(5))]
 
 
 REQUESTS = {

@@ -25,15 +25,15 @@ from bus.cli import bus
 from bus.contract.builtin import CommandOutcome
 from bus.contract.codec import encode_fields, read_json
 from bus.contract.events import Event
-from bus.contract.fields import Exact, Secret
+from bus.contract.fields import DecimalRange, Secret
 from bus.contract.operations import Command, Query, Reply, operations_in
-from bus.contract.problems import AnswerLate, Invalid, ProblemError, Unavailable
+from bus.contract.problems import Invalid, ProblemError, ReplyTimeout, Unavailable
 from bus.contract.refusals import Refusal
 from bus.contract.validation import decode
 from bus.http.documents import as_text, asyncapi, openapi
 from bus.http.documents.examples import example_of
 from bus.http.documents.openapi_links import links_of
-from bus.messaging.replies import Answer
+from bus.messaging.replies import EncodedReply
 from catalog import contract as catalog
 
 VENDORED = Path(__file__).parents[3] / "vendored"
@@ -81,7 +81,7 @@ class Make(Command[Made], name="odd.make", http="POST /odd", status=201, refuses
     colour: Colour
     kind: Literal["small", "large"]
     sizes: list[Size]
-    share: Annotated[Decimal, Exact(places=1, ge=Decimal(-5), le=Decimal("0.5"))] | None
+    share: Annotated[Decimal, DecimalRange(places=1, ge=Decimal(-5), le=Decimal("0.5"))] | None
     first: Annotated[str, Secret()]
     second: Annotated[str, Meta(max_length=9), Secret()]
     maybe: Annotated[int, Meta(le=7)] | UnsetType = UNSET
@@ -164,12 +164,14 @@ def test_real_answers_are_as_described(name: str, operation: Any) -> None:
     document = _read(openapi(name, CONTRACTS[name]))
     responses = document["paths"][operation.http.path][operation.http.method.lower()]["responses"]
     answers = [
-        Answer.of(read_json(encode_fields(example_of(operation.reply_type)), operation.reply_type),
+        EncodedReply.of(read_json(encode_fields(example_of(operation.reply_type)), operation.reply_type),
                   operation.success_status),
-        *(Answer.problem(refusal("No.").problem) for refusal in operation.refusals.values()),
-        *(Answer.problem(_refused(body, operation)) for body in _bad_bodies(operation)),
-        Answer.problem(Unavailable("queue-full", "It is full.").problem),
-        Answer.accepted("a/b") if operation.is_command else Answer.problem(AnswerLate("x", "y", 1.0).problem),
+        *(EncodedReply.problem(refusal("No.").problem) for refusal in operation.refusals.values()),
+        *(EncodedReply.problem(_refused(body, operation)) for body in _bad_bodies(operation)),
+        EncodedReply.problem(Unavailable("queue-full", "It is full.").problem),
+        EncodedReply.accepted("a/b")
+        if operation.is_command
+        else EncodedReply.problem(ReplyTimeout("x", "y", 1.0).problem),
     ]  # fmt: skip
     for answer in answers:
         response = responses[str(answer.status)]
@@ -182,7 +184,7 @@ def test_real_answers_are_as_described(name: str, operation: Any) -> None:
 def test_an_answer_that_is_not_as_described_does_not_fit() -> None:
     document = _read(openapi("catalog", catalog))
     schema = document["paths"]["/products/{product_id}"]["get"]["responses"]["404"]["content"]
-    problem = json.loads(Answer.problem(Gone().problem).body)
+    problem = json.loads(EncodedReply.problem(Gone().problem).body)
     with pytest.raises(jsonschema.ValidationError):
         _check(document, schema["application/problem+json"]["schema"], problem)
 
@@ -196,7 +198,7 @@ def test_an_outcome_is_as_described_in_each_state() -> None:
         CommandOutcome(id="a", state="dead", reason="fault", discarded=True),
     ]
     for outcome in outcomes:
-        body = json.loads(Answer.of(outcome, 200).body)
+        body = json.loads(EncodedReply.of(outcome, 200).body)
         _check(document, responses["200"]["content"]["application/json"]["schema"], body)
 
 

@@ -17,7 +17,7 @@ from auth.contract import Register, UserRegistered
 from bus.contract.builtin import outcome_query_of, ping_of, sealing_key_query_of
 from bus.contract.codec import encode_fields, prepare
 from bus.contract.events import events_in
-from bus.contract.fields import Exact, Secret
+from bus.contract.fields import DecimalRange, Secret
 from bus.contract.operations import Command, Operation, Reply, operations_in
 from bus.contract.validation import accept
 from bus.http.documents.examples import example_of
@@ -55,7 +55,7 @@ class Odd(Command[Reply], name="test.odd"):
     size: Size
     sizes: Annotated[list[Size], Meta(min_length=2)]
     names: list[Annotated[str, Meta(examples=["a name"])]]
-    share: Annotated[Decimal, Exact(places=2, ge=Decimal(-5), le=Decimal("-0.50"))]
+    share: Annotated[Decimal, DecimalRange(places=2, ge=Decimal(-5), le=Decimal("-0.50"))]
     when: datetime
     id: UUID
     dozens: Annotated[int, Meta(ge=13, le=30, multiple_of=12)]

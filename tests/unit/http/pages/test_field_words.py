@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET, Meta, UnsetType
 
 from auth.contract import Register
-from bus.contract.fields import Exact
+from bus.contract.fields import DecimalRange
 from bus.contract.operations import Command, Reply
 from bus.http.pages.field_words import fields_in_words
 from catalog.contract import ListProducts, ProductPage
@@ -25,7 +25,7 @@ class Part(Reply):
 
 
 class Odd(Command[Reply], name="odd.do"):
-    exact: Annotated[Decimal, Exact(places=3, ge=Decimal(0), le=Decimal(5))]
+    exact: Annotated[Decimal, DecimalRange(places=3, ge=Decimal(0), le=Decimal(5))]
     bounded: Annotated[str, Meta(max_length=5)]
     least: Annotated[int, Meta(ge=2)]
     between: Annotated[float, Meta(gt=0, lt=1)]

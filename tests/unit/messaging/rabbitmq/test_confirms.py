@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bus.messaging.rabbitmq.confirms import Confirms
-from bus.messaging.transport import Outcome
+from bus.messaging.transport import PublishOutcome
 
 
 class Publisher:
@@ -13,10 +13,10 @@ class Publisher:
 
     def __init__(self) -> None:
         self.confirms = Confirms()
-        self.told: list[list[Outcome]] = []
+        self.told: list[list[PublishOutcome]] = []
 
     def send(self, message_id: str = "", queue: str = "shop.buy") -> None:
-        outcomes: list[Outcome] = []
+        outcomes: list[PublishOutcome] = []
         self.told.append(outcomes)
         self.confirms.sent(message_id, queue, outcomes.append)
 
@@ -25,14 +25,14 @@ def test_an_acknowledged_message_is_confirmed() -> None:
     publisher = Publisher()
     publisher.send()
     publisher.confirms.answered(1, multiple=False, accepted=True)
-    assert publisher.told == [[Outcome.CONFIRMED]]
+    assert publisher.told == [[PublishOutcome.CONFIRMED]]
 
 
 def test_a_refused_message_met_a_full_queue() -> None:
     publisher = Publisher()
     publisher.send()
     publisher.confirms.answered(1, multiple=False, accepted=False)
-    assert publisher.told == [[Outcome.FULL]]
+    assert publisher.told == [[PublishOutcome.FULL]]
 
 
 def test_one_answer_may_settle_many_and_leaves_the_later_ones() -> None:
@@ -41,7 +41,7 @@ def test_one_answer_may_settle_many_and_leaves_the_later_ones() -> None:
         publisher.send()
     publisher.confirms.answered(2, multiple=False, accepted=False)
     publisher.confirms.answered(3, multiple=True, accepted=True)
-    assert publisher.told == [[Outcome.CONFIRMED], [Outcome.FULL], [Outcome.CONFIRMED], []]
+    assert publisher.told == [[PublishOutcome.CONFIRMED], [PublishOutcome.FULL], [PublishOutcome.CONFIRMED], []]
     assert len(publisher.confirms) == 1
 
 
@@ -51,7 +51,7 @@ def test_a_message_returned_and_then_acknowledged_was_unroutable() -> None:
     publisher.confirms.returned("a", "shop.buy")
     assert publisher.told == [[]]
     publisher.confirms.answered(1, multiple=False, accepted=True)
-    assert publisher.told == [[Outcome.UNROUTABLE]]
+    assert publisher.told == [[PublishOutcome.UNROUTABLE]]
 
 
 def test_an_id_that_was_unroutable_once_may_be_routed_later() -> None:
@@ -61,7 +61,7 @@ def test_an_id_that_was_unroutable_once_may_be_routed_later() -> None:
     publisher.confirms.answered(1, multiple=False, accepted=True)
     publisher.send("a")
     publisher.confirms.answered(2, multiple=False, accepted=True)
-    assert publisher.told == [[Outcome.UNROUTABLE], [Outcome.CONFIRMED]]
+    assert publisher.told == [[PublishOutcome.UNROUTABLE], [PublishOutcome.CONFIRMED]]
 
 
 def test_two_unroutable_messages_with_one_id_settled_together_are_both_unroutable() -> None:
@@ -71,7 +71,7 @@ def test_two_unroutable_messages_with_one_id_settled_together_are_both_unroutabl
     publisher.confirms.returned("a", "shop.buy")
     publisher.confirms.returned("a", "shop.buy")
     publisher.confirms.answered(2, multiple=True, accepted=True)
-    assert publisher.told == [[Outcome.UNROUTABLE], [Outcome.UNROUTABLE]]
+    assert publisher.told == [[PublishOutcome.UNROUTABLE], [PublishOutcome.UNROUTABLE]]
 
 
 def test_messages_with_one_id_to_two_queues_are_told_apart() -> None:
@@ -80,7 +80,7 @@ def test_messages_with_one_id_to_two_queues_are_told_apart() -> None:
     publisher.send("a", "shop.nowhere")
     publisher.confirms.returned("a", "shop.nowhere")
     publisher.confirms.answered(2, multiple=True, accepted=True)
-    assert publisher.told == [[Outcome.CONFIRMED], [Outcome.UNROUTABLE]]
+    assert publisher.told == [[PublishOutcome.CONFIRMED], [PublishOutcome.UNROUTABLE]]
 
 
 def test_of_what_was_sent_before_the_channel_was_lost_nothing_is_known() -> None:
@@ -90,7 +90,7 @@ def test_of_what_was_sent_before_the_channel_was_lost_nothing_is_known() -> None
     publisher.confirms.answered(1, multiple=False, accepted=True)
     publisher.confirms.lost()
     publisher.confirms.lost()
-    assert publisher.told == [[Outcome.CONFIRMED], [Outcome.UNKNOWN]]
+    assert publisher.told == [[PublishOutcome.CONFIRMED], [PublishOutcome.UNKNOWN]]
 
 
 def test_answers_for_strange_tags_are_ignored() -> None:
@@ -104,7 +104,7 @@ def test_answers_for_strange_tags_are_ignored() -> None:
 def test_an_outcome_may_lead_to_the_next_message_at_once() -> None:
     confirms, told = Confirms(), []
 
-    def again(outcome: Outcome) -> None:
+    def again(outcome: PublishOutcome) -> None:
         told.append(outcome)
         if len(told) < 3:
             confirms.sent("", "shop.buy", again)
@@ -113,7 +113,7 @@ def test_an_outcome_may_lead_to_the_next_message_at_once() -> None:
     confirms.answered(1, multiple=True, accepted=True)
     confirms.answered(2, multiple=True, accepted=False)
     confirms.lost()
-    assert told == [Outcome.CONFIRMED, Outcome.FULL, Outcome.UNKNOWN]
+    assert told == [PublishOutcome.CONFIRMED, PublishOutcome.FULL, PublishOutcome.UNKNOWN]
 
 
 class AnyBroker(RuleBasedStateMachine):
@@ -122,7 +122,7 @@ class AnyBroker(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.publisher = Publisher()
-        self.expected: list[Outcome | None] = []
+        self.expected: list[PublishOutcome | None] = []
         self.unroutable: set[int] = set()
         self.open: set[int] = set()
 
@@ -142,19 +142,19 @@ class AnyBroker(RuleBasedStateMachine):
     def answer(self, data: st.DataObject, multiple: bool, accepted: bool) -> None:
         tag = data.draw(st.sampled_from(sorted(self.open)))
         for each in [each for each in self.open if each == tag or (multiple and each < tag)]:
-            self._settle(each, Outcome.CONFIRMED if accepted else Outcome.FULL)
+            self._settle(each, PublishOutcome.CONFIRMED if accepted else PublishOutcome.FULL)
         self.publisher.confirms.answered(tag, multiple, accepted)
 
     @rule()
     def lose_the_channel(self) -> None:
         for tag in list(self.open):
-            self.expected[tag - 1] = Outcome.UNKNOWN
+            self.expected[tag - 1] = PublishOutcome.UNKNOWN
         self.open.clear()
         self.publisher.confirms.lost()
 
-    def _settle(self, tag: int, outcome: Outcome) -> None:
+    def _settle(self, tag: int, outcome: PublishOutcome) -> None:
         self.open.discard(tag)
-        self.expected[tag - 1] = Outcome.UNROUTABLE if tag in self.unroutable else outcome
+        self.expected[tag - 1] = PublishOutcome.UNROUTABLE if tag in self.unroutable else outcome
 
     @invariant()
     def everyone_was_told_once_and_rightly(self) -> None:

@@ -9,12 +9,12 @@ from sqlalchemy import insert, update
 from support.event_services import Told
 
 from bus.database import outbox
-from bus.database.engine import Database, DatabaseAway, Emission
+from bus.database.engine import Database, DatabaseUnavailable, PendingEvent
 from bus.database.migrate import migrate
 from bus.database.tables import dead_letter
 from bus.database.tables import outbox as table
 from bus.telemetry.metrics import Metrics
-from bus.worker.background.gauges import Survey
+from bus.worker.background.gauges import DatabaseGauges
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -44,11 +44,11 @@ def _letter(number: int, state: str) -> dict[str, object]:
 
 def test_what_waits_is_shown_with_its_age(database: Database) -> None:
     metrics = Metrics()
-    survey = Survey("catalog", database, metrics)
+    survey = DatabaseGauges("catalog", database, metrics)
     survey.look()
     assert [_shown(metrics, name) for name in ("bus_outbox_events", "bus_outbox_oldest_seconds")] == [0, 0]
     with database.transaction() as transaction:
-        told = [Emission(Told(thing=1, version=version, word="a")) for version in (1, 2, 3)]
+        told = [PendingEvent(Told(thing=1, version=version, word="a")) for version in (1, 2, 3)]
         outbox.write(transaction.connection, told)
         ids = [row.id for row in outbox.unsent(transaction.connection, 10)]
         outbox.mark_sent(transaction.connection, ids[:1])
@@ -63,8 +63,8 @@ def test_what_waits_is_shown_with_its_age(database: Database) -> None:
 
 
 def test_a_database_that_is_away_ends_no_survey(tmp_path: Path) -> None:
-    survey = Survey("catalog", Database("postgresql://nobody@127.0.0.1:1/nothing"), Metrics())
-    with pytest.raises(DatabaseAway):
+    survey = DatabaseGauges("catalog", Database("postgresql://nobody@127.0.0.1:1/nothing"), Metrics())
+    with pytest.raises(DatabaseUnavailable):
         survey.look()
     survey.start()
     survey.stop(10.0)

@@ -8,12 +8,12 @@ import pytest
 from support.event_services import Told
 
 from bus.database import outbox
-from bus.database.engine import Database, Emission
+from bus.database.engine import Database, PendingEvent
 from bus.database.migrate import migrate
 from bus.messaging.message import Message
-from bus.messaging.transport import Outcome, Transport
+from bus.messaging.transport import PublishOutcome, Transport
 from bus.testing.waiting import wait_until
-from bus.worker.background.outbox_relay import Relay
+from bus.worker.background.outbox_relay import OutboxRelay
 
 SENT_SECONDS = 30.0
 STOP_SECONDS = 30.0
@@ -22,8 +22,8 @@ STOP_SECONDS = 30.0
 class Broker:
     """Stands for a transport: takes what `outcome_of` says it takes, by its place among all that was sent."""
 
-    def __init__(self, outcome_of: Callable[[int], Outcome] = lambda _: Outcome.CONFIRMED) -> None:
-        self.sent: list[tuple[str, Outcome]] = []
+    def __init__(self, outcome_of: Callable[[int], PublishOutcome] = lambda _: PublishOutcome.CONFIRMED) -> None:
+        self.sent: list[tuple[str, PublishOutcome]] = []
         self.is_ready = True
         self._outcome_of = outcome_of
 
@@ -33,12 +33,12 @@ class Broker:
 
     @property
     def taken(self) -> list[str]:
-        return [word for word, outcome in self.sent if outcome is Outcome.CONFIRMED]
+        return [word for word, outcome in self.sent if outcome is PublishOutcome.CONFIRMED]
 
     def wait_until_ready(self, seconds: float) -> bool:
         return self.is_ready
 
-    def publish(self, message: Message, on_outcome: Callable[[Outcome], None]) -> None:
+    def publish(self, message: Message, on_outcome: Callable[[PublishOutcome], None]) -> None:
         outcome = self._outcome_of(len(self.sent))
         self.sent.append((message.body.decode().rpartition('"word":"')[2][:-2], outcome))
         on_outcome(outcome)
@@ -53,9 +53,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @contextmanager
-def _relaying(broker: Broker, database: Database) -> Iterator[Relay]:
+def _relaying(broker: Broker, database: Database) -> Iterator[OutboxRelay]:
     transport: Transport = broker  # type: ignore[assignment]  # the part of one that a relay uses
-    relay = Relay("teller", transport, database)
+    relay = OutboxRelay("teller", transport, database)
     relay.start()
     try:
         yield relay
@@ -66,7 +66,7 @@ def _relaying(broker: Broker, database: Database) -> Iterator[Relay]:
 
 def _commit(database: Database, *words: str) -> None:
     with database.transaction() as transaction:
-        outbox.write(transaction.connection, [Emission(Told(thing=1, version=1, word=word)) for word in words])
+        outbox.write(transaction.connection, [PendingEvent(Told(thing=1, version=1, word=word)) for word in words])
 
 
 def _unsent(database: Database) -> int:
@@ -98,9 +98,13 @@ def test_more_than_a_batch_is_sent_in_order(database: Database) -> None:
     assert broker.words == words
 
 
-@pytest.mark.parametrize("refused", [Outcome.FULL, Outcome.BLOCKED, Outcome.AWAY, Outcome.UNKNOWN])
-def test_what_the_broker_did_not_take_is_sent_later_and_all_behind_it_too(database: Database, refused: Outcome) -> None:
-    broker = Broker(lambda place: refused if place == 1 else Outcome.CONFIRMED)
+@pytest.mark.parametrize(
+    "refused", [PublishOutcome.FULL, PublishOutcome.BLOCKED, PublishOutcome.DISCONNECTED, PublishOutcome.UNKNOWN]
+)
+def test_what_the_broker_did_not_take_is_sent_later_and_all_behind_it_too(
+    database: Database, refused: PublishOutcome
+) -> None:
+    broker = Broker(lambda place: refused if place == 1 else PublishOutcome.CONFIRMED)
     _commit(database, "one", "two", "three")
     with _relaying(broker, database):
         wait_until(lambda: _unsent(database) == 0, SENT_SECONDS, "all is marked as sent")

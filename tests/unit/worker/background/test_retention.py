@@ -11,7 +11,7 @@ from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.database.tables import inbox, outbox
 from bus.testing.waiting import wait_until
-from bus.worker.background.retention import Housekeeping, purge_inbox, purge_outbox
+from bus.worker.background.retention import Retention, purge_inbox, purge_outbox
 
 NOW = datetime.now(UTC)
 OLD, FRESH = NOW - timedelta(days=8), NOW - timedelta(days=6)
@@ -66,7 +66,7 @@ def test_the_thread_does_so_by_itself(kept: Database, monkeypatch: pytest.Monkey
     monkeypatch.setattr("bus.worker.background.retention.MOST_ROWS", 2)
     _fill(kept, OLD, 5)
     _fill(kept, FRESH, 1)
-    housekeeping = Housekeeping("catalog", kept, keep_days=7)
+    housekeeping = Retention("catalog", kept, keep_days=7)
     housekeeping.start()
     wait_until(lambda: _counts(kept) == (1, 1), 30, "old rows are gone")
     housekeeping.stop(30)
