@@ -10,11 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 from msgspec import Meta
 
 from auth.weak_passwords import weakness_of
-from bus.contract.events import Event
-from bus.contract.fields import RuleViolation, Secret
-from bus.contract.operations import Command, Reply
-from bus.contract.problems import FieldError
-from bus.contract.refusals import Refusal
+from bus import Command, Event, FieldError, Refusal, Reply, RuleViolation, Secret
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from auth.contract import EmailTaken, Register, User, UserChanged, UsernameTaken, UserRegistered
 from auth.passwords import hash_password
 from auth.tables import user
-from bus.service.service import Service
-from bus.service.work import Work
+from bus import Service, Work
 
 # Hashing is the work, and leaves the interpreter to others: the threads are the hashing slots.
 HASHING_THREADS = 4

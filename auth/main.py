@@ -1,7 +1,7 @@
 """The composition root of auth: the one place that knows all its parts."""
 
 from auth import contract, handlers, web
-from bus.service.application import Application
+from bus import Application
 
 auth = Application(
     service=handlers.auth,

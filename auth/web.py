@@ -3,7 +3,7 @@
 from flask import Flask
 
 from auth import contract
-from bus.client.client import Client
+from bus import Client
 from bus.http import front_end
 
 

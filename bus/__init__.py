@@ -1,0 +1,85 @@
+"""Errand's library: services that are called by messages, each effect once.
+
+    from bus import Application, Client, Command, Event, Query, Refusal, Reply, Service, Work
+
+What a service declares comes from here; `bus.http` has the front end, `bus.database` statements for many rows,
+`bus.testing` real servers for tests. Everything else is private and may change.
+
+The packages, each of which imports only those below it:
+
+    cli                the command `bus`
+    testing, runtime   real servers for tests; settings, processes, `bus run`
+    worker             takes messages, carries them out, answers
+    http, service      the Flask front end; handlers and what they are given
+    client             calls operations
+    dead_letters       messages set aside for a person
+    security           keys and seals
+    database           engine, inbox, outbox
+    telemetry          logs, metrics, traces
+    messaging          the wire and the two transports
+    contract           operations, events, refusals, fields
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bus.client.client import Client
+    from bus.contract.events import Event
+    from bus.contract.fields import DecimalRange, RuleViolation, Secret
+    from bus.contract.operations import Command, Query, Reply
+    from bus.contract.problems import FieldError, Invalid, ReplyTimeout, Unavailable
+    from bus.contract.refusals import Refusal, Refused
+    from bus.service.application import Application
+    from bus.service.service import Service
+    from bus.service.work import Work
+
+__all__ = [
+    "Application",
+    "Client",
+    "Command",
+    "DecimalRange",
+    "Event",
+    "FieldError",
+    "Invalid",
+    "Query",
+    "Refusal",
+    "Refused",
+    "Reply",
+    "ReplyTimeout",
+    "RuleViolation",
+    "Secret",
+    "Service",
+    "Unavailable",
+    "Work",
+]
+
+
+def lazy_exports(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+    """The `__getattr__` of a package (PEP 562) that loads each module with the first of its names that is asked for."""
+    module_of = {name: module for module, names in modules.items() for name in names}
+
+    def load(name: str) -> Any:
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(module_of[name]), name)
+
+    return load
+
+
+# A contract needs neither the client nor the database.
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "bus.client.client": ("Client",),
+        "bus.contract.events": ("Event",),
+        "bus.contract.fields": ("DecimalRange", "RuleViolation", "Secret"),
+        "bus.contract.operations": ("Command", "Query", "Reply"),
+        "bus.contract.problems": ("FieldError", "Invalid", "ReplyTimeout", "Unavailable"),
+        "bus.contract.refusals": ("Refusal", "Refused"),
+        "bus.service.application": ("Application",),
+        "bus.service.service": ("Service",),
+        "bus.service.work": ("Work",),
+    },
+)

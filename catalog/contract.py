@@ -7,10 +7,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from bus.contract.events import Event
-from bus.contract.fields import DecimalRange
-from bus.contract.operations import Command, Query, Reply
-from bus.contract.refusals import Refusal
+from bus import Command, DecimalRange, Event, Query, Refusal, Reply
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Lamp"])]
 Price = Annotated[

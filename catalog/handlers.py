@@ -10,10 +10,8 @@ from typing import Any
 from msgspec import UNSET, convert
 from sqlalchemy import Row, bindparam, delete, select, update
 
-from bus.contract.refusals import Refusal
-from bus.database.bulk import find_all, insert_all
-from bus.service.service import Service
-from bus.service.work import Work
+from bus import Refusal, Service, Work
+from bus.database import find_all, insert_all
 from catalog.contract import (
     CreateProduct,
     DeleteProduct,

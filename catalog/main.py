@@ -1,6 +1,6 @@
 """The composition root of catalog: the one place that knows all its parts."""
 
-from bus.service.application import Application
+from bus import Application
 from catalog import contract, handlers, web
 from catalog.seed import seed
 

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from bus.client.client import Client
+from bus import Client
 from catalog.contract import CreateProduct, ListProducts
 
 

@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from bus.client.client import Client
+from bus import Client
 from bus.http import front_end
 from catalog import contract
 

@@ -5,3 +5,8 @@ ends and contracts never do.
 
 Start at `engine.py`, then `inbox.py`, the table that makes every effect happen once.
 """
+
+from bus.database.bulk import find_all, insert_all, update_all
+from bus.database.engine import Database
+
+__all__ = ["Database", "find_all", "insert_all", "update_all"]

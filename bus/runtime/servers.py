@@ -17,7 +17,7 @@ from waitress.task import ErrorTask
 
 from bus.contract.codec import encode
 from bus.contract.problems import Problem
-from bus.http import MAX_BODY_BYTES
+from bus.http.request_body import MAX_BODY_BYTES
 from bus.messaging.message import PROBLEM
 from bus.runtime.wsgi import SERVICE_VARIABLE
 from bus.service.application import Wsgi

@@ -1,6 +1,20 @@
-"""Test helpers for services built on `bus`: a real RabbitMQ and a real PostgreSQL, found or started.
+"""For tests of services built on `bus`: services in the process of the test, a real RabbitMQ, a real PostgreSQL.
 
-`bus.testing.servers.rabbitmq.find_broker()` and `bus.testing.servers.postgres.find_database()` are the two doors;
-`bus.testing.fixtures` is the pytest plugin, `python -m bus.testing` the command line. With nothing
-found or started, `bus.testing.running.running()` runs services in the process of their test.
+`running` runs services without any server; `pytest_plugins = ["bus.testing.fixtures"]` gives a test a broker and a
+database, found or started; `wait_until` waits for a condition. `python -m bus.testing` is the command line, `servers/`
+what finds and starts the servers.
+
+Tests import it, and nothing of `bus` but the command line may. Start at `services.py` or `fixtures.py`.
 """
+
+from typing import TYPE_CHECKING
+
+from bus import lazy_exports
+
+if TYPE_CHECKING:
+    from bus.testing.services import running
+    from bus.testing.waiting import wait_until
+
+__all__ = ["running", "wait_until"]
+
+__getattr__ = lazy_exports(__name__, {"bus.testing.services": ("running",), "bus.testing.waiting": ("wait_until",)})

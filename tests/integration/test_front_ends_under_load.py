@@ -21,7 +21,7 @@ from support.long_timeouts import LONG_SECONDS, be_patient
 from bus.client.client import Client
 from bus.database.engine import Database
 from bus.database.migrate import migrate
-from bus.http import MAX_BODIES
+from bus.http.request_body import MAX_BODIES
 from bus.messaging.connect import transport_for
 from bus.runtime import servers, wsgi
 from bus.runtime.servers import EmbeddedServer

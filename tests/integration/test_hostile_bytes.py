@@ -14,10 +14,10 @@ from faults.member import FrontEnd
 from support.raw_http import ANSWER_SECONDS, say
 
 import catalog.main
-from bus.http import MAX_BODY_BYTES
+from bus.http.request_body import MAX_BODY_BYTES
 from bus.runtime.servers import EmbeddedServer
-from bus.testing.running import running
 from bus.testing.servers.ports import free_ports
+from bus.testing.services import running
 from bus.testing.waiting import wait_until
 
 JSON = {"Content-Type": "application/json"}

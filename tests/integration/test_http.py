@@ -26,14 +26,15 @@ from bus.client import liveness
 from bus.client.client import Client
 from bus.contract.problems import Invalid
 from bus.database.engine import Database
-from bus.http import MAX_BODIES, front_end, request_body
+from bus.http import front_end
 from bus.http.documents import as_text, asyncapi, openapi
 from bus.http.idempotency import InProgress
 from bus.http.pages.pages import VIEWER
+from bus.http.request_body import MAX_BODIES, request_body
 from bus.messaging.connect import transport_for
 from bus.service.service import Service
 from bus.service.work import Work
-from bus.testing.running import running
+from bus.testing.services import running
 from bus.testing.waiting import wait_until
 from bus.worker.worker import Worker
 from catalog.contract import CreateProduct, GetProduct, ProductNotFound

@@ -35,8 +35,8 @@ from bus.security import key_store
 from bus.security.key_store import forget, kept_keys, prepare_key, rotate
 from bus.service.service import Service
 from bus.service.work import Work
-from bus.testing.running import running
 from bus.testing.servers.postgres import find_database
+from bus.testing.services import running
 from bus.testing.waiting import wait_until
 from bus.worker.worker import Worker
 

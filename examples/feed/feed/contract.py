@@ -5,7 +5,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from bus.contract.operations import Query, Reply
+from bus import Query, Reply
 from catalog.contract import ProductId
 from msgspec import UNSET, Meta, Raw, UnsetType
 

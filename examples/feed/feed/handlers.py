@@ -5,9 +5,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from auth.contract import UserChanged
+from bus import Service, Work
 from bus.contract.codec import encode
-from bus.service.service import Service
-from bus.service.work import Work
 from catalog.contract import ProductChanged, ProductRemoved
 from msgspec import UNSET, Raw
 from sqlalchemy import Row, insert, select

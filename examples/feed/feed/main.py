@@ -1,6 +1,6 @@
 """The composition root of feed: the one place that knows all its parts."""
 
-from bus.service.application import Application
+from bus import Application
 
 from feed import contract, handlers, web
 

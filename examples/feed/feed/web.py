@@ -1,6 +1,6 @@
 """The thin front end of feed: its routes stand in the contract."""
 
-from bus.client.client import Client
+from bus import Client
 from bus.http import front_end
 from flask import Flask
 

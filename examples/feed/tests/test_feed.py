@@ -9,9 +9,8 @@ import msgspec
 import pytest
 from auth.contract import Register
 from auth.main import auth
-from bus.client.client import Client
-from bus.testing.running import running
-from bus.testing.waiting import wait_until
+from bus import Client
+from bus.testing import running, wait_until
 from catalog.contract import CreateProduct, DeleteProduct, ProductNotFound, UpdateProduct
 from catalog.main import catalog
 

@@ -1,4 +1,4 @@
-"""Running: services in the process of their test, on a broker of its own and on SQLite."""
+"""Services in the process of their test, on a broker of its own and on SQLite."""
 
 import uuid
 from collections.abc import Iterator
