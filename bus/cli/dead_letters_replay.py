@@ -21,8 +21,7 @@ from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter, DeadLetterSu
 from bus.dead_letters.replay import Progress, sending, why_not
 from bus.dead_letters.replay import replay as sent_again
 from bus.dead_letters.store import CHOSEN, DEAD
-from bus.messaging.checks import MAX_BODY_BYTES, check_body
-from bus.messaging.message import JSON
+from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
 
 
 class Skipped(msgspec.Struct, frozen=True):

@@ -1,26 +1,25 @@
-"""The client: call an operation and get its answer, or a typed reason why not."""
+"""The client: call an operation and get its reply, or a typed reason why there is none."""
 
+import math
 import time
-from queue import Empty, SimpleQueue
 from typing import Any, Self, TypeVar
 from uuid import uuid4
 
+from bus.client import liveness
 from bus.client.liveness import Liveness, no_worker
 from bus.client.pending import Deadlines, PendingCalls
 from bus.client.tracing import ClientTracing
 from bus.contract.builtin import Pong, SealingKey, ping_of, sealing_key_query_of
 from bus.contract.codec import encode, read_json
+from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation, Query, Reply, service_of
-from bus.contract.problems import ReplyTimeout, Unavailable
-from bus.messaging.checks import check_message_id
+from bus.contract.problems import ProblemError, ReplyTimeout, Unavailable
+from bus.messaging.call import current_trace, seconds_left
 from bus.messaging.connect import transport_for
-from bus.messaging.handler_context import current_trace, seconds_left
-from bus.messaging.headers import SENT_AT, now_ms
-from bus.messaging.message import JSON, Message
-from bus.messaging.publishing import not_taken
+from bus.messaging.message import JSON, SENT_AT, Message, check_message_id, now_ms
 from bus.messaging.replies import ACCEPTED, error_of, status_of
-from bus.messaging.trace_context import Trace
-from bus.messaging.transport import PublishOutcome, Transport, TransportFailure, TransportOptions, is_connected
+from bus.messaging.trace_context import Trace, begin
+from bus.messaging.transport import Transport, TransportFailure, TransportOptions, is_connected
 from bus.security.sealer import Sealer
 from bus.telemetry.metrics import CONNECTED, Metrics
 from bus.telemetry.spans import Spans
@@ -33,21 +32,21 @@ ANSWER_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 MAX_IN_FLIGHT = 512
-LATE = "Replies that came when nobody waited for them any more."
+LATE = "Replies that came after their caller had stopped waiting."
 
-# A worker says "accepted" of a command that it keeps until its database is back.
+# A worker answers "accepted" to a command that it keeps until its database is back.
 _CANNOT_WORK_NOW = (ACCEPTED, 503)
 
 
 class Client:
-    """A caller's end of the bus. One for a process; safe to use from many threads.
+    """Calls operations over one connection to the broker. One for a process; safe to use from many threads.
 
         product = Client("amqp://…").call(GetProduct(product_id=1), timeout=2)
 
-    `max_in_flight` bounds the calls that wait at the same time; one more is refused at once. `late_replies`
-    counts those that nobody waited for any more, second ones among them. A call made by a handler waits no
-    longer than the handler's own caller does. Secret fields are sealed for their service, unless `seal` says no.
-    `metrics` and `spans` are told what is called, where somebody looks at them.
+    `bus` is the broker's URL (`amqp://`, `amqps://` or `memory://`), `name` what the broker lists the connection as.
+    At most `max_in_flight` calls wait at the same time; one more is refused at once. A call made by a handler waits no
+    longer than the handler's own caller does. Secret fields are sealed for their service, unless `seal` is False.
+    `metrics` and `spans` record what is called.
     """
 
     def __init__(
@@ -62,17 +61,16 @@ class Client:
     ) -> None:
         self.metrics, self.spans = metrics, spans
         self._transport = transport_for(bus, name) if isinstance(bus, str) else bus
-        self._tracing = ClientTracing(spans)
-        self._pending_calls = PendingCalls(self._transport, self._tracing, max_in_flight)
+        self._tracing = None if spans is None else ClientTracing(spans)
+        self._pending = PendingCalls(self._transport, max_in_flight)
         self._liveness = Liveness(self._ping)
         self._sealer = Sealer(self._ask_for_key) if seal else None
         self._opened_at = time.monotonic()
         self._has_connected = False
         if metrics is not None:
             self._show(metrics, name)
-        self._transport.open(
-            TransportOptions(on_reply=self._pending_calls.replied, on_replies_lost=self._pending_calls.replies_lost)
-        )
+        pending = self._pending
+        self._transport.open(TransportOptions(on_reply=pending.replied, on_replies_lost=pending.replies_lost))
 
     def __enter__(self) -> Self:
         return self
@@ -87,27 +85,36 @@ class Client:
 
     @property
     def late_replies(self) -> int:
-        """How many replies came when nobody waited for them any more."""
-        return self._pending_calls.late_replies
+        """How many replies came after their caller had stopped waiting, duplicates among them."""
+        return self._pending.late_replies
 
     @property
     def failure(self) -> TransportFailure | None:
-        """Why this client will never reach the broker again; None while there is hope."""
+        """Why this client will never reach the broker again; None while it still tries."""
         return self._transport.failure
 
-    def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS, message_id: str | None = None) -> R:
-        """Ask, and wait for the answer at most `timeout` seconds.
+    def call(
+        self,
+        request: Operation[R],
+        *,
+        timeout: float = ANSWER_SECONDS,
+        message_id: str | None = None,
+        token: str | None = None,
+    ) -> R:
+        """Send a request and wait for its reply, at most `timeout` seconds.
 
-        `message_id` names a command: sent again with the same id it is done once and answered alike.
+        `message_id` makes a command repeatable: sent again with the same id it is carried out once and answered alike.
+        `token` goes along as `authorization: Bearer …`.
 
         Raises:
-            Refusal: the service said no (the class the contract declares, else Refused).
+            Refusal: the service refused (the class the contract declares, else Refused).
             Invalid: the request is not acceptable as it stands.
-            Unavailable: it was not accepted, or nobody can answer now.
-            ReplyTimeout: no answer in time; a command is still carried out.
+            Unavailable: the request was not accepted, or the service cannot answer now.
+            ReplyTimeout: no reply in time; a command is still carried out.
         """
         message_id = uuid4().hex if message_id is None else message_id
-        reply = self.exchange(type(request), encode(request), timeout=timeout, message_id=message_id)
+        body = encode(request)
+        reply = self.exchange(type(request), body, timeout=timeout, message_id=message_id, token=token)
         status = status_of(reply)
         if status == ACCEPTED:
             raise ReplyTimeout(type(request).operation_name, message_id, timeout)
@@ -115,15 +122,39 @@ class Client:
             return read_json(reply.body, type(request).reply_type)  # type: ignore[return-value]
         raise error_of(type(request), status, reply.body)
 
-    def ping(self, service: str, *, timeout: float) -> Pong:
-        """Ask whether a worker of the service and its database answer, for as long as `timeout` seconds.
+    def send(
+        self,
+        command: Operation[Any],
+        *,
+        timeout: float = ANSWER_SECONDS,
+        message_id: str | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Hand a command to the broker and do not wait for its reply; returns its message id.
 
-        A `call` of the ping, as of anything, hears that nobody answers after 0.6 s. Raises Unavailable.
+        Raises Unavailable when the broker did not accept it within `timeout` seconds, Invalid for a malformed message
+        id.
         """
-        deadline = time.monotonic() + timeout
-        self._wait_for_first_connection(timeout)
+        if message_id is None:
+            message_id = uuid4().hex
+        else:
+            check_message_id(message_id)
+        deadlines = Deadlines.of(timeout, 0.0)
         try:
-            return read_json(self._ask(ping_of(service), deadline), Pong)
+            self._publish(
+                type(command), encode(command), deadlines, message_id, current_trace(), token, with_reply=False
+            )
+        except ReplyTimeout:  # confirmed, and no reply was asked for
+            return message_id
+        raise AssertionError("a request without a reply address was answered")
+
+    def ping(self, service: str, *, timeout: float) -> Pong:
+        """Ask whether a worker of the service and its database answer; waits at most `timeout` seconds.
+
+        A `call` gives up after 0.6 s when no worker answers; this does not. Raises Unavailable.
+        """
+        try:
+            return read_json(self._ask(ping_of(service), timeout), Pong)
         except ReplyTimeout:
             raise no_worker(service) from None
 
@@ -138,121 +169,105 @@ class Client:
         token: str | None = None,
         trace: Trace | None = None,
     ) -> Message:
-        """The same with bytes: send a body that is known to be valid and not sealed, return the reply as it came.
+        """The same as `call` with bytes: send a valid body, not yet sealed, and return the reply message.
 
-        `wait` is for callers in a hurry: the answer may take that many seconds, while the service and the broker
-        may still take all of `timeout` to accept the request. With 0 a command is only handed over. `trace` is what
-        it is asked for; without one, that of the handler in this thread.
+        `wait`, if given, is the time for the reply in seconds, while service and broker still have all of `timeout` to
+        accept the request; with 0 a command is only handed over. `trace` is the caller's hop; None for that of the
+        handler in this thread.
 
-        Raises Unavailable or ReplyTimeout, as `call` does, and Invalid for a message id that is none.
+        Raises Unavailable and ReplyTimeout as `call` does, and Invalid for a malformed message id.
         """
-        if message_id is not None:
+        if message_id is None:
+            message_id = uuid4().hex
+        else:
             check_message_id(message_id)
         timeout = seconds_left(timeout)
         deadlines = Deadlines.of(timeout, timeout if wait is None else wait)
-        self._wait_for_first_connection(timeout)
-        self._liveness.check(service_of(operation), timeout)
-        message_id, before = message_id or uuid4().hex, trace or current_trace()
-
-        def ask() -> Message:
-            hop = self._tracing.next(before)
-            request = _request(operation, self._sealed(operation, body, deadlines.taken_by), message_id, hop, token)
-            return self._pending_calls.exchange(operation, request, deadlines, hop)
-
-        reply = ask()
-        if self._sealer and status_of(reply) == 422 and self._sealer.is_refused(operation, reply.body):
-            reply = ask()
-        if status_of(reply) in _CANNOT_WORK_NOW:
-            self._liveness.doubt(service_of(operation))
+        service = service_of(operation)
+        if time.monotonic() - self._liveness.heard_at.get(service, -math.inf) >= liveness.FRESH_SECONDS:
+            self._wait_for_first_connection(timeout)
+            self._liveness.check(service, timeout)
+        trace = trace or current_trace()
+        reply = self._publish(operation, body, deadlines, message_id, trace, token)
+        status = status_of(reply)
+        if status == 422 and self._sealer and self._sealer.is_refused(operation, reply.body):
+            reply = self._publish(operation, body, deadlines, message_id, trace, token)
+            status = status_of(reply)
+        if status in _CANNOT_WORK_NOW:
+            self._liveness.doubt(service)
         else:
-            self._liveness.heard(service_of(operation))
+            self._liveness.heard_at[service] = time.monotonic()
         return reply
 
-    def send(
-        self,
-        command: Operation[Any],
-        *,
-        timeout: float = ANSWER_SECONDS,
-        message_id: str | None = None,
-        token: str | None = None,
-    ) -> str:
-        """Hand a command to the broker and do not wait for its answer; returns its message id.
-
-        Raises Unavailable when the broker did not take it, Invalid for a message id that is none.
-        """
-        if message_id is not None:
-            check_message_id(message_id)
-        operation, message_id = type(command), message_id or uuid4().hex
-        outcomes: SimpleQueue[PublishOutcome] = SimpleQueue()
-        deadline = time.monotonic() + timeout
-        self._wait_for_first_connection(timeout)
-        body = self._sealed(operation, encode(command), deadline)
-        hop, begun = self._tracing.next(current_trace()), time.monotonic()
-        request = _request(operation, body, message_id, hop, token)
-        self._transport.publish(request, outcomes.put)
-        try:
-            outcome = outcomes.get(timeout=max(0.0, deadline - time.monotonic()))
-        except Empty:
-            outcome = PublishOutcome.UNKNOWN
-        self._tracing.record(request, hop, begun, "" if outcome is PublishOutcome.CONFIRMED else outcome.name)
-        if outcome is not PublishOutcome.CONFIRMED:
-            raise not_taken(operation.operation_name, outcome)
-        return message_id
-
     def close(self) -> None:
-        """Send what is waiting and close the connection."""
+        """Send what is waiting and close the connection; takes at most 5 s."""
         self._transport.close(CLOSE_SECONDS)
 
+    def _publish(
+        self,
+        operation: type[Operation[Any]],
+        body: bytes,
+        deadlines: Deadlines,
+        message_id: str,
+        trace: Trace | None,
+        token: str | None = None,
+        *,
+        with_reply: bool = True,
+    ) -> Message:
+        """The one way a request goes: seal, address, publish, wait. Raises Unavailable and ReplyTimeout."""
+        if not self._has_connected:
+            self._wait_for_first_connection(deadlines.accepted_by - time.monotonic())
+        if self._sealer is not None and secrets_of(operation):
+            body = self._sealer.sealed(operation, body, deadlines.accepted_by)
+        hop = trace.next_hop() if trace else self._tracing.begin() if self._tracing else begin()
+        headers: dict[str, object] = {SENT_AT: now_ms(), **hop.headers}
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        request = Message(
+            queue=operation.operation_name,
+            body=body,
+            message_id=message_id,
+            content_type=JSON,
+            persistent=operation.is_command,
+            headers=headers,
+        )
+        if self._tracing is None:
+            return self._pending.exchange(operation, request, deadlines, with_reply=with_reply)
+        begun, error = time.monotonic(), ""
+        try:
+            return self._pending.exchange(operation, request, deadlines, with_reply=with_reply)
+        except ProblemError as problem:
+            error = "" if isinstance(problem, ReplyTimeout) and not with_reply else problem.problem.code
+            raise
+        finally:
+            self._tracing.record(request, hop, begun, error)
+
     def _show(self, metrics: Metrics, name: str) -> None:
-        """Have the metrics show what is known here."""
+        """Add this connection to the metrics."""
         label, transport = ("connection", name), self._transport
         metrics.gauge("broker_connected", CONNECTED, label, lambda: is_connected(transport))
         metrics.counter("late_replies", LATE, label, lambda: self.late_replies)
 
-    def _sealed(self, operation: type[Operation[Any]], body: bytes, deadline: float) -> bytes:
-        """Raises Unavailable when the service gives no key."""
-        return self._sealer.sealed(operation, body, deadline) if self._sealer else body
-
     def _ask_for_key(self, service: str, deadline: float) -> SealingKey:
-        return read_json(self._ask(sealing_key_query_of(service), deadline), SealingKey)
+        return read_json(self._ask(sealing_key_query_of(service), deadline - time.monotonic()), SealingKey)
 
     def _ping(self, service: str, seconds: float) -> None:
-        self._ask(ping_of(service), time.monotonic() + seconds)
+        self._ask(ping_of(service), seconds)
 
-    def _ask(self, query: type[Query[Any]], deadline: float) -> bytes:
-        """The answer to a query of our own, without fields. Raises ProblemError for any other."""
-        seconds = max(0.0, deadline - time.monotonic())
-        hop = self._tracing.next(None)
-        request = _request(query, b"{}", uuid4().hex, hop)
-        reply = self._pending_calls.exchange(query, request, Deadlines.of(seconds, seconds), hop)
+    def _ask(self, query: type[Query[Any]], seconds: float) -> bytes:
+        """The reply to one of the library's own queries, without a look at liveness. Raises ProblemError."""
+        seconds = max(0.0, seconds)
+        reply = self._publish(query, b"{}", Deadlines.of(seconds, seconds), uuid4().hex, None)
         if status_of(reply) >= 400:
             raise error_of(query, status_of(reply), reply.body)
         return reply.body
 
     def _wait_for_first_connection(self, seconds: float) -> None:
-        """A new client gets a moment to connect; after that a broker that is away is said to be so."""
+        """A new client has a moment to connect, before a broker that is away is said to be so."""
         grace = self._opened_at + CONNECT_SECONDS - time.monotonic()
         if self._has_connected or grace <= 0:
             return
         try:
-            self._has_connected = self._transport.wait_until_ready(min(seconds, grace))
+            self._has_connected = self._transport.wait_until_ready(max(0.0, min(seconds, grace)))
         except TransportFailure as failure:
             raise Unavailable("broker-away", str(failure)) from None
-
-
-def _request(
-    operation: type[Operation[Any]],
-    body: bytes,
-    message_id: str,
-    hop: Trace,
-    token: str | None = None,
-) -> Message:
-    authorization = {"authorization": f"Bearer {token}"} if token else {}
-    return Message(
-        queue=operation.operation_name,
-        body=body,
-        message_id=message_id,
-        content_type=JSON,
-        persistent=operation.is_command,
-        headers={SENT_AT: now_ms(), **hop.headers, **authorization},
-    )

@@ -23,22 +23,21 @@ Ping = Callable[[str, float], None]
 
 
 class Liveness:
-    """What is known of each service. `ping(service, seconds)` raises a ProblemError for silence."""
+    """When each service was last heard. `ping(service, seconds)` raises a ProblemError for silence.
+
+    `heard_at` has the time of the last answer of each service (time.monotonic()), for the client to note.
+    """
 
     def __init__(self, ping: Ping) -> None:
         self._ping = ping
-        self._heard: dict[str, float] = {}
+        self.heard_at: dict[str, float] = {}
         # The reason alone: an exception holds the frames it went through, and so all who were told it.
         self._silent: dict[str, tuple[float, Problem]] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def heard(self, service: str) -> None:
-        """The service has just answered something."""
-        self._heard[service] = time.monotonic()
-
     def doubt(self, service: str) -> None:
         """The service has just said that it cannot work: ask before trusting it again."""
-        self._heard.pop(service, None)
+        self.heard_at.pop(service, None)
 
     def check(self, service: str, seconds: float) -> None:
         """Return when the service is alive; asks it, at most `seconds`, when that is not known.
@@ -52,7 +51,7 @@ class Liveness:
                 self._ask(service, min(seconds, PING_SECONDS))
 
     def _is_fresh(self, service: str) -> bool:
-        return time.monotonic() - self._heard.get(service, -FRESH_SECONDS) < FRESH_SECONDS
+        return time.monotonic() - self.heard_at.get(service, -FRESH_SECONDS) < FRESH_SECONDS
 
     def _ask(self, service: str, seconds: float) -> None:
         silent_at, reason = self._silent.get(service, (-SILENCE_SECONDS, None))
@@ -65,7 +64,7 @@ class Liveness:
         except Unavailable as unavailable:
             reason = unavailable.problem
         else:
-            self.heard(service)
+            self.heard_at[service] = time.monotonic()
             return
         self._silent[service] = (time.monotonic(), reason)
         raise _unavailable(reason)

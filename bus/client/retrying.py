@@ -1,4 +1,4 @@
-"""The patient client: for what runs beside workers that have only just been started, on a machine that may be busy."""
+"""A client that tries again: for callers beside workers that were only just started, on a machine that may be busy."""
 
 import time
 from collections.abc import Callable
@@ -13,15 +13,16 @@ from bus.telemetry.spans import Spans
 R = TypeVar("R", bound=Reply)
 
 # As long as `bus run` waits for its front ends.
-PATIENCE_SECONDS = 60.0
+TRY_SECONDS = 60.0
 # Between two tries.
 PAUSE_SECONDS = 0.2
 
 
 class RetryingClient(Client):
-    """A client whose `call` asks again, with the same message id, while nobody answers.
+    """A client whose `call` sends the request again, with the same message id, while the service does not answer.
 
-    It does so for `seconds`, or until `is_over` or there is no hope, and raises then what the last try has raised.
+    It does so for `seconds`, until `is_over()` or until the connection has failed for good, and raises then what the
+    last try has raised.
     """
 
     def __init__(
@@ -29,20 +30,27 @@ class RetryingClient(Client):
         bus: str,
         *,
         name: str,
-        seconds: float = PATIENCE_SECONDS,
+        seconds: float = TRY_SECONDS,
         is_over: Callable[[], bool] = lambda: False,
         spans: Spans | None = None,
     ) -> None:
         self._seconds, self._is_over = seconds, is_over
         super().__init__(bus, name=name, spans=spans)
 
-    def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS, message_id: str | None = None) -> R:
-        """The same as a client's, and at last as `timeout` has it."""
+    def call(
+        self,
+        request: Operation[R],
+        *,
+        timeout: float = ANSWER_SECONDS,
+        message_id: str | None = None,
+        token: str | None = None,
+    ) -> R:
+        """As `Client.call`; each try has `timeout` seconds."""
         message_id = uuid4().hex if message_id is None else message_id
         deadline = time.monotonic() + self._seconds
         while True:
             try:
-                return super().call(request, timeout=timeout, message_id=message_id)
+                return super().call(request, timeout=timeout, message_id=message_id, token=token)
             except (Unavailable, ReplyTimeout):
                 if time.monotonic() > deadline or self._is_over() or self.failure:
                     raise

@@ -10,6 +10,9 @@ from msgspec import Meta
 
 from bus.contract.operations import Query, Reply
 
+# The end of the name of every service's ping.
+PING = ".ping"
+
 
 class Pong(Reply):
     """`database` is the kind of database that answered, `time` the worker's clock, in UTC."""
@@ -31,7 +34,7 @@ def ping_of(service: str) -> type[Query[Pong]]:
 
 def is_ping(queue: str) -> bool:
     """Whether a queue is that of a service's pings."""
-    return queue.endswith(".ping")
+    return queue.endswith(PING)
 
 
 class CommandOutcome(Reply):

@@ -5,14 +5,7 @@ from typing import Any, ClassVar, dataclass_transform
 import msgspec
 
 from bus.contract.names import is_reply_address
-from bus.contract.operations import OPERATION_NAME, FrozenMeta, Reply
-
-
-class EventHandled(Reply):
-    """What stands in the inbox for an event that was handled."""
-
-
-EVENT_HANDLED = EventHandled()
+from bus.contract.operations import OPERATION_NAME, FrozenMeta
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
@@ -43,8 +36,6 @@ class Event(msgspec.Struct, metaclass=_EventMeta):
     """
 
     operation_name: ClassVar[str] = ""
-    success_status: ClassVar[int] = 204
-    reply_type: ClassVar[type[Reply]] = EventHandled
 
 
 def events_in(contract: object) -> list[type[Event]]:

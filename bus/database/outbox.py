@@ -18,8 +18,7 @@ from bus.contract.events import Event
 from bus.database.bulk import insert_all, update_all
 from bus.database.engine import PendingEvent
 from bus.database.tables import outbox
-from bus.messaging.headers import SENT_AT, now_ms
-from bus.messaging.message import JSON, Message
+from bus.messaging.message import JSON, SENT_AT, Message, now_ms
 from bus.messaging.topology import EVENTS_EXCHANGE
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, Trace, continued
 

@@ -8,8 +8,7 @@ from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
 from bus.contract.validation import accept, are_fields_of
-from bus.messaging.checks import MAX_BODY_BYTES
-from bus.messaging.message import Message
+from bus.messaging.message import MAX_BODY_BYTES, Message
 from bus.messaging.topology import is_events_queue
 from bus.security.seal import SEALED, looks_sealed
 

@@ -15,9 +15,8 @@ from msgspec import structs
 
 from bus.dead_letters.body import Operations, body_to_keep
 from bus.dead_letters.envelope import MAX_DETAIL, MAX_TRACEBACK_BYTES
-from bus.messaging.checks import MESSAGE_ID
 from bus.messaging.headers import count, lines, moment, one_line
-from bus.messaging.message import Delivery, Message
+from bus.messaging.message import MESSAGE_ID, Delivery, Message
 from bus.messaging.topology import is_events_queue
 from bus.messaging.trace_context import MAX_STATE, TRACEPARENT, TRACESTATE
 

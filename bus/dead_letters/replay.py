@@ -12,8 +12,7 @@ from bus.dead_letters.actions import ActionUnavailable, claim_lease, mark_replay
 from bus.dead_letters.body import Operations
 from bus.dead_letters.queries import DeadLetterDetail, DeadLetterSummary, next_chosen
 from bus.messaging.connect import transport_for
-from bus.messaging.headers import SENT_AT, now_ms
-from bus.messaging.message import JSON, Message
+from bus.messaging.message import JSON, SENT_AT, Message, now_ms
 from bus.messaging.publishing import not_taken, publish_all
 from bus.messaging.topology import is_events_queue
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, continued

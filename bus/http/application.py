@@ -1,20 +1,20 @@
 """The Flask application of a front end."""
 
+import threading
 from types import ModuleType
 
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
 from bus.client.client import Client
 from bus.contract.builtin import outcome_query_of
 from bus.contract.problems import ProblemError
-from bus.http.context import extend, request_record
-from bus.http.relaying import relay
+from bus.http.context import EXTENSION, FrontEnd
+from bus.http.relaying import http_error, relay, respond
 from bus.http.request_body import MAX_BODIES, MAX_BODY_BYTES
-from bus.http.responses import http_error, respond
 from bus.http.routes import add_routes
-from bus.http.telemetry import RequestTelemetry
+from bus.http.telemetry import REQUEST_RECORD, RequestRecord, RequestTelemetry
 from bus.http.views.documents import add_documents
 from bus.http.views.health import live, ready
 from bus.http.views.pages import add_pages
@@ -39,7 +39,7 @@ def front_end(name: str, contract: ModuleType, client: Client, routes: Blueprint
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.converters["id"] = _MessageId
     app.url_map.merge_slashes = False  # two are another path, not a page that leads to this one
-    extend(app, client, MAX_BODIES)
+    app.extensions[EXTENSION] = FrontEnd(client, threading.Semaphore(MAX_BODIES))
     metrics = client.metrics or Metrics()
     # Flask's own way to put a layer around an application.
     app.wsgi_app = RequestTelemetry(name, app.wsgi_app, metrics, client.spans)  # type: ignore[method-assign]
@@ -66,5 +66,6 @@ def _add_own_routes(app: Flask, name: str, contract: ModuleType) -> None:
 
 
 def _problem(error: ProblemError) -> Response:
-    request_record().code = error.problem.code
+    record: RequestRecord = request.environ[REQUEST_RECORD]
+    record.code = error.problem.code
     return respond(EncodedReply.problem(error.problem))

@@ -1,56 +1,98 @@
-"""Relaying: one HTTP request, answered by one operation."""
+"""Relaying: one HTTP request, answered by one operation, and replies as HTTP has them."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 from uuid import uuid4
 
-from flask import Response
+import msgspec
+from flask import Request, Response, current_app
+from flask import request as request_proxy
+from werkzeug.exceptions import HTTPException
 
 from bus.client.client import ANSWER_SECONDS
 from bus.contract.operations import Operation
-from bus.contract.problems import ReplyTimeout
-from bus.http.context import client, in_progress, request_in_hand, request_record
+from bus.contract.problems import Problem, ReplyTimeout
+from bus.http.context import EXTENSION, FrontEnd
 from bus.http.preferences import preferences_of
 from bus.http.request_body import body_of
-from bus.http.responses import relayed, respond
-from bus.http.telemetry import RequestRecord
-from bus.messaging.checks import check_message_id
-from bus.messaging.replies import ACCEPTED, EncodedReply
+from bus.http.telemetry import REQUEST_RECORD, RequestRecord
+from bus.messaging.message import JSON, Message, check_message_id
+from bus.messaging.replies import ACCEPTED, EncodedReply, status_of
 
 
 def relay(operation: type[Operation[Any]], **fields: object) -> Response:
-    """Answer the HTTP request in hand by an operation: its fields are the body's or the query's, and these.
+    """Answer the current HTTP request by an operation, with the fields of its body or query string, and `fields`.
 
     Raises ProblemError, which the application turns into a problem document.
     """
-    request, this = request_in_hand(), request_record()
-    this.operation = operation.operation_name
-    body = body_of(request, operation, fields)
-    message_id = request.headers.get("Idempotency-Key")
-    if message_id is not None:
-        check_message_id(message_id)
-    preferences = preferences_of(request.headers.get("Prefer", ""))
-    wait = preferences.wait(ANSWER_SECONDS, is_command=operation.is_command)
-    with _alone(message_id if operation.is_command else None):
-        this.message_id = message_id or uuid4().hex
-        response = _answered(operation, body, this, wait)
-    if applied := preferences.applied_to(accepted=response.status_code == ACCEPTED):
+    # The object itself: each access through Flask's proxy costs as much as what it looks for.
+    request: Request = request_proxy._get_current_object()  # type: ignore[attr-defined]  # typed as what it stands for
+    front_end: FrontEnd = current_app.extensions[EXTENSION]
+    record: RequestRecord = request.environ[REQUEST_RECORD]
+    record.operation = operation.operation_name
+    body = body_of(request, operation, fields, front_end.bodies)
+    key, prefer, wait = request.headers.get("Idempotency-Key"), request.headers.get("Prefer"), ANSWER_SECONDS
+    if key is not None:
+        check_message_id(key)
+    if prefer is not None:
+        wait = preferences_of(prefer).wait(ANSWER_SECONDS, is_command=operation.is_command)
+    # A key that is sent again while its first request is in progress is refused, and occupies no second thread.
+    is_alone = front_end.in_progress.only_one(key) if key is not None and operation.is_command else nullcontext()
+    with is_alone:
+        record.message_id = key or uuid4().hex
+        response = _exchange(front_end, operation, body, record, wait)
+    accepted = response.status_code == ACCEPTED
+    if prefer is not None and (applied := preferences_of(prefer).applied_to(accepted=accepted)):
         response.headers["Preference-Applied"] = applied
     return response
 
 
-def _alone(key: str | None) -> AbstractContextManager[None]:
-    """Whoever sends a key again while its first request is in hand is told so, and holds no second thread."""
-    return nullcontext() if key is None else in_progress().only_one(key)
-
-
-def _answered(operation: type[Operation[Any]], body: bytes, this: RequestRecord, wait: float) -> Response:
-    """The answer within `wait` seconds, or that it is late: of a command then, that it is accepted."""
-    timeout, message_id = max(ANSWER_SECONDS, wait), this.message_id
+def _exchange(
+    front_end: FrontEnd, operation: type[Operation[Any]], body: bytes, record: RequestRecord, wait: float
+) -> Response:
+    """The answer within `wait` seconds, or that it is late: for a command, that it is accepted."""
+    timeout, message_id = max(ANSWER_SECONDS, wait), record.message_id
     try:
-        reply = client().exchange(operation, body, timeout=timeout, wait=wait, message_id=message_id, trace=this.trace)
-        return relayed(reply)
-    except ReplyTimeout as late:
-        return respond(
-            EncodedReply.accepted(message_id) if operation.is_command else EncodedReply.problem(late.problem)
+        return relayed(
+            front_end.client.exchange(
+                operation, body, timeout=timeout, wait=wait, message_id=message_id, trace=record.trace
+            )
         )
+    except ReplyTimeout as late:
+        is_kept = operation.is_command
+        return respond(EncodedReply.accepted(message_id) if is_kept else EncodedReply.problem(late.problem))
+
+
+def relayed(reply: Message) -> Response:
+    """The reply as it came: its body is the body, its status the status."""
+    response = Response(reply.body, status_of(reply), content_type=reply.content_type or JSON)
+    for name, header in (("location", "Location"), ("retry-after", "Retry-After")):
+        if name in reply.headers:
+            response.headers[header] = str(reply.headers[name])
+    return response
+
+
+def respond(answer: EncodedReply) -> Response:
+    """An answer of the front end's own."""
+    reply = answer.to(Message(queue="", body=b"", reply_to="http"))
+    response = relayed(reply) if reply else Response(status=answer.status)
+    response.autocorrect_location_header = False
+    return response
+
+
+def json_response(status: int, content: Mapping[str, object]) -> Response:
+    """A JSON object that no message brought."""
+    return Response(msgspec.json.encode(content), status, content_type=JSON)
+
+
+def http_error(error: HTTPException) -> Response:
+    """Flask's own errors (404, 405, 413 …), with the headers they come with, `Allow` among them."""
+    status = error.code or 500
+    code = (error.name or "error").lower().replace(" ", "-")
+    answer = EncodedReply.problem(Problem.of(code, status, error.name, error.description or ""))
+    response = respond(answer)
+    for name, value in error.get_headers():
+        if name.lower() != "content-type":
+            response.headers[name] = value
+    return response

@@ -1,13 +1,22 @@
-"""Messages: what transports carry, free of any broker library."""
+"""Messages: what transports carry, free of any broker library, and what can be said of one without its contract."""
 
+import re
 import time
 from collections.abc import Mapping
 
 import msgspec
 from msgspec import structs
 
-from bus.messaging.headers import now_ms, waited_ms
+from bus.contract.problems import Invalid
 from bus.messaging.trace_context import TRACE_HEADERS, Trace, begin, continued
+
+# When a message was sent, in milliseconds since 1970. RabbitMQ's own timestamp interceptor sets the same header.
+SENT_AT = "timestamp_in_ms"
+
+# As long as a message id is remembered. Whoever forges more than that spoils no average.
+MOST_WAITED_MS = 7 * 24 * 60 * 60 * 1000
+# The first of January 2020: before the first line of this project, so an older time is a mistake or a forgery.
+_OLDEST_MS = 1_577_836_800_000
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -69,3 +78,57 @@ def arrived(message: Message, *, tag: int, session: int, deaths: int) -> Deliver
         queued_ms=waited_ms(message.headers, message.timestamp, now_ms()),
         trace=continued(message.headers),
     )
+
+
+MAX_BODY_BYTES = 256 * 1024
+# A message id is a key in the database, and a name in a path: visible ASCII (RFC 5234, VCHAR).
+MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,255}")
+
+_JSON = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
+
+
+def check_message(message: Message) -> None:
+    """What can be said of a message without reading its body. Raises Invalid (400, 413 or 415)."""
+    check_body(message.content_type, message.content_encoding, len(message.body), MAX_BODY_BYTES)
+    if message.message_id is not None:
+        check_message_id(message.message_id)
+
+
+def check_body(content_type: str | None, content_encoding: str | None, length: int, limit: int) -> None:
+    """What can be said of a body without reading it. Raises Invalid (413 or 415)."""
+    if length > limit:
+        raise Invalid("too-large", 413, "Too large", f"A body may have {limit} bytes.")
+    if content_type and not _JSON.fullmatch(content_type):
+        raise Invalid("unsupported-media-type", 415, "Unsupported media type", "Send application/json in UTF-8.")
+    if content_encoding and content_encoding.lower() not in ("utf-8", "identity"):
+        raise Invalid("unsupported-encoding", 415, "Unsupported encoding", "Send the body as it is, not compressed.")
+
+
+def check_message_id(message_id: str) -> None:
+    """Raises Invalid (400)."""
+    if not MESSAGE_ID.fullmatch(message_id):
+        raise Invalid(
+            "invalid-message-id", 400, "Invalid message id", "A message id is 1 to 255 visible ASCII characters."
+        )
+
+
+def is_undecodable(refused: Invalid) -> bool:
+    """Whether the message could not even be understood, so that an operator should see it."""
+    return refused.problem.status in (400, 413, 415)
+
+
+def now_ms() -> int:
+    """What goes into `timestamp_in_ms`."""
+    return time.time_ns() // 1_000_000
+
+
+def waited_ms(headers: Mapping[str, object], timestamp: object, now: int) -> int | None:
+    """How many milliseconds ago a message was sent, as its header says, or else its AMQP timestamp in seconds.
+
+    None when neither is a time after 2020: seconds in the place of milliseconds are none. A time to come is now.
+    """
+    for value, unit_ms in ((headers.get(SENT_AT), 1), (timestamp, 1000)):
+        # pika has a kind of its own for long ones.
+        if isinstance(value, int) and not isinstance(value, bool) and value * unit_ms >= _OLDEST_MS:
+            return min(max(0, now - value * unit_ms), MOST_WAITED_MS)
+    return None

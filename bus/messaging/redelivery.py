@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from msgspec import structs
 
-from bus.messaging.headers import SENT_AT, count, moment, now_ms
-from bus.messaging.message import Message
+from bus.messaging.headers import count, moment
+from bus.messaging.message import SENT_AT, Message, now_ms
 from bus.messaging.topology import Queue
 from bus.messaging.trace_context import TRACE_HEADERS
 

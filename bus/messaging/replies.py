@@ -55,11 +55,6 @@ class EncodedReply(msgspec.Struct, frozen=True):
         """The body as it may be kept: what a duplicate gets. Secrets go out once."""
         return self.cut_body or self.body
 
-    @property
-    def is_problem(self) -> bool:
-        """Whether the body is a problem document."""
-        return self.status >= 400
-
     def to(self, request: Message, more: Mapping[str, object] = NOTHING) -> Message | None:
         """The reply message, with `more` headers, or None when the request names no address for it."""
         if not request.reply_to:
@@ -73,12 +68,16 @@ class EncodedReply(msgspec.Struct, frozen=True):
             queue=request.reply_to,
             body=self.body,
             correlation_id=request.correlation_id,
-            content_type=PROBLEM if self.is_problem else JSON,
+            content_type=PROBLEM if self.status >= 400 else JSON,
             headers=headers,
         )
 
 
 _NOT_ACCEPTABLE = (400, 413, 415, 422)
+
+
+# What the inbox has for an event: a listener replies to nobody.
+EVENT_HANDLED = EncodedReply(204, b"{}")
 
 
 def status_of(reply: Message) -> int:

@@ -25,29 +25,26 @@ class Work:
 
     @property
     def connection(self) -> Connection:
-        """SQLAlchemy's connection, in a transaction that opens with its first use.
+        """SQLAlchemy's connection, in a transaction that begins with its first use.
 
-        What takes long and needs no database comes before that.
+        Do what takes long and needs no database before that. Raises DatabaseUnavailable, which is the worker's to
+        handle.
         """
         return self._transaction.connection
 
     def emit(self, event: Event, request: Operation[Any] | None = None) -> None:
-        """Tell whoever listens, if and once this transaction is committed. Events about one thing keep their order.
+        """Send an event to its listeners once this transaction is committed. Events of one entity keep their order.
 
-        A handler that was given many requests says which of them the event came of, for it belongs to its trace.
+        A handler of many requests names the `request` that the event came of, so that it belongs to its trace.
 
-        Raises TypeError for another service's event, and for one with secrets: events are kept as they are.
+        Raises TypeError for another service's event, and for one with secret fields: events are stored as they are.
         """
         if holds_secrets(type(event)):
-            raise TypeError(f"{type(event).operation_name} has secret fields: an event tells no secrets")
+            raise TypeError(f"{type(event).operation_name} has secret fields, and events are stored and sent readable")
         if service_of(type(event)) != self._service:
-            raise TypeError(f"{type(event).operation_name} is not for the service {self._service} to tell")
-        self._transaction.events.append(PendingEvent(event, self._trace_of(request)))
-
-    def _trace_of(self, request: Operation[Any] | None) -> Trace | None:
-        if len(self._calls) == 1:
-            return self._calls[0].trace
-        return None if request is None else self._traces.get(id(request))
+            raise TypeError(f"{type(event).operation_name} belongs to another service than {self._service}")
+        trace = self._calls[0].trace if len(self._calls) == 1 else self._traces.get(id(request))
+        self._transaction.events.append(PendingEvent(event, trace))
 
     @cached_property
     def _traces(self) -> dict[int, Trace | None]:

@@ -1,4 +1,4 @@
-"""Taking in: dead letters, from their queue into the service's database, where a person can look at them.
+"""Dead letters: from their queue into the service's database, where an operator can look at them.
 
 A queue cannot be browsed without changing it.
 """
@@ -16,9 +16,9 @@ from bus.dead_letters.reading import DeadLetter, read_dead_letter
 from bus.dead_letters.store import store
 from bus.messaging.message import Delivery, Message
 from bus.messaging.replies import EncodedReply
+from bus.messaging.transport import Transport
 from bus.service.service import Service
 from bus.telemetry.metrics import WorkerMetrics
-from bus.worker.dispatcher import Dispatcher
 from bus.worker.execution import INTERNAL_ERROR
 from bus.worker.threads import ConsumerThreads, log_available, log_unavailable, wait_until_available
 
@@ -26,38 +26,35 @@ log = structlog.get_logger("bus.worker")
 
 
 class DeadLetterConsumer:
-    """Stores each letter, tells its caller if nobody has, and acknowledges it."""
+    """Stores each dead letter, answers its caller if no worker has, and acknowledges it."""
 
     def __init__(
         self,
         service: Service,
         database: Database,
-        dispatcher: Dispatcher,
+        transport: Transport,
         stopping: threading.Event,
         metrics: WorkerMetrics | None,
     ) -> None:
-        self._service, self._database, self._dispatcher, self._stopping = service, database, dispatcher, stopping
-        self._metrics = metrics
+        self._service, self._operations, self._listeners = service.name, service.operations, service.listeners
+        self._database, self._transport, self._stopping, self._metrics = database, transport, stopping, metrics
 
-    def handle_batch(self, batch: Sequence[Delivery], threads: ConsumerThreads) -> None:  # noqa: ARG002  # nothing waits at this lane
+    def handle_batch(self, batch: Sequence[Delivery], _threads: ConsumerThreads) -> None:
         """Raises Stopped."""
         now = datetime.now(UTC)
-        letters = [read_dead_letter(delivery, self._service.operations, now) for delivery in batch]
+        letters = [read_dead_letter(delivery, self._operations, now) for delivery in batch]
         self._store(letters)
         for letter, delivery in zip(letters, batch, strict=True):
-            word = last_word(letter, delivery.message, self._service.operations)
-            if word is not None:
-                self._dispatcher.send(word)
+            reply = last_reply(letter, delivery.message, self._operations)
+            if reply is not None:
+                self._transport.publish(reply)
             name, trace_id = letter.operation, delivery.trace.trace_id
             log.warning("dead_letter", operation=name, id=letter.message_id, reason=letter.reason, trace_id=trace_id)
             if self._metrics is not None:
-                self._metrics.dead_letter(self._known(name))
-        self._dispatcher.acknowledge(batch)
-
-    def _known(self, operation: str) -> str:
-        """The name as a label: of what is no operation and no event of ours, anybody could bring any number."""
-        is_known = operation in self._service.operations or operation in self._service.listeners
-        return operation if is_known else "unknown"
+                # Anyone could publish letters of any number of names, which would each be a series of the metrics.
+                is_known = name in self._operations or name in self._listeners
+                self._metrics.dead_letter(name if is_known else "unknown")
+        self._transport.acknowledge(batch)
 
     def _store(self, letters: Sequence[DeadLetter]) -> None:
         while True:
@@ -65,16 +62,16 @@ class DeadLetterConsumer:
                 with self._database.transaction() as transaction:
                     store(transaction.connection, letters)
                 return
-            except DatabaseUnavailable as away:
-                log_unavailable(self._service.name, len(letters), away)
+            except DatabaseUnavailable as error:
+                log_unavailable(self._service, len(letters), error)
                 wait_until_available(self._database, self._stopping)
-                log_available(self._service.name)
+                log_available(self._service)
 
 
-def last_word(letter: DeadLetter, message: Message, operations: Operations) -> Message | None:
-    """The reply to send for a letter that came in `message`; None when there is nobody to tell.
+def last_reply(letter: DeadLetter, message: Message, operations: Operations) -> Message | None:
+    """The reply for the caller of a command that the broker gave up; None when there is no caller to answer.
 
-    Who waits for a command that a worker buried has been told by that worker.
+    A worker that makes a command a dead letter answers the caller itself.
     """
     operation = operations.get(letter.operation)
     if not letter.by_broker or operation is None or not operation.is_command:

@@ -1,11 +1,17 @@
-"""What leaves a worker: answers, and messages that are entrusted to the broker before they are acknowledged."""
+"""The dispatcher: where a message goes when it leaves the worker: caller, retry queue, quarantine, dead letters.
+
+What it hands to the broker is confirmed when it returns.
+"""
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
 from bus.contract.names import is_reply_address
+from bus.contract.operations import Operation
+from bus.dead_letters.body import without_secrets
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.messaging import redelivery
 from bus.messaging.call import Call
@@ -19,7 +25,7 @@ from bus.worker.execution import HandlerFailed
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import Stopped
 
-# How long a message waits for its confirm, and for another try, while the broker takes nothing.
+# How long a message waits for its confirm, and for the next try, while the broker accepts nothing.
 CONFIRM_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 
@@ -27,66 +33,62 @@ log = structlog.get_logger("bus.worker")
 
 
 class Dispatcher:
-    """Sends on behalf of one service. What it entrusts to the broker is there when it returns.
-
-    Raises Stopped when `stopping` is set while the broker takes nothing.
-    """
+    """Sends on behalf of one service. Raises Stopped when `stopping` is set while the broker accepts nothing."""
 
     def __init__(
-        self, service: str, transport: Transport, limits: Limits, stopping: threading.Event, witness: MessageTelemetry
+        self,
+        service: str,
+        transport: Transport,
+        limits: Limits,
+        stopping: threading.Event,
+        telemetry: MessageTelemetry,
     ) -> None:
-        self._service, self._transport, self._stopping = service, transport, stopping
-        self.record, self.record_batch = witness.record, witness.record_batch
+        self._service, self._transport, self._stopping, self._telemetry = service, transport, stopping, telemetry
         self._quarantine = quarantine_queue(service, limits)
         self._retries = retry_queues(service, limits)
         self._quarantining = threading.Lock()
 
     def reply(self, delivery: Delivery, answer: EncodedReply) -> None:
-        """Answer a message, if it says where to: never into a queue that is not for replies."""
+        """Answer a message that has a reply address; never into a queue that is not for replies.
+
+        A reply is dropped where it cannot be delivered.
+        """
         reply = answer.to(delivery.message, {TRACEPARENT: delivery.trace.traceparent})
         if reply is not None and is_reply_address(reply.queue):
-            self.send(reply)
-
-    def send(self, reply: Message) -> None:
-        """A message that is dropped where it cannot be delivered."""
-        self._transport.publish(reply)
-
-    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """These are done with."""
-        self._transport.acknowledge(deliveries)
+            self._transport.publish(reply)
 
     def quarantine(self, deliveries: Sequence[Delivery]) -> None:
-        """Move messages that were in hand when a worker died to where each is carried out alone.
+        """Move messages that a worker may have died of to the queue where each is carried out alone.
 
-        Each is acknowledged at the moment its copy is confirmed: from there it may kill us before we go on.
+        Each is acknowledged at the moment its copy is confirmed: from there on the copy may kill this worker.
         """
         with self._quarantining:
-            self._entrust([redelivery.alone(each.traced, self._quarantine) for each in deliveries], deliveries)
+            self._hand_over([redelivery.alone(each.traced, self._quarantine) for each in deliveries], deliveries)
         for delivery in deliveries:
-            self.record("quarantined", delivery, deaths=delivery.deaths)
+            self._telemetry.record("quarantined", delivery, deaths=delivery.deaths)
 
     def wait_until_quarantined(self) -> None:
-        """Return when what is being moved has been acknowledged: its copy may kill us, and would be copied again.
+        """Return when what is being moved is acknowledged: its copy may kill this worker, and would be moved again.
 
-        Waits no longer than for one confirm; until then the broker may have given us the copy, but not told of it.
+        Waits no longer than for one confirm; until then the broker may have delivered the copy, but not confirmed it.
         """
         if self._quarantining.acquire(timeout=CONFIRM_SECONDS):
             self._quarantining.release()
 
     def schedule_retry(self, delivery: Delivery, call: Call) -> bool:
-        """Have a command come back after a pause; False when it has had all its tries."""
+        """Have a command delivered again after a pause; False when it has had all its tries."""
         attempt = redelivery.attempts_of(delivery.message)
         if attempt >= len(self._retries):
             return False
         pause = self._retries[attempt]
-        self._entrust([redelivery.later(delivery.traced, pause)])
-        self.record("retried", delivery, call, seconds=pause.delay_seconds)
+        self._hand_over([redelivery.later(delivery.traced, pause)])
+        self._telemetry.record("retried", delivery, call, seconds=pause.delay_seconds)
         return True
 
     def dead_letter(
-        self, delivery: Delivery, body: bytes, reason: str, detail: str, gave_up: HandlerFailed | None = None
+        self, delivery: Delivery, body: bytes, reason: str, detail: str, failed: HandlerFailed | None = None
     ) -> None:
-        """Put a message into the dead letters; `body` is its own without secrets."""
+        """Publish a message to the dead letters; `body` is its own without secrets."""
         message = delivery.traced
         letter = dead_letter(
             message,
@@ -94,14 +96,25 @@ class Dispatcher:
             body,
             reason=reason,
             detail=detail,
-            fault=Fault(gave_up.error_class, gave_up.traceback) if gave_up else None,
+            fault=Fault(failed.error_class, failed.traceback) if failed else None,
             attempts=redelivery.attempts_of(message) + 1,
             first_at=redelivery.first_at_of(message),
         )
-        self._entrust([letter])
+        self._hand_over([letter])
 
-    def _entrust(self, messages: Sequence[Message], replaced: Sequence[Delivery] = ()) -> None:
-        """`replaced`, if given, are the deliveries that the messages take the place of, one for each."""
+    def dead_letter_request(
+        self,
+        delivery: Delivery,
+        operation: type[Operation[Any]],
+        reason: str,
+        detail: str,
+        failed: HandlerFailed | None = None,
+    ) -> None:
+        """The same for a request, whose body is cleared of the secrets of its operation."""
+        self.dead_letter(delivery, without_secrets(delivery.message, operation), reason, detail, failed)
+
+    def _hand_over(self, messages: Sequence[Message], replaced: Sequence[Delivery] = ()) -> None:
+        """Publish until all are confirmed. `replaced`, if given, are the deliveries that the messages stand for."""
         left = list(range(len(messages)))
         while left:
             places = list(left)

@@ -1,10 +1,16 @@
-"""Requests: what a worker does with questions and commands, from their arrival to their acknowledgement."""
+"""Requests: the way of queries and commands through a worker, from their arrival to their acknowledgement.
 
-from collections.abc import Iterable, Sequence
+The order for every message: commit, reply, acknowledge. Whatever dies in between, the message is delivered again and
+answered from the inbox.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
 from bus import failpoints
+from bus.contract.operations import Operation
 from bus.contract.problems import Unavailable
 from bus.database.engine import Database, DatabaseUnavailable
 from bus.messaging.call import Call
@@ -12,11 +18,12 @@ from bus.messaging.message import Delivery
 from bus.messaging.redelivery import attempts_of
 from bus.messaging.replies import ACCEPTED, EncodedReply
 from bus.messaging.topology import SUSPECT_DELIVERIES
-from bus.security.unsealer import Unsealer
-from bus.service.service import Service
+from bus.messaging.transport import Transport
+from bus.service.handler import Handler
+from bus.worker.admission import Admission
 from bus.worker.dispatcher import Dispatcher
-from bus.worker.execution import INTERNAL_ERROR, Emitted, HandlerFailed, answer_queries, execute
-from bus.worker.reception import Admission
+from bus.worker.execution import INTERNAL_ERROR, HandlerFailed, OnEvents, answer_queries, execute
+from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import PROBE_SECONDS, ConsumerThreads, log_available, log_unavailable
 
 log = structlog.get_logger("bus.worker")
@@ -27,83 +34,129 @@ Calls = Sequence[tuple[Delivery, Call]]
 
 
 class RequestConsumer:
-    """Works off requests. The order for every message: commit, reply, acknowledge.
-
-    Whatever dies in between, the message is delivered again and answered from the inbox.
-    """
+    """Handles batches of requests of one service. `as_batch`: the commands of a batch share a transaction."""
 
     def __init__(
-        self, service: Service, database: Database, dispatcher: Dispatcher, emitted: Emitted, unsealer: Unsealer
+        self,
+        service: str,
+        handlers: Mapping[str, Handler],
+        database: Database,
+        transport: Transport,
+        admission: Admission,
+        dispatcher: Dispatcher,
+        telemetry: MessageTelemetry,
+        *,
+        as_batch: bool,
+        on_events: OnEvents,
     ) -> None:
-        self._service, self._database, self._dispatcher, self._emitted = service, database, dispatcher, emitted
-        self._reception = Admission(service, dispatcher, unsealer)
+        self._service, self._handlers, self._database, self._transport = service, handlers, database, transport
+        self._admission, self._dispatcher, self._telemetry = admission, dispatcher, telemetry
+        self._as_batch, self._on_events = as_batch, on_events
+        self._operations: dict[str, type[Operation[Any]]] = {
+            name: handler.operation for name, handler in handlers.items() if issubclass(handler.operation, Operation)
+        }
 
     def handle_batch(self, batch: Sequence[Delivery], threads: ConsumerThreads) -> None:
         """Carry out, reply and acknowledge. Raises Stopped; what was finished by then is acknowledged all the same."""
-        self._dispatcher.record_batch(len(batch))
+        self._telemetry.record_batch(len(batch))
         done: list[Delivery] = []
         try:
-            self._handle_batch(batch, threads, done)
+            queries, commands = self._admit_all(batch, threads, done)
+            if queries:
+                self._answer(queries, done)
+            if commands:
+                self._execute(commands, threads, done)
         finally:
-            self._dispatcher.acknowledge(done)
+            self._transport.acknowledge(done)
 
-    def _handle_batch(self, batch: Sequence[Delivery], threads: ConsumerThreads, done: list[Delivery]) -> None:
-        suspects = [delivery for delivery in batch if self._is_suspect(delivery)]
-        self._dispatcher.quarantine(suspects)
+    def _admit_all(
+        self, batch: Sequence[Delivery], threads: ConsumerThreads, done: list[Delivery]
+    ) -> tuple[list[tuple[Delivery, Call]], list[tuple[Delivery, Call]]]:
+        """Queries and commands; those that a worker may have died of go to the quarantine first."""
+        if suspects := [delivery for delivery in batch if delivery.deaths and self._is_suspect(delivery)]:
+            self._dispatcher.quarantine(suspects)
         queries: list[tuple[Delivery, Call]] = []
         commands: list[tuple[Delivery, Call]] = []
-        for delivery in batch if not suspects else [each for each in batch if each not in suspects]:
+        for delivery in batch:
+            if suspects and delivery in suspects:
+                continue
             call = self._admit(delivery, threads)
             if call is None:
                 done.append(delivery)
             else:
-                (commands if self._is_command(delivery) else queries).append((delivery, call))
-        self._answer(queries, done)
-        self._execute(commands, threads, done)
+                (commands if self._operations[delivery.message.queue].is_command else queries).append((delivery, call))
+        return queries, commands
 
     def _is_suspect(self, delivery: Delivery) -> bool:
-        """Whether a worker may have died of this message. Of a question no more than one death is known."""
-        return delivery.deaths >= (SUSPECT_DELIVERIES if self._is_command(delivery) else 1)
-
-    def _is_command(self, delivery: Delivery) -> bool:
-        return self._service.operations[delivery.message.queue].is_command
+        """Whether a worker may have died of this message. Classic queues, those of queries, count one death at most."""
+        return delivery.deaths >= (SUSPECT_DELIVERIES if self._operations[delivery.message.queue].is_command else 1)
 
     def _admit(self, delivery: Delivery, threads: ConsumerThreads) -> Call | None:
         while True:
             try:
-                return self._reception.admit(delivery)
-            except DatabaseUnavailable as away:  # it holds the keys to sealed secrets
-                if not self._is_command(delivery):
+                return self._admission.admit(delivery)
+            except DatabaseUnavailable as error:  # it holds the keys to sealed secrets
+                if not self._operations[delivery.message.queue].is_command:
                     self._turn_away(delivery)
                     return None
-                self._wait_for_database([delivery], threads, away)
+                self._wait_for_database([delivery], threads, error)
 
     def _answer(self, queries: Calls, done: list[Delivery]) -> None:
-        if not queries:
-            return
         try:
-            answers = answer_queries([call for _, call in queries], self._service, self._database)
+            replies = answer_queries([call for _, call in queries], self._handlers, self._database)
         except DatabaseUnavailable:
-            answers = [EncodedReply.problem(_DATABASE_AWAY) for _ in queries]
-        self._reply(queries, answers, done)
+            replies = [EncodedReply.problem(_DATABASE_AWAY) for _ in queries]
+        self._reply(queries, replies, done)
 
     def _execute(self, commands: Calls, threads: ConsumerThreads, done: list[Delivery]) -> None:
-        while commands:
+        calls = [call for _, call in commands]
+        while True:
             try:
-                calls = [call for _, call in commands]
-                answers = execute(calls, self._service, self._database, self._emitted)
-            except DatabaseUnavailable as away:
-                self._wait_for_database([delivery for delivery, _ in commands], threads, away)
+                replies = execute(
+                    calls, self._handlers, self._database, as_batch=self._as_batch, on_events=self._on_events
+                )
+            except DatabaseUnavailable as error:
+                self._wait_for_database([delivery for delivery, _ in commands], threads, error)
             else:
-                failpoints.reach("worker.after-commit")
-                self._reply(commands, answers, done)
+                break
+        if failpoints.armed:
+            failpoints.reach("worker.after-commit")
+        self._reply(commands, replies, done)
+
+    def _reply(self, calls: Calls, replies: Iterable[EncodedReply | HandlerFailed], done: list[Delivery]) -> None:
+        for (delivery, call), reply in zip(calls, replies, strict=True):
+            if isinstance(reply, HandlerFailed):
+                self._retry_or_give_up(delivery, call, reply)
+            else:
+                operation = self._operations[delivery.message.queue]
+                if reply.status >= 400 and operation.is_command and not delivery.message.reply_to:
+                    self._dispatcher.dead_letter_request(delivery, operation, "refused", reply.body.decode())
+                self._dispatcher.reply(delivery, reply)
+                self._telemetry.record("answered", delivery, call, status=reply.status)
+            done.append(delivery)
+
+    def _retry_or_give_up(self, delivery: Delivery, call: Call, failed: HandlerFailed) -> None:
+        """Retry later; after the last try the command is a dead letter, and its caller gets a 500."""
+        operation = self._operations[delivery.message.queue]
+        log.error(
+            "handler_failed",
+            operation=delivery.message.queue,
+            attempt=attempts_of(delivery.message) + 1,
+            trace_id=delivery.trace.trace_id,
+            exception=failed.traceback,
+        )
+        if operation.is_command:
+            if self._dispatcher.schedule_retry(delivery, call):
                 return
+            self._dispatcher.dead_letter_request(delivery, operation, "fault", failed.message, failed)
+        self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR))
+        self._telemetry.record("dead_lettered", delivery, call, status=INTERNAL_ERROR.status)
 
     def _wait_for_database(
-        self, commands: Sequence[Delivery], threads: ConsumerThreads, away: DatabaseUnavailable
+        self, commands: Sequence[Delivery], threads: ConsumerThreads, error: DatabaseUnavailable
     ) -> None:
-        """Keep the commands that arrive and refuse questions, until the database is back. Raises Stopped."""
-        log_unavailable(self._service.name, len(commands), away)
+        """Keep the commands that arrive and refuse queries, until the database is back. Raises Stopped."""
+        log_unavailable(self._service, len(commands), error)
         for delivery in commands:
             self._promise(delivery)
         kept: list[Delivery] = []
@@ -111,60 +164,31 @@ class RequestConsumer:
             arrived = threads.next(PROBE_SECONDS)
             if arrived is not None and self._keep(arrived):
                 kept.append(arrived)
-        log_available(self._service.name)
+        log_available(self._service)
         for delivery in kept:
             threads.put(delivery)
 
     def _keep(self, delivery: Delivery) -> bool:
-        """While the database is away: whether this is a command to keep. A question is answered with no."""
+        """While the database is away: whether this is a command to keep. A query is refused."""
         try:
-            is_refused = self._reception.admit(delivery) is None
+            is_refused = self._admission.admit(delivery) is None
         except DatabaseUnavailable:
             is_refused = False  # its seal is opened when the keys can be read
-        if self._is_command(delivery) and not is_refused:
+        if self._operations[delivery.message.queue].is_command and not is_refused:
             self._promise(delivery)
             return True
         if not is_refused:
             self._turn_away(delivery)
-        self._dispatcher.acknowledge([delivery])
+        self._transport.acknowledge([delivery])
         return False
 
     def _turn_away(self, delivery: Delivery) -> None:
-        """Answer a question with no, as the database is away."""
+        """Refuse a query, as the database is away."""
         self._dispatcher.reply(delivery, EncodedReply.problem(_DATABASE_AWAY))
-        self._dispatcher.record("answered", delivery, status=_DATABASE_AWAY.status, code=_DATABASE_AWAY.code)
+        self._telemetry.record("answered", delivery, status=_DATABASE_AWAY.status, code=_DATABASE_AWAY.code)
 
     def _promise(self, delivery: Delivery) -> None:
-        """Tell who waits that the command is kept, rather than let them wait for the database too."""
+        """Answer that the command is kept, rather than let its caller wait for the database too."""
         if delivery.message.message_id is not None:
             self._dispatcher.reply(delivery, EncodedReply.accepted(delivery.message.message_id))
-            self._dispatcher.record("deferred", delivery, is_last=False, status=ACCEPTED)
-
-    def _reply(self, calls: Calls, answers: Iterable[EncodedReply | HandlerFailed], done: list[Delivery]) -> None:
-        for (delivery, call), answer in zip(calls, answers, strict=True):
-            if isinstance(answer, HandlerFailed):
-                self._see_to_fault(delivery, call, answer)
-            else:
-                if answer.is_problem and self._is_command(delivery) and not delivery.message.reply_to:
-                    self._reception.dead_letter(delivery, "refused", answer.body.decode())
-                self._dispatcher.reply(delivery, answer)
-                self._dispatcher.record("answered", delivery, call, status=answer.status)
-            done.append(delivery)
-
-    def _see_to_fault(self, delivery: Delivery, call: Call, gave_up: HandlerFailed) -> None:
-        """Another try later; after the last one the command is a dead letter, and who waits is told."""
-        attempt = attempts_of(delivery.message) + 1
-        trace_id = delivery.trace.trace_id
-        log.error(
-            "handler_failed",
-            operation=delivery.message.queue,
-            attempt=attempt,
-            trace_id=trace_id,
-            exception=gave_up.traceback,
-        )
-        if self._is_command(delivery):
-            if self._dispatcher.schedule_retry(delivery, call):
-                return
-            self._reception.dead_letter(delivery, "fault", gave_up.message, gave_up)
-        self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR))
-        self._dispatcher.record("dead_lettered", delivery, call, status=INTERNAL_ERROR.status)
+            self._telemetry.record("deferred", delivery, is_last=False, status=ACCEPTED)

@@ -1,14 +1,14 @@
-"""The witness: tells what became of each message, to the log, the metrics and the traces."""
+"""Telemetry of messages: the outcome of each, for the log, the metrics and the traces."""
 
 import time
 from collections.abc import Mapping
 
 import structlog
 
-from bus.contract.builtin import is_ping
+from bus.contract.builtin import PING
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery
-from bus.messaging.redelivery import attempts_of
+from bus.messaging.redelivery import ATTEMPTS, attempts_of
 from bus.telemetry.metrics import WorkerMetrics
 from bus.telemetry.spans import Kind, Span, Spans, attributes_of, wall_ns
 
@@ -16,41 +16,45 @@ log = structlog.get_logger("bus.worker")
 
 
 class MessageTelemetry:
-    """Sees the outcomes of one worker's messages. `metrics` and `spans` are None where nobody looks at any."""
+    """Records the outcomes of one worker's messages. `metrics` and `spans` are None where none are collected."""
 
     def __init__(self, metrics: WorkerMetrics | None = None, spans: Spans | None = None) -> None:
         self._metrics, self._spans = metrics, spans
 
     def record_batch(self, size: int) -> None:
-        """So many messages are worked off together now."""
+        """A batch of `size` messages is handled now."""
         if self._metrics is not None:
             self._metrics.batch(size)
 
     def record(
         self, outcome: str, delivery: Delivery, call: Call | None = None, *, is_last: bool = True, **facts: object
     ) -> None:
-        """What became of a message, as one line. `call` is what was asked, where it could be read.
+        """The outcome of a message: one line in the log, and what metrics and traces have of it.
 
-        It is not the last word while the message stays in hand.
+        `call` is None for a message that could not be read. The outcome is not the last while the worker keeps the
+        message.
         """
-        message = delivery.message
-        seconds = None if call is None else call.timing.seconds
-        # Pings are the pulse of health checks; one line each would drown the rest.
-        is_pulse = is_ping(message.queue)
-        say = log.debug if is_pulse else log.info
-        known = {"attempt": attempts_of(message) + 1, "trace_id": delivery.trace.trace_id}
+        message, now = delivery.message, time.monotonic()
+        attempt = attempts_of(message) + 1 if ATTEMPTS in message.headers else 1
+        known: dict[str, object] = {"attempt": attempt, "trace_id": delivery.trace.trace_id}
+        seconds = None
         if call is not None:
-            known["caller"] = call.caller
+            if call.kind == "request":
+                known["caller"] = call.caller
+            seconds = call.timing.seconds
         if delivery.queued_ms is not None:
             known["queued_ms"] = delivery.queued_ms
         if seconds is not None:
-            known["handler_ms"] = _ms(seconds)
-        ms = _ms(time.monotonic() - delivery.received_at)
-        say(outcome, operation=message.queue, id=message.message_id, ms=ms, **{**known, **facts})
+            known["handler_ms"] = round(seconds * 1000, 1)
+        # Health checks send a ping every few seconds; one line each would hide the rest.
+        is_ping = message.queue.endswith(PING)
+        write = log.debug if is_ping else log.info
+        ms = round((now - delivery.received_at) * 1000, 1)
+        write(outcome, operation=message.queue, id=message.message_id, ms=ms, **{**known, **facts})
         if self._metrics is not None:
             name = message.queue if call is None else call.operation.operation_name
             self._metrics.message(name, _label(outcome, facts.get("status")), delivery.queued_ms, seconds)
-        if self._spans is not None and is_last and delivery.trace.sampled and not is_pulse:
+        if self._spans is not None and is_last and delivery.trace.sampled and not is_ping:
             self._record(self._spans, delivery, call, _error(outcome, facts))
 
     def _record(self, spans: Spans, delivery: Delivery, call: Call | None, error: str) -> None:
@@ -71,7 +75,7 @@ class MessageTelemetry:
 
 
 def _handler_span(delivery: Delivery, call: Call, error: str) -> Span:
-    """Its time is that of all calls that the handler was given together."""
+    """Its time is that of all calls that the handler took together."""
     timing = call.timing
     begun_ns = wall_ns(timing.begun)
     return Span(
@@ -85,19 +89,15 @@ def _handler_span(delivery: Delivery, call: Call, error: str) -> Span:
     )
 
 
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)
-
-
 def _error(outcome: str, facts: Mapping[str, object]) -> str:
-    """The kind of failure; a refusal is none of the worker's."""
+    """The kind of failure, empty for none; a refusal is not a failure of the worker."""
     status = facts.get("status")
     is_failed = outcome in ("retried", "dead_lettered") or (isinstance(status, int) and status >= 500)
     return str(facts.get("code") or status or outcome) if is_failed else ""
 
 
 def _label(outcome: str, status: object) -> str:
-    """An answer that is a no counts as one."""
+    """The outcome as a metric counts it: an answer with an error status is `refused` or `failed`."""
     if outcome != "answered" or not isinstance(status, int) or status < 400:
         return outcome
     return "refused" if status < 500 else "failed"

@@ -1,34 +1,40 @@
-"""Lanes: the messages of some queues, and the threads that work them off."""
+"""Consumer threads: they take what has arrived for some queues, in batches, and hand it to a batch handler."""
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 
 import structlog
+from msgspec import structs
 
 from bus.database.engine import Database, DatabaseUnavailable
 from bus.messaging.message import Delivery
+from bus.telemetry.spans import Spans
+
+# How often a database that is away is asked whether it is back.
+PROBE_SECONDS = 0.5
 
 log = structlog.get_logger("bus.worker")
 
-# Works off a batch that its lane took; the lane is there to wait at.
+# Takes a batch; the threads that took it are passed along, for a handler that has to wait for more to arrive.
 BatchHandler = Callable[[Sequence[Delivery], "ConsumerThreads"], None]
 
 
 class Stopped(Exception):
-    """The worker stops while something it needs is away; it keeps the messages, and the broker delivers them again."""
+    """The worker stops while something it needs is away. Its messages stay unacknowledged, and are delivered again."""
 
 
 class ConsumerThreads:
-    """Threads that take what has arrived, at most `batch` messages at once, and work it off.
+    """Threads that take what has arrived, at most `batch` messages at once, and have it handled.
 
-    `failure` is why a thread ended that should not have.
+    `put` adds a message. `failure` is the exception that ended a thread too early.
     """
 
     def __init__(self, name: str, handle_batch: BatchHandler, *, threads: int = 1, batch: int = 1) -> None:
         self._handle_batch, self._batch = handle_batch, batch
         self._arrived: SimpleQueue[Delivery | None] = SimpleQueue()
+        self.put: Callable[[Delivery], None] = self._arrived.put
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(threads)
         ]
@@ -36,15 +42,11 @@ class ConsumerThreads:
 
     @property
     def idents(self) -> list[int | None]:
-        """The threads' numbers."""
+        """The identifiers of the threads."""
         return [thread.ident for thread in self._threads]
 
-    def put(self, delivery: Delivery) -> None:
-        """A message has arrived."""
-        self._arrived.put(delivery)
-
     def next(self, seconds: float) -> Delivery | None:
-        """What arrives in this time, for a thread that cannot work now. Raises Stopped."""
+        """What arrives within `seconds`, for a thread that cannot go on now. Raises Stopped."""
         try:
             delivery = self._arrived.get(timeout=seconds)
         except Empty:
@@ -55,12 +57,12 @@ class ConsumerThreads:
         return delivery
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def finish(self) -> None:
-        """Nothing more arrives: the threads end when all is worked off."""
+        """Nothing more arrives: the threads end when everything is handled."""
         self._arrived.put(None)
 
     def join(self, deadline: float) -> None:
@@ -75,12 +77,12 @@ class ConsumerThreads:
         except Stopped:
             pass
         except Exception as error:
-            # A defect of ours. Going on without this thread would look alive and do nothing.
+            # A defect of the library. Going on without this thread would look alive and do nothing.
             log.exception("worker_failed", thread=threading.current_thread().name)
             self.failure = error
 
     def _take(self) -> list[Delivery]:
-        """The next deliveries, at least one; empty when the lane is finished."""
+        """The next deliveries, at least one; empty after the last."""
         batch: list[Delivery] = []
         while len(batch) < self._batch:
             try:
@@ -94,15 +96,20 @@ class ConsumerThreads:
         return batch
 
 
-# How often the database is asked whether it is back.
-PROBE_SECONDS = 0.5
+def distributing(threads_of: Mapping[str, ConsumerThreads], spans: Spans | None) -> Callable[[Delivery], None]:
+    """A function that gives each delivery to the threads of its queue, and decides whether its trace is sampled."""
 
-log = structlog.get_logger("bus.worker")
+    def distribute(delivery: Delivery) -> None:
+        if spans is not None:
+            delivery = structs.replace(delivery, trace=spans.decided(delivery.trace))
+        threads_of[delivery.message.queue].put(delivery)
+
+    return distribute
 
 
-def log_unavailable(service: str, waiting: int, away: DatabaseUnavailable) -> None:
+def log_unavailable(service: str, waiting: int, error: DatabaseUnavailable) -> None:
     """One line for the log; `waiting` messages are kept."""
-    log.warning("database_unavailable", service=service, waiting=waiting, reason=str(away)[:200])
+    log.warning("database_unavailable", service=service, waiting=waiting, reason=str(error)[:200])
 
 
 def log_available(service: str) -> None:

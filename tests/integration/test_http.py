@@ -26,11 +26,11 @@ from bus.client import liveness
 from bus.client.client import Client
 from bus.contract.problems import Invalid
 from bus.database.engine import Database
-from bus.http import front_end
+from bus.http import front_end, request_body
 from bus.http.documents import as_text, asyncapi, openapi
 from bus.http.idempotency import InProgress
 from bus.http.pages.pages import VIEWER
-from bus.http.request_body import MAX_BODIES, request_body
+from bus.http.request_body import MAX_BODIES
 from bus.messaging.connect import transport_for
 from bus.service.service import Service
 from bus.service.work import Work
@@ -150,7 +150,7 @@ def test_the_front_page_health_and_readiness_answer(products: FlaskClient) -> No
 
 
 def test_a_body_waits_a_moment_for_those_before_it(products: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    room: threading.Semaphore = products.application.extensions["bus.bodies"]
+    room: threading.Semaphore = products.application.extensions["bus"].bodies
     for _ in range(MAX_BODIES):
         assert room.acquire(timeout=1)
     monkeypatch.setattr(request_body, "ROOM_SECONDS", 30.0)
@@ -308,7 +308,7 @@ def test_a_key_in_progress_is_a_conflict_until_it_is_answered(slow: tuple[FlaskC
 
 
 def _is_in_progress(http: FlaskClient, key: dict[str, str]) -> bool:
-    in_progress: InProgress = http.application.extensions["bus.in_progress"]
+    in_progress: InProgress = http.application.extensions["bus"].in_progress
     return key["Idempotency-Key"] in in_progress
 
 
@@ -321,7 +321,7 @@ def test_a_key_is_free_again_after_a_request_that_failed(memory_url: str) -> Non
 
 
 def test_a_key_means_nothing_for_a_query(products: FlaskClient) -> None:
-    in_progress: InProgress = products.application.extensions["bus.in_progress"]
+    in_progress: InProgress = products.application.extensions["bus"].in_progress
     with in_progress.only_one("read"):
         assert products.get("/products", headers={"Idempotency-Key": "read"}).status_code == 200
         _problem(products.post("/products", json=LAMP, headers={"Idempotency-Key": "read"}), 409, "in-progress")

@@ -32,6 +32,7 @@ from bus.messaging.call import Call
 from bus.messaging.message import Message
 from bus.messaging.replies import EncodedReply
 from bus.service.work import Work
+from bus.worker.builtins import builtin_handlers
 from catalog.contract import CreateProduct
 from catalog.handlers import catalog
 
@@ -65,7 +66,7 @@ def _states(database: Database) -> list[str]:
 
 
 def _outcome(database: Database, message_id: str) -> CommandOutcome:
-    handler = catalog.handlers["catalog.get_outcome"]
+    handler = builtin_handlers(catalog)["catalog.get_outcome"]
     query = outcome_query_of("catalog")(message_id=message_id)
     with database.reading() as transaction:
         outcome = handler.function(query, Work(transaction, "anonymous", "catalog"))

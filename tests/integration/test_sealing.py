@@ -307,9 +307,7 @@ def test_what_a_failing_handler_says_of_a_secret_is_in_no_log_and_no_dead_letter
 def test_without_a_worker_there_is_no_key_and_nothing_is_sent(broker_url: str) -> None:
     """`send` asks nobody whether a worker lives, but for a key it must."""
     declaring = transport_for(broker_url, "declares")
-    declaring.open(
-        TransportOptions(declares=queues_of(handler.operation for handler in auth_service.handlers.values()))
-    )
+    declaring.open(TransportOptions(declares=queues_of(auth_service.operations.values())))
     assert declaring.wait_until_ready(START_SECONDS)
     tapped = Tapped(broker_url)
     with Client(tapped) as client:  # type: ignore[arg-type]

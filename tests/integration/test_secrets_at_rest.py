@@ -234,7 +234,7 @@ def test_the_search_finds_what_is_not_sealed(broker: Broker) -> None:
     """Before the broker stops and after: so what the test above does not find is not there."""
     mark = Mark()
     declaring = transport_for(broker.url, "declares")
-    declaring.open(TransportOptions(declares=queues_of(handler.operation for handler in auth.handlers.values())))
+    declaring.open(TransportOptions(declares=queues_of(auth.operations.values())))
     assert declaring.wait_until_ready(START_SECONDS)
     with Client(broker.url, seal=False) as client:
         client.send(_register("ann", mark))

@@ -156,7 +156,7 @@ def test_what_is_refused_as_too_much_is_counted_by_its_code(front_end: Open) -> 
 
 def test_a_reply_that_nobody_waits_for_is_counted_as_late(front_end: Open, memory_url: str) -> None:
     http = front_end()
-    client: Client = http.application.extensions["bus"]
+    client: Client = http.application.extensions["bus"].client
     transport = transport_for(memory_url, "late")
     address = client._transport.reply_address
     assert address

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemathesis import HookContext
 
 from bus.http.documents import schemas
-from bus.messaging.checks import MESSAGE_ID
+from bus.messaging.message import MESSAGE_ID
 
 MAX_KEY_LENGTH = 255
 # No text of it is easily guessed, from its eighth character on.

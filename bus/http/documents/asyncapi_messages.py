@@ -10,8 +10,7 @@ from bus.contract.refusals import Refusal
 from bus.http.documents.description import words
 from bus.http.documents.openapi_links import has_location
 from bus.http.documents.schemas import Schema, Schemas
-from bus.messaging.headers import SENT_AT
-from bus.messaging.message import JSON, PROBLEM
+from bus.messaging.message import JSON, PROBLEM, SENT_AT
 from bus.messaging.replies import ACCEPTED
 from bus.messaging.trace_context import MAX_STATE
 from bus.security.seal import MAX_SEAL_BYTES, SEALED

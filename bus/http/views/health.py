@@ -5,7 +5,7 @@ from flask import Response
 from bus.contract.builtin import ping_of
 from bus.contract.problems import Unavailable
 from bus.http.context import client
-from bus.http.responses import json_response, relayed
+from bus.http.relaying import json_response, relayed
 
 # A readiness check that takes longer is a no.
 READY_SECONDS = 1.0

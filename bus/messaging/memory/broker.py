@@ -1,4 +1,4 @@
-"""The broker: queues in this process, on kombu's memory transport. The only file that knows kombu.
+"""The embedded broker: queues in this process, on kombu's memory transport. The only file that knows kombu.
 
 kombu polls its queues; here a publisher wakes the consumers instead.
 """
@@ -23,14 +23,14 @@ IDLE_SECONDS = 1.0
 
 
 class Broker:
-    """The queues of one name, what is to come into them later, and the bell that a publisher rings."""
+    """The queues of one URL, the messages that come into them later, and what wakes their consumers."""
 
     def __init__(self) -> None:
         self.queues: dict[str, Buffer[Any]] = {}
         self.bounds: dict[str, int] = {}
         self.delays: dict[str, int] = {}
         self.listeners: dict[str, set[str]] = defaultdict(set)
-        self._delayed: list[tuple[float, int, Message]] = []
+        self.delayed: list[tuple[float, int, Message]] = []
         self._numbers = itertools.count()
         self.wakings = 0
         self._bell = threading.Condition()
@@ -60,14 +60,14 @@ class Broker:
     def delay(self, message: Message) -> None:
         due_at = time.monotonic() + self.delays[message.exchange]
         with self._bell:
-            heapq.heappush(self._delayed, (due_at, next(self._numbers), message))
+            heapq.heappush(self.delayed, (due_at, next(self._numbers), message))
 
     def due(self) -> list[Message]:
-        """What is to come into its queue now; whoever asks first gets it."""
+        """Remove and return the delayed messages whose time has come."""
         due: list[Message] = []
         with self._bell:
-            while self._delayed and self._delayed[0][0] <= time.monotonic():
-                due.append(heapq.heappop(self._delayed)[2])
+            while self.delayed and self.delayed[0][0] <= time.monotonic():
+                due.append(heapq.heappop(self.delayed)[2])
         return due
 
     def connect(self) -> Connection:
@@ -79,13 +79,14 @@ class Broker:
             self._bell.notify_all()
 
     def sleep(self, seen: int) -> None:
-        """Until somebody wakes us; not at all when somebody did since `seen`."""
+        """Sleep until woken or the next delayed message is due; not at all if there was a waking since `seen`."""
         with self._bell:
-            next_due = self._delayed[0][0] - time.monotonic() if self._delayed else IDLE_SECONDS
-            self._bell.wait_for(lambda: self.wakings != seen, min(max(0.0, next_due), IDLE_SECONDS))
+            if self.wakings == seen:
+                next_due = self.delayed[0][0] - time.monotonic() if self.delayed else IDLE_SECONDS
+                self._bell.wait(min(max(0.0, next_due), IDLE_SECONDS))
 
 
 @cache
 def broker_of(url: str) -> Broker:  # noqa: ARG001  # the cache tells brokers apart by it
-    """The broker of a URL; all who ask with the same one share it."""
+    """The broker of a URL; the same object for the same URL."""
     return Broker()

@@ -1,4 +1,4 @@
-"""The transport: one thread that delivers, acknowledges, and sleeps until it is woken."""
+"""The transport for the embedded broker: one thread that delivers, acknowledges, and sleeps until it is woken."""
 
 import threading
 from collections import deque
@@ -13,10 +13,9 @@ from bus.messaging.transport import PublishOutcome, QueueView, TransportFailure,
 
 
 class Embedded:
-    """The transport for `memory://NAME`; see `bus.transport.Transport`.
+    """The transport for `memory://NAME`; see `bus.messaging.transport.Transport`.
 
-    All transports of one process with the same name share one broker. Nothing is ever away, blocked
-    or unknown here.
+    All transports of one process with the same name share one broker. It is never away or blocked.
     """
 
     failure: TransportFailure | None = None
@@ -52,7 +51,7 @@ class Embedded:
 
     def publish(self, message: Message, on_outcome: Callable[[PublishOutcome], None] | None = None) -> None:
         with self._lock:
-            outcome = self._publish(message)
+            outcome = self._route(message) if message.exchange else self._put(message, message.queue)
         if on_outcome is not None:
             on_outcome(outcome)
         elif outcome is PublishOutcome.UNROUTABLE:
@@ -81,7 +80,7 @@ class Embedded:
         if self.reply_address:
             self._broker.queues.pop(self.reply_address, None)
 
-    def _publish(self, message: Message) -> PublishOutcome:
+    def _route(self, message: Message) -> PublishOutcome:
         if message.exchange == EVENTS_EXCHANGE:
             outcomes = {self._put(message, queue) for queue in self._broker.listeners[message.queue]}
             return PublishOutcome.FULL if PublishOutcome.FULL in outcomes else PublishOutcome.CONFIRMED
@@ -122,8 +121,11 @@ class Embedded:
             stopped = False
             while not self._closed:
                 seen = self._broker.wakings
-                self._publish_due()
-                self._acknowledge_finished(channels)
+                if self._broker.delayed:
+                    self._publish_due()
+                while self._finished:
+                    for delivery in self._finished.popleft():
+                        channels[delivery.session].basic_ack(delivery.tag)
                 if self._stopped and not stopped:
                     stopped = True
                     for channel in channels:
@@ -133,11 +135,6 @@ class Embedded:
                     connection.drain_events(timeout=0)
                 except (Empty, TimeoutError):
                     self._broker.sleep(seen)
-
-    def _acknowledge_finished(self, channels: list[Any]) -> None:
-        while self._finished:
-            for delivery in self._finished.popleft():
-                channels[delivery.session].basic_ack(delivery.tag)
 
     def _consume(self, connection: Any, queue: Queue, session: int) -> Any:
         channel = connection.channel()

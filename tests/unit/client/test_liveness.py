@@ -65,7 +65,7 @@ def test_a_ping_takes_no_longer_than_the_caller_has(clock: Clock) -> None:
 def test_a_service_heard_a_moment_ago_is_not_asked(clock: Clock) -> None:
     service = Service()
     known = Liveness(service.ping)
-    known.heard("shop")
+    known.heard_at["shop"] = clock.now
     clock.now += liveness.FRESH_SECONDS * 0.9
     known.check("shop", 5)
     assert service.pings == []

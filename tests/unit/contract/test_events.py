@@ -67,7 +67,7 @@ def test_an_event_keeps_the_digits_of_its_amounts() -> None:
 def test_only_a_services_own_events_are_its_to_tell(database: Database) -> None:
     with database.transaction() as transaction:
         work = Work(transaction, "anonymous", "auth")
-        with pytest.raises(TypeError, match=r"unit\.happened is not for the service auth"):
+        with pytest.raises(TypeError, match=r"unit\.happened belongs to another service than auth"):
             work.emit(Happened(id=1, version=1))
         assert transaction.events == []
 

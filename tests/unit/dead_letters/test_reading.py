@@ -14,10 +14,9 @@ from support.example_service import make_service
 from bus.dead_letters.body import NOT_KEPT
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.dead_letters.reading import DeadLetter, read_dead_letter
-from bus.messaging.checks import MAX_BODY_BYTES
-from bus.messaging.message import Message
+from bus.messaging.message import MAX_BODY_BYTES, Message
 from bus.service.service import Service
-from bus.worker.dead_letters import last_word
+from bus.worker.dead_letters import last_reply
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DIED = datetime(2026, 6, 1, 11, tzinfo=UTC)
@@ -188,7 +187,7 @@ def test_headers_nested_as_deep_as_they_can_come_are_read() -> None:
 
 def _told(headers: Any, reply_to: str | None = "reply") -> Message | None:
     message = _dead(headers, reply_to=reply_to, correlation_id="7")
-    return last_word(_read(message), message, OPERATIONS)
+    return last_reply(_read(message), message, OPERATIONS)
 
 
 def test_who_waits_for_a_command_that_the_broker_gave_up_is_told_once() -> None:

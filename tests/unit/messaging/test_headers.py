@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from bus.messaging.headers import MOST_WAITED_MS, count, lines, moment, one_line, waited_ms
+from bus.messaging.headers import count, lines, moment, one_line
+from bus.messaging.message import MOST_WAITED_MS, waited_ms
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 

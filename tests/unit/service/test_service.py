@@ -5,12 +5,11 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
-from support.example_service import Count, Counted, Keep, KeepAll, Kept, call, make_service
+from support.example_service import Count, Counted, Keep, Kept, make_service
 
 from bus.contract.fields import Secret
-from bus.contract.operations import Command, Query
+from bus.contract.operations import Command
 from bus.contract.refusals import Refusal
-from bus.database.engine import Database
 from bus.service.service import Service
 from bus.service.work import Work
 from catalog.contract import CreateProduct
@@ -34,11 +33,11 @@ class Undeclared(Command[Kept]):
 
 
 def test_a_service_has_a_ping_and_an_outcome_query_of_its_own() -> None:
-    assert list(Service("shop").handlers) == ["shop.ping", "shop.get_outcome"]
+    assert list(Service("shop").operations) == ["shop.ping", "shop.get_outcome"]
 
 
 def test_a_service_that_takes_secrets_gives_out_a_key_and_no_other_does() -> None:
-    assert "example.get_sealing_key" in make_service().handlers
+    assert "example.get_sealing_key" in make_service().operations
     assert make_service().takes_secrets
     assert not Service("shop").takes_secrets
 
@@ -109,35 +108,3 @@ def test_a_handler_is_returned_as_it_was() -> None:
     service = Service("example")
     assert service.handles(Keep)(keep) is keep
     assert service.handlers["example.keep"].function is keep
-
-
-def test_a_handler_that_returns_something_else_is_a_type_error_of_its_author(database: Database) -> None:
-    service = Service("example")
-
-    @service.handles(Keep)
-    def keep(command: Keep, work: Work) -> Kept:
-        return Counted(count=1)  # type: ignore[return-value]
-
-    with database.transaction() as transaction, pytest.raises(TypeError, match="keep returned Counted, not Kept"):
-        service.handlers["example.keep"].run([call("a")], transaction)
-
-
-def test_a_handler_of_many_that_forgets_one_is_a_type_error_of_its_author(database: Database) -> None:
-    service = Service("example")
-
-    @service.handles_many(KeepAll)
-    def keep_all(commands: list[KeepAll], work: Work) -> Sequence[Kept | Refusal]:
-        return [Kept(id=1, word=commands[0].word)]
-
-    calls = [call("a", operation=KeepAll), call("b", operation=KeepAll)]
-    with database.transaction() as transaction, pytest.raises(TypeError, match="1 replies to 2 requests"):
-        service.handlers["example.keep_all"].run(calls, transaction)
-
-
-def test_the_ping_goes_to_the_database(database: Database) -> None:
-    handler = Service("shop").handlers["shop.ping"]
-    assert issubclass(handler.operation, Query)
-    with database.reading() as transaction:
-        (pong,) = handler.run([call("ignored")], transaction)
-        assert transaction.opened is not None
-    assert (pong.service, pong.database) == ("shop", "sqlite")  # type: ignore[union-attr]

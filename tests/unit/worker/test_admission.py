@@ -12,8 +12,7 @@ from bus.contract.problems import Invalid
 from bus.database.engine import DatabaseUnavailable
 from bus.dead_letters.body import without_secrets
 from bus.messaging.call import ANONYMOUS, Call
-from bus.messaging.checks import MAX_BODY_BYTES, check_body, is_undecodable
-from bus.messaging.message import Message
+from bus.messaging.message import MAX_BODY_BYTES, Message, check_body, is_undecodable
 from bus.security.keys import KeyPair
 from bus.security.seal import seal
 from bus.security.unsealer import Unsealer

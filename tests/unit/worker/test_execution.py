@@ -3,6 +3,7 @@
 import json
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import delete, insert
 from support.example_service import (
     Broken,
     Count,
+    Counted,
     Keep,
     KeepAll,
     KeepSecret,
@@ -27,6 +29,7 @@ from support.example_service import (
 from bus.contract.events import Event
 from bus.contract.fields import Secret
 from bus.contract.operations import Command, Reply
+from bus.contract.refusals import Refusal
 from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.tables import inbox
 from bus.messaging.call import Call
@@ -34,7 +37,7 @@ from bus.messaging.replies import EncodedReply
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.worker import execution
-from bus.worker.execution import HandlerFailed, answer_queries, execute
+from bus.worker.execution import HandlerFailed, answer_queries
 
 # A port that nothing listens on.
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -43,6 +46,11 @@ NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "LONGEST_PAUSE_SECONDS", 0)
+
+
+def execute(calls: Sequence[Call], service: Service, database: Database) -> list[EncodedReply | HandlerFailed]:
+    """As a worker of this service does."""
+    return execution.execute(calls, service.handlers, database, as_batch=service.threads == 1)
 
 
 @pytest.fixture
@@ -232,19 +240,19 @@ def test_a_database_that_is_away_is_no_answer(service: Service) -> None:
     with pytest.raises(DatabaseUnavailable):
         execute([call("a", "1")], service, away)
     with pytest.raises(DatabaseUnavailable):
-        answer_queries([Call(Count, Count(word="a"), None)], service, away)
+        answer_queries([Call(Count, Count(word="a"), None)], service.handlers, away)
 
 
 def test_queries_are_answered_each_for_itself(service: Service, database: Database) -> None:
     execute([call("a")], service, database)
     queries = [Call(Count, Count(word=text), None) for text in ("a", "refuse", "b", "break", "a")]
-    answers = answer_queries(queries, service, database)
+    answers = answer_queries(queries, service.handlers, database)
     assert _statuses(answers) == [200, 409, 200, 500, 200]
     assert [_done(answers[n])[1] for n in (0, 2, 4)] == [{"count": 1}, {"count": 0}, {"count": 1}]
 
 
 def test_a_query_whose_handler_fails_is_given_up_at_once(service: Service, database: Database) -> None:
-    (gave_up,) = answer_queries([Call(Count, Count(word="break"), None)], service, database)
+    (gave_up,) = answer_queries([Call(Count, Count(word="break"), None)], service.handlers, database)
     assert isinstance(gave_up, HandlerFailed)
     assert isinstance(gave_up.__cause__, Broken)
 
@@ -349,5 +357,29 @@ class Told(Event, name="example.told"):
 
 
 def test_an_event_with_a_secret_is_a_type_error_of_its_author(database: Database) -> None:
-    with database.transaction() as transaction, pytest.raises(TypeError, match="an event tells no secrets"):
+    with database.transaction() as transaction, pytest.raises(TypeError, match="has secret fields"):
         Work(transaction, "ann", "example").emit(Told(version=1, token="hunter22"))
+
+
+def test_a_handler_that_returns_something_else_is_an_error_of_its_author(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles(Keep)
+    def keep(command: Keep, work: Work) -> Kept:
+        return Counted(count=1)  # type: ignore[return-value]
+
+    (failed,) = execute([call("a")], service, database)
+    assert isinstance(failed, HandlerFailed)
+    assert failed.message == "keep returned Counted, not Kept"
+
+
+def test_a_handler_of_many_that_forgets_one_is_an_error_of_its_author(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles_many(KeepAll)
+    def keep_all(commands: list[KeepAll], work: Work) -> Sequence[Kept | Refusal]:
+        return [] if len(commands) == 1 else [Kept(id=1, word=commands[0].word)]
+
+    for failed in execute([call("a", operation=KeepAll), call("b", operation=KeepAll)], service, database):
+        assert isinstance(failed, HandlerFailed)
+        assert failed.message == "keep_all gave 0 replies to 1 requests"

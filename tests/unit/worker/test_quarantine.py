@@ -39,8 +39,10 @@ def test_a_copy_that_comes_before_its_confirm_waits_until_the_original_is_acknow
     told: SimpleQueue[str] = SimpleQueue()
     broker = Broker(told)
     transport: Transport = broker  # type: ignore[assignment]  # the part of one that is used
-    dispatcher = Dispatcher("catalog", transport, Limits(), threading.Event(), MessageTelemetry())
-    quarantine = Quarantine({QUEUE: lambda _batch, _lane: told.put("carried out")}, {}, dispatcher)
+    telemetry = MessageTelemetry()
+    dispatcher = Dispatcher("catalog", transport, Limits(), threading.Event(), telemetry)
+    handlers = {QUEUE: lambda _batch, _threads: told.put("carried out")}
+    quarantine = Quarantine(handlers, {}, transport, dispatcher, telemetry)
     threads = ConsumerThreads("quarantine", quarantine.handle_batch)
     suspect = Message(queue=QUEUE, body=b"{}", message_id="killer")
 

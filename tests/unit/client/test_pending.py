@@ -23,7 +23,7 @@ def _call(
     call = PendingCall(Deadlines.of(timeout, wait))
     for each in results:
         if isinstance(each, PublishOutcome):
-            call.outcome(each)
+            call.settle(each)
         else:
             call.results.put(each)
     return call
@@ -38,7 +38,7 @@ def test_a_reply_is_the_answer_even_before_the_confirm(wait: float) -> None:
 def test_a_command_nobody_waits_for_is_late_as_soon_as_it_is_confirmed() -> None:
     call = _call(wait=0.0)
     started = time.monotonic()
-    threading.Timer(0.2, call.outcome, [PublishOutcome.CONFIRMED]).start()
+    threading.Timer(0.2, call.settle, [PublishOutcome.CONFIRMED]).start()
     with pytest.raises(ReplyTimeout) as late:
         call.wait(Keep, "id")
     assert 0.2 <= time.monotonic() - started < QUICK_SECONDS
@@ -52,7 +52,7 @@ def test_a_command_nobody_waits_for_is_late_whether_or_not_its_reply_is_there_to
 
 def test_a_confirm_after_the_time_for_the_answer_is_still_waited_for() -> None:
     call = _call(wait=0.1)
-    threading.Timer(0.4, call.outcome, [PublishOutcome.CONFIRMED]).start()
+    threading.Timer(0.4, call.settle, [PublishOutcome.CONFIRMED]).start()
     with pytest.raises(ReplyTimeout):
         call.wait(Keep, "id")
 

@@ -1,0 +1,35 @@
+"""Handlers: the functions of a service behind its operations and for events, with their signatures checked."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from bus.contract.events import Event
+from bus.contract.operations import Operation
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A function of (request, work), of (list of requests, work) if it `takes_many`, or of (event, work)."""
+
+    service: str
+    operation: type[Operation[Any]] | type[Event]
+    function: Callable[[Any, Any], Any]
+    takes_many: bool = False
+
+
+def check_signature(function: Callable[..., Any], operation: type[Operation[Any]], *, takes_many: bool) -> None:
+    """What a type checker would say, for authors who run none. Raises TypeError."""
+    check_parameters(function, list[operation] if takes_many else operation)  # type: ignore[valid-type]
+    result = get_type_hints(function).get("return")
+    if not takes_many and result is not operation.reply_type:
+        raise TypeError(f"{function.__name__} must return {operation.reply_type.__name__}, not {result}")
+
+
+def check_parameters(function: Callable[..., Any], first: Any) -> None:
+    """Raises TypeError unless the parameters are annotated as (`first`, Work)."""
+    hints = get_type_hints(function)
+    hints.pop("return", None)
+    if len(inspect.signature(function).parameters) != 2 or next(iter(hints.values()), None) != first:
+        raise TypeError(f"{function.__name__}: annotate its parameters as ({first}, Work)")
