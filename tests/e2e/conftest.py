@@ -1,12 +1,10 @@
 """Systems for end-to-end tests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.bus_run_system import System
-
-Start = Callable[..., System]
+from support.bus_run_system import Start, System
 
 
 @pytest.fixture

@@ -131,8 +131,8 @@ def system(project: Project, broker_url: str, postgres: Database, tmp_path: Path
 
 def test_its_own_tests_pass_where_it_is_installed(project: Project) -> None:
     assert "5 passed" in project.run("pytest", "-q", "-p", "no:cacheprovider")
-    assert "feed.list_entries " in project.run("bus", "operations")
-    assert "feed.events " in project.run("bus", "topology")
+    assert "feed.list_entries " in project.run("bus.cli", "operations")
+    assert "feed.events " in project.run("bus.cli", "topology")
 
 
 def test_every_version_of_every_product_is_noted_once_and_in_order_whoever_dies(system: System) -> None:

@@ -49,7 +49,7 @@ def test_the_type_checker_finds_nothing(project: Project) -> None:
 
 
 def test_its_operations_are_listed_beside_ours(project: Project) -> None:
-    listed = project.run("bus", "operations")
+    listed = project.run("bus.cli", "operations")
     for name in ("memo.create_note", "memo.get_note", "memo.ping", "catalog.create_product"):
         assert f"{name} " in listed
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pika
 import psutil
 import requests
-from conftest import Start
-from support.bus_run_system import START_SECONDS, STOP_SECONDS, System, get, post
+from support.bus_run_system import START_SECONDS, STOP_SECONDS, Start, System, get, post
 from support.installed_programs import need_programs
 
 from bus.testing.servers.ports import free_ports

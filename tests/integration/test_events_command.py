@@ -118,7 +118,7 @@ def test_a_tail_leaves_no_queue_behind(rabbitmq: Broker, broker_url: str) -> Non
 
 
 def test_a_tail_ends_well_when_its_reader_has_enough(broker_url: str) -> None:
-    command = f"set -o pipefail; {sys.executable} -m bus events tail | head -n 1"
+    command = f"set -o pipefail; {sys.executable} -m bus.cli events tail | head -n 1"
     run = subprocess.Popen(
         ["bash", "-c", command], env=_environment(broker_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -27,7 +27,7 @@ TOGETHER = 2
 
 # `bus` with another wait for a ping, which a busy machine answers too late for a caller in a hurry.
 PATIENT_BUS = f"""#!{sys.executable}
-from bus.client.client import liveness
+from bus.client import liveness
 from bus.cli import main
 
 liveness.PING_SECONDS = 5.0

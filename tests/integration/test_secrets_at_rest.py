@@ -39,7 +39,7 @@ ANSWER_SECONDS = 60.0
 
 # `bus` with a front end that trusts a sign of life, and waits for a ping, longer than a machine stands still.
 PATIENT_BUS = """
-from bus.client.client import liveness
+from bus.client import liveness
 from bus.cli import main
 
 liveness.FRESH_SECONDS = liveness.PING_SECONDS = 60.0

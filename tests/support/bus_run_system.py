@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,7 @@ def _answered(method: str, url: str, body: dict[str, Any] | None, headers: dict[
 
     wait_until(is_answer, START_SECONDS, f"an answer to {method} {url}")
     return answers[-1]
+
+
+# Starts a system with these settings.
+Start = Callable[..., System]
