@@ -19,6 +19,7 @@ from bus.telemetry.spans import Spans
 from bus.worker.admission import Admission
 from bus.worker.background.gauges import DatabaseGauges
 from bus.worker.background.outbox_relay import OutboxRelay
+from bus.worker.background.periodic import PeriodicTask
 from bus.worker.background.retention import Retention
 from bus.worker.background.watchdog import Watchdog
 from bus.worker.builtins import builtin_handlers
@@ -83,7 +84,8 @@ class Worker:
     def failure(self) -> Exception | None:
         """Why this worker cannot go on: a thread that ended, or a handler that hangs."""
         failures = [threads.failure for threads in self._threads.values()]
-        failures += [self._relay.failure, self._hung(), self._watchdog.failure]
+        failures += [task.failure for task in self._tasks()]
+        failures.append(self._hung())
         return next((failure for failure in failures if failure is not None), None)
 
     @property
@@ -118,11 +120,8 @@ class Worker:
         self._transport.open(options)
         for consumer in self._threads.values():
             consumer.start()
-        self._relay.start()
-        self._retention.start()
-        self._watchdog.start()
-        if self._gauges is not None:
-            self._gauges.start()
+        for task in self._tasks():
+            task.start()
 
     def stop(self, seconds: float) -> None:
         """Take nothing more, finish what was taken, and close; takes at most about `seconds`."""
@@ -135,10 +134,8 @@ class Worker:
             consumer.finish()
         for consumer in self._threads.values():
             consumer.join(deadline)
-        self._relay.stop(max(0.0, deadline - time.monotonic()))
-        for each in (self._watchdog, self._retention, self._gauges):
-            if each is not None:
-                each.stop(max(0.0, deadline - time.monotonic()))
+        for task in self._tasks():
+            task.stop(max(0.0, deadline - time.monotonic()))
         self._transport.close(CLOSE_SECONDS)
 
     def _consumer_threads(
@@ -176,6 +173,11 @@ class Worker:
             "dead": ConsumerThreads(f"{name}-dead", dead_letters.handle_batch, batch=MAX_BATCH),
             "quarantine": ConsumerThreads(f"{name}-quarantine", quarantine.handle_batch),
         }
+
+    def _tasks(self) -> list[PeriodicTask]:
+        """What runs beside the messages; the relay first, for it still has events to send at the end."""
+        tasks: list[PeriodicTask | None] = [self._relay, self._watchdog, self._retention, self._gauges]
+        return [task for task in tasks if task is not None]
 
     def _threads_for(self, queue: Queue) -> str:
         if queue.name in (operation.operation_name for operation in self._service.builtin_operations):

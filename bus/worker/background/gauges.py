@@ -1,15 +1,14 @@
-"""The survey: what waits in a service's database, looked at now and then for the metrics."""
+"""Database gauges: what waits in a service's database, looked at every few seconds for the metrics."""
 
-import contextlib
-import threading
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
 
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database
 from bus.database.tables import dead_letter, outbox
 from bus.dead_letters.store import DEAD
 from bus.telemetry.metrics import Metrics
+from bus.worker.background.periodic import PeriodicTask
 
 # Between two looks: as often as Prometheus asks, usually.
 LOOK_SECONDS = 10.0
@@ -25,13 +24,14 @@ _how_many_letters = select(func.count()).select_from(
 )
 
 
-class DatabaseGauges:
-    """A thread that looks into one service's database. What it found last is what the metrics show."""
+class DatabaseGauges(PeriodicTask):
+    """Looks into one service's database. The metrics show what it found last."""
+
+    at_once = True
 
     def __init__(self, service: str, database: Database, metrics: Metrics) -> None:
+        super().__init__(f"{service}-gauges")
         self._database = database
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"{service}-survey", daemon=True)
         self._unsent = self._letters = 0
         self._oldest_seconds = 0.0
         label = ("service", service)
@@ -39,27 +39,16 @@ class DatabaseGauges:
         metrics.gauge("outbox_oldest_seconds", "Age of the oldest of them.", label, lambda: self._oldest_seconds)
         metrics.gauge("dead_letters_waiting", "Dead letters that nobody has dealt with.", label, lambda: self._letters)
 
-    def start(self) -> None:
-        """Begin, with a look at once."""
-        self._thread.start()
+    def pause(self) -> float:
+        """The same between all looks."""
+        return LOOK_SECONDS
 
-    def stop(self, seconds: float) -> None:
-        """End after the look in hand."""
-        self._stopping.set()
-        self._thread.join(seconds)
-
-    def look(self) -> None:
-        """Look once. Raises DatabaseUnavailable."""
+    def run_once(self) -> None:
+        """Look once. Raises DatabaseUnavailable; the metrics keep showing the last values then."""
         with self._database.reading() as transaction:
             self._oldest_seconds = _age_of_oldest(transaction.connection)
             self._unsent = transaction.connection.execute(_how_many_unsent).scalar_one()
             self._letters = transaction.connection.execute(_how_many_letters).scalar_one()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            with contextlib.suppress(DatabaseUnavailable):  # told by those whose work it stops; the last values stay
-                self.look()
-            self._stopping.wait(LOOK_SECONDS)
 
 
 def _age_of_oldest(connection: Connection) -> float:

@@ -1,60 +1,53 @@
-"""The watchdog: notices a worker that is connected and is given nothing, though something waits."""
+"""The watchdog: notices a worker that is connected and gets no messages, though some wait in its queues."""
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from bus.messaging.transport import QueueView, Transport
+from bus.worker.background.periodic import PeriodicTask
 
 # Between two looks, each one question to the broker for every queue: 20 of them take some milliseconds.
 LOOK_SECONDS = 10.0
-# How long the broker has for its answers; without them nothing can be said.
+# How long the broker has for its answers; without them nothing is known.
 ANSWER_SECONDS = 5.0
-# One look may come between a message's arrival in its queue and its delivery.
+# One look alone may come between the arrival of a message in its queue and its delivery.
 LOOKS = 2
-# What a new connection did not mend in so many tries, perhaps a new process does.
+# What this many new connections did not mend, perhaps a new process does.
 TRIES = 3
 
 log = structlog.get_logger("bus.worker")
 
 
 class NotConsuming(Exception):
-    """The broker gives this worker nothing although something waits, and new connections did not help.
+    """The broker delivers nothing to this worker although messages wait, and new connections did not help.
 
-    Nobody's fault that is known here; another start may help.
+    The cause is not known here; a restart of the process may help.
     """
 
 
-class Watchdog:
-    """A thread that looks at the queues which one worker consumes. `failure` is set when it has tried everything.
+class Watchdog(PeriodicTask):
+    """Looks at the queues that one worker consumes. `failure` is set when new connections did not help.
 
-    `why_silent` is the queue that we are given nothing of now, in a sentence; empty while all is well.
+    `why_silent` names the queues that deliver nothing now, in a sentence; empty while all is well.
     """
 
     def __init__(self, service: str, transport: Transport, on_restart: Callable[[], None] = lambda: None) -> None:
+        super().__init__(f"{service}-watchdog")
         self._transport, self._on_restart = transport, on_restart
         self._suspicions = Suspicions()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"{service}-watchdog", daemon=True)
         self._tries = self._good = 0
         self.why_silent = ""
-        self.failure: NotConsuming | None = None
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
+    def pause(self) -> float:
+        """The same between all looks."""
+        return LOOK_SECONDS
 
-    def stop(self, seconds: float) -> None:
-        """End after the look in hand; takes at most about `seconds`."""
-        self._stopping.set()
-        self._thread.join(seconds)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS) and self.failure is None:
-            views = self._transport.view(ANSWER_SECONDS)
-            if not self._stopping.is_set():
-                self._judge(views)
+    def run_once(self) -> None:
+        """Look once."""
+        views = self._transport.view(ANSWER_SECONDS)
+        if not self.stopping.is_set():
+            self._judge(views)
 
     def _judge(self, views: Sequence[QueueView]) -> None:
         silent = self._suspicions.after(views)
@@ -86,7 +79,7 @@ class Watchdog:
 
 
 class Suspicions:
-    """What successive looks say together. Rules only."""
+    """What successive looks say together. Rules only, no I/O."""
 
     def __init__(self) -> None:
         self._before: Mapping[str, QueueView] = {}
@@ -94,13 +87,13 @@ class Suspicions:
 
     @property
     def any(self) -> bool:
-        """Whether the last look was not as it should be."""
+        """Whether the last look found a queue that is not consumed as it should be."""
         return bool(self._counts)
 
     def after(self, views: Sequence[QueueView]) -> list[QueueView]:
-        """The queues that were not as they should be in so many looks one after another that it is no chance.
+        """The queues that were not consumed as they should be in `LOOKS` successive looks, which is no coincidence.
 
-        No views say nothing, and end no suspicion.
+        Without views nothing is known, and no suspicion ends.
         """
         if not views:
             return []
