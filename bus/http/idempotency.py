@@ -1,4 +1,4 @@
-"""Commands in progress: the keys of those that this front end is waiting for."""
+"""Idempotency keys: those of the commands that this front end is waiting for."""
 
 import threading
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from bus.contract.problems import Problem, ProblemError
 
 
 class StillInProgress(ProblemError):
-    """A request with this Idempotency-Key is not answered yet (409). The client's haste: try again later.
+    """A request with this Idempotency-Key is not answered yet (409): the client should try again later.
 
-    So says the IETF's draft on the header (httpapi, idempotency-key, section 2.6).
+    After the IETF's draft on the header (httpapi, idempotency-key, section 2.6).
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class StillInProgress(ProblemError):
 
 
 class InProgress:
-    """The message ids in hand; safe to use from many threads."""
+    """The message ids of requests in progress; safe to use from many threads."""
 
     def __init__(self) -> None:
         self._ids: set[str] = set()
@@ -30,7 +30,7 @@ class InProgress:
 
     @contextmanager
     def only_one(self, message_id: str) -> Iterator[None]:
-        """Have this id alone while the block lasts. Raises StillInProgress when another has it."""
+        """Reserve this id while the block lasts. Raises StillInProgress when it is reserved already."""
         with self._lock:
             if message_id in self:
                 raise StillInProgress

@@ -1,0 +1,101 @@
+"""The client: everything it sends goes one way, with the caller's id and token."""
+
+from collections.abc import Callable
+
+import pytest
+from support.example_service import Count, Counted, Keep
+
+from bus.client.client import Client
+from bus.contract.problems import Unavailable
+from bus.messaging.message import Message
+from bus.messaging.transport import PublishOutcome, TransportOptions
+
+BODIES = {"example.ping": b'{"service":"example","database":"sqlite","time":"2030-01-31T12:00:00Z"}'}
+
+
+class Transport:
+    """Stands for a broker with a service behind it: notes what is published, and answers what has a reply address."""
+
+    failure = None
+    dropped_replies = 0
+
+    def __init__(self, outcome: PublishOutcome = PublishOutcome.CONFIRMED) -> None:
+        self.sent: list[Message] = []
+        self.reply_address: str | None = "replies"
+        self._outcome = outcome
+        self._options = TransportOptions()
+
+    def describe(self) -> str:
+        return "a test"
+
+    def open(self, options: TransportOptions) -> None:
+        self._options = options
+
+    def wait_until_ready(self, _seconds: float) -> bool:
+        return True
+
+    def publish(self, message: Message, on_outcome: Callable[[PublishOutcome], None]) -> None:
+        self.sent.append(message)
+        on_outcome(self._outcome)
+        if message.reply_to and self._options.on_reply:
+            body = BODIES.get(message.queue, b'{"count":3}')
+            reply = Message(queue="replies", body=body, correlation_id=message.correlation_id, headers={"status": 200})
+            self._options.on_reply(reply)
+
+    def close(self, _seconds: float) -> None:
+        """Nothing to close."""
+
+
+def _client(transport: Transport) -> Client:
+    return Client(transport)  # type: ignore[arg-type]  # the part of one that a client uses
+
+
+def test_a_call_takes_its_token_along_and_the_ping_before_it_does_not() -> None:
+    transport = Transport()
+    assert _client(transport).call(Count(word="a"), token="abc") == Counted(count=3)
+    ping, request = transport.sent
+    assert request.headers["authorization"] == "Bearer abc"
+    assert "authorization" not in ping.headers
+
+
+def test_without_a_token_there_is_no_such_header() -> None:
+    transport = Transport()
+    _client(transport).call(Count(word="a"))
+    assert all("authorization" not in message.headers for message in transport.sent)
+
+
+def test_what_is_only_sent_asks_for_no_reply_and_for_no_sign_of_life() -> None:
+    transport = Transport()
+    assert _client(transport).send(Keep(word="a"), message_id="order-1", token="abc") == "order-1"
+    (request,) = transport.sent
+    assert (request.message_id, request.reply_to, request.correlation_id) == ("order-1", None, None)
+    assert (request.persistent, request.expiration_ms) == (True, None)
+    assert request.headers["authorization"] == "Bearer abc"
+
+
+def test_what_is_only_sent_needs_no_reply_address() -> None:
+    transport = Transport()
+    transport.reply_address = None
+    assert _client(transport).send(Keep(word="a"))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (PublishOutcome.FULL, "queue-full"),
+        (PublishOutcome.UNROUTABLE, "no-such-queue"),
+        (PublishOutcome.UNKNOWN, "outcome-unknown"),
+        (PublishOutcome.DISCONNECTED, "broker-away"),
+    ],
+)
+def test_what_the_broker_does_not_accept_was_not_sent(outcome: PublishOutcome, code: str) -> None:
+    with pytest.raises(Unavailable) as refused:
+        _client(Transport(outcome)).send(Keep(word="a"))
+    assert refused.value.problem.code == code
+
+
+def test_requests_that_wait_are_bounded_and_those_that_are_over_leave_their_place() -> None:
+    client = Client(Transport(), max_in_flight=1)  # type: ignore[arg-type]
+    for _ in range(3):
+        assert client.call(Count(word="a")) == Counted(count=3)
+        client.send(Keep(word="a"))
