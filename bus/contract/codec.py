@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -40,7 +41,7 @@ def encode_fields(fields: Mapping[str, Any]) -> bytes:
 
 def encode_without_secrets(value: msgspec.Struct) -> bytes:
     """The same, with every field marked `Secret` replaced: what logs, digests, dead letters and the inbox may hold."""
-    return _encoder.encode(_without_secrets(value))
+    return _encoder.encode(_without_secrets(value) if holds_secrets(type(value)) else value)
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -134,17 +135,17 @@ def _malformed(detail: str) -> Invalid:
 S = TypeVar("S", bound=msgspec.Struct)
 
 _lock = threading.Lock()
-_prepared: set[type[msgspec.Struct]] = set()
 
 
+@cache
 def prepare(declared: type[msgspec.Struct]) -> None:
-    """Return when a class can be decoded by any thread. Costs nothing but the first time."""
-    if declared in _prepared:
-        return
-    with _lock:
-        with contextlib.suppress(msgspec.ValidationError):  # without its fields it is none, but it has been looked at
-            msgspec.convert({}, declared)
-        _prepared.add(declared)
+    """Return when a class can be decoded by any thread. Costs something only the first time.
+
+    msgspec (0.22) inspects a class when it is first decoded. Two threads that do so at the same moment can end the
+    process with a segmentation fault.
+    """
+    with _lock, contextlib.suppress(msgspec.ValidationError):  # its fields are missing, but it has been inspected
+        msgspec.convert({}, declared)
 
 
 def read_json(body: bytes, declared: type[S]) -> S:

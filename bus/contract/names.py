@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from functools import lru_cache
 
 # RabbitMQ's pseudo-queue, and the addresses it makes of it.
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
@@ -17,6 +18,7 @@ _PROCESS = re.compile(rb"\x83\x58(?:\x77(?P<short>.)|[\x64\x76](?P<long>..))(?P<
 _NUMBERS_BYTES = 12
 
 
+@lru_cache(maxsize=1024)  # a caller has one address for all its requests
 def is_reply_address(name: str) -> bool:
     """Whether a queue name looks like one made for replies."""
     if name.lower().startswith(DIRECT_REPLY_TO):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, dataclass_transform, get_args, get_origin
 
@@ -101,6 +102,7 @@ class Named(Protocol):
     operation_name: ClassVar[str]
 
 
+@cache
 def service_of(named: type[Named]) -> str:
     """The name of the service that an operation or event belongs to: the part before the dot."""
     return named.operation_name.partition(".")[0]

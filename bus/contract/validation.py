@@ -41,8 +41,14 @@ def decode(body: bytes, operation: type[T]) -> T:
 def accept(fields: dict[str, Any], operation: type[T]) -> T:
     """Validate parsed fields against the contract. Raises Invalid (400 or 422), as `decode` does."""
     prepare(operation)
-    request = _converted(fields, operation)
-    faults = [*_broken_rules(fields, operation), *_bad_text(fields)] or list(request.violations())
+    try:
+        request: T = msgspec.convert(fields, operation)
+    except _NOT_CONVERTIBLE:
+        request = _converted(fields, operation)
+    faults = [fault for field in rules_of(operation) for fault in _broken_rules(field, fields.get(field.name))]
+    faults += _bad_text(fields)
+    if not faults and operation.violations is not Operation.violations:
+        faults += request.violations()
     if faults:
         raise _not_acceptable(faults)
     return request
@@ -66,10 +72,10 @@ def decode_event(body: bytes, event: type[E]) -> E:
 
 
 def _converted(fields: dict[str, Any], operation: type[T]) -> T:
-    for read in (lambda: fields, lambda: _with_whole_numbers(fields)):
-        with suppress(*_NOT_CONVERTIBLE):
-            request: T = msgspec.convert(read(), operation)
-            return request
+    """The same with numbers such as 3.0 for whole ones. Raises Invalid with every fault."""
+    with suppress(*_NOT_CONVERTIBLE):
+        request: T = msgspec.convert(_with_whole_numbers(fields), operation)
+        return request
     raise _not_acceptable(list(_all_faults(fields, operation)))
 
 
@@ -84,15 +90,9 @@ def _with_whole_numbers(value: Any) -> Any:
     return value
 
 
-def _broken_rules(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iterator[FieldError]:
-    for field in rules_of(operation):
-        if fields.get(field.name) is not None:
-            yield from _broken_rules_of_field(field, fields[field.name])
-
-
-def _broken_rules_of_field(field: FieldRules, value: Any) -> Iterator[FieldError]:
+def _broken_rules(field: FieldRules, value: Any) -> Iterator[FieldError]:
     try:
-        for rule in field.rules:
+        for rule in field.rules if value is not None else ():
             rule.check(value)
     except RuleViolation as error:
         yield FieldError(f"/{field.name}", error.detail, error.code)
@@ -100,21 +100,18 @@ def _broken_rules_of_field(field: FieldRules, value: Any) -> Iterator[FieldError
 
 def _bad_text(value: Any, pointer: str = "") -> Iterator[FieldError]:
     if type(value) is str:
-        if not _is_surely_fine(value) and _CONTROL.search(value):
+        if _CONTROL.search(value):
             yield FieldError(pointer, "Control characters and lone surrogates are not text.", "invalid-text")
     elif type(value) is dict:
         for name, inner in value.items():
-            if not (_is_surely_fine(name) and _is_surely_fine(inner)):  # else nobody asks where it stands
+            # Almost always true, and fast. What is not printable may still be a letter or a space that is allowed.
+            is_fine = inner.isprintable() if type(inner) is str else type(inner) not in (dict, list)
+            if not (is_fine and name.isprintable()):
                 yield from _bad_text(name, f"{pointer}/{_pointer(name)}")
                 yield from _bad_text(inner, f"{pointer}/{_pointer(name)}")
     elif type(value) is list:
         for index, inner in enumerate(value):
             yield from _bad_text(inner, f"{pointer}/{index}")
-
-
-def _is_surely_fine(value: Any) -> bool:
-    """Fast, and too strict: what is not printable may be a space or a letter that we allow."""
-    return value.isprintable() if type(value) is str else type(value) not in (dict, list)
 
 
 def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iterator[FieldError]:
@@ -130,7 +127,7 @@ def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iter
         elif fault := _type_fault(name, fields[name], field.type):
             yield fault
         elif name in rules:
-            yield from _broken_rules_of_field(rules[name], fields[name])
+            yield from _broken_rules(rules[name], fields[name])
     for name in sorted(fields.keys() - declared.keys()):
         yield FieldError(f"/{_pointer(name)}", "This field is not known.", "unknown-field")
 

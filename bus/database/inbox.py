@@ -37,7 +37,7 @@ def record(connection: Connection, answered: Iterable[tuple[Call, EncodedReply]]
             "digest": call.digest,
             "status": answer.status,
             "location": answer.location,
-            "reply": answer.stored,
+            "reply": answer.cut_body or answer.body,
         }
         for call, answer in answered
         if call.message_id is not None

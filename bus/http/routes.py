@@ -1,11 +1,12 @@
 """Routes of a contract, as Flask has them."""
 
 import re
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import msgspec
-from flask import Flask, Response
+from flask import Flask
 
 from bus.contract.operations import Operation, operations_in
 from bus.contract.routes import Route, is_whole_number
@@ -23,12 +24,9 @@ def add_routes(app: Flask, contract: ModuleType) -> None:
 
 
 def _add_route(app: Flask, operation: type[Operation[Any]], route: Route) -> None:
-    def view(**fields: object) -> Response:
-        return relay(operation, **fields)
-
     # Flask takes what stands before a dot in the name of an endpoint for that of a blueprint.
     endpoint = operation.operation_name.replace(".", ":")
-    app.add_url_rule(_rule(operation, route), endpoint, view, methods=[route.method])
+    app.add_url_rule(_rule(operation, route), endpoint, partial(relay, operation), methods=[route.method])
 
 
 def _rule(operation: type[Operation[Any]], route: Route) -> str:

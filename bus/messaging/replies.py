@@ -23,7 +23,8 @@ NOTHING: Mapping[str, object] = MappingProxyType({})
 class EncodedReply(msgspec.Struct, frozen=True):
     """What the caller is told. `location` is empty when nothing was made.
 
-    `cut_body` is the body without its secrets, empty where there are none.
+    `cut_body` is the body without its secrets, empty where there are none: it is what the inbox keeps, and a duplicate
+    gets. Secrets go out once.
     """
 
     status: int
@@ -49,11 +50,6 @@ class EncodedReply(msgspec.Struct, frozen=True):
         location = f"/operations/{quote(message_id, safe='')}"
         body = msgspec.json.encode({"message": "Accepted", "operation": location})
         return cls(ACCEPTED, body, location, retry_after=1)
-
-    @property
-    def stored(self) -> bytes:
-        """The body as it may be kept: what a duplicate gets. Secrets go out once."""
-        return self.cut_body or self.body
 
     def to(self, request: Message, more: Mapping[str, object] = NOTHING) -> Message | None:
         """The reply message, with `more` headers, or None when the request names no address for it."""

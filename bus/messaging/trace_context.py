@@ -73,7 +73,9 @@ def read(traceparent: object, tracestate: object = None) -> Trace | None:
     version, trace_id, span_id, flags, more = found.groups()
     if more and version == "00":
         return None
-    return Trace(trace_id, span_id, sampled=bool(int(flags, 16) & _SAMPLED), state=_state(tracestate))
+    return Trace(
+        trace_id, span_id, sampled=bool(int(flags, 16) & _SAMPLED), state=_state(tracestate) if tracestate else ""
+    )
 
 
 def _state(tracestate: object) -> str:

@@ -53,7 +53,10 @@ class MessageTelemetry:
         write(outcome, operation=message.queue, id=message.message_id, ms=ms, **{**known, **facts})
         if self._metrics is not None:
             name = message.queue if call is None else call.operation.operation_name
-            self._metrics.message(name, _label(outcome, facts.get("status")), delivery.queued_ms, seconds)
+            status, label = facts.get("status"), outcome
+            if outcome == "answered" and isinstance(status, int) and status >= 400:
+                label = "refused" if status < 500 else "failed"
+            self._metrics.message(name, label, delivery.queued_ms, seconds)
         if self._spans is not None and is_last and delivery.trace.sampled and not is_ping:
             self._record(self._spans, delivery, call, _error(outcome, facts))
 
@@ -94,10 +97,3 @@ def _error(outcome: str, facts: Mapping[str, object]) -> str:
     status = facts.get("status")
     is_failed = outcome in ("retried", "dead_lettered") or (isinstance(status, int) and status >= 500)
     return str(facts.get("code") or status or outcome) if is_failed else ""
-
-
-def _label(outcome: str, status: object) -> str:
-    """The outcome as a metric counts it: an answer with an error status is `refused` or `failed`."""
-    if outcome != "answered" or not isinstance(status, int) or status < 400:
-        return outcome
-    return "refused" if status < 500 else "failed"

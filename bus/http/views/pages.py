@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from functools import cache
-from http import HTTPStatus
+from functools import cache, partial
 from types import ModuleType
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app
 from werkzeug.routing import Rule
 
 from bus.contract.builtin import ping_of
@@ -39,18 +38,18 @@ def add_pages(app: Flask, name: str, contract: ModuleType) -> None:
     app.add_url_rule("/docs", "docs", lambda: _sent(docs_page(name)))
     app.add_url_rule("/messages", "messages", lambda: _sent(messages()))
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = STATIC_SECONDS
-    app.after_request(_kept)
+    app.view_functions["static"] = partial(_static_file, app)
 
 
 def _sent(page: Page) -> Response:
     return Response(page.html, headers=dict(page.headers))
 
 
-def _kept(response: Response) -> Response:
-    """A static file never changes (RFC 8246), so that browsers need not ask; `max-age` is there already."""
-    if request.endpoint == "static" and response.status_code < HTTPStatus.BAD_REQUEST:
-        response.cache_control.immutable = True
-        response.headers["X-Content-Type-Options"] = "nosniff"
+def _static_file(app: Flask, filename: str) -> Response:
+    """A static file never changes (RFC 8246), so browsers need not ask for it again."""
+    response = app.send_static_file(filename)
+    response.cache_control.immutable = True
+    response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -19,7 +20,7 @@ class PeriodicTask(ABC):
 
     With `at_once` the first run comes without a pause; with `at_stop` a last run follows `stop`. Trouble with the
     database ends a run, and the next one tries again. Any other error is a defect: the thread ends, and `failure` is
-    the error.
+    the error. `wake()` has the task run now, or once more after the run that is under way.
     """
 
     at_once = False
@@ -27,6 +28,7 @@ class PeriodicTask(ABC):
 
     def __init__(self, name: str) -> None:
         self._woken = threading.Event()
+        self.wake: Callable[[], None] = self._woken.set
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.stopping = threading.Event()
         self.failure: Exception | None = None
@@ -44,10 +46,6 @@ class PeriodicTask(ABC):
         if self.at_once:
             self.wake()
         self._thread.start()
-
-    def wake(self) -> None:
-        """Run the task now, or once more after the run that is under way."""
-        self._woken.set()
 
     def stop(self, seconds: float) -> None:
         """End after the run that is under way; waits at most `seconds`."""

@@ -63,9 +63,9 @@ class Key(Reply):
 def test_a_secret_is_told_once_and_not_stored() -> None:
     answer = EncodedReply.of(Key(name="door", secret="hunter22"), 201)
     assert json.loads(answer.body) == {"name": "door", "secret": "hunter22"}
-    assert json.loads(answer.stored) == {"name": "door", "secret": "[secret]"}
+    assert json.loads(answer.cut_body) == {"name": "door", "secret": "[secret]"}
 
 
 def test_what_holds_no_secret_is_stored_as_it_is_told() -> None:
     answer = EncodedReply.of(LAMP, 200)
-    assert answer.stored is answer.body
+    assert answer.cut_body == b""
