@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Column, Integer, MetaData, Numeric, Table, Te
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-CENT = Decimal("0.01")
+from catalog.domain.money import CENT, DIGITS, PLACES
 
 metadata = MetaData()
 
@@ -15,12 +15,12 @@ metadata = MetaData()
 class Money(TypeDecorator[Decimal]):
     """Exact amounts with two places: NUMERIC in PostgreSQL, whole cents in SQLite, which has no decimals."""
 
-    impl = Numeric(12, 2)
+    impl = Numeric(DIGITS, PLACES)
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """The column type of this database."""
-        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(12, 2))
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(DIGITS, PLACES))
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
         """An amount on its way into the database."""
