@@ -5,7 +5,7 @@ RUN python -m venv --without-pip /opt/errand
 # The dependencies change less often than the code: they are a layer of their own.
 COPY requirements.lock /src/
 RUN pip --python /opt/errand/bin/python install --require-hashes -r /src/requirements.lock
-COPY pyproject.toml README.md /src/
+COPY pyproject.toml README.md LICENSE /src/
 COPY bus /src/bus
 COPY auth /src/auth
 COPY catalog /src/catalog
