@@ -1,4 +1,4 @@
-"""Registration."""
+"""Registration: hash the password, insert the account, emit the event."""
 
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
@@ -15,7 +15,7 @@ _insert = insert(user).returning(user.c.id)
 
 @auth.handles(Register)
 def register(command: Register, work: Work) -> UserRegistered:
-    """The unique keys decide who is first, not a look before the write."""
+    """Make an account. The unique keys refuse a second one; a query before the insert would leave a race."""
     row = {
         "username": command.username,
         "username_key": comparison_key(command.username),

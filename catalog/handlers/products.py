@@ -1,7 +1,7 @@
-"""Products.
+"""Products: create, read, list, change and delete them.
 
-Creating and reading take whole batches, since one statement serves them all; the others take one
-request each, as most handlers do.
+Creating and reading handle whole batches, because one statement serves them all. The others handle one request
+each, as most handlers do.
 """
 
 from collections.abc import Sequence

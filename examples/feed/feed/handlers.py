@@ -59,7 +59,7 @@ def _note(kind: str, event: ProductChanged | ProductRemoved | UserChanged, work:
 
 
 def _entry(row: Row[Any]) -> Entry:
-    # SQLite gives times back without their zone.
+    # SQLite returns times without their time zone.
     noted_at = row.noted_at.astimezone(UTC) if row.noted_at.tzinfo else row.noted_at.replace(tzinfo=UTC)
     return Entry(**{**row._mapping, "body": Raw(row.body.encode()), "noted_at": noted_at})
 
