@@ -2,14 +2,14 @@
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv --without-pip /opt/errand
-# The dependencies change less often than the code: they are a layer of their own.
+# The dependencies change less often than the code, so they have a layer of their own.
 COPY requirements.lock /src/
 RUN pip --python /opt/errand/bin/python install --require-hashes -r /src/requirements.lock
-COPY pyproject.toml README.md /src/
+COPY pyproject.toml README.md LICENSE /src/
 COPY bus /src/bus
 COPY auth /src/auth
 COPY catalog /src/catalog
-# What builds the project is in the lock too.
+# The lock file has the build backend too.
 RUN pip --python /opt/errand/bin/python install --no-deps --no-build-isolation /src
 
 FROM python:3.13-slim
@@ -17,9 +17,9 @@ RUN useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nolo
     && install --directory --owner errand --group errand /data
 COPY --from=build /opt/errand /opt/errand
 ENV PATH=/opt/errand/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-# A front end on the container's loopback would answer nobody. SQLite files, where they are used, go to /data.
+# A front end on the container's loopback address could not be reached from outside. SQLite files go to /data.
 ENV BIND=0.0.0.0 DATA_DIR=/data
-# A number, so that an orchestrator can see that it is not root.
+# A number, because Kubernetes cannot check whether a user name is root.
 USER 10001:10001
 WORKDIR /data
 ENTRYPOINT ["bus"]

@@ -22,7 +22,7 @@ test: $(VENV)/.dev ## Test everything, with a real RabbitMQ and a real PostgreSQ
 	@$(BIN)/python -m bus.testing check
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-faults: $(VENV)/.dev ## Break the system under load and count what is lost; ROWS="F1 F9" picks, LONG=1 adds the long rows
+test-faults: $(VENV)/.dev ## Break the system under load and count lost messages; ROWS="F1 F9" selects rows, LONG=1 adds the long ones
 	@PYTHONPATH=tests $(BIN)/python -m faults $(if $(LONG),--long) $(ROWS)
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
@@ -33,7 +33,7 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	cd examples/feed && $(abspath $(BIN))/mypy feed tests
 	cd examples/feed && $(abspath $(BIN))/lint-imports
 
-bench: $(VENV)/.dev ## Measure against the tutorial's way; takes some minutes
+bench: $(VENV)/.dev ## Measure speed against the same service built on direct HTTP calls; takes some minutes
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 up: ## Run everything in containers and wait until it is healthy
@@ -44,11 +44,11 @@ up: ## Run everything in containers and wait until it is healthy
 down: ## Stop the containers; DATA=delete deletes their data too
 	docker compose down $(if $(filter delete,$(DATA)),--volumes)
 
-lock: $(VENV)/.dev ## Resolve the dependencies anew
+lock: $(VENV)/.dev ## Update the lock files to the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile $(LOCK_ARGS) --extra editable pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK_ARGS) --extra dev pyproject.toml -o requirements-dev.lock
 
-# Two at a time, for much of a test run is waiting. A broker that is given is one for all, and so is the process then.
+# Two processes, because tests mostly wait. A broker named by BUS_TEST_URL cannot be shared by two, so then one process.
 PYTEST_ARGS ?= $(if $(BUS_TEST_URL),,--numprocesses 2 --dist loadfile --no-loadscope-reorder)
 
 LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
@@ -57,8 +57,8 @@ LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --upgra
 clean: ## Remove the environment and all caches; data/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
-# The environment, from the lock files alone: first what runs the system, then what tests it.
-# `uv` is used where it is, for it is faster; venv and pip do the same.
+# The environment has exactly the packages of the lock files: .run what the system needs, .dev what the tests need.
+# `uv` is used if it is installed, because it is faster; venv and pip give the same result.
 $(VENV)/.run: requirements.lock pyproject.toml
 	@deploy/install $(VENV) $(PYTHON) requirements.lock
 	@touch $@

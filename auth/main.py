@@ -1,4 +1,4 @@
-"""The composition root of auth: the one place that knows all its parts."""
+"""The composition root of auth: the only module that imports all its parts."""
 
 from auth import contract, handlers, web
 from bus import Application

@@ -4,10 +4,10 @@ from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, T
 
 metadata = MetaData()
 
-# SQLite numbers rows by itself only in a column of exactly this type.
+# SQLite generates ids only in a column of exactly this type.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
-# The keys are what is compared: user names and addresses that differ only in case are the same.
+# The unique keys are compared, not the names: user names and addresses that differ only in case are the same.
 user = Table(
     "users",
     metadata,

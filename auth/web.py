@@ -1,4 +1,4 @@
-"""The thin front end of auth: its routes stand in the contract."""
+"""The HTTP front end of auth; its routes are declared in the contract."""
 
 from flask import Flask
 
@@ -8,5 +8,5 @@ from bus.http import front_end
 
 
 def create_app(client: Client) -> Flask:
-    """The front end as a WSGI application."""
+    """Make the WSGI application; it calls the workers through this client."""
     return front_end("auth", contract, client)

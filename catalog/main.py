@@ -1,4 +1,4 @@
-"""The composition root of catalog: the one place that knows all its parts."""
+"""The composition root of catalog: the only module that imports all its parts."""
 
 from bus import Application
 from catalog import contract, handlers, web

@@ -1,4 +1,4 @@
-"""The first products, for a first look."""
+"""The first products, for trying out a new system."""
 
 from decimal import Decimal
 
@@ -7,7 +7,7 @@ from catalog.contract import CreateProduct, ListProducts
 
 
 def seed(client: Client) -> None:
-    """Put two products into an empty catalog. Their ids keep that from happening twice."""
+    """Put two products into an empty catalog. Their message ids prevent a second effect."""
     if client.call(ListProducts(limit=1)).products:
         return
     client.call(CreateProduct(name="Product A", price=Decimal("10.99"), quantity=100), message_id="seed-product-a")

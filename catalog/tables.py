@@ -7,31 +7,31 @@ from sqlalchemy import BigInteger, Column, Integer, MetaData, Numeric, Table, Te
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-CENT = Decimal("0.01")
+from catalog.domain.money import CENT, DIGITS, PLACES
 
 metadata = MetaData()
 
 
 class Money(TypeDecorator[Decimal]):
-    """Exact amounts with two places: NUMERIC in PostgreSQL, whole cents in SQLite, which has no decimals."""
+    """Exact amounts with two places: NUMERIC in PostgreSQL, whole cents in SQLite, which has no decimal type."""
 
-    impl = Numeric(12, 2)
+    impl = Numeric(DIGITS, PLACES)
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """The column type of this database."""
-        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(12, 2))
+        """The column type for this database."""
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(DIGITS, PLACES))
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        """An amount on its way into the database."""
+        """Convert an amount to what the database stores."""
         return int(value / CENT) if value is not None and dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """An amount on its way out."""
+        """Convert what the database stores to an amount."""
         return CENT * value if value is not None and dialect.name == "sqlite" else value
 
 
-# SQLite numbers rows by itself only in a column of exactly this type.
+# SQLite generates ids only in a column of exactly this type.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 product = Table(

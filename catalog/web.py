@@ -1,4 +1,4 @@
-"""The thin front end of the catalog: its routes stand in the contract."""
+"""The HTTP front end of the catalog; its routes are declared in the contract."""
 
 from flask import Flask
 
@@ -8,5 +8,5 @@ from catalog import contract
 
 
 def create_app(client: Client) -> Flask:
-    """The front end as a WSGI application."""
+    """Make the WSGI application; it calls the workers through this client."""
     return front_end("catalog", contract, client)

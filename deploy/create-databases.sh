@@ -1,6 +1,6 @@
 #!/bin/bash
-# A database and a role for each service, once, when the server's volume is new. The passwords are those in the
-# URLs that the services are given.
+# Creates a database and a role for each service. It runs once, when the server's volume is new. The passwords come
+# from the database URLs of the services.
 set -euo pipefail
 
 for service in auth catalog; do

@@ -32,7 +32,7 @@ START_AGAIN = 1
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="errand")
+@click.version_option(package_name="errand-bus")
 def bus() -> None:
     """Run and use message-driven services.
 

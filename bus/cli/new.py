@@ -1,4 +1,4 @@
-"""`bus new`: the skeleton of a service."""
+"""`bus new`: write the skeleton of a service."""
 
 import keyword
 import re
@@ -16,21 +16,24 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
 class InvalidName(ValueError):
-    """A name that cannot be a service's: its package's, and the first part of its operations' names.
+    """A name that a service cannot have: its package and its operations (`NAME.create_note`) are named after it.
 
-    The author's to choose again; the message is one sentence for them.
+    The message is one sentence for the author, who has to choose another name.
     """
 
 
 def write_skeleton(name: str, into: Path, port: int) -> Path:
-    """Write the files of a service into a new folder and return it.
+    """Write the files of a service into a new folder `into/name`, and return the folder.
 
-    Raises InvalidName, and OSError: FileExistsError when the folder is there already.
+    Raises:
+        InvalidName: The service cannot have this name.
+        FileExistsError: The folder exists.
+        OSError: The files cannot be written.
     """
     check_name(name)
     folder = into / name
     if folder.exists():
-        raise FileExistsError(f"{folder} is there already, and stays as it is: choose another name or folder.")
+        raise FileExistsError(f"{folder} exists already and was not changed: choose another name or folder.")
     words = {"name": name, "NAME": name.upper(), "port": str(port)}
     for file in sorted(_FILES.rglob("*.tmpl")):
         target = folder / _filled_in(str(file.relative_to(_FILES)), words).removesuffix(".tmpl")
@@ -40,19 +43,19 @@ def write_skeleton(name: str, into: Path, port: int) -> Path:
 
 
 def check_name(name: str) -> None:
-    """Raises InvalidName."""
+    """Raises InvalidName for a name that a service cannot have."""
     if not _NAME.fullmatch(name):
-        raise InvalidName(f"{name!r} is no service name: up to 31 lower-case letters, digits and underscores.")
+        raise InvalidName(f"{name!r} is not a service name: use up to 31 lower-case letters, digits and underscores.")
     if keyword.iskeyword(name):
-        raise InvalidName(f"{name!r} is no service name: it is a word of Python itself.")
+        raise InvalidName(f"{name!r} is not a service name: it is a keyword of Python.")
     if is_reply_address(f"{name}.ping"):
-        raise InvalidName(f"{name!r} is no service name: queues called so are taken for reply queues.")
+        raise InvalidName(f"{name!r} is not a service name: its queues would have the names of reply queues.")
     if name == "tests" or _is_installed(name):
-        raise InvalidName(f"{name!r} is no service name: there is another Python package of that name.")
+        raise InvalidName(f"{name!r} is not a service name: another Python package has that name.")
 
 
 def _is_installed(name: str) -> bool:
-    """Whether `import` would find it. A mere folder of that name, which has no origin, does not count."""
+    """Whether `import` finds a package of this name. A folder without `__init__.py` does not count."""
     spec = find_spec(name)
     return spec is not None and spec.origin is not None
 
@@ -64,9 +67,9 @@ def _filled_in(text: str, words: dict[str, str]) -> str:
 @click.command()
 @click.argument("service")
 @click.option("--into", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="The folder to use.")
-@click.option("--port", type=click.IntRange(1024, 65535), default=5002, show_default=True, help="The front end's.")
+@click.option("--port", type=click.IntRange(1024, 65535), default=5002, show_default=True, help="Its front end's port.")
 def new(service: str, into: Path, port: int) -> None:
-    """Write the skeleton of a new service: a package that runs and passes its tests at once."""
+    """Write the skeleton of a new service: a package that runs, with tests that pass."""
     try:
         folder = write_skeleton(service, into, port)
     except (InvalidName, OSError) as error:

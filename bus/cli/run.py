@@ -1,8 +1,11 @@
 """`bus run`, `web`, `worker` and `migrate`."""
 
+import os
+import shlex
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -88,7 +91,17 @@ def _banner(applications: Sequence[Application], settings: Settings) -> str:
     if "auth" in urls:
         body = '{"username": "ada", "email": "ada@example.org", "password": "correct horse battery staple"}'
         lines.append(f"try       curl -H 'Content-Type: application/json' -d '{body}' {urls['auth']}/register")
+    if activate := activation(Path(sys.prefix), os.get_exec_path(), Path.cwd()):
+        lines.append(f"{'bus':<10}{activate} makes the command available in another terminal")
     return "\n".join(["", _what_it_runs_on(settings), *lines, "Ctrl-C stops it.", ""])
+
+
+def activation(environment: Path, search_path: Sequence[str], here: Path) -> str:
+    """The shell command that activates a virtual environment; empty if it is active, or if it is not a virtual one."""
+    script = environment / "bin" / "activate"
+    if not script.is_file() or str(script.parent) in search_path:
+        return ""
+    return f". {shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))}"
 
 
 def _what_it_runs_on(settings: Settings) -> str:

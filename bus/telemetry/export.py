@@ -24,7 +24,7 @@ def spans_from(environment: Mapping[str, str], service: str, broker_url: str) ->
     if is_off or not any(environment.get(name) for name in ENDPOINTS):
         return None
     if find_spec("opentelemetry") is None:
-        log.warning("traces_not_exported", reason="install errand[opentelemetry]")
+        log.warning("traces_not_exported", reason="install errand-bus[opentelemetry]")
         return None
     # Only who exports traces pays for what does it.
     from bus.telemetry.otlp import Otlp

@@ -301,7 +301,10 @@ def _parse(block: Block) -> None:
 
 
 def test_bus_run_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    """Of `make run`, the part that is ours: what it installs before is shown, not run."""
+    """Of `make run`, the part that is ours: what it installs before is shown, not run.
+
+    This environment is the `.venv` of the folder, and is not active there.
+    """
     shown = next(block.text for block in _blocks("README.md") if block.text.startswith("$ make run\n"))
     banner = shown.partition("\n\n")[2]
     ports = free_ports(len(APPLICATIONS))
@@ -309,10 +312,11 @@ def test_bus_run_prints_what_the_readme_shows(tmp_path: Path) -> None:
         name: value for name, value in os.environ.items() if not name.startswith(("BUS_", "AUTH_", "CATALOG_"))
     }
     environment |= {f"{each.name.upper()}_PORT": str(port) for each, port in zip(APPLICATIONS, ports, strict=True)}
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     output = tmp_path / "output"
     with output.open("wb") as stream:
         run = subprocess.Popen(
-            [sys.executable, "-m", "bus.cli", "run"],
+            [tmp_path / ".venv" / "bin" / "python", "-m", "bus.cli", "run"],
             cwd=tmp_path,
             env=environment,
             stdout=stream,
@@ -367,7 +371,7 @@ def test_every_operation_and_every_field_is_in_the_wire_document() -> None:
 
 def test_every_code_is_in_the_wire_document() -> None:
     codes = {code for path in ROOT.glob("bus/**/*.py") for code in _codes(path)}
-    codes |= {code for path in ROOT.glob("auth/*.py") for code in _codes(path)}
+    codes |= {code for path in ROOT.glob("auth/**/*.py") for code in _codes(path)}
     assert {"malformed-json", "wrong-type", "database-away", "weak-password", "internal-error", "queue-full"} <= codes
     wire = _words("docs/wire.md")
     assert [code for code in sorted(codes) if f"`{code}`" not in wire] == []

@@ -44,7 +44,8 @@ from bus.telemetry.logs import configure_logs
 from bus.testing.waiting import wait_until
 from bus.worker.worker import Worker
 from catalog.contract import CreateProduct, ProductCreated
-from catalog.handlers import catalog, create_product
+from catalog.handlers import catalog
+from catalog.handlers.products import create_product
 from catalog.tables import product
 
 START_SECONDS = 60.0

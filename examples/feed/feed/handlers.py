@@ -6,15 +6,18 @@ from urllib.parse import urlencode
 
 from auth.contract import UserChanged
 from bus import Service, Work
-from bus.contract.codec import encode
 from catalog.contract import ProductChanged, ProductRemoved
 from msgspec import UNSET, Raw
+from msgspec.json import Encoder
 from sqlalchemy import Row, insert, select
 
 from feed.contract import Entry, EntryPage, ListEntries
 from feed.tables import entry
 
 service = Service("feed")
+
+# Prices are JSON numbers with all their digits, as in the event.
+_encoder = Encoder(decimal_format="number")
 
 
 @service.on(ProductChanged)
@@ -43,12 +46,20 @@ def list_entries(query: ListEntries, work: Work) -> EntryPage:
 
 
 def _note(kind: str, event: ProductChanged | ProductRemoved | UserChanged, work: Work) -> None:
-    told = {"event": event.operation_name, "id": event.id, "version": event.version, "body": encode(event).decode()}
-    work.connection.execute(insert(entry).values(kind=kind, noted_at=datetime.now(UTC), **told))
+    body = _encoder.encode(event).decode()
+    statement = insert(entry).values(
+        event=event.operation_name,
+        kind=kind,
+        id=event.id,
+        version=event.version,
+        body=body,
+        noted_at=datetime.now(UTC),
+    )
+    work.connection.execute(statement)
 
 
 def _entry(row: Row[Any]) -> Entry:
-    # SQLite gives times back without their zone.
+    # SQLite returns times without their time zone.
     noted_at = row.noted_at.astimezone(UTC) if row.noted_at.tzinfo else row.noted_at.replace(tzinfo=UTC)
     return Entry(**{**row._mapping, "body": Raw(row.body.encode()), "noted_at": noted_at})
 

@@ -1,4 +1,4 @@
-"""The composition root of feed: the one place that knows all its parts."""
+"""The composition root of feed: the only module that imports all its parts."""
 
 from bus import Application
 

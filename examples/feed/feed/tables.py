@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, MetaData, T
 
 metadata = MetaData()
 
-# SQLite numbers rows by itself only in a column of exactly this type.
+# SQLite generates ids only in a column of exactly this type.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 entry = Table(

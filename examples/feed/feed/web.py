@@ -1,4 +1,4 @@
-"""The thin front end of feed: its routes stand in the contract."""
+"""The HTTP front end of feed; its routes are declared in the contract."""
 
 from bus import Client
 from bus.http import front_end
@@ -8,5 +8,5 @@ from feed import contract
 
 
 def create_app(client: Client) -> Flask:
-    """The front end as a WSGI application."""
+    """Make the WSGI application; it calls the workers through this client."""
     return front_end("feed", contract, client)

@@ -91,7 +91,7 @@ def _create(client: Client) -> int:
 
 
 def _entries(client: Client, count: int) -> list[Entry]:
-    """All entries, as soon as there are so many; should there be more, they are among them."""
+    """All entries, as soon as there are at least this many. Fails if there are more."""
     wait_until(lambda: len(_all(client)) >= count, NEWS_SECONDS, f"{count} entries")
     entries = _all(client)
     assert len(entries) == count

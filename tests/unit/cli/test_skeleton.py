@@ -20,7 +20,7 @@ AUTHORS_FILES = ("contract.py", "handlers.py", "web.py", "main.py")
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("class", "a word of Python"),
+        ("class", "a keyword of Python"),
         ("my-service", "lower-case letters"),
         ("my service", "lower-case letters"),
         ("Memo", "lower-case letters"),
@@ -47,7 +47,7 @@ def test_a_name_that_cannot_work_is_refused_and_nothing_written(tmp_path: Path, 
 
 def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "memo").mkdir()
-    with pytest.raises(FileExistsError, match="is there already") as refused:
+    with pytest.raises(FileExistsError, match="exists already") as refused:
         write_skeleton("memo", tmp_path, 5002)
     assert _is_one_sentence(str(refused.value))
     assert list((tmp_path / "memo").iterdir()) == []

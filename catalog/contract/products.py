@@ -1,6 +1,4 @@
-"""Products: create them, read them one by one or page by page, change and delete them."""
-
-# All that others may know. Names on the wire are written by hand.
+"""Products: their fields, what others may know of them, and what can be done with them."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -8,11 +6,10 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from bus import Command, DecimalRange, Event, Query, Refusal, Reply
+from catalog.domain.money import HIGHEST, PLACES
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Lamp"])]
-Price = Annotated[
-    Decimal, Meta(examples=[Decimal("9.90")]), DecimalRange(places=2, ge=Decimal(0), le=Decimal("9999999999.99"))
-]
+Price = Annotated[Decimal, Meta(examples=[Decimal("9.90")]), DecimalRange(places=PLACES, ge=Decimal(0), le=HIGHEST)]
 Quantity = Annotated[int, Meta(ge=0, le=2**31 - 1, examples=[3])]
 ProductId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[1])]
 PageSize = Annotated[int, Meta(ge=1, le=500, examples=[100])]

@@ -1,31 +1,26 @@
-"""The handlers of auth: no HTTP, no AMQP, no commit."""
-
-import unicodedata
+"""Registration: hash the password, insert the account, emit the event."""
 
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from auth.contract import EmailTaken, Register, User, UserChanged, UsernameTaken, UserRegistered
-from auth.passwords import hash_password
+from auth.domain.names import comparison_key
+from auth.domain.passwords import hash_password
+from auth.handlers.service import auth
 from auth.tables import user
-from bus import Service, Work
-
-# Hashing is the work, and leaves the interpreter to others: the threads are the hashing slots.
-HASHING_THREADS = 4
-
-auth = Service("auth", threads=HASHING_THREADS)
+from bus import Work
 
 _insert = insert(user).returning(user.c.id)
 
 
 @auth.handles(Register)
 def register(command: Register, work: Work) -> UserRegistered:
-    """The unique keys decide who is first, not a look before the write."""
+    """Make an account. The unique keys refuse a second one; a query before the insert would leave a race."""
     row = {
         "username": command.username,
-        "username_key": _key(command.username),
+        "username_key": comparison_key(command.username),
         "email": command.email,
-        "email_key": _key(command.email),
+        "email_key": comparison_key(command.email),
         "password_hash": hash_password(command.password),
     }
     try:
@@ -36,8 +31,3 @@ def register(command: Register, work: Work) -> UserRegistered:
         raise EmailTaken if "email_key" in constraint else UsernameTaken from None
     work.emit(UserChanged(id=user_id, username=command.username, email=command.email, version=1))
     return UserRegistered(user=User(id=user_id, username=command.username, email=command.email))
-
-
-def _key(name: str) -> str:
-    """Compatibility forms and case folded away (Unicode TR 15 and 21), so that look-alikes collide."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth.weak_passwords import weakness_of
+from auth.domain.weak_passwords import weakness_of
 
 WEAK = [
     "password",

@@ -1,7 +1,7 @@
-"""The handlers of the catalog: no HTTP, no AMQP, no commit.
+"""Products: create, read, list, change and delete them.
 
-Creating and reading take whole batches, since one statement serves them all; the others take one
-request each, as most handlers do.
+Creating and reading handle whole batches, because one statement serves them all. The others handle one request
+each, as most handlers do.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import UNSET, convert
 from sqlalchemy import Row, bindparam, delete, select, update
 
-from bus import Refusal, Service, Work
+from bus import Refusal, Work
 from bus.database import find_all, insert_all
 from catalog.contract import (
     CreateProduct,
@@ -27,9 +27,9 @@ from catalog.contract import (
     ProductUpdated,
     UpdateProduct,
 )
-from catalog.tables import CENT, product
-
-catalog = Service("catalog")
+from catalog.domain.money import CENT
+from catalog.handlers.service import catalog
+from catalog.tables import product
 
 _delete = delete(product).where(product.c.id == bindparam("product_id")).returning(product.c.version)
 _page = select(product).where(product.c.id > bindparam("after")).order_by(product.c.id).limit(bindparam("size"))

@@ -6,7 +6,7 @@ MOST_COMMON = 3000
 
 
 def weakness_of(password: str, username: str, email: str) -> str:
-    """Why a password is weak, as a sentence; empty when it is not. Never repeats the password."""
+    """Why a password is weak, as a sentence; empty when it is not. The sentence never repeats the password."""
     folded = password.casefold()
     if folded in _most_common():
         return f"It is one of the {MOST_COMMON} most common passwords."
@@ -19,7 +19,7 @@ def weakness_of(password: str, username: str, email: str) -> str:
 
 @cache
 def _most_common() -> frozenset[str]:
-    # Read at the first question: the module holds megabytes of word lists.
+    # Imported at the first use: the module holds megabytes of word lists.
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
     return frozenset(FREQUENCY_LISTS["passwords"][:MOST_COMMON])

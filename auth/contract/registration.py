@@ -1,0 +1,42 @@
+"""Registration: make an account."""
+
+from collections.abc import Iterable
+
+from auth.contract.accounts import Email, Password, User, Username
+from auth.domain.weak_passwords import weakness_of
+from bus import Command, FieldError, Refusal, Reply
+
+
+class UsernameTaken(Refusal, code="auth.username_taken", status=409):
+    """Another user has this user name."""
+
+
+class EmailTaken(Refusal, code="auth.email_taken", status=409):
+    """Another user has this email address."""
+
+
+class UserRegistered(Reply):
+    """The answer to `Register`."""
+
+    user: User
+    message: str = "User registered successfully"
+
+
+class Register(
+    Command[UserRegistered],
+    name="auth.register",
+    http="POST /register",
+    status=201,
+    refuses=[UsernameTaken, EmailTaken],
+):
+    """Make an account. User names and addresses that differ only in case are the same."""
+
+    username: Username
+    email: Email
+    password: Password
+
+    def violations(self) -> Iterable[FieldError]:
+        """A password that is easily guessed is refused (NIST SP 800-63B, section 3.1.1.2)."""
+        weakness = weakness_of(self.password, self.username, self.email)
+        if weakness:
+            yield FieldError("/password", weakness, "weak-password")

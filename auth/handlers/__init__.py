@@ -1,0 +1,10 @@
+"""The handlers of auth: no HTTP, no AMQP, no commit.
+
+A feature is one file here, of the same name as in `auth/contract/`; its rules are in `auth/domain/`. Its functions
+register themselves at the service in `service.py` when the file is imported, so import each new file below.
+"""
+
+from auth.handlers import registration
+from auth.handlers.service import auth
+
+__all__ = ["auth", "registration"]

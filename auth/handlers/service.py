@@ -1,0 +1,8 @@
+"""The service that the handlers of auth register with."""
+
+from bus import Service
+
+# Hashing a password is most of the work, and releases the interpreter lock: each thread is a hashing slot.
+HASHING_THREADS = 4
+
+auth = Service("auth", threads=HASHING_THREADS)

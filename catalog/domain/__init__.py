@@ -1,0 +1,4 @@
+"""The rules of the catalog: plain functions and values, without database, messages or HTTP.
+
+One rule is one file. Contract, tables and handlers use them; they import none of these.
+"""

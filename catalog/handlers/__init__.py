@@ -1,0 +1,10 @@
+"""The handlers of the catalog: no HTTP, no AMQP, no commit.
+
+A feature is one file here, of the same name as in `catalog/contract/`; its rules are in `catalog/domain/`. Its
+functions register themselves at the service in `service.py` when the file is imported, so import each new file below.
+"""
+
+from catalog.handlers import products
+from catalog.handlers.service import catalog
+
+__all__ = ["catalog", "products"]

@@ -1,0 +1,5 @@
+"""The service that the handlers of the catalog register with."""
+
+from bus import Service
+
+catalog = Service("catalog")
