@@ -344,6 +344,13 @@ def test_every_link_leads_somewhere() -> None:
                 _check_link(name, target)
 
 
+def test_the_index_names_every_document() -> None:
+    index = _words("docs/README.md")
+    documents = [name.removeprefix("docs/") for name in NAMES if name.startswith("docs/") and name != "docs/README.md"]
+    assert "configuration.md" in documents
+    assert [name for name in documents if f"]({name})" not in index] == []
+
+
 def _check_link(name: str, target: str) -> None:
     file, _, anchor = unquote(target).partition("#")
     path = (ROOT / name).parent / file if file else ROOT / name
@@ -393,7 +400,7 @@ def _texts(nodes: list[ast.expr]) -> Iterator[str]:
     return (text for text in texts if re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", text))
 
 
-def test_every_setting_is_in_the_readme() -> None:
+def test_every_setting_is_in_the_configuration_document() -> None:
     asked: set[str] = set()
 
     class Environment(dict[str, str]):
@@ -405,6 +412,6 @@ def test_every_setting_is_in_the_readme() -> None:
     names = {name for name in asked if not name.endswith("_FILE")}
     for recipe in (bus.testing.servers.rabbitmq.RECIPE, bus.testing.servers.postgres.RECIPE):
         names |= {recipe.url_variable, recipe.kind_variable, recipe.image_variable}
-    readme = _words("README.md")
+    configuration = _words("docs/configuration.md")
     assert {"BUS_URL", "CATALOG_DATABASE_URL", "BUS_TEST_URL"} <= names
-    assert [name for name in sorted(names) if f"`{name}`" not in readme] == []
+    assert [name for name in sorted(names) if f"`{name}`" not in configuration] == []
