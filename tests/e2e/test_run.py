@@ -207,9 +207,9 @@ class Defective(System):
         defect = """
 import sys
 from bus.cli import main
-from bus.worker.requests import Requests
+from bus.worker.requests import RequestConsumer
 def fail(*_): raise RuntimeError("a defect")
-Requests.work_off = fail
+RequestConsumer.handle_batch = fail
 main()
 """
         return subprocess.Popen(

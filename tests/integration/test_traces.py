@@ -284,7 +284,7 @@ def test_what_fails_is_told_as_an_error_and_a_refusal_is_none(
     assert not collector.named("GET /products/<int:product_id>").is_error
     assert not collector.named("process catalog.get_product").is_error
     failed = collector.named("send example.keep")
-    assert (failed.is_error, failed.attributes["error.type"]) == (True, "UNROUTABLE")
+    assert (failed.is_error, failed.attributes["error.type"]) == (True, "no-such-queue")
 
 
 def test_a_trace_that_is_not_sampled_is_not_exported_and_says_so_to_all_after_it(
