@@ -6,7 +6,6 @@ numbers (section 9).
 """
 
 import contextlib
-import copy
 import json
 import re
 import threading
@@ -16,12 +15,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bus.contract.fields import holds_secrets, secrets_of
 from bus.contract.problems import Invalid
 
 MAX_DEPTH = 32
 MAX_DIGITS = 40  # beyond any 64-bit integer or money amount, and cheap to parse
-CUT = "[secret]"
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 # Text, or what is left of it where its end is missing: every byte is looked at once.
@@ -36,11 +33,6 @@ def encode(value: msgspec.Struct) -> bytes:
 def encode_fields(fields: Mapping[str, Any]) -> bytes:
     """The same for fields as `parse` reads them."""
     return _encoder.encode(fields)
-
-
-def encode_without_secrets(value: msgspec.Struct) -> bytes:
-    """The same, with every field marked `Secret` replaced: what logs, digests, dead letters and the inbox may hold."""
-    return _encoder.encode(_without_secrets(value))
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -59,30 +51,6 @@ def parse(body: bytes) -> dict[str, Any]:
     if type(value) is not dict:
         raise Invalid("not-an-object", 400, "Not an object", "The body must be one JSON object.")
     return value
-
-
-def _without_secrets(value: Any) -> Any:
-    """The value, or a copy where it holds secrets, in fields of its own or further inside."""
-    if isinstance(value, msgspec.Struct):
-        return _cut_fields(value) if holds_secrets(type(value)) else value
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_without_secrets(inner) for inner in value]
-    if isinstance(value, dict):
-        return {name: _without_secrets(inner) for name, inner in value.items()}
-    return value
-
-
-def _cut_fields(whole: msgspec.Struct) -> msgspec.Struct:
-    secrets = secrets_of(type(whole))
-    left = copy.copy(whole)
-    for name in whole.__struct_fields__:
-        value = getattr(whole, name)
-        # Forced: the mark stands in place of any type, and the classes are frozen.
-        if name not in secrets:
-            msgspec.structs.force_setattr(left, name, _without_secrets(value))
-        elif value is not msgspec.UNSET and value is not None:
-            msgspec.structs.force_setattr(left, name, CUT)
-    return left
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from bus.contract.codec import encode_without_secrets
 from bus.contract.events import Event
 from bus.contract.operations import Operation
+from bus.contract.redaction import encode_without_secrets
 from bus.messaging.trace_context import Trace
 
 

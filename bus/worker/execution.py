@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 
-import msgspec
 import structlog
 
 from bus import failpoints
 from bus.contract.problems import Problem
-from bus.contract.redaction import cut, cut_problem, cut_trace
+from bus.contract.redaction import Request, error_text, error_traceback, refusal_problem
 from bus.contract.refusals import Refusal
 from bus.database import outbox
 from bus.database.engine import Database, DatabaseUnavailable, Transaction
@@ -41,14 +40,14 @@ log = structlog.get_logger("bus.worker")
 class HandlerFailed(Exception):
     """A handler failed at every try. The service's author's fault.
 
-    `__cause__` is its last error as it was. `error_class`, `message` and `traceback` tell of that error
-    without the request's secrets, for logs and dead letters.
+    `__cause__` is its last error as it was. `error_class`, `message` and `traceback` are for logs and dead letters:
+    they never hold a secret of the request (see `bus.contract.redaction`).
     """
 
-    def __init__(self, error: Exception, request: msgspec.Struct) -> None:
+    def __init__(self, error: Exception, request: Request) -> None:
         self.error_class = type(error).__name__
-        self.message = cut(str(error), request)
-        self.traceback = cut_trace(error, request)
+        self.message = error_text(error, request)
+        self.traceback = error_traceback(error, request)
         self.__cause__ = error
         super().__init__(self.error_class)
 
@@ -189,4 +188,4 @@ def _answers(handler: Handler, calls: Sequence[Call], transaction: Transaction) 
 
 
 def _refused(refusal: Refusal, call: Call) -> EncodedReply:
-    return EncodedReply.problem(cut_problem(refusal.problem, call.request))
+    return EncodedReply.problem(refusal_problem(refusal, call.request))
