@@ -1,6 +1,6 @@
 """The codec: one strict JSON parser and one encoder, for HTTP and queues alike.
 
-Stricter than RFC 8259 asks, so that no two readers can disagree on what a message says: UTF-8 only
+Stricter than RFC 8259 asks, so that no two readers of a message can disagree: UTF-8 only
 (section 8.1), no duplicate keys (section 4), no lone surrogates (section 8.2), bounded depth and
 numbers (section 9).
 """
@@ -21,17 +21,17 @@ MAX_DEPTH = 32
 MAX_DIGITS = 40  # beyond any 64-bit integer or money amount, and cheap to parse
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
-# Text, or what is left of it where its end is missing: every byte is looked at once.
+# A JSON string, also one without its closing quote. Possessive, so that each byte is looked at once.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
 def encode(value: msgspec.Struct) -> bytes:
-    """The JSON body of a message; decimals become JSON numbers with their digits kept."""
+    """The JSON body of a message. Decimals become JSON numbers and keep their digits."""
     return _encoder.encode(value)
 
 
 def encode_fields(fields: Mapping[str, Any]) -> bytes:
-    """The same for fields as `parse` reads them."""
+    """The JSON of fields as `parse` returns them."""
     return _encoder.encode(fields)
 
 
@@ -56,7 +56,7 @@ def parse(body: bytes) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise Invalid("duplicate-key", 400, "Duplicate key", "A key stands twice in one object.")
+        raise Invalid("duplicate-key", 400, "Duplicate key", "An object has the same key twice.")
     return fields
 
 
@@ -69,7 +69,7 @@ def _whole(digits: str) -> int:
 def _fraction(digits: str) -> Decimal:
     try:
         number = Decimal(digits) if len(digits) <= MAX_DIGITS else None
-    except InvalidOperation:  # an exponent that no decimal can have
+    except InvalidOperation:  # the exponent is beyond what a Decimal can hold
         number = None
     if number is None or abs(number.adjusted()) > MAX_DIGITS:
         raise _malformed(f"A number has more than {MAX_DIGITS} digits.")
@@ -92,7 +92,7 @@ def _check_depth(body: bytes) -> None:
     for byte in _STRING.sub(b"", body):
         depth += (byte in b"[{") - (byte in b"]}")
         if depth > MAX_DEPTH:
-            raise Invalid("json-too-deep", 400, "JSON too deep", f"More than {MAX_DEPTH} levels.")
+            raise Invalid("json-too-deep", 400, "JSON too deep", f"The body is nested deeper than {MAX_DEPTH} levels.")
 
 
 def _malformed(detail: str) -> Invalid:
@@ -106,16 +106,19 @@ _prepared: set[type[msgspec.Struct]] = set()
 
 
 def prepare(declared: type[msgspec.Struct]) -> None:
-    """Return when a class can be decoded by any thread. Costs nothing but the first time."""
+    """Make a class ready to be decoded by many threads; only the first call does anything.
+
+    msgspec looks at the fields of a class when it first decodes one. It crashes when several threads do that at once.
+    """
     if declared in _prepared:
         return
     with _lock:
-        with contextlib.suppress(msgspec.ValidationError):  # without its fields it is none, but it has been looked at
+        with contextlib.suppress(msgspec.ValidationError):  # {} lacks its fields, but msgspec has looked at the class
             msgspec.convert({}, declared)
         _prepared.add(declared)
 
 
 def read_json(body: bytes, declared: type[S]) -> S:
-    """Decode JSON of ours. Raises msgspec.DecodeError."""
+    """Decode JSON that this library wrote. Raises msgspec.DecodeError."""
     prepare(declared)
     return msgspec.json.decode(body, type=declared)

@@ -172,7 +172,7 @@ def test_secrets_are_sent_whole() -> None:
 
 
 def _parse_or_refuse(body: bytes) -> dict[str, Any] | None:
-    """What was read; None when it was refused, as a problem that can be told."""
+    """The fields that were read; None when the body was refused with a problem that can be encoded."""
     try:
         fields = parse(body)
     except Invalid as refused:
