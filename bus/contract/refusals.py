@@ -39,7 +39,7 @@ class Refusal(ProblemError):
 
 
 class Refused(ProblemError):
-    """Raised for a caller who gets a refusal of a class that the operation does not declare: read `problem.code`."""
+    """Raised for any other problem in a reply, such as a refusal that is not declared: read `problem.code`."""
 
 
 def _in_words(name: str) -> str:

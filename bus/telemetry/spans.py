@@ -55,14 +55,13 @@ def wall_ns(monotonic: float) -> int:
 
 def sent(name: str, trace: Trace, begun: float, attributes: Attributes, error: str = "") -> Span:
     """The span of sending a message to an operation, or an event, with this name; `begun` is time.monotonic()."""
-    said = {"messaging.operation.type": "send", "messaging.operation.name": "send", **attributes}
     return Span(
         name=f"send {name}",
         kind=Kind.PRODUCER,
         trace=trace,
         begun_ns=wall_ns(begun),
         ended_ns=time.time_ns(),
-        attributes=said,
+        attributes={"messaging.operation.type": "send", "messaging.operation.name": "send", **attributes},
         error=error,
     )
 

@@ -27,7 +27,7 @@ def _sealed(secrets: bytes = SECRETS, operation: str = "auth.register", pair: Ke
 
 
 def _with_header(key: Any = PAIR.key, secrets: bytes = SECRETS, **changed: Any) -> str:
-    """A true JWE of another kind; a member that is None is left out."""
+    """A JWE of another kind. A member that is None is left out."""
     header = {"alg": "ECDH-ES", "enc": "A256GCM", "kid": PAIR.kid, "op": "auth.register", **changed}
     return encrypt_compact(
         {name: value for name, value in header.items() if value is not None}, secrets, key, None, ANY

@@ -18,8 +18,8 @@ STATIC = Path(bus.__file__ or "").parent / "http" / "pages" / "static"
 
 
 def _policy(page: Page) -> dict[str, str]:
-    said = page.headers["Content-Security-Policy"]
-    return dict(directive.split(" ", 1) for directive in said.split("; "))
+    header = page.headers["Content-Security-Policy"]
+    return dict(directive.split(" ", 1) for directive in header.split("; "))
 
 
 def _start(health: str) -> Page:
