@@ -67,7 +67,7 @@ def check_contract(service: str, against: Path, as_json: bool) -> None:
     except NotADocument as error:
         raise click.UsageError(f"{against}: {error}") from None
     except KeyError as missing:
-        raise click.UsageError(f"{against}: This is no such document, for it has no {missing}.") from None
+        raise click.UsageError(f"{against}: Not an OpenAPI or AsyncAPI document: {missing} is missing.") from None
     if as_json:
         report = {"equal": not stale, "differing": stale, "incompatible": [asdict(each) for each in found]}
         click.echo(msgspec.json.format(msgspec.json.encode(report)))

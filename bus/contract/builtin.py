@@ -1,14 +1,20 @@
-"""The operations that every service has: a ping, the outcome of a command, the key to seal secrets to."""
+"""The queries that every service answers: a ping, the outcome of a command, and the key to seal secrets to."""
 
 import types
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from bus.contract.operations import Query, Reply
+
+MESSAGE_ID_PATTERN = r"^[\x21-\x7e]{1,255}$"
+MessageId = Annotated[str, Meta(pattern=MESSAGE_ID_PATTERN, examples=["order-4711"])]
+
+# 32 bytes in base64url (RFC 7518, section 6.2.1.2).
+_Coordinate = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
 # The end of the name of every service's ping.
 PING = ".ping"
@@ -22,26 +28,15 @@ class Pong(Reply):
     time: datetime
 
 
-@cache
-def ping_of(service: str) -> type[Query[Pong]]:
-    """The ping of a service: a query named `SERVICE.ping`, without fields."""
-    body = {"__doc__": "Whether a worker of this service answers, and its database."}
-    declared: type[Query[Pong]] = types.new_class(
-        "Ping", (Query[Pong],), {"name": f"{service}.ping"}, lambda namespace: namespace.update(body)
-    )
-    return declared
-
-
-def is_ping(queue: str) -> bool:
-    """Whether a queue is that of a service's pings."""
-    return queue.endswith(PING)
+class Ping(Query[Pong]):
+    """Whether a worker of this service answers, and its database."""
 
 
 class CommandOutcome(Reply):
-    """`pending` until the command is done; then `done`, with the answer it got.
+    """`pending` until the command is done; then `done`, with its reply.
 
-    `dead` when it was set aside for a person, with the `reason`; `discarded` when that person decided
-    that it shall not be done. One that is sent again is `pending` once more.
+    `dead` when the command became a dead letter, with the `reason`; `discarded` when an operator decided not to
+    carry it out. A dead letter that was sent again is `pending` again.
     """
 
     id: str
@@ -52,36 +47,19 @@ class CommandOutcome(Reply):
     discarded: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-MESSAGE_ID_PATTERN = r"^[\x21-\x7e]{1,255}$"
-MessageId = Annotated[str, msgspec.Meta(pattern=MESSAGE_ID_PATTERN, examples=["order-4711"])]
-
-
-class _GetOutcome(Query[CommandOutcome]):
+class GetOutcome(Query[CommandOutcome]):
     """Ask what became of the command with this message id."""
 
     message_id: MessageId
 
 
-@cache
-def outcome_query_of(service: str) -> type[_GetOutcome]:
-    """The query named `SERVICE.get_outcome`, which every service has."""
-    body = {"__doc__": _GetOutcome.__doc__}
-    return types.new_class(
-        "GetOutcome", (_GetOutcome,), {"name": f"{service}.get_outcome"}, lambda namespace: namespace.update(body)
-    )
-
-
-# 32 bytes in base64url (RFC 7518, section 6.2.1.2).
-_Coordinate = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}$")]
-
-
 class PublicJwk(msgspec.Struct, frozen=True):
-    """The half of a pair that everybody may know."""
+    """The public half of a key pair (RFC 7517)."""
 
     kty: Literal["EC"]
     crv: Literal["P-256"]
-    x: Annotated[_Coordinate, msgspec.Meta(examples=["MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"])]
-    y: Annotated[_Coordinate, msgspec.Meta(examples=["4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"])]
+    x: Annotated[_Coordinate, Meta(examples=["MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"])]
+    y: Annotated[_Coordinate, Meta(examples=["4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"])]
 
 
 class SealingKey(Reply):
@@ -93,14 +71,38 @@ class SealingKey(Reply):
     jwk: PublicJwk
 
 
+class GetSealingKey(Query[SealingKey]):
+    """The key to seal the secrets of a request to."""
+
+
+Q = TypeVar("Q", bound=Query[Any])
+
+
+def builtin_query(service: str, verb: str, query: type[Q]) -> type[Q]:
+    """This query under the name that it has for one service, `SERVICE.verb`."""
+    body = {"__doc__": query.__doc__}
+    name = f"{service}.{verb}"
+    return types.new_class(query.__name__, (query,), {"name": name}, lambda namespace: namespace.update(body))
+
+
 @cache
-def sealing_key_query_of(service: str) -> type[Query[SealingKey]]:
-    """The query named `SERVICE.get_sealing_key`, which every service has that takes secrets."""
-    body = {"__doc__": "The key to seal the secrets of a request to."}
-    declared: type[Query[SealingKey]] = types.new_class(
-        "GetSealingKey",
-        (Query[SealingKey],),
-        {"name": f"{service}.get_sealing_key"},
-        lambda namespace: namespace.update(body),
-    )
-    return declared
+def ping_of(service: str) -> type[Ping]:
+    """The query `SERVICE.ping`, which every service answers."""
+    return builtin_query(service, "ping", Ping)
+
+
+def is_ping(queue: str) -> bool:
+    """Whether a queue is the ping queue of a service."""
+    return queue.endswith(PING)
+
+
+@cache
+def outcome_query_of(service: str) -> type[GetOutcome]:
+    """The query `SERVICE.get_outcome`, which every service answers."""
+    return builtin_query(service, "get_outcome", GetOutcome)
+
+
+@cache
+def sealing_key_query_of(service: str) -> type[GetSealingKey]:
+    """The query `SERVICE.get_sealing_key`, which every service with secret fields answers."""
+    return builtin_query(service, "get_sealing_key", GetSealingKey)

@@ -1,12 +1,11 @@
 """The codec: one strict JSON parser and one encoder, for HTTP and queues alike.
 
-Stricter than RFC 8259 asks, so that no two readers can disagree on what a message says: UTF-8 only
+Stricter than RFC 8259 asks, so that no two readers of a message can disagree: UTF-8 only
 (section 8.1), no duplicate keys (section 4), no lone surrogates (section 8.2), bounded depth and
 numbers (section 9).
 """
 
 import contextlib
-import copy
 import json
 import re
 import threading
@@ -17,31 +16,24 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bus.contract.fields import holds_secrets, secrets_of
 from bus.contract.problems import Invalid
 
 MAX_DEPTH = 32
 MAX_DIGITS = 40  # beyond any 64-bit integer or money amount, and cheap to parse
-CUT = "[secret]"
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
-# Text, or what is left of it where its end is missing: every byte is looked at once.
+# A JSON string, also one without its closing quote. Possessive, so that each byte is looked at once.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
 def encode(value: msgspec.Struct) -> bytes:
-    """The JSON body of a message; decimals become JSON numbers with their digits kept."""
+    """The JSON body of a message. Decimals become JSON numbers and keep their digits."""
     return _encoder.encode(value)
 
 
 def encode_fields(fields: Mapping[str, Any]) -> bytes:
-    """The same for fields as `parse` reads them."""
+    """The JSON of fields as `parse` returns them."""
     return _encoder.encode(fields)
-
-
-def encode_without_secrets(value: msgspec.Struct) -> bytes:
-    """The same, with every field marked `Secret` replaced: what logs, digests, dead letters and the inbox may hold."""
-    return _encoder.encode(_without_secrets(value) if holds_secrets(type(value)) else value)
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -62,34 +54,10 @@ def parse(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _without_secrets(value: Any) -> Any:
-    """The value, or a copy where it holds secrets, in fields of its own or further inside."""
-    if isinstance(value, msgspec.Struct):
-        return _cut_fields(value) if holds_secrets(type(value)) else value
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_without_secrets(inner) for inner in value]
-    if isinstance(value, dict):
-        return {name: _without_secrets(inner) for name, inner in value.items()}
-    return value
-
-
-def _cut_fields(whole: msgspec.Struct) -> msgspec.Struct:
-    secrets = secrets_of(type(whole))
-    left = copy.copy(whole)
-    for name in whole.__struct_fields__:
-        value = getattr(whole, name)
-        # Forced: the mark stands in place of any type, and the classes are frozen.
-        if name not in secrets:
-            msgspec.structs.force_setattr(left, name, _without_secrets(value))
-        elif value is not msgspec.UNSET and value is not None:
-            msgspec.structs.force_setattr(left, name, CUT)
-    return left
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise Invalid("duplicate-key", 400, "Duplicate key", "A key stands twice in one object.")
+        raise Invalid("duplicate-key", 400, "Duplicate key", "An object has the same key twice.")
     return fields
 
 
@@ -102,7 +70,7 @@ def _whole(digits: str) -> int:
 def _fraction(digits: str) -> Decimal:
     try:
         number = Decimal(digits) if len(digits) <= MAX_DIGITS else None
-    except InvalidOperation:  # an exponent that no decimal can have
+    except InvalidOperation:  # the exponent is beyond what a Decimal can hold
         number = None
     if number is None or abs(number.adjusted()) > MAX_DIGITS:
         raise _malformed(f"A number has more than {MAX_DIGITS} digits.")
@@ -125,7 +93,7 @@ def _check_depth(body: bytes) -> None:
     for byte in _STRING.sub(b"", body):
         depth += (byte in b"[{") - (byte in b"]}")
         if depth > MAX_DEPTH:
-            raise Invalid("json-too-deep", 400, "JSON too deep", f"More than {MAX_DEPTH} levels.")
+            raise Invalid("json-too-deep", 400, "JSON too deep", f"The body is nested deeper than {MAX_DEPTH} levels.")
 
 
 def _malformed(detail: str) -> Invalid:
@@ -139,16 +107,15 @@ _lock = threading.Lock()
 
 @cache
 def prepare(declared: type[msgspec.Struct]) -> None:
-    """Return when a class can be decoded by any thread. Costs something only the first time.
+    """Make a class ready to be decoded by many threads; only the first call does anything.
 
-    msgspec (0.22) inspects a class when it is first decoded. Two threads that do so at the same moment can end the
-    process with a segmentation fault.
+    msgspec inspects a class when it first decodes one. It crashes when several threads do that at once.
     """
-    with _lock, contextlib.suppress(msgspec.ValidationError):  # its fields are missing, but it has been inspected
+    with _lock, contextlib.suppress(msgspec.ValidationError):  # {} lacks its fields, but msgspec has inspected it
         msgspec.convert({}, declared)
 
 
 def read_json(body: bytes, declared: type[S]) -> S:
-    """Decode JSON of ours. Raises msgspec.DecodeError."""
+    """Decode JSON that this library wrote. Raises msgspec.DecodeError."""
     prepare(declared)
     return msgspec.json.decode(body, type=declared)

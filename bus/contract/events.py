@@ -1,4 +1,4 @@
-"""Events: facts that a service tells whoever listens, once what they tell of is committed."""
+"""Events: facts that a service publishes once the change is committed, for any service that listens."""
 
 from typing import Any, ClassVar, dataclass_transform
 
@@ -10,7 +10,7 @@ from bus.contract.operations import OPERATION_NAME, FrozenMeta
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class _EventMeta(FrozenMeta):
-    """Takes the class keyword of events, which msgspec's own metaclass refuses."""
+    """Accepts the class keyword `name`, which msgspec's own metaclass refuses."""
 
     def __new__(
         mcls, class_name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, name: str = "", **options: Any
@@ -22,9 +22,9 @@ class _EventMeta(FrozenMeta):
 
 
 class Event(msgspec.Struct, metaclass=_EventMeta):
-    """A fact about one thing: what it is after the change, whole, and the number of the change.
+    """A fact about one thing: the whole thing after the change, and the number of the change.
 
-    Declare one with its name on the wire (`service.thing_happened`), which is the routing key on the exchange
+    Declare one with its name on the wire (`service.thing_happened`), which is its routing key on the exchange
     `bus.events`, and with a field `version` that counts the changes of the thing:
 
         class ProductChanged(Event, name="catalog.product_changed"):
@@ -32,7 +32,7 @@ class Event(msgspec.Struct, metaclass=_EventMeta):
             price: Decimal
             version: int
 
-    Listeners ignore fields that they do not know, so fields may be added later.
+    Listeners ignore unknown fields, so fields may be added later.
     """
 
     operation_name: ClassVar[str] = ""
@@ -48,5 +48,5 @@ def _declare(cls: Any, name: str) -> None:
     if not OPERATION_NAME.fullmatch(name) or is_reply_address(name):
         raise TypeError(f"{cls.__name__}: {name!r} is not an event name such as 'catalog.product_changed'")
     if "version" not in cls.__struct_fields__:
-        raise TypeError(f"{cls.__name__}: an event needs a field `version`, which counts the changes of its thing")
+        raise TypeError(f"{cls.__name__}: an event needs a field `version` that counts the changes of its thing")
     cls.operation_name = name

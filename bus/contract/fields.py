@@ -1,4 +1,4 @@
-"""Rules for fields: what `msgspec.Meta` cannot say about a value, written into the contract's annotations."""
+"""Rules for fields: what `msgspec.Meta` cannot express, written into the annotations of a contract."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,7 +9,7 @@ import msgspec
 
 
 class RuleViolation(ValueError):
-    """Raised by a rule: the value has the right type but is not acceptable. The sender's fault."""
+    """Raised by a rule for a value of the right type that is not acceptable. The sender's fault."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -18,15 +18,15 @@ class RuleViolation(ValueError):
 
 @runtime_checkable
 class Rule(Protocol):
-    """Anything with a `check`; put an instance into `Annotated[...]`."""
+    """Any object with a `check`. Put an instance into `Annotated[...]`."""
 
     def check(self, value: Any) -> None:
-        """Take the value as it came out of the JSON (a number as int or Decimal). Raises RuleViolation."""
+        """Check a value as `codec.parse` returns it (a number as int or Decimal). Raises RuleViolation."""
 
 
 @runtime_checkable
 class DescribedRule(Protocol):
-    """A rule that can say itself in a schema too, as far as a schema can say it."""
+    """A rule that can also be written in a JSON Schema, at least in part."""
 
     def json_schema(self) -> dict[str, object]:
         """Members of a JSON Schema (2020-12) for the value, such as `maximum`."""
@@ -34,29 +34,29 @@ class DescribedRule(Protocol):
 
 @dataclass(frozen=True)
 class DecimalRange:
-    """A decimal number from `ge` to `le` with at most `places` digits behind the point."""
+    """A decimal number from `ge` to `le` with at most `places` digits after the decimal point."""
 
     places: int
     ge: Decimal
     le: Decimal
 
     def check(self, value: Any) -> None:
-        """Raises RuleViolation: wrong-type for anything but a number, out-of-range for one that does not fit."""
+        """Raises RuleViolation with the code wrong-type (not a number) or out-of-range."""
         if type(value) is str:
             raise RuleViolation("wrong-type", "Expected a number, got a string.")
         number = Decimal(value)
         if not self.ge <= number <= self.le or (number.is_zero() and number.is_signed()):
             raise RuleViolation("out-of-range", f"Expected a number from {self.ge} to {self.le}.")
         if number != round(number, self.places):
-            raise RuleViolation("out-of-range", f"Expected at most {self.places} digits behind the point.")
+            raise RuleViolation("out-of-range", f"Expected at most {self.places} digits after the decimal point.")
 
     def json_schema(self) -> dict[str, object]:
-        """Its bounds, and its last digit as the step."""
+        """The bounds, and the value of the last digit as `multipleOf`."""
         return {"minimum": self.ge, "maximum": self.le, "multipleOf": Decimal(1).scaleb(-self.places)}
 
 
 class Secret:
-    """Marks a field that must never rest readable: it is cut from logs, dead letters and stored replies."""
+    """Marks a field that is never stored or logged readable, nor kept in dead letters and stored replies."""
 
 
 @dataclass(frozen=True)
@@ -84,25 +84,25 @@ def secrets_of(declared: type[msgspec.Struct]) -> frozenset[str]:
 
 @cache
 def holds_secrets(declared: type[msgspec.Struct]) -> bool:
-    """Whether a field is marked `Secret`, in the class itself or in one that its fields are made of."""
+    """Whether a field of the class, or of a class inside its fields, is marked `Secret`."""
     return any(map(secrets_of, structs_in(declared)))
 
 
 @cache
 def holds_secrets_inside(declared: type[msgspec.Struct]) -> bool:
-    """The same, but only of the classes that its fields are made of."""
+    """Whether a field of a class inside its fields is marked `Secret`."""
     return any(map(secrets_of, structs_in(declared) - {declared}))
 
 
 def structs_in(hint: Any) -> set[Any]:
-    """The struct classes that a hint names, and those that their fields name."""
+    """The struct classes that a type hint names, and those that their fields name."""
     seen: set[Any] = set()
     _collect_structs(hint, seen)
     return seen
 
 
 def _collect_structs(hint: Any, seen: set[Any]) -> None:
-    """Add the struct classes of a hint to those seen; a class may name itself."""
+    """Add the struct classes of a hint to `seen`, which also ends the recursion of a class that names itself."""
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct) and hint not in seen:
         seen.add(hint)
         for inner in get_type_hints(hint, include_extras=True).values():
@@ -112,7 +112,7 @@ def _collect_structs(hint: Any, seen: set[Any]) -> None:
 
 
 def _metadata(hint: Any) -> tuple[Any, ...]:
-    """Everything said with Annotated about a hint, also inside a union such as `Price | UnsetType`."""
+    """All metadata of Annotated in a hint, also inside a union such as `Price | UnsetType`."""
     if get_origin(hint) is Annotated:
         inner, *metadata = get_args(hint)
         return (*metadata, *_metadata(inner))

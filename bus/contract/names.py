@@ -1,16 +1,15 @@
-"""Reply addresses: where a worker may send answers."""
+"""Names of reply queues: the only queues that a worker may send replies to."""
 
 import base64
 import binascii
 import re
 from functools import lru_cache
 
-# RabbitMQ's pseudo-queue, and the addresses it makes of it.
+# RabbitMQ's pseudo-queue for direct reply-to; the addresses that it makes begin with this too.
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 
-# Server-named queues, RabbitMQ's direct reply-to, or a name with the word "reply" or "replies" in
-# it. Operations and dead-letter queues never bear that word, so nobody can make a worker publish
-# into one of our own queues.
+# Queues named by the broker, or with the word "reply" or "replies" in their name. Queues of operations and dead letters
+# never have that word, so no caller can make a worker publish into one of them.
 _ADDRESS = re.compile(r"amq\.gen-.+|(.+[._-])?repl(y|ies)([._-].+)?", re.IGNORECASE)
 _DIRECT = re.compile(rf"{re.escape(DIRECT_REPLY_TO)}\.([A-Za-z0-9+/]+=*)\.[A-Za-z0-9+/]+=*", re.IGNORECASE)
 # A process id in Erlang's external term format: NEW_PID_EXT, an atom in UTF-8 (short or long), three numbers.
@@ -27,7 +26,7 @@ def is_reply_address(name: str) -> bool:
 
 
 def _is_direct(name: str) -> bool:
-    """Whether RabbitMQ can read it: over one that was made up, it ends the connection of whoever publishes there."""
+    """Whether RabbitMQ made this address. It closes the connection of a publisher that uses a forged one."""
     address = _DIRECT.fullmatch(name)
     try:
         process = _PROCESS.fullmatch(base64.b64decode(address[1], validate=True)) if address else None

@@ -1,4 +1,4 @@
-"""Operations: the declarations of what can be asked of a service, and what it answers."""
+"""Operations: the commands and queries that a service accepts, and their replies."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,14 +15,13 @@ from bus.contract.routes import Route, route_of
 
 R = TypeVar("R", bound="Reply")
 
-# Lower-case words joined by dots and underscores. The words "reply" and "replies" mark reply queues,
-# so that an operation's queue can never be taken for one.
+# `service.verb_noun`. The words "reply" and "replies" are refused beside this: they mark reply queues (`names.py`).
 OPERATION_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class FrozenMeta(msgspec.StructMeta):
-    """Makes every subclass frozen and keyword-only, and tells type checkers so."""
+    """Makes every subclass frozen and keyword-only, also for type checkers."""
 
     def __new__(
         mcls, class_name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
@@ -31,16 +30,16 @@ class FrozenMeta(msgspec.StructMeta):
 
 
 class Reply(msgspec.Struct, metaclass=FrozenMeta):
-    """What a handler answers; a noun. Its fields are the JSON body, over HTTP and in reply messages."""
+    """What a handler returns. Its fields are the JSON body, over HTTP and in reply messages."""
 
     def location(self) -> str | None:
-        """The path of the thing made, for the `Location` header (RFC 9110, section 10.2.2)."""
+        """The path of what was created, for the `Location` header (RFC 9110, section 10.2.2)."""
         return None
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class _OperationMeta(FrozenMeta):
-    """Takes the class keywords of operations, which msgspec's own metaclass refuses."""
+    """Accepts the class keywords of operations, which msgspec's own metaclass refuses."""
 
     def __new__(
         mcls,
@@ -56,18 +55,18 @@ class _OperationMeta(FrozenMeta):
     ) -> "FrozenMeta":
         cls = super().__new__(mcls, class_name, bases, namespace, **options)
         if http and not name:
-            raise TypeError(f"{class_name}: a route leads to a queue, so name the operation too")
+            raise TypeError(f"{class_name}: an operation with a route needs a name too, such as catalog.create_product")
         if name:
             _declare(cls, name, status, refuses, http)
         return cls
 
 
 class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unknown_fields=True):
-    """What commands and queries have in common. Subclass `Command` or `Query`.
+    """The base of commands and queries. Subclass `Command` or `Query`.
 
-    Class keywords: `name`, the queue and the name on the wire (`service.verb_noun`); `http`, the route
-    of the front end, if it has one (`GET /products/{product_id}`); `status`, the HTTP status of a
-    success; `refuses`, the refusals a caller may want to catch.
+    Class keywords: `name`, the name on the wire and of the queue (`service.verb_noun`); `http`, the route of the
+    front end, if there is one (`GET /products/{product_id}`); `status`, the HTTP status of a success; `refuses`, the
+    refusals that callers may catch.
     """
 
     operation_name: ClassVar[str] = ""
@@ -78,26 +77,26 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
     http: ClassVar[Route | None] = None
 
     def violations(self) -> Iterable[FieldError]:
-        """What is wrong between fields that are each right alone. Nothing, unless overridden."""
+        """Faults between fields that are each valid alone. Override it to report some."""
         return ()
 
     def __repr__(self) -> str:
-        """The name alone: fields may be secret, and logs print what they are given."""
+        """The name of the class alone: a field may be secret, and a log would print it."""
         return f"<{type(self).__name__}>"
 
 
 class Command(Operation[R], Generic[R]):
-    """Changes something. Kept by the broker until done, and done once."""
+    """Changes something. The broker keeps it until it is done, and it is done once."""
 
     is_command: ClassVar[bool] = True
 
 
 class Query(Operation[R], Generic[R]):
-    """Asks something. Answered within the caller's time or not at all."""
+    """Reads something. It is answered within the caller's time or not at all."""
 
 
 class Named(Protocol):
-    """What has a name on the wire: an operation or an event."""
+    """An operation or event, which has a name on the wire."""
 
     operation_name: ClassVar[str]
 
@@ -129,4 +128,4 @@ def _reply_named_by(cls: type) -> type[Reply]:
             (reply,) = get_args(base)
             if isinstance(reply, type) and issubclass(reply, Reply):
                 return reply
-    raise TypeError(f"{cls.__name__}: name its reply, as in Command[ProductCreated]")
+    raise TypeError(f"{cls.__name__}: name the class of its reply, as in Command[ProductCreated]")

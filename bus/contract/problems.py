@@ -7,7 +7,7 @@ import msgspec
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """One thing wrong with one field: `pointer` is a JSON pointer into the body (RFC 6901)."""
+    """One fault of one field: `pointer` is a JSON pointer into the body (RFC 6901)."""
 
     pointer: str
     detail: str
@@ -17,8 +17,7 @@ class FieldError(msgspec.Struct, frozen=True):
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A problem document (RFC 9457, section 3.1).
 
-    `error` and `message` repeat the title: programs written against plain Flask services read one
-    of them.
+    `error` and `message` repeat the title: clients of plain Flask services read one of them.
     """
 
     type: str
@@ -41,7 +40,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         errors: Sequence[FieldError] = (),
         retry_after: int = 0,
     ) -> "Problem":
-        """A document with the members that follow from the others filled in; `retry_after` in seconds."""
+        """A document; `type`, `error` and `message` follow from the code and the title. `retry_after` is in seconds."""
         return cls(
             type=f"urn:errand:problem:{code}",
             title=title,
@@ -56,7 +55,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProblemError(Exception):
-    """The root of the error tree: an outcome that is told to the caller as a problem document."""
+    """The base of all errors that a caller gets as a problem document."""
 
     retry_after: ClassVar[int] = 0
 
@@ -66,17 +65,17 @@ class ProblemError(Exception):
 
 
 class Invalid(ProblemError):
-    """A request that is not acceptable as it stands (400, 413, 415 or 422). The sender's fault."""
+    """Raised for a request that is not acceptable (400, 413, 415 or 422). The sender's fault."""
 
     def __init__(self, code: str, status: int, title: str, detail: str = "", errors: Sequence[FieldError] = ()) -> None:
         super().__init__(Problem.of(code, status, title, detail, errors))
 
 
 class Unavailable(ProblemError):
-    """The request was not accepted, or nobody could answer it (503): try again later.
+    """Raised when a request was not accepted or no worker could answer it (503). Try again later.
 
-    Nobody's fault: overload, a broker or database that is away, no worker. When `code` is
-    `outcome-unknown` it may have been accepted; the same id sent again settles it.
+    The cause is overload, a broker or database that cannot be reached, or a service without a worker. With the code
+    `outcome-unknown` the request may have been accepted: send it again with the same message id.
     """
 
     def __init__(self, code: str, detail: str, retry_after: int = 1) -> None:
@@ -84,10 +83,10 @@ class Unavailable(ProblemError):
 
 
 class ReplyTimeout(ProblemError):
-    """The request was accepted, but its answer did not come within the caller's time.
+    """Raised when a request was accepted, but no reply came within the caller's time (504).
 
-    For a query (504) that ends it. For a command it does not: the broker keeps it, it will be
-    carried out once, and `message_id` is the name its outcome can be read under.
+    A query is then lost. A command is not: the broker keeps it, it will be carried out once, and its outcome can be
+    read with `message_id`.
     """
 
     def __init__(self, operation: str, message_id: str, seconds: float) -> None:

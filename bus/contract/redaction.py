@@ -1,85 +1,105 @@
-"""Secrecy: what is secret in a request is cut out of texts that others wrote, such as errors and stack traces.
+"""Redaction: what may be stored, logged or sent of a request or reply with fields marked `Secret`.
 
-By value: the fields marked `Secret` are known, but not what a handler, a driver or a database made of them.
+Known fields are replaced by `[secret]`. Free text is different: what a handler, a driver or a database says about a
+request can repeat a secret in any form, and no search finds all of them. So of an operation whose request or reply has
+secrets, free text is dropped, and only what its author wrote into the code is kept: classes, codes, docstrings,
+names of fields, and the frames of a traceback. Operations without secrets keep every text as it is.
 """
 
-import json
-import re
+import copy
 import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import structs
 
-from bus.contract.codec import CUT
-from bus.contract.fields import secrets_of
-from bus.contract.problems import Problem
+from bus.contract.codec import encode
+from bus.contract.events import Event
+from bus.contract.fields import holds_secrets, secrets_of
+from bus.contract.operations import Operation
+from bus.contract.problems import FieldError, Problem
+from bus.contract.refusals import Refusal
 
-# Texts are quoted in texts: an error's repr holds the repr of a value.
-_NESTED_QUOTES = 2
-_BOTH_QUOTES = "'\""
+CUT = "[secret]"
+TEXT_DROPPED = "The text of the error is not kept, because the operation has secret fields. See the traceback."
+
+Request = Operation[Any] | Event
 
 
-def cut(text: str, request: msgspec.Struct) -> str:
-    """The text with every secret value of the request replaced, as it is or as reprs, JSON and SQL write it.
+def encode_without_secrets(value: msgspec.Struct) -> bytes:
+    """The JSON body with every field marked `Secret` replaced, for logs, digests, dead letters and the inbox."""
+    redacted: msgspec.Struct = _without_secrets(value)
+    return encode(redacted)
 
-    A value that somebody encoded, split or shortened is not found.
+
+def error_text(error: BaseException, request: Request) -> str:
+    """What a handler's error says; TEXT_DROPPED for an operation with secrets."""
+    return TEXT_DROPPED if _has_secrets(request) else str(error)
+
+
+def error_traceback(error: BaseException, request: Request) -> str:
+    """The stack trace of an error and its causes: lines of code, never local variables.
+
+    For an operation with secrets each error is shown by its class and frames alone.
     """
-    secrets = secrets_of(type(request))
-    if not secrets:
-        return text
-    forms = {form for name in secrets for value in _texts_in(getattr(request, name)) for form in _forms_of(value)}
-    # The longest first: a form may stand inside another.
-    pattern = "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
-    return re.sub(pattern, CUT, text) if pattern else text
+    if not _has_secrets(request):
+        return "".join(traceback.format_exception(error))
+    frames = [f"{_HEADING}{''.join(traceback.format_tb(each.__traceback__))}{type(each).__name__}\n"
+              for each in _causes(error)]  # fmt: skip
+    return "\n".join(reversed(frames))
 
 
-def cut_trace(error: BaseException, request: msgspec.Struct) -> str:
-    """The stack trace of an error and its causes, cut. It shows lines of code, never local variables."""
-    return cut("".join(traceback.format_exception(error)), request)
+def refusal_problem(refusal: Refusal, request: Request) -> Problem:
+    """The problem document of a handler's refusal.
+
+    For an operation with secrets the detail is the first line of the class's docstring. Errors of fields keep the name
+    of the field; detail and code are those of the refusal.
+    """
+    if not _has_secrets(request):
+        return refusal.problem
+    declared = refusal.as_declared()
+    fields = {f"/{name}" for name in request.__struct_encode_fields__}
+    pointers = dict.fromkeys("/".join(error.pointer.split("/")[:2]) for error in refusal.problem.errors)
+    errors = [FieldError(each, declared.detail, declared.code) for each in pointers if each in fields]
+    return refusal.as_declared(errors=errors)
 
 
-def cut_problem(problem: Problem, request: msgspec.Struct) -> Problem:
-    """The problem with its details cut: they are the handler's words."""
-    if not secrets_of(type(request)):
-        return problem
-    errors = tuple(structs.replace(error, detail=cut(error.detail, request)) for error in problem.errors)
-    return structs.replace(problem, detail=cut(problem.detail, request), errors=errors)
+_HEADING = "Traceback (most recent call last):\n"
 
 
-def _texts_in(value: Any) -> Iterator[str]:
-    """Every text and number inside a value; yes, no and nothing tell no secret."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, msgspec.Struct):
-        yield from _texts_in(list(structs.asdict(value).values()))
-    elif isinstance(value, dict):
-        yield from _texts_in([*value.keys(), *value.values()])
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for inner in value:
-            yield from _texts_in(inner)
-    elif value is not None and value is not msgspec.UNSET and not isinstance(value, bool):
-        yield str(value)
+def _has_secrets(request: Request) -> bool:
+    replies_secrets = isinstance(request, Operation) and holds_secrets(request.reply_type)
+    return holds_secrets(type(request)) or replies_secrets
 
 
-def _forms_of(value: str) -> set[str]:
-    """The ways in which a text is written inside other texts."""
-    forms = {value} - {""}
-    for _ in range(_NESTED_QUOTES):
-        forms |= {form for text in forms for form in _quoted(text)}
-    return forms
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, then the one it came of, and so on, as Python's own traceback follows them."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _quoted(text: str) -> Iterator[str]:
-    yield json.dumps(text)[1:-1]
-    yield json.dumps(text, ensure_ascii=False)[1:-1]
-    yield text.replace("'", "''")  # in SQL
-    # Python escapes a single quote only where the text has double quotes too, so we put both before it.
-    for escaped in (repr(_BOTH_QUOTES + text)[4:-1], ascii(_BOTH_QUOTES + text)[4:-1], _as_bytes(text)):
-        yield escaped
-        yield escaped.replace(r"\'", "'")
+def _without_secrets(value: Any) -> Any:
+    """The value, or a copy where it holds secrets, in its own fields or further inside."""
+    if isinstance(value, msgspec.Struct):
+        return _cut_fields(value) if holds_secrets(type(value)) else value
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_without_secrets(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: _without_secrets(inner) for name, inner in value.items()}
+    return value
 
 
-def _as_bytes(text: str) -> str:
-    return repr((_BOTH_QUOTES + text).encode("utf-8", "backslashreplace"))[5:-1]
+def _cut_fields(whole: msgspec.Struct) -> msgspec.Struct:
+    secrets = secrets_of(type(whole))
+    left = copy.copy(whole)
+    for name in whole.__struct_fields__:
+        value = getattr(whole, name)
+        # Forced: CUT takes the place of a value of any type, and the classes are frozen.
+        if name not in secrets:
+            msgspec.structs.force_setattr(left, name, _without_secrets(value))
+        elif value is not msgspec.UNSET and value is not None:
+            msgspec.structs.force_setattr(left, name, CUT)
+    return left

@@ -1,4 +1,4 @@
-"""Refusals: a service's typed "no". An answer, not a fault: never retried."""
+"""Refusals: a handler's typed "no". A refusal is an answer and not a fault: the request is never retried."""
 
 import re
 from collections.abc import Sequence
@@ -8,14 +8,15 @@ from bus.contract.problems import FieldError, Problem, ProblemError
 
 
 class Refusal(ProblemError):
-    """Raised by a handler to answer no. What it did in the database is undone.
+    """Raised by a handler to refuse a request. What the handler did in the database is undone.
 
-    Declare one as a fact, with the code that goes on the wire and the HTTP status:
+    Declare one as a fact, with the code on the wire and the HTTP status:
 
         class ProductNotFound(Refusal, code="catalog.product_not_found", status=404):
             \"\"\"No product has this id.\"\"\"
 
-    The title is the class name in words, the detail the first line of the docstring, unless given.
+    The title is the class name in words, unless given. The detail is the first line of the docstring, unless the
+    handler gives one; details given for an operation with secret fields are dropped (see `bus.contract.redaction`).
     """
 
     code: ClassVar[str]
@@ -24,16 +25,21 @@ class Refusal(ProblemError):
 
     def __init_subclass__(cls, *, code: str, status: int, title: str = "") -> None:
         if not 400 <= status <= 499:
-            raise TypeError(f"{cls.__name__}: a refusal has a 4xx status, not {status}")
+            raise TypeError(f"{cls.__name__}: a refusal needs a status from 400 to 499, got {status}")
         cls.code, cls.status, cls.title = code, status, title or _in_words(cls.__name__)
 
     def __init__(self, detail: str = "", errors: Sequence[FieldError] = ()) -> None:
-        detail = detail or (self.__doc__ or "").partition("\n")[0]
-        super().__init__(Problem.of(self.code, self.status, self.title, detail, errors))
+        super().__init__(self.as_declared(detail, errors))
+
+    @classmethod
+    def as_declared(cls, detail: str = "", errors: Sequence[FieldError] = ()) -> Problem:
+        """The problem document that the class declares, with this detail instead of its docstring's first line."""
+        detail = detail or (cls.__doc__ or "").partition("\n")[0]
+        return Problem.of(cls.code, cls.status, cls.title, detail, errors)
 
 
 class Refused(ProblemError):
-    """An answer of no whose class the caller does not know: read `problem.code`."""
+    """Raised for any other problem in a reply, such as a refusal that is not declared: read `problem.code`."""
 
 
 def _in_words(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Routes: where an operation is found over HTTP. Said in its contract, and checked there. Knows no HTTP library."""
+"""Routes: the HTTP method and path of an operation, declared and checked in its contract. Uses no HTTP library."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from msgspec import inspect
 from bus.contract.fields import secrets_of
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-# Their requests have no body: what the path does not say is in the query string (RFC 9110, sections 9.3.1 and 9.3.5).
+# Requests without a body: fields outside the path come in the query string (RFC 9110, sections 9.3.1 and 9.3.5).
 WITHOUT_BODY = ("GET", "DELETE")
 
 # A path of segments, each a word of unreserved characters (RFC 3986, section 2.3) or the name of a field.
@@ -42,25 +42,25 @@ class Route:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The fields that the path says, in its order."""
+        """The names of the fields in the path, in order."""
         return tuple(_FIELD.findall(self.path))
 
     @property
     def has_body(self) -> bool:
-        """Whether the other fields come in a body; else they come in the query string."""
+        """Whether fields that are not in the path come in the body. If not, they come in the query string."""
         return self.method not in WITHOUT_BODY
 
 
 def route_of(declared: type[msgspec.Struct], text: str, *, is_command: bool) -> Route:
-    """The route that a class is declared with, as in `GET /products/{product_id}`. Raises TypeError."""
+    """Parse and check the route of an operation, such as `GET /products/{product_id}`. Raises TypeError."""
     route = _parsed(declared, text)
     if is_command == (route.method == "GET"):
-        kind = "command is not a GET, which changes nothing" if is_command else "query is a GET"
-        raise TypeError(f"{declared.__name__}: a {kind}, so not {text!r}")
+        rule = "a command cannot be a GET, which changes nothing" if is_command else "a query must be a GET"
+        raise TypeError(f"{declared.__name__}: {rule}, got {text!r}")
     fields = {field.encode_name: field for field in msgspec.structs.fields(declared)}
     for name in route.parameters:
         if name not in fields:
-            raise TypeError(f"{declared.__name__}: {{{name}}} of {text!r} is not one of its fields")
+            raise TypeError(f"{declared.__name__}: {{{name}}} in {text!r} is not one of its fields")
         _check_parameter(declared, fields[name])
     if not route.has_body:
         for name, field in fields.items():
@@ -70,14 +70,14 @@ def route_of(declared: type[msgspec.Struct], text: str, *, is_command: bool) -> 
 
 
 def is_whole_number(field: msgspec.structs.FieldInfo) -> bool:
-    """Whether a parameter of a path is a number; else it is text."""
+    """Whether a parameter of a path is a whole number. If not, it is text."""
     return isinstance(_plain(inspect.type_info(field.type)), inspect.IntType)
 
 
 def _parsed(declared: type[msgspec.Struct], text: str) -> Route:
     method, _, path = text.partition(" ")
     if method not in METHODS:
-        raise TypeError(f"{declared.__name__}: {text!r} does not begin with one of {', '.join(METHODS)}")
+        raise TypeError(f"{declared.__name__}: the route {text!r} must begin with one of {', '.join(METHODS)}")
     names = _FIELD.findall(path)
     if not _PATH.fullmatch(path) or len(names) != len(set(names)):
         raise TypeError(f"{declared.__name__}: {path!r} is not a path such as '/products/{{product_id}}'")
@@ -98,7 +98,7 @@ def _check_argument(declared: type[msgspec.Struct], field: msgspec.structs.Field
 
 
 def _check_not_secret(declared: type[msgspec.Struct], field: msgspec.structs.FieldInfo) -> None:
-    """URLs stand in the logs of every proxy."""
+    """Proxies log URLs."""
     if field.name in secrets_of(declared):
         raise TypeError(f"{declared.__name__}: {field.name} is secret, so it cannot come in the URL")
 

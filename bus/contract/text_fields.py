@@ -1,4 +1,4 @@
-"""Fields as text: as they come in a URL or on a command line, where everything is text."""
+"""Fields as text, as a URL or a command line gives them."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _NUMBER_TYPES = (inspect.IntType, inspect.FloatType, inspect.DecimalType)
 
 
 def from_text(fields: Mapping[str, str], operation: type[Operation[Any]]) -> dict[str, Any]:
-    """The same with numbers where the contract has numbers; what is none stays text, for validation to refuse."""
+    """Turn text into numbers where the contract has numbers. Other text stays, for validation to refuse."""
     numbers = _number_fields(operation)
     return {name: _number(text) if name in numbers else text for name, text in fields.items()}
 

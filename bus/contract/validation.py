@@ -1,4 +1,4 @@
-"""Validation: from the bytes of a body to a request of the contract, or to every fault in them."""
+"""Validation: turns the bytes of a body into a request of the contract, or into a list of all its faults."""
 
 import re
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from bus.contract.problems import FieldError, Invalid
 T = TypeVar("T", bound=Operation[Any])
 E = TypeVar("E", bound=msgspec.Struct)
 
-# The second for a lone surrogate in a key.
+# msgspec raises UnicodeEncodeError for a lone surrogate in a key.
 _NOT_CONVERTIBLE = (msgspec.ValidationError, UnicodeEncodeError)
 
-# A body of thousands of wrong fields does not deserve an answer of megabytes.
+# So that a body with thousands of wrong fields does not get an answer of megabytes.
 MAX_FAULTS = 50
 
-# C0 and C1 control characters and lone surrogates. Text columns cannot hold NUL, drivers and
-# password hashes choke on surrogates, and terminals obey the others.
+# C0 and C1 control characters and lone surrogates. Text columns cannot hold NUL, drivers and password hashes fail on
+# surrogates, and terminals obey the other control characters.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -32,8 +32,8 @@ def decode(body: bytes, operation: type[T]) -> T:
     """Read and validate a request.
 
     Raises:
-        Invalid: 400 when the body cannot be understood or a required field is missing, 422 when it
-            is understood and not acceptable; `problem.errors` names every field at fault.
+        Invalid: 400 when the body cannot be parsed or a required field is missing, 422 when a value is not
+            acceptable. `problem.errors` lists every field at fault, at most MAX_FAULTS.
     """
     return accept(parse(body), operation)
 
@@ -55,20 +55,20 @@ def accept(fields: dict[str, Any], operation: type[T]) -> T:
 
 
 def are_fields_of(fields: dict[str, Any], operation: type[Operation[Any]]) -> bool:
-    """Whether each of these alone is a field of the operation and of its type; others may be missing."""
+    """Whether each of these is a field of the operation and has its type. Other fields may be missing."""
     declared = _fields_of(operation)
     return all(name in declared and not _type_fault(name, fields[name], declared[name].type) for name in fields)
 
 
 def decode_event(body: bytes, event: type[E]) -> E:
-    """Read an event; fields that the listener does not know are ignored. Raises Invalid (400 or 422)."""
+    """Read an event and ignore unknown fields. Raises Invalid (400 or 422)."""
     prepare(event)
     try:
         return msgspec.convert(parse(body), event)
     except msgspec.ValidationError as error:
         raise Invalid("wrong-type", 422, "Not acceptable", str(error)) from None
     except UnicodeEncodeError:  # a lone surrogate in a key
-        raise Invalid("invalid-text", 422, "Not acceptable", "Lone surrogates are not text.") from None
+        raise Invalid("invalid-text", 422, "Not acceptable", "A key contains a lone surrogate.") from None
 
 
 def _converted(fields: dict[str, Any], operation: type[T]) -> T:
@@ -80,7 +80,7 @@ def _converted(fields: dict[str, Any], operation: type[T]) -> T:
 
 
 def _with_whole_numbers(value: Any) -> Any:
-    """The same with 3 for 3.0, which is a whole number too (JSON Schema Core 2020-12, section 4.2.1)."""
+    """The same value with 3 for 3.0, which is a whole number too (JSON Schema Core 2020-12, section 4.2.1)."""
     if type(value) is Decimal and value == value.to_integral_value():
         return int(value)
     if type(value) is dict:
@@ -101,7 +101,7 @@ def _broken_rules(field: FieldRules, value: Any) -> Iterator[FieldError]:
 def _bad_text(value: Any, pointer: str = "") -> Iterator[FieldError]:
     if type(value) is str:
         if _CONTROL.search(value):
-            yield FieldError(pointer, "Control characters and lone surrogates are not text.", "invalid-text")
+            yield FieldError(pointer, "Control characters and lone surrogates are not allowed.", "invalid-text")
     elif type(value) is dict:
         for name, inner in value.items():
             # Almost always true, and fast. What is not printable may still be a letter or a space that is allowed.
@@ -115,7 +115,7 @@ def _bad_text(value: Any, pointer: str = "") -> Iterator[FieldError]:
 
 
 def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iterator[FieldError]:
-    """Every fault, where msgspec stops at the first: the slow way, taken only when there is one."""
+    """Every fault. Slow, and only for bodies that have one, because msgspec stops at the first."""
     declared = _fields_of(operation)
     rules = {field.name: field for field in rules_of(operation)}
     for name, field in declared.items():
@@ -129,15 +129,15 @@ def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iter
         elif name in rules:
             yield from _broken_rules(rules[name], fields[name])
     for name in sorted(fields.keys() - declared.keys()):
-        yield FieldError(f"/{_pointer(name)}", "This field is not known.", "unknown-field")
+        yield FieldError(f"/{_pointer(name)}", "This field is unknown.", "unknown-field")
 
 
 def _type_fault(name: str, value: Any, expected: Any) -> FieldError | None:
     try:
         msgspec.convert(_with_whole_numbers(value), expected)
     except msgspec.ValidationError as error:
-        # A number too large, or with a fraction where none may be, is out of range; "12" or true for
-        # a number is another type, as is "cheap". msgspec writes "got" for the second kind and for fractions.
+        # out-of-range: a number that is too large or must not have a fraction. wrong-type: "12", "cheap" or true for a
+        # number. msgspec's text has "got" for a wrong type, and also for a fraction.
         fraction = type(value) is Decimal and "Expected `int`" in str(error)
         other_type = ", got `" in str(error) or str(error) == "Invalid decimal string"
         code = "wrong-type" if other_type and not fraction else "out-of-range"
@@ -151,7 +151,7 @@ def _fields_of(operation: type[Operation[Any]]) -> dict[str, msgspec.structs.Fie
 
 
 def _pointer(name: str) -> str:
-    """A caller's key as a JSON pointer token (RFC 6901, section 3) that any encoder accepts."""
+    """A key of the body as a JSON pointer token (RFC 6901, section 3), without characters that an encoder refuses."""
     token = _CONTROL.sub("\ufffd", name[:64])
     return token.replace("~", "~0").replace("/", "~1")
 

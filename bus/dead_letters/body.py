@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bus.contract.codec import CUT, encode_without_secrets, parse
+from bus.contract.codec import parse
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
+from bus.contract.redaction import CUT, encode_without_secrets
 from bus.contract.validation import accept, are_fields_of
 from bus.messaging.message import MAX_BODY_BYTES, Message
 from bus.messaging.topology import is_events_queue

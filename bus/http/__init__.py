@@ -1,7 +1,8 @@
-"""The HTTP front end: a Flask application that parses, calls and relays, and decides nothing.
+"""The HTTP front end: a Flask application that turns requests into messages and replies into responses.
 
-`front_end` makes the application of a service from its contract; `relay` answers a request by an operation, for
-routes of your own. `documents/` (OpenAPI, AsyncAPI) and `pages/` (HTML) know no Flask, and `views/` serves them.
+`front_end` makes the application of a service from its contract; `relay` answers a request with the reply of an
+operation, for routes of your own. `documents/` (OpenAPI, AsyncAPI) and `pages/` (HTML) do not use Flask; `views/`
+serves them.
 
 Only services and `bus.runtime` import it. Start at `application.py`, then `relaying.py`, the way of one request.
 """
@@ -16,5 +17,5 @@ if TYPE_CHECKING:
 
 __all__ = ["front_end", "relay"]
 
-# Documents and pages are made without Flask.
+# Lazily, because documents and pages are made without Flask.
 __getattr__ = lazy_exports(__name__, {"bus.http.application": ("front_end",), "bus.http.relaying": ("relay",)})

@@ -23,25 +23,25 @@ from bus.telemetry.metrics import CONTENT_TYPE, Metrics
 
 
 class _MessageId(PathConverter):
-    """Any message id: slashes are no parts of a path in it, wherever they stand."""
+    """A message id, which may contain slashes anywhere."""
 
     regex = ".+"
     part_isolating = False
 
 
 def front_end(name: str, contract: ModuleType, client: Client, routes: Blueprint | None = None) -> Flask:
-    """The front end of a service: the routes of its contract, problem documents, health, and a page that tells.
+    """The front end of a service: the routes of its contract, problem documents, health, documents and pages.
 
-    `routes` are more routes, of views that call `relay` or do without. Raises TypeError when two routes are the same.
+    `routes` adds routes of your own; their views may call `relay`. Raises TypeError when two routes are the same.
     """
-    # Its static files are those of the pages.
+    # The package of the pages, because Flask serves the folder `static` of this package.
     app = Flask("bus.http.pages")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.converters["id"] = _MessageId
-    app.url_map.merge_slashes = False  # two are another path, not a page that leads to this one
+    app.url_map.merge_slashes = False  # `//` in a path is another path, and not a redirect to this one
     app.extensions[EXTENSION] = FrontEnd(client, threading.Semaphore(MAX_BODIES))
     metrics = client.metrics or Metrics()
-    # Flask's own way to put a layer around an application.
+    # The way that Flask documents to add WSGI middleware.
     app.wsgi_app = RequestTelemetry(name, app.wsgi_app, metrics, client.spans)  # type: ignore[method-assign]
     app.register_error_handler(ProblemError, _problem)
     app.register_error_handler(HTTPException, http_error)
@@ -55,7 +55,7 @@ def front_end(name: str, contract: ModuleType, client: Client, routes: Blueprint
 
 
 def _add_own_routes(app: Flask, name: str, contract: ModuleType) -> None:
-    """Those that every front end has."""
+    """Add the routes that every front end has."""
     outcome = outcome_query_of(name)
     app.add_url_rule("/health/live", "live", live)
     app.add_url_rule("/health/ready", "ready", lambda: ready(name))

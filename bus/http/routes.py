@@ -1,4 +1,4 @@
-"""Routes of a contract, as Flask has them."""
+"""Adds the routes of a contract to a Flask application."""
 
 import re
 from functools import partial
@@ -16,7 +16,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def add_routes(app: Flask, contract: ModuleType) -> None:
-    """Let each route of the contract lead to its operation. Raises TypeError when another has it already."""
+    """Add the routes of all operations. Raises TypeError when the application has one of them already."""
     for operation in operations_in(contract):
         if operation.http is not None:
             _check_free(app, operation.http)
@@ -24,7 +24,7 @@ def add_routes(app: Flask, contract: ModuleType) -> None:
 
 
 def _add_route(app: Flask, operation: type[Operation[Any]], route: Route) -> None:
-    # Flask takes what stands before a dot in the name of an endpoint for that of a blueprint.
+    # Flask reads the part of an endpoint before a dot as the name of a blueprint.
     endpoint = operation.operation_name.replace(".", ":")
     app.add_url_rule(_rule(operation, route), endpoint, partial(relay, operation), methods=[route.method])
 
@@ -35,8 +35,8 @@ def _rule(operation: type[Operation[Any]], route: Route) -> str:
 
 
 def _check_free(app: Flask, route: Route) -> None:
-    """Flask itself lets the first of two have them all."""
+    """Flask itself accepts a second rule for a route and never uses it."""
     shape = _PARAMETER.sub("{}", route.path)
     for rule in app.url_map.iter_rules():
         if re.sub(r"<[^>]+>", "{}", rule.rule) == shape and route.method in (rule.methods or ()):
-            raise TypeError(f"{route}: this route leads elsewhere already, to {rule.endpoint}")
+            raise TypeError(f"{route}: the endpoint {rule.endpoint} has this route already; choose another path")

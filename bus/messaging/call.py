@@ -12,9 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from bus.contract.codec import encode_without_secrets
+from bus.contract.codec import encode
 from bus.contract.events import Event
+from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation
+from bus.contract.redaction import encode_without_secrets
 from bus.messaging.trace_context import Trace
 
 ANONYMOUS = "anonymous"
@@ -61,7 +63,7 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def digest(self) -> bytes:
         """A hash that differs for another request under the same id. It is stored, so secrets are left out."""
-        content = encode_without_secrets(self.request)
+        content = (encode_without_secrets if holds_secrets(type(self.request)) else encode)(self.request)
         return hashlib.sha256(self.operation.operation_name.encode() + b"\0" + content).digest()
 
 

@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from bus.contract.codec import encode, encode_without_secrets, read_json
+from bus.contract.codec import encode, read_json
 from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation, Reply
 from bus.contract.problems import Invalid, Problem, ProblemError, Unavailable
+from bus.contract.redaction import encode_without_secrets
 from bus.contract.refusals import Refused
 from bus.messaging.message import JSON, PROBLEM, Message
 

@@ -1,7 +1,8 @@
 """Keys and seals: how the secrets of a request cross the broker unreadable.
 
-Clients seal (`sealer.py`), workers open (`unsealer.py`), `seal.py` is the format (JWE) and `keys.py` the key pairs.
-`key_store.py` keeps them in the service's database. It imports `bus.database` and what is below.
+Clients seal (`sealer.py`) and workers open seals (`unsealer.py`). `seal.py` has the format (JWE) and `keys.py` the key
+pairs, which `key_store.py` keeps in the service's database. The package imports `bus.database` and the packages below
+it; `bus.client`, `bus.service`, workers and the command line import this one.
 
 Start at `seal.py`.
 """

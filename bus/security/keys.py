@@ -1,4 +1,4 @@
-"""Key pairs: what secrets are sealed to and opened with. P-256, as JWK (RFC 7517; RFC 7518, section 6.2)."""
+"""Key pairs, to seal secrets and to open seals. P-256, as JWK (RFC 7517; RFC 7518, section 6.2)."""
 
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class KeyPair:
-    """Both halves. `kid` is the thumbprint of the public one (RFC 7638)."""
+    """A private and a public key. `kid` is the thumbprint of the public key (RFC 7638)."""
 
     def __init__(self, key: "ECKey") -> None:
         self.key = key
@@ -19,32 +19,32 @@ class KeyPair:
 
     @classmethod
     def new(cls) -> Self:
-        """A pair that nobody has."""
+        """Generate a pair."""
         return cls(_keys().generate_key("P-256"))
 
     @classmethod
     def read(cls, private_jwk: str) -> Self:
-        """The pair that `private_jwk` gave."""
+        """Read a pair from its `private_jwk`."""
         return cls(_keys().import_key(msgspec.json.decode(private_jwk)))
 
     @property
     def private_jwk(self) -> str:
-        """Both halves as JSON: whoever has it can open what is sealed to this pair."""
+        """Both keys as JSON. It opens every seal for this pair, so keep it secret."""
         return msgspec.json.encode(self.key.as_dict(private=True)).decode()
 
     @property
     def public_jwk(self) -> PublicJwk:
-        """The half to give away."""
+        """The public key."""
         return msgspec.convert(self.key.as_dict(private=False), PublicJwk)
 
 
 def public_key(jwk: PublicJwk) -> "ECKey":
-    """The key to seal with. Raises ValueError when the point is not on the curve."""
+    """The public key to seal to. Raises ValueError when the point is not on the curve."""
     return _keys().import_key(cast(Any, msgspec.structs.asdict(jwk)))
 
 
 def _keys() -> "type[ECKey]":
-    # Loaded with the first key: it takes a quarter of a second, and most services have no secrets.
+    # Imported with the first key: it takes a quarter of a second, and most services have no secrets.
     from joserfc.jwk import ECKey
 
     return ECKey

@@ -20,11 +20,11 @@ from bus.security.keys import KeyPair, public_key
 if TYPE_CHECKING:
     from joserfc.jwe import JWERegistry
 
-# The field of a request that stands for its secret fields.
+# The field of a request that takes the place of its secret fields.
 SEALED = "sealed"
 ALG = "ECDH-ES"
 ENC = "A256GCM"
-# A password of 1024 characters of four bytes each fits.
+# Large enough for a password of 1024 characters of four bytes each.
 MAX_SEAL_BYTES = 8 * 1024
 
 # Header, no encrypted key, 96 bits of initialisation vector, ciphertext, 128 bits of tag.
@@ -38,7 +38,7 @@ def looks_sealed(value: object) -> bool:
 
 
 def seal(secrets: bytes, operation: str, kid: str, jwk: PublicJwk) -> str:
-    """Seal a JSON object of secret fields for one operation. Raises ValueError for a key that is none."""
+    """Seal a JSON object of secret fields for one operation. Raises ValueError for an invalid key."""
     from joserfc.jwe import encrypt_compact
 
     header = {"alg": ALG, "enc": ENC, "kid": kid, "op": operation}
@@ -46,41 +46,41 @@ def seal(secrets: bytes, operation: str, kid: str, jwk: PublicJwk) -> str:
 
 
 def kid_of(sealed: object, operation: str) -> str:
-    """The id of the key that a seal asks for. Raises Invalid when it is no seal for this operation."""
+    """The id of the key that opens a seal. Raises Invalid when it is not a seal for this operation."""
     if not looks_sealed(sealed):
         raise unsealable(f"Expected a JWE in compact serialisation of at most {MAX_SEAL_BYTES} bytes.")
     header = _header_of(str(sealed))
     if header.keys() != _HEADER:
-        raise unsealable(f"The protected header has these members and no others: {', '.join(sorted(_HEADER))}.")
+        raise unsealable(f"The protected header must have exactly these members: {', '.join(sorted(_HEADER))}.")
     if (header["alg"], header["enc"]) != (ALG, ENC):
         raise unsealable(f"Expected the algorithms {ALG} and {ENC}.")
     if header["op"] != operation:
-        raise unsealable(f"It was not sealed for {operation}.")
+        raise unsealable(f"The seal was not made for {operation}.")
     try:
         prepare(PublicJwk)
         msgspec.convert(header["epk"], PublicJwk)
         return msgspec.convert(header["kid"], str)
     except msgspec.ValidationError:
-        raise unsealable("Expected a text as kid, and a public key of the curve P-256 as epk.") from None
+        raise unsealable("Expected text as kid, and a public key of the curve P-256 as epk.") from None
 
 
 def unseal(sealed: str, pair: KeyPair) -> dict[str, Any]:
-    """What is in a seal, whose header `kid_of` has found right. Raises Invalid."""
+    """Open a seal whose header `kid_of` has checked. Raises Invalid."""
     from joserfc.errors import JoseError
     from joserfc.jwe import decrypt_compact
 
     try:
         opened = decrypt_compact(sealed, pair.key, registry=_registry()).plaintext or b""
-    except (JoseError, ValueError):  # the second for base64 that is none, and a point off the curve
-        raise unsealable("It cannot be opened: it was changed, or sealed to another key.") from None
+    except (JoseError, ValueError):  # ValueError: invalid base64, or a point that is not on the curve
+        raise unsealable("The seal cannot be opened: it was changed, or sealed to another key.") from None
     try:
         return parse(opened)
     except Invalid as invalid:
-        raise unsealable(f"What is in it is no acceptable JSON object. {invalid.problem.detail}") from None
+        raise unsealable(f"The sealed text is not an acceptable JSON object. {invalid.problem.detail}") from None
 
 
 def unsealable(detail: str) -> Invalid:
-    """A seal that this service cannot take. The sender's fault."""
+    """The error for a seal that this service cannot open or accept. The sender's fault."""
     return Invalid("unsealable", 422, "Not acceptable", detail, [FieldError(f"/{SEALED}", detail, "unsealable")])
 
 
@@ -89,12 +89,12 @@ def _header_of(sealed: str) -> dict[str, Any]:
     try:
         return parse(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
     except (ValueError, Invalid):
-        raise unsealable("The protected header is no JSON object in base64url.") from None
+        raise unsealable("The protected header is not a JSON object in base64url.") from None
 
 
 @cache
 def _registry() -> "JWERegistry":
-    # Loaded with the first seal, for the reason that `bus.key_pair` gives.
+    # Imported with the first seal, for the reason given in `bus.security.keys`.
     from joserfc.jwe import JWERegistry
     from joserfc.registry import HeaderParameter
 

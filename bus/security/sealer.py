@@ -11,23 +11,23 @@ from bus.contract.operations import Operation, service_of
 from bus.contract.problems import Problem, ProblemError, Unavailable
 from bus.security.seal import SEALED, seal
 
-# A service's key is asked for again after this long. A new one need not be known sooner, for the old still opens.
+# A service's key is fetched again after this long. Until then a retired key is used, which the service can still open.
 FRESH_SECONDS = 300.0
 
 Ask = Callable[[str, float], SealingKey]
 
 
 class Sealer:
-    """`ask(service, deadline)` fetches a service's key, or raises ProblemError; deadlines are time.monotonic()."""
+    """`ask(service, deadline)` fetches the key of a service or raises ProblemError. Deadlines are time.monotonic()."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._keys: dict[str, tuple[float, SealingKey]] = {}
 
     def sealed(self, operation: type[Operation[Any]], body: bytes, deadline: float) -> bytes:
-        """A valid body with its secrets sealed; the same body where there are none.
+        """Seal the secrets of a valid body; a body without secrets is returned as it is.
 
-        Raises Unavailable when no key can be had: then nothing was sent.
+        Raises Unavailable when the service gives no key. Nothing was sent then.
         """
         secrets = secrets_of(operation)
         if not secrets:
@@ -41,7 +41,7 @@ class Sealer:
         return encode_fields(fields)
 
     def is_refused(self, operation: type[Operation[Any]], body: bytes) -> bool:
-        """Whether a problem document says that the key is not known any more; then another is asked for next."""
+        """Whether a problem document says that the service no longer has the key. The next call then fetches one."""
         if not secrets_of(operation) or read_json(body, Problem).code != "unknown-sealing-key":
             return False
         self._keys.pop(service_of(operation), None)
@@ -59,5 +59,5 @@ class Sealer:
             return self._ask(service, deadline)
         except Unavailable:
             raise
-        except ProblemError as error:  # late, or refused by a service of another release
-            raise Unavailable("no-sealing-key", f"{service} gave no key to seal secrets to: {error}") from None
+        except ProblemError as error:  # no reply in time, or a service of another version refused
+            raise Unavailable("no-sealing-key", f"{service} did not give a key to seal secrets to: {error}") from None

@@ -1,4 +1,4 @@
-"""The unsealer: opens the seals of the requests that a worker takes."""
+"""The unsealer: opens the seals of the requests that a worker receives."""
 
 import threading
 import time
@@ -11,15 +11,14 @@ from bus.contract.problems import FieldError, Invalid
 from bus.security.keys import KeyPair
 from bus.security.seal import SEALED, kid_of, unseal, unsealable
 
-# A key that is not known is looked for anew, but no more often than this: ids that somebody made up are
-# no load.
+# The keys are read again for an unknown id, but no more often than this: invented ids must not load the database.
 UNKNOWN_SECONDS = 1.0
-# Known keys are read again after this long, so that one that was deleted is forgotten.
+# The keys are also read again after this long, so that a deleted key is forgotten.
 KNOWN_SECONDS = 60.0
 
 
 class Unsealer:
-    """Opens seals with the keys that `read` finds, by their ids. Safe to use from many threads.
+    """Opens seals with the keys that `read` returns by their ids. Safe to use from many threads.
 
     With `required`, secrets that are not sealed are refused.
     """
@@ -31,9 +30,9 @@ class Unsealer:
         self._read_at = float("-inf")
 
     def open(self, operation: type[Operation[Any]], fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of a request with its secrets, which are then validated as all are.
+        """The fields of a request with its secrets, all still to be validated.
 
-        Raises Invalid, and what `read` raises: DatabaseUnavailable says nothing of the message, which is to be kept.
+        Raises Invalid, and what `read` raises. DatabaseUnavailable is no fault of the message: keep it.
         """
         secrets = secrets_of(operation)
         if self._required and (plain := sorted(secrets & fields.keys())):
@@ -58,19 +57,19 @@ class Unsealer:
 
 def _merged(fields: dict[str, Any], opened: dict[str, Any], secrets: frozenset[str]) -> dict[str, Any]:
     if opened.keys() - secrets:
-        raise unsealable("A field is sealed that is no secret field of this operation.")
+        raise unsealable("Only secret fields of this operation can be sealed, and another field is.")
     if opened.keys() & fields.keys():
-        raise unsealable("A field is given both sealed and plain.")
+        raise unsealable("The same field is given both sealed and plain.")
     return {name: value for name, value in fields.items() if name != SEALED} | opened
 
 
 def _must_be_sealed(names: list[str]) -> Invalid:
-    detail = "This service takes secrets only sealed."
+    detail = "This service accepts secrets only sealed. Seal them to its public key."
     faults = [FieldError(f"/{name}", detail, "sealing-required") for name in names]
     return Invalid("sealing-required", 422, "Not acceptable", detail, faults)
 
 
 def _unknown_key() -> Invalid:
-    detail = "It is sealed to a key that this service does not have. Ask for the key again."
+    detail = "The service does not have the key that this was sealed to. Fetch its key again."
     fault = FieldError(f"/{SEALED}", detail, "unknown-sealing-key")
     return Invalid("unknown-sealing-key", 422, "Not acceptable", detail, [fault])

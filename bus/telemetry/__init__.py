@@ -1,7 +1,7 @@
-"""What a process tells about itself: logs, metrics for Prometheus, spans for OpenTelemetry.
+"""What a process reports about itself: logs, metrics for Prometheus, spans for OpenTelemetry.
 
-`metrics.py` alone knows the Prometheus client, `otlp.py` alone knows OpenTelemetry. It imports `bus.messaging` and
-what is below; workers, clients and front ends import it.
+Only `metrics.py` imports the Prometheus client, and only `otlp.py` imports OpenTelemetry. The package imports
+`bus.messaging` and the packages below it; workers, clients and front ends import this one.
 
 Start at `spans.py` for traces and `metrics.py` for the list of all metrics.
 """

@@ -10,9 +10,9 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 
 def configure_logs(level: str) -> None:
-    """Set up logging for this process: lines for people on a terminal, JSON anywhere else."""
+    """Set up logging for this process: readable lines on a terminal, JSON anywhere else."""
     pretty = sys.stderr.isatty()
-    # Bytes, for a line is on the way of every message, and text would be encoded twice.
+    # Bytes, because every message writes a line, and text would be encoded twice.
     renderer: Any = structlog.processors.JSONRenderer(_to_json)
     factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
     if pretty:
@@ -30,11 +30,11 @@ def configure_logs(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    # pika tells every lost connection itself, at length; ours is one line.
+    # pika logs each lost connection at length; we log it in one line.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
-# Local variables hold what callers sent, passwords among it: a trace shows lines of code alone.
+# Local variables hold data of callers, such as passwords. So a stack trace shows lines of code only.
 _traces = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 

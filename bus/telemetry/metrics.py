@@ -1,6 +1,6 @@
-"""Metrics: what a process counts, in a registry of its own, for Prometheus. The only file that knows its client.
+"""Metrics of a process for Prometheus, in a registry of its own. The only file that imports the Prometheus client.
 
-Labels have few values, and none that a message could bring: operations and routes come from contracts.
+Values of labels come from contracts, such as operations and routes, and never from a message, so they are few.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,14 +21,14 @@ from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-# Told of workers and front ends alike.
-CONNECTED = "Whether the broker is connected, with all that is declared and consumed."
+# The help text of a gauge that both workers and front ends have.
+CONNECTED = "1 while the broker is connected, all queues are declared and all consumers are running."
 
-# From an answer out of memory to half a minute, which is longer than any caller waits.
+# From an answer out of memory to 30 s, which is longer than any caller waits.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 MESSAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
-# Why a front end takes no more. Other codes of a 503 say that something is away.
+# The codes of a 503 that mean overload. The others mean that something cannot be reached.
 OVERLOADS = ("too-many-in-flight", "queue-full", "broker-blocked")
 
 M = TypeVar("M", bound=MetricWrapperBase)
@@ -39,19 +39,19 @@ class Metrics:
     """All metrics of one process; several services may share it."""
 
     def __init__(self) -> None:
-        # When each series began: as many series again, which nobody asks for.
+        # The client would add a series with the time of creation for each series.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._readings = _Readings()
         self._registry.register(self._readings)
-        self.messages = self._counter("messages", "Messages by what became of them.", "operation", "outcome")
+        self.messages = self._counter("messages", "Messages by their outcome.", "operation", "outcome")
         self.queue_seconds = self._histogram("message_queue_seconds", "Time from sending to arrival.", "operation")
         self.handler_seconds = self._histogram(
-            "message_handler_seconds", "Time in the handler; of a batch, each message's part.", "operation"
+            "message_handler_seconds", "Time in the handler. For a batch, the share of each message.", "operation"
         )
-        self.batches = self._histogram("batch_messages", "Messages worked off together.", "service", buckets=MESSAGES)
-        self.dead_letters = self._counter("dead_letters", "Dead letters taken into the table.", "operation")
-        self.restarts = self._counter("consumer_restarts", "Connections given up as not consuming.", "service")
+        self.batches = self._histogram("batch_messages", "Messages handled together.", "service", buckets=MESSAGES)
+        self.dead_letters = self._counter("dead_letters", "Dead letters stored in the table.", "operation")
+        self.restarts = self._counter("consumer_restarts", "Connections closed as no messages came.", "service")
         self.requests = self._counter(
             "http_requests", "HTTP requests.", "service", "method", "route", "operation", "status"
         )
@@ -59,20 +59,20 @@ class Metrics:
             "http_request_seconds", "Time from an HTTP request to its answer.", "service", "method", "route"
         )
         self.in_flight = Gauge(
-            "bus_http_requests_in_flight", "HTTP requests in hand.", ["service"], registry=self._registry
+            "bus_http_requests_in_flight", "HTTP requests being answered.", ["service"], registry=self._registry
         )
-        self.overloads = self._counter("http_overloads", "HTTP requests refused as too many.", "service", "code")
+        self.overloads = self._counter("http_overloads", "HTTP requests refused for overload.", "service", "code")
 
     def text(self) -> bytes:
-        """All of them as Prometheus reads them; its type is CONTENT_TYPE."""
+        """All metrics in the text format of Prometheus, whose media type is CONTENT_TYPE."""
         return generate_latest(self._registry)
 
     def gauge(self, name: str, help_: str, label: tuple[str, str], read: Read) -> None:
-        """Have a value read whenever somebody looks."""
+        """Add a gauge whose value is read at each scrape."""
         self._readings.add(f"bus_{name}", help_, label, read, is_counter=False)
 
     def counter(self, name: str, help_: str, label: tuple[str, str], read: Read) -> None:
-        """The same of something that others count already, and that only grows."""
+        """Add a counter whose value is read at each scrape. It must never decrease."""
         self._readings.add(f"bus_{name}", help_, label, read, is_counter=True)
 
     def _counter(self, name: str, help_: str, *labels: str) -> "Series[Counter]":
@@ -85,7 +85,7 @@ class Metrics:
 
 
 class Series(dict[tuple[str, ...], M], Generic[M]):
-    """A metric by its labels' values. The client's own look-up takes a lock, and three times as long."""
+    """A metric by the values of its labels. The client's own look-up takes a lock, and three times as long."""
 
     def __init__(self, metric: M) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class WorkerMetrics:
         self._all, self._service = metrics, service
 
     def message(self, operation: str, outcome: str, queued_ms: int | None, handler_seconds: float | None) -> None:
-        """What became of one message."""
+        """Count the outcome of one message, and observe its times where they are known."""
         self._all.messages[operation, outcome].inc()
         if queued_ms is not None:
             self._all.queue_seconds[operation,].observe(queued_ms / 1000)
@@ -111,15 +111,15 @@ class WorkerMetrics:
             self._all.handler_seconds[operation,].observe(handler_seconds)
 
     def batch(self, size: int) -> None:
-        """So many messages are worked off together."""
+        """Observe how many messages are handled together."""
         self._all.batches[self._service,].observe(size)
 
     def dead_letter(self, operation: str) -> None:
-        """A dead letter was taken into the table."""
+        """Count a dead letter that was stored."""
         self._all.dead_letters[operation,].inc()
 
     def restarted(self) -> None:
-        """The connection was given up because nothing came over it."""
+        """Count a connection that was closed because no message came over it."""
         self._all.restarts[self._service,].inc()
 
 
@@ -131,23 +131,23 @@ class WebMetrics:
         self._in_flight = metrics.in_flight.labels(service)
 
     def arrived(self) -> None:
-        """A request came."""
+        """Count a request that arrived."""
         self._in_flight.inc()
 
     def left(self, method: str, route: str, operation: str, status: int, seconds: float) -> None:
-        """It was answered."""
+        """Count a request that was answered, and observe how long that took."""
         self._in_flight.dec()
         self._all.requests[self._service, method, route, operation, str(status)].inc()
         self._all.request_seconds[self._service, method, route].observe(seconds)
 
     def refused(self, code: str) -> None:
-        """A request was refused with a 503; counted if it was one too many."""
+        """Count a request that was refused with a 503, if the cause is overload."""
         if code in OVERLOADS:
             self._all.overloads[self._service, code].inc()
 
 
 class _Readings(Collector):
-    """Values that are read when somebody looks."""
+    """The gauges and counters whose values are read at each scrape."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[bool, str, str, list[tuple[str, Read]]]] = {}

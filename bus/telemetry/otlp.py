@@ -1,7 +1,7 @@
-"""OTLP: spans on their way to a collector. The only file that knows OpenTelemetry.
+"""OTLP: sends spans to a collector. The only file that imports OpenTelemetry.
 
-Spans are made when they are over, with ids that are ours, so nothing of OpenTelemetry is on a message's way but a
-queue that never waits.
+A span is created when it has ended, with our own ids. So all that handling a message does with OpenTelemetry is to put
+the span into a queue, which never blocks.
 """
 
 import logging
@@ -39,14 +39,14 @@ _SCOPE = InstrumentationScope("errand")
 
 
 class Otlp:
-    """See `bus.spans.Spans`. Its settings are OpenTelemetry's own variables, OTEL_SERVICE_NAME among them."""
+    """An implementation of `bus.telemetry.spans.Spans`. Its settings are the variables of OpenTelemetry (`OTEL_*`)."""
 
     def __init__(self, service: str, messaging_system: str) -> None:
         self._messaging_system = messaging_system
-        # It reads the variables of sampling and of resources, and makes no spans here.
+        # Only for the sampler and the resource, which it reads from the environment. It creates no spans here.
         self._provider = TracerProvider(resource=_resource(service), shutdown_on_exit=False)
         self._processor = BatchSpanProcessor(OTLPSpanExporter())
-        # While a collector is away it would say so of every span that is dropped.
+        # Without this it logs each span that is dropped while the collector cannot be reached.
         logging.getLogger("opentelemetry.sdk._shared_internal").setLevel(logging.ERROR)
 
     def record(self, span: Span) -> None:
@@ -85,10 +85,10 @@ class Otlp:
 
 
 def _resource(service: str) -> Resource:
-    """What the variables say of this process; named after its service when they give it no name."""
-    told = Resource.create()
-    is_named = not str(told.attributes[SERVICE_NAME]).startswith("unknown_service")
-    return told if is_named else told.merge(Resource({SERVICE_NAME: service}))
+    """The resource that the environment describes, named after the service unless the environment names it."""
+    found = Resource.create()
+    is_named = not str(found.attributes[SERVICE_NAME]).startswith("unknown_service")
+    return found if is_named else found.merge(Resource({SERVICE_NAME: service}))
 
 
 def _context(trace: Trace, span_id: str) -> SpanContext:

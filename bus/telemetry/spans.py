@@ -1,4 +1,4 @@
-"""Spans: what is told of a hop to whoever collects traces. Knows no exporter."""
+"""Spans: the record of one hop of a trace. Imports no exporter."""
 
 import time
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ Attributes = Mapping[str, str | int | float]
 
 
 class Kind(Enum):
-    """What a hop is to the one before it."""
+    """What a hop does."""
 
-    SERVER = "It answers a request over HTTP."
-    PRODUCER = "It sends a message."
-    CONSUMER = "It works a message off."
-    INTERNAL = "It is a part of the hop."
+    SERVER = "Answers an HTTP request."
+    PRODUCER = "Sends a message."
+    CONSUMER = "Handles a message."
+    INTERNAL = "A part of another hop."
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """A hop that is over. Times are nanoseconds since 1970; `error` is the kind of failure, empty for none."""
+    """A hop that has ended. Times are nanoseconds since 1970; `error` is the kind of failure, empty for none."""
 
     name: str
     kind: Kind
@@ -36,39 +36,38 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spans(Protocol):
-    """Where spans go. No method but `close` waits for anything."""
+    """An exporter of spans. Only `close` blocks."""
 
     def record(self, span: Span) -> None:
-        """Tell of a span, if its trace is sampled; it is dropped where too many wait to be sent."""
+        """Queue a span to be sent, if its trace is sampled. It is dropped when the queue is full."""
 
     def decided(self, trace: Trace) -> Trace:
-        """The same hop, with the decision whether it is sampled."""
+        """The same hop, after deciding whether it is sampled."""
 
     def close(self, seconds: float) -> None:
-        """Send what waits; takes at most about `seconds`."""
+        """Send the queued spans. Takes at most about `seconds`."""
 
 
 def wall_ns(monotonic: float) -> int:
-    """The time since 1970 of a moment of time.monotonic()."""
+    """Convert time.monotonic() seconds to nanoseconds since 1970."""
     return time.time_ns() - int((time.monotonic() - monotonic) * 1e9)
 
 
 def sent(name: str, trace: Trace, begun: float, attributes: Attributes, error: str = "") -> Span:
-    """A message was sent to this operation, or under the name of this event; `begun` is time.monotonic()."""
-    said = {"messaging.operation.type": "send", "messaging.operation.name": "send", **attributes}
+    """The span of sending a message to an operation, or an event, with this name; `begun` is time.monotonic()."""
     return Span(
         name=f"send {name}",
         kind=Kind.PRODUCER,
         trace=trace,
         begun_ns=wall_ns(begun),
         ended_ns=time.time_ns(),
-        attributes=said,
+        attributes={"messaging.operation.type": "send", "messaging.operation.name": "send", **attributes},
         error=error,
     )
 
 
 def attributes_of(message: Message) -> dict[str, str | int | float]:
-    """What is said of every message (OpenTelemetry, semantic conventions for RabbitMQ)."""
+    """The attributes that every message has (OpenTelemetry, semantic conventions for RabbitMQ)."""
     is_event = is_events_queue(message.queue)
     routing_key = (message.type or "") if is_event else message.queue
     name = ":".join(filter(None, (message.exchange, message.queue)))

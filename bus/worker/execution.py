@@ -13,12 +13,11 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-import msgspec
 import structlog
 
 from bus import failpoints
 from bus.contract.problems import Problem
-from bus.contract.redaction import cut, cut_problem, cut_trace
+from bus.contract.redaction import Request, error_text, error_traceback, refusal_problem
 from bus.contract.refusals import Refusal
 from bus.database import outbox
 from bus.database.engine import Database, DatabaseUnavailable, Transaction
@@ -43,14 +42,14 @@ log = structlog.get_logger("bus.worker")
 class HandlerFailed(Exception):
     """A handler failed at every try. The service's author's fault.
 
-    `__cause__` is its last error as it was. `error_class`, `message` and `traceback` describe that error without the
-    request's secrets, for logs and dead letters.
+    `__cause__` is its last error as it was. `error_class`, `message` and `traceback` are for logs and dead letters:
+    they never hold a secret of the request (see `bus.contract.redaction`).
     """
 
-    def __init__(self, error: Exception, request: msgspec.Struct) -> None:
+    def __init__(self, error: Exception, request: Request) -> None:
         self.error_class = type(error).__name__
-        self.message = cut(str(error), request)
-        self.traceback = cut_trace(error, request)
+        self.message = error_text(error, request)
+        self.traceback = error_traceback(error, request)
         self.__cause__ = error
         super().__init__(self.error_class)
 
@@ -221,4 +220,4 @@ def _stored(call: Call, database: Database) -> EncodedReply | None:
 
 
 def _refused(refusal: Refusal, call: Call) -> EncodedReply:
-    return EncodedReply.problem(cut_problem(refusal.problem, call.request))
+    return EncodedReply.problem(refusal_problem(refusal, call.request))

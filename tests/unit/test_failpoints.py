@@ -1,4 +1,4 @@
-"""Failpoints: a process dies where it was told to, at the turn it was told, and nowhere else."""
+"""Failpoints: a process dies at the named place, the named time, and nowhere else."""
 
 import subprocess
 import sys

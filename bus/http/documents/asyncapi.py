@@ -1,4 +1,4 @@
-"""AsyncAPI 3.0: the queues of a service, what comes back from them, its events and its dead letters."""
+"""AsyncAPI 3.0: the queues of a service with their replies, its events and its dead letters."""
 
 from types import ModuleType
 from typing import Any
@@ -15,20 +15,20 @@ from bus.messaging.message import JSON
 from bus.messaging.topology import EVENTS_EXCHANGE, Queue, dead_letter_queue, queue_of
 
 ASYNCAPI = "3.0.0"
-# Of the bindings for AMQP 0-9-1.
+# The version of the bindings for AMQP 0-9-1.
 BINDING = "0.3.0"
-# Of a message that is kept on disk, and of one that is not worth it: commands and queries differ in that.
+# The delivery modes of AMQP: commands are kept on disk, queries are not.
 PERSISTENT, TRANSIENT = 2, 1
 
-_REPLY_TO = "The property `reply_to`: a queue whose name looks like one made for replies."
+_REPLY_TO = "The property `reply_to`: a queue whose name marks it as a reply queue."
 
 
 def asyncapi(name: str, contract: ModuleType) -> dict[str, Any]:
-    """The document of the queues and events of a service. Whoever reads it sends where it says `receive`."""
+    """The document of the queues and events of a service. `receive` means that the service receives the message."""
     described = Described(name, contract)
-    told: list[type[msgspec.Struct]] = [Problem, *described.events]
-    told += [operation.reply_type for operation in described.operations]
-    schemas = Schemas(described.operations, told)
+    outputs: list[type[msgspec.Struct]] = [Problem, *described.events]
+    outputs += [operation.reply_type for operation in described.operations]
+    schemas = Schemas(described.operations, outputs)
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for operation in described.operations:
@@ -39,7 +39,7 @@ def asyncapi(name: str, contract: ModuleType) -> dict[str, Any]:
         operations[event.operation_name] = _sending(event.operation_name, words(event))
     dead = dead_letter_queue(name)
     channels[dead.name] = _queue_channel(dead, {"letter": dead_letter_message()})
-    operations[dead.name] = _sending(dead.name, {"summary": "What could not be carried out, for a person to look at."})
+    operations[dead.name] = _sending(dead.name, {"summary": "Messages that could not be handled."})
     return {
         "asyncapi": ASYNCAPI,
         "info": _info(described),
@@ -51,17 +51,17 @@ def asyncapi(name: str, contract: ModuleType) -> dict[str, Any]:
 
 
 def _info(described: Described) -> dict[str, Any]:
-    """Its info object has no summary."""
+    """The info object of AsyncAPI has no summary, so it becomes part of the description."""
     info = described.info()
     description = "\n\n".join(info.pop(name) for name in ("summary", "description") if name in info)
     return {**info, "description": description} if description else info
 
 
 def _channels_of(operation: type[Operation[Any]], schemas: Schemas) -> dict[str, Any]:
-    """The operation's queue, and whichever queue the caller has made for the replies."""
+    """The operation's queue, and the reply queue, whose name each caller chooses."""
     reply = {
         "address": None,
-        "description": "The caller's own queue, which the request names.",
+        "description": "The reply queue that the request names.",
         "messages": reply_messages(operation, schemas),
     }
     name = operation.operation_name

@@ -1,4 +1,4 @@
-"""Messages, as AsyncAPI has them: requests, replies, events and dead letters."""
+"""Messages in AsyncAPI: requests, replies, events and dead letters."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from bus.messaging.trace_context import MAX_STATE
 from bus.security.seal import MAX_SEAL_BYTES, SEALED
 
 _CORRELATION = {
-    "description": "The property `correlation_id`, which comes back as it came.",
+    "description": "The property `correlation_id`, which the reply repeats.",
     "location": "$message.header#/correlation_id",
 }
 _TRACEPARENT: Schema = {
@@ -24,8 +24,8 @@ _TRACEPARENT: Schema = {
 }
 _TRACE: Schema = {
     **_TRACEPARENT,
-    "tracestate": {"type": "string", "maxLength": MAX_STATE, "description": "The same, section 3.3."},
-    SENT_AT: {"type": "integer", "description": "When it was sent, in milliseconds since 1970."},
+    "tracestate": {"type": "string", "maxLength": MAX_STATE, "description": "W3C Trace Context, level 1, section 3.3."},
+    SENT_AT: {"type": "integer", "description": "When the message was sent, in milliseconds since 1970."},
 }
 _REQUEST_HEADERS: Schema = {
     "type": "object",
@@ -38,7 +38,7 @@ _TEXT = {"type": "string"}
 _NUMBER = {"type": "integer"}
 _LETTER_HEADERS: Schema = {
     "type": "object",
-    "description": "Those of a letter that a worker made. What the broker moves has RabbitMQ's own.",
+    "description": "The headers of a dead letter that a worker made. One that the broker moved has RabbitMQ's own.",
     "properties": {
         **dict.fromkeys(("letter-id", "origin-queue", "reason", "detail", "error-class", "traceback"), _TEXT),
         "attempts": _NUMBER,
@@ -48,7 +48,7 @@ _LETTER_HEADERS: Schema = {
 
 
 def request_message(operation: type[Operation[Any]], schemas: Schemas) -> dict[str, Any]:
-    """The request; its secrets may be sealed."""
+    """The request, with its secret fields plain or sealed."""
     whole, secret = schemas.of(operation), sorted(secrets_of(operation))
     return {
         "name": operation.__name__,
@@ -61,7 +61,7 @@ def request_message(operation: type[Operation[Any]], schemas: Schemas) -> dict[s
 
 
 def reply_messages(operation: type[Operation[Any]], schemas: Schemas) -> dict[str, Any]:
-    """What may come back, by name: `done`, `accepted` for commands, each refusal, and `problem` for all else."""
+    """The replies by name: `done`, `accepted` for commands, each refusal, and `problem` for everything else."""
     location = {"location": _TEXT} if has_location(operation.reply_type) else {}
     done = _reply(operation.success_status, schemas.of(operation.reply_type), location)
     done |= _examples(schemas.whole(operation.reply_type), {"status": operation.success_status})
@@ -75,20 +75,20 @@ def reply_messages(operation: type[Operation[Any]], schemas: Schemas) -> dict[st
 
 
 def event_message(event: type[Event], schemas: Schemas) -> dict[str, Any]:
-    """An event; its property `message_id` is its id."""
+    """An event, whose id is in the property `message_id`."""
     headers = {"type": "object", "properties": _TRACE}
     example = _examples(schemas.whole(event))
     return {"name": event.__name__, "contentType": JSON, "headers": headers, "payload": schemas.of(event), **example}
 
 
 def dead_letter_message() -> dict[str, Any]:
-    """A dead letter: the body as it came, or without its secrets."""
+    """A dead letter, with the original body or with the body without its secrets."""
     return {"name": "DeadLetter", "headers": _LETTER_HEADERS, "payload": {}}
 
 
 def _sealed(operation: type[Operation[Any]], schemas: Schemas, secret: list[str]) -> Schema:
     schema = schemas.whole(operation, without=secret)
-    seal = "A JWE in compact serialisation (RFC 7516, section 7.1) of the fields that are secret."
+    seal = "A JWE in compact serialisation (RFC 7516, section 7.1) of the secret fields."
     schema["title"] = f"{schema['title']}, sealed"
     schema["properties"] |= {SEALED: {"type": "string", "maxLength": MAX_SEAL_BYTES, "description": seal}}
     schema["required"] = [*schema["required"], SEALED]
@@ -109,7 +109,7 @@ def _reply(status: int, payload: Schema, headers: Schema) -> dict[str, Any]:
 def _accepted() -> dict[str, Any]:
     payload = {"type": "object", "properties": {"message": _TEXT, "operation": _TEXT}}
     headers = {"location": _TEXT, "retry-after": _NUMBER}
-    summary = "The service's database is away. The command is kept, and its answer follows."
+    summary = "The service's database cannot be reached. The command is kept, and its reply follows."
     return {"summary": summary, **_reply(ACCEPTED, payload, headers)}
 
 

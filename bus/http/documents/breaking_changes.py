@@ -1,4 +1,4 @@
-"""Compatibility: what callers and listeners lose between two states of a service's documents."""
+"""Breaking changes: what callers and listeners lose between two versions of a service's documents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 @dataclass(frozen=True)
 class Break:
-    """An incompatible change: `field` is empty when it is about the operation or event as a whole."""
+    """An incompatible change. `field` is empty when the operation or event as a whole changed."""
 
     operation: str
     field: str
@@ -27,7 +27,7 @@ class Break:
 
 
 def breaks(old: tuple[Document, Document], new: tuple[Document, Document]) -> list[Break]:
-    """What is lost between two pairs of OpenAPI and AsyncAPI documents. What both say is said once."""
+    """What is lost between two pairs of OpenAPI and AsyncAPI documents, each loss once."""
     found = [*_over_http(old[0], new[0]), *_on_queues(old[1], new[1])]
     return list(dict.fromkeys(found))
 
@@ -36,18 +36,18 @@ def _over_http(old: Document, new: Document) -> Iterator[Break]:
     before, after = _routes(old), _routes(new)
     for name, (route, operation) in before.items():
         if name not in after:
-            yield Break(name, "", f"{route} is gone")
+            yield Break(name, "", f"{route} was removed")
             continue
         now, changed = after[name]
         if now != route:
-            yield Break(name, "", f"{route} is {now} now")
+            yield Break(name, "", f"{route} is now {now}")
         request, reply = Side(_fields(operation), old), Side(_fields(changed), new)
-        yield from _lost(name, "request", request, reply, is_told=False)
+        yield from _lost(name, "request", request, reply, is_output=False)
         yield from _answers(name, operation["responses"], changed["responses"], old, new)
 
 
 def _routes(document: Document) -> dict[str, tuple[str, Document]]:
-    """By operation: its method and path, and its object."""
+    """The method with the path, and the operation object, by the name of the operation."""
     return {
         item[method]["operationId"]: (f"{method.upper()} {path}", item[method])
         for path, item in document["paths"].items()
@@ -57,7 +57,7 @@ def _routes(document: Document) -> dict[str, tuple[str, Document]]:
 
 
 def _fields(operation: Document) -> Schema:
-    """All fields of a request, wherever they come in; headers are not of the service's making."""
+    """All fields of a request, in the path, the query string or the body. Headers belong to no service."""
     parameters = [each for each in operation.get("parameters", ()) if each["in"] != "header"]
     body = operation.get("requestBody", {}).get("content", {}).get(JSON, {}).get("schema", {})
     required = [each["name"] for each in parameters if each.get("required")]
@@ -72,15 +72,15 @@ def _answers(name: str, before: Document, after: Document, old: Document, new: D
     status, reply = _success(before)
     now, changed = _success(after)
     if now != status:
-        yield Break(name, "", f"the status of success is {now}, was {status}")
+        yield Break(name, "", f"the success status is {now} now, was {status}")
     if "Location" in reply.get("headers", {}) and "Location" not in changed.get("headers", {}):
-        yield Break(name, "", "the answer has no Location any more")
-    told = Side(changed["content"][JSON]["schema"], new)
-    yield from _lost(name, "reply", told, Side(reply["content"][JSON]["schema"], old), is_told=True)
+        yield Break(name, "", "the reply no longer has a Location")
+    given, taken = Side(changed["content"][JSON]["schema"], new), Side(reply["content"][JSON]["schema"], old)
+    yield from _lost(name, "reply", given, taken, is_output=True)
 
 
 def _success(responses: Document) -> tuple[int, Document]:
-    """The one that is no problem; "not yet" only where there is no other."""
+    """The response of success; 202 (not done yet) only where there is no other."""
     status = min((status for status in responses if status < "300"), key=lambda status: (status == "202", status))
     return int(status), responses[status]
 
@@ -88,33 +88,33 @@ def _success(responses: Document) -> tuple[int, Document]:
 def _on_queues(old: Document, new: Document) -> Iterator[Break]:
     for name, operation in old["operations"].items():
         if name not in new["operations"]:
-            yield Break(name, "", "it is gone")
-        elif operation["action"] != new["operations"][name]["action"]:
-            yield Break(name, "", "what was taken is told now, or the other way round")
+            yield Break(name, "", "was removed")
+        elif (action := operation["action"]) != (now := new["operations"][name]["action"]):
+            yield Break(name, "", f"the action is {now} now, was {action}")
         elif "reply" in operation:
             yield from _on_queue(name, old, new)
         elif "event" in old["channels"][name]["messages"]:
             before, after = (each["channels"][name]["messages"]["event"]["payload"] for each in (old, new))
-            yield from _lost(name, "event", Side(after, new), Side(before, old), is_told=True)
+            yield from _lost(name, "event", Side(after, new), Side(before, old), is_output=True)
 
 
 def _on_queue(name: str, old: Document, new: Document) -> Iterator[Break]:
     before, after = (_kind(each["operations"][name]) for each in (old, new))
     if before != after:
-        yield Break(name, "", f"it is a {after} now, was a {before}")
+        yield Break(name, "", f"is a {after} now, was a {before}")
     given, taken = (each["channels"][name]["messages"]["request"]["payload"] for each in (old, new))
-    yield from _lost(name, "request", Side(given, old), Side(taken, new), is_told=False)
+    yield from _lost(name, "request", Side(given, old), Side(taken, new), is_output=False)
     had, has = (each["channels"][f"{name}.reply"]["messages"] for each in (old, new))
     was, now = _status(had["done"]), _status(has["done"])
     if was != now:
-        yield Break(name, "", f"the status of success is {now}, was {was}")
-    told, read = Side(has["done"]["payload"], new), Side(had["done"]["payload"], old)
-    yield from _lost(name, "reply", told, read, is_told=True)
+        yield Break(name, "", f"the success status is {now} now, was {was}")
+    sent, read = Side(has["done"]["payload"], new), Side(had["done"]["payload"], old)
+    yield from _lost(name, "reply", sent, read, is_output=True)
     yield from _refusals(name, had, has)
 
 
 def _refusals(name: str, had: Document, has: Document) -> Iterator[Break]:
-    """One that is gone is no loss. Its code is what callers know it by, its class what its author does."""
+    """Changed refusals. A removed one is no loss. Callers know a refusal by its code, the author by its class."""
     before, after = _codes(had), _codes(has)
     statuses = {code: (refusal, status) for refusal, (code, status) in after.items()}
     for refusal, (code, status) in before.items():
@@ -127,7 +127,7 @@ def _refusals(name: str, had: Document, has: Document) -> Iterator[Break]:
 
 
 def _codes(messages: Document) -> dict[str, tuple[str, int]]:
-    """Refusals by their class: code and status."""
+    """Code and status of each refusal, by its class."""
     found = {}
     for name, message in messages.items():
         if "allOf" in message["payload"]:
@@ -145,6 +145,6 @@ def _status(message: Document) -> int:
     return status
 
 
-def _lost(name: str, where: str, given: Side, taken: Side, *, is_told: bool) -> Iterator[Break]:
-    for loss in losses(given, taken, is_told=is_told):
+def _lost(name: str, where: str, given: Side, taken: Side, *, is_output: bool) -> Iterator[Break]:
+    for loss in losses(given, taken, is_output=is_output):
         yield Break(name, f"{where} {loss.field}".rstrip(), loss.reason)

@@ -1,4 +1,4 @@
-"""What a document describes, a service by its contract, and the document as text."""
+"""The service that a document describes, and the document as text."""
 
 import inspect
 import json
@@ -31,7 +31,7 @@ class Described:
 
     @property
     def operations(self) -> list[type[Operation[Any]]]:
-        """Those, and before them the ones that every service has."""
+        """The operations that every service has, and then those of the contract."""
         own: list[type[Operation[Any]]] = [ping_of(self.name), outcome_query_of(self.name)]
         if any(map(secrets_of, self.declared)):
             own.append(sealing_key_query_of(self.name))
@@ -43,32 +43,32 @@ class Described:
         return events_in(self.contract)
 
     def info(self) -> dict[str, Any]:
-        """What both kinds of documents begin with."""
+        """The info object, with which both kinds of documents begin."""
         return {"title": self.name, "version": version_of(self.name), **words(self.contract)}
 
 
 def words(declared: object) -> dict[str, Any]:
-    """The docstring: its first paragraph as summary, the rest as description."""
+    """The first paragraph of a docstring as `summary`, and the rest as `description`."""
     summary, _, rest = (inspect.getdoc(declared) or "").partition("\n\n")
     found = {"summary": " ".join(summary.split()), "description": rest.strip()}
     return {name: text for name, text in found.items() if text}
 
 
 def as_text(document: dict[str, Any]) -> str:
-    """The document as it is printed, kept and served; amounts are numbers with their digits."""
+    """The JSON text of a document, as it is printed, stored and served. Numbers keep their digits."""
     return msgspec.json.format(encode_fields(document), indent=2).decode() + "\n"
 
 
 class NotADocument(ValueError):
-    """Raised for a text that is none of our documents: it was damaged. Its keeper's to mend."""
+    """Raised for a text that is not one of our documents. Write the document again."""
 
 
 def parse_document(text: str) -> dict[str, Any]:
-    """Read a document, with the digits of its numbers. Raises NotADocument."""
+    """Read a document. Numbers keep their digits. Raises NotADocument."""
     try:
         document = json.loads(text, parse_float=Decimal)
     except json.JSONDecodeError as error:
-        raise NotADocument(f"This is no JSON: {error}.") from None
+        raise NotADocument(f"Not JSON: {error}.") from None
     if not isinstance(document, dict) or not document.keys() & {"openapi", "asyncapi"}:
-        raise NotADocument("This is no such document.")
+        raise NotADocument("Not an OpenAPI or AsyncAPI document: 'openapi' or 'asyncapi' is missing.")
     return document

@@ -1,4 +1,4 @@
-"""Examples: what a request, reply or event may look like, from what its class says of its fields."""
+"""Examples of requests, replies and events, made from the fields of their classes."""
 
 from decimal import Decimal
 from typing import Any
@@ -9,7 +9,7 @@ from msgspec import inspect
 from bus.contract.codec import encode_fields, parse
 from bus.contract.fields import DecimalRange, rules_of
 
-# How deep structs stand in one another; one that holds itself, in a field that may be empty, ends there.
+# How deep structs are nested in an example. A class that contains itself in a field that may be empty ends there.
 MAX_DEPTH = 5
 
 _VALUES: dict[type[inspect.Type], object] = {
@@ -29,16 +29,16 @@ _VALUES: dict[type[inspect.Type], object] = {
 
 
 def example_of(declared: type[msgspec.Struct]) -> dict[str, object]:
-    """Every required field, and those with an example: `Meta(examples=…)`, a default, or what fits the bounds.
+    """An example with every required field, and the optional fields that have an example or a default.
 
-    As the JSON says it: numbers as int or Decimal with their digits. Raises TypeError for a pattern or a type for
-    which only its author knows an example.
+    A value is the field's `Meta(examples=…)`, its default, or a value within its bounds; numbers are int or Decimal,
+    as in JSON. Raises TypeError when a required field has a pattern or a type that only its author knows a value for.
     """
     return parse(encode_fields(_fields_of(declared, MAX_DEPTH)))
 
 
 def known_examples(declared: type[msgspec.Struct]) -> list[dict[str, object]]:
-    """The same, or none where only its author knows one and gave none."""
+    """The example of a class in a list, which is empty where `example_of` raises TypeError."""
     try:
         return [example_of(declared)]
     except TypeError:
@@ -65,7 +65,7 @@ def _fields_of(declared: type[msgspec.Struct], depth: int) -> dict[str, object]:
 
 
 def _given(info: inspect.Type) -> list[Any]:
-    """What the author gave as examples, of the field or of the entries of its list."""
+    """The examples that the contract gives, for the field or for the entries of its list."""
     if isinstance(info, inspect.Metadata):
         return list((info.extra_json_schema or {}).get("examples", ())) or _given(info.type)
     if isinstance(info, inspect.UnionType):
@@ -106,7 +106,7 @@ def _plain_value(declared: type[msgspec.Struct], name: str, info: inspect.Type) 
 
 
 def _whole_number(info: inspect.IntType) -> int:
-    """1, or the nearest that the bounds allow."""
+    """1, or the nearest number that the bounds allow."""
     step = info.multiple_of or 1
     least = info.ge if info.ge is not None else info.gt + 1 if info.gt is not None else None
     most = info.le if info.le is not None else info.lt - 1 if info.lt is not None else None

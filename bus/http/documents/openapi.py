@@ -1,4 +1,4 @@
-"""OpenAPI 3.1: what a front end answers, route by route."""
+"""OpenAPI 3.1: the routes of a front end, with their requests and responses."""
 
 from types import ModuleType
 from typing import Any
@@ -39,6 +39,6 @@ def _routes_of(described: Described) -> list[tuple[type[Operation[Any]], Route]]
 
 
 def _used(schemas: Schemas, operations: list[type[Operation[Any]]]) -> dict[str, Any]:
-    """All but those of the requests, which stand with their routes, without what the path says."""
+    """All schemas but those of requests, which are inside their routes, without the fields in the path."""
     requests = {schemas.name_of(operation) for operation in operations}
     return {name: schema for name, schema in schemas.components.items() if name not in requests}

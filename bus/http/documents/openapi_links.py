@@ -1,4 +1,4 @@
-"""Links: from what was made to the routes of the thing made, which its `location` names."""
+"""Links in OpenAPI: from the reply of an operation to the routes of what it created, found by `Reply.location`."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from bus.contract.codec import encode_fields, read_json
 from bus.contract.operations import Operation, Reply
 from bus.http.documents.examples import known_examples
 
-# Found again in a path, it shows which member of the reply it came from.
+# Put into one member of a reply, it shows whether the location contains that member.
 _MARK = 7919
 
 
@@ -26,24 +26,24 @@ def links_of(operation: type[Operation[Any]], others: list[type[Operation[Any]]]
 
 
 def has_location(reply: type[Reply]) -> bool:
-    """Whether replies of this class say where the thing made can be read."""
+    """Whether replies of this class have the location of what was created."""
     return reply.location is not Reply.location
 
 
 def _marked_locations(declared: type[Reply]) -> Iterator[tuple[str, str]]:
-    """The location of an example with a mark in one member after the other, each with the pointer to that."""
+    """Locations of an example reply with the mark in one member at a time, each with the pointer to the member."""
     for example in known_examples(declared):
         reply = read_json(encode_fields(example), declared)
         for pointer, owner, name in list(_members(reply)):
             value = getattr(owner, name)
-            # Forced: the classes are frozen, and the mark need not keep to the bounds.
+            # Forced, because the classes are frozen. The mark may be outside the bounds of the member.
             msgspec.structs.force_setattr(owner, name, type(value)(_MARK))
             yield pointer, reply.location() or ""
             msgspec.structs.force_setattr(owner, name, value)
 
 
 def _members(value: msgspec.Struct, pointer: str = "") -> Iterator[tuple[str, msgspec.Struct, str]]:
-    """Numbers and texts: their JSON pointer (RFC 6901), and where they are."""
+    """The numbers and texts of a struct: JSON pointer (RFC 6901), owner and field name of each."""
     for field in msgspec.structs.fields(value):
         inner, name = getattr(value, field.name), field.encode_name.replace("~", "~0").replace("/", "~1")
         if isinstance(inner, msgspec.Struct):
@@ -53,6 +53,6 @@ def _members(value: msgspec.Struct, pointer: str = "") -> Iterator[tuple[str, ms
 
 
 def _parameter_in(path: str, location: str) -> str:
-    """The one parameter of a route's path that stands where the mark is; empty when the location is elsewhere."""
+    """The only parameter of a path, if the path with the mark in its place is the location; else empty."""
     names = re.findall(r"\{(\w+)\}", path)
     return names[0] if len(names) == 1 and path.replace(f"{{{names[0]}}}", str(_MARK)) == location else ""

@@ -1,4 +1,4 @@
-"""One operation over HTTP, as OpenAPI has it: parameters, body, responses."""
+"""One operation in OpenAPI: parameters, body, responses."""
 
 from typing import Any
 
@@ -14,8 +14,12 @@ from bus.messaging.message import JSON, PROBLEM
 
 Response = dict[str, Any]
 
-RETRY_AFTER = {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 0}}
-ALLOW = {"description": "The methods that there are.", "required": True, "schema": {"type": "string"}}
+RETRY_AFTER = {
+    "description": "Seconds to wait.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 0},
+}
+ALLOW = {"description": "The methods of this path.", "required": True, "schema": {"type": "string"}}
 _LOCATION = {"required": True, "schema": {"type": "string", "format": "uri-reference"}}
 _APPLIED = {"description": "The preferences that were followed (RFC 7240).", "schema": {"type": "string"}}
 _ACCEPTED: Schema = {
@@ -28,7 +32,7 @@ _ACCEPTED: Schema = {
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "The message id. The same key with the same fields is done once and answered alike.",
+    "description": "The message id. The same key with the same fields is carried out once and answered alike.",
     "schema": {"type": "string", "pattern": MESSAGE_ID_PATTERN, "minLength": 1, "maxLength": 255},
 }
 
@@ -36,7 +40,7 @@ _KEY = {
 def http_operation(
     operation: type[Operation[Any]], route: Route, schemas: Schemas, others: list[type[Operation[Any]]]
 ) -> dict[str, Any]:
-    """The operation object; `others` are those that links may lead to."""
+    """The operation object. Links may point to the operations in `others`."""
     body = {"requestBody": _request_body(operation, route, schemas)} if route.has_body else {}
     return {
         "operationId": operation.operation_name,
@@ -48,10 +52,10 @@ def http_operation(
 
 
 def problem_responses(schemas: Schemas, codes: dict[int, list[str]]) -> dict[str, Response]:
-    """Responses that are problem documents, with the headers that come with them."""
+    """The responses that are problem documents, with their headers."""
     headers: dict[int, dict[str, Any]] = {405: {"Allow": ALLOW}, 503: {"Retry-After": RETRY_AFTER}}
     if "in-progress" in codes.get(409, ()):
-        # Only with that code, and not with a refusal of the service.
+        # The header comes with this code, and not with refusals of the same status.
         headers[409] = {"Retry-After": {**RETRY_AFTER, "required": False}}
     return {
         str(status): response(
@@ -84,7 +88,7 @@ def _prefer(*examples: str) -> dict[str, Any]:
         "name": "Prefer",
         "in": "header",
         "description": f"How long to wait for the answer (RFC 7240): `wait=N`, at most {MAX_WAIT_SECONDS} seconds, "
-        "or, of a command, `respond-async`.",
+        "or, for a command, `respond-async`.",
         "schema": {"type": "string", "examples": list(examples)},
     }
 
@@ -102,21 +106,24 @@ def _responses(
 ) -> dict[str, Response]:
     answers = {str(operation.success_status): _success(operation, schemas, others)}
     if operation.is_command:
-        headers = {"Location": {"description": "Where the outcome is.", **_LOCATION}, "Retry-After": RETRY_AFTER}
-        accepted = response("Accepted, and not done yet.", _ACCEPTED, JSON, {**headers, **_applied()})
+        headers = {
+            "Location": {"description": "Where its outcome is.", **_LOCATION},
+            "Retry-After": RETRY_AFTER,
+        }
+        accepted = response("Accepted, but not done yet.", _ACCEPTED, JSON, {**headers, **_applied()})
         answers["202"] = {**accepted, "links": {"GetOutcome": _outcome_link(operation)}}
     return answers | problem_responses(schemas, problems_over_http(operation, route))
 
 
 def _outcome_link(operation: type[Operation[Any]]) -> dict[str, Any]:
-    """For whoever chose the key; to all others `Location` says it."""
+    """A link for requests with an Idempotency-Key. For the others only `Location` has the message id."""
     outcome = outcome_query_of(service_of(operation)).operation_name
     return {"operationId": outcome, "parameters": {"message_id": "$request.header.Idempotency-Key"}}
 
 
 def _success(operation: type[Operation[Any]], schemas: Schemas, others: list[type[Operation[Any]]]) -> Response:
     located = has_location(operation.reply_type)
-    headers = {"Location": {"description": "Where the thing made is.", **_LOCATION}} if located else {}
+    headers = {"Location": {"description": "The path of what was created.", **_LOCATION}} if located else {}
     description = words(operation.reply_type).get("summary", "Done.")
     done = response(description, schemas.of(operation.reply_type), JSON, {**headers, **_applied()})
     links = links_of(operation, others) if located else {}

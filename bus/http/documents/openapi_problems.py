@@ -1,4 +1,4 @@
-"""Problems: which a caller of an operation may meet, by status, and the schemas of their documents."""
+"""The problems that a route can answer with, by status, and the schemas of their documents."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ _FIELDS = ("unknown-field", "wrong-type", "out-of-range", "invalid-text")
 _SEAL = ("unsealable", "unknown-sealing-key")
 _ABSENCE = ("no-worker", "no-such-queue", "queue-full", "broker-away", "broker-blocked", "too-many-in-flight")
 
-# Rules and operations of an author bring codes of their own.
+# Statuses with further codes: those of a contract's own rules and violations.
 OPEN = (422,)
 
 Codes = dict[int, list[str]]
 
 
 def problems_over_http(operation: type[Operation[Any]], route: Route) -> Codes:
-    """The codes of the problem documents that the route may answer with, by status."""
+    """The codes of the problem documents that a route can answer with, by status."""
     is_command, secret = operation.is_command, bool(secrets_of(operation))
     codes: Codes = {
         400: ["invalid-message-id", *(_BODY if route.has_body else ("duplicate-key",)), "missing-field"],

@@ -1,7 +1,7 @@
-"""Narrowing: what one schema gives and another does not take.
+"""Differences of schemas: what one schema allows and another does not.
 
-A caller of yesterday gives what the old schema allows, and the new one must take it. A handler of today gives what
-the new schema allows, and whoever reads it knows the old one. So it is one question, asked in two directions.
+For requests, callers send what the old schema allows, and the new schema must accept it. For replies and events, the
+service sends what the new schema allows, and readers expect the old one. So one comparison serves both directions.
 """
 
 import json
@@ -13,12 +13,11 @@ from typing import Any
 
 from bus.http.documents.schemas import TEXT, Schema
 
-# (of a request, of what is told)
-_GONE = ("is not taken any more", "is not told any more")
-_REQUIRED = ("must be given now", "may be missing now")
-_TYPE = ("takes no {} any more", "may be {} now")
-_VALUE = ("does not take {} any more", "may be {} now")
-_BOUND = ("takes less now, by its {}", "may be more now, by its {}")
+# (for a request, for a reply or event)
+_GONE = ("is no longer accepted", "is no longer sent")
+_REQUIRED = ("is required now", "may be missing now")
+_TYPE = _VALUE = ("no longer accepts {}", "may be {} now")
+_BOUND = ("accepts less: {}", "allows more: {}")
 
 _AT_LEAST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _AT_MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
@@ -29,7 +28,7 @@ _NUMBER_BOUNDS = {"minimum": ge, "maximum": le, "exclusiveMinimum": gt, "exclusi
 
 @dataclass(frozen=True)
 class Loss:
-    """What somebody loses: `field` is a JSON pointer (RFC 6901), empty for the whole body."""
+    """What a caller or reader loses. `field` is a JSON pointer (RFC 6901), empty for the whole body."""
 
     field: str
     reason: str
@@ -37,7 +36,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Side:
-    """A schema, and the document that its references lead into."""
+    """A schema, and the document that its references point into."""
 
     schema: Schema
     document: dict[str, Any]
@@ -47,7 +46,7 @@ class Side:
         return Side(schema, self.document)
 
     def kinds(self) -> "list[Side]":
-        """The schemas it is one of, without references."""
+        """The alternatives of the schema, with references resolved."""
         schema = self.schema
         if "$ref" in schema:
             *_, name = schema["$ref"].split("/")
@@ -57,27 +56,30 @@ class Side:
 
     @property
     def types(self) -> set[str]:
-        """Its JSON types; empty for any."""
+        """The JSON types that it allows; empty for any."""
         if "const" in self.schema or "enum" in self.schema:
             return set(map(_type_of, self.values))
         return {self.schema["type"]} if "type" in self.schema else set()
 
     @property
     def values(self) -> list[Any]:
-        """The only values there are; empty when there are more."""
+        """The values that it lists; empty when it does not list them."""
         return [self.schema["const"]] if "const" in self.schema else list(self.schema.get("enum", ()))
 
 
-def losses(given: Side, taken: Side, *, is_told: bool) -> list[Loss]:
-    """What is lost when `given` is sent to whoever takes `taken`; `is_told` of replies and events."""
-    return list(dict.fromkeys(_Narrowing(is_told).between(given, taken, "")))
+def losses(given: Side, taken: Side, *, is_output: bool) -> list[Loss]:
+    """What is lost when a value of the schema `given` goes to a reader of the schema `taken`.
+
+    `is_output` is True for replies and events.
+    """
+    return list(dict.fromkeys(_Narrowing(is_output).between(given, taken, "")))
 
 
 class _Narrowing:
-    """One direction, and the pairs of schemas that are being compared: a schema may hold itself."""
+    """A comparison in one direction. `_open` has the pairs being compared, as a schema may contain itself."""
 
-    def __init__(self, is_told: bool) -> None:
-        self._is_told = is_told
+    def __init__(self, is_output: bool) -> None:
+        self._is_output = is_output
         self._open: list[tuple[Schema, Schema]] = []
 
     def between(self, given: Side, taken: Side, field: str) -> Iterator[Loss]:
@@ -90,7 +92,7 @@ class _Narrowing:
         self._open.pop()
 
     def _of_kind(self, given: Side, taken: list[Side], field: str) -> Iterator[Loss]:
-        """Of those that take its type, the one that takes most of it."""
+        """The losses with the alternative that loses least, of those that accept the type."""
         fitting = [each for each in taken if _takes_type(each, given)]
         if not fitting:
             yield self._loss(field, _TYPE, " or ".join(sorted(given.types)) or "anything")
@@ -110,13 +112,13 @@ class _Narrowing:
 
     def _fields(self, given: Side, taken: Side, field: str) -> Iterator[Loss]:
         ours, theirs = given.schema["properties"], taken.schema["properties"]
-        # Callers lose the fields they give, readers those they take; what is new is no loss.
-        for name in theirs if self._is_told else ours:
+        # Callers lose fields that they send, readers fields that they read. A new field is no loss.
+        for name in theirs if self._is_output else ours:
             if name not in ours or name not in theirs:
                 yield self._loss(f"{field}/{name}", _GONE)
         required = set(given.schema.get("required", ()))
         for name in taken.schema.get("required", ()):
-            is_gone = self._is_told and name not in ours
+            is_gone = self._is_output and name not in ours
             if name not in required and not is_gone:
                 yield self._loss(f"{field}/{name}", _REQUIRED)
         for name in (name for name in theirs if name in ours):
@@ -124,7 +126,7 @@ class _Narrowing:
 
     def _values(self, given: Side, taken: Side, field: str) -> Iterator[Loss]:
         if taken.values and not given.values:
-            yield self._loss(field, _VALUE, "other values than " + _listed(taken.values))
+            yield self._loss(field, _VALUE, "values other than " + _listed(taken.values))
         for value in given.values:
             if not _takes_value(taken, value):
                 yield self._loss(field, _VALUE, _listed([value]))
@@ -132,16 +134,16 @@ class _Narrowing:
     def _bounds(self, given: Side, taken: Side, field: str) -> Iterator[Loss]:
         for bound in (*_AT_LEAST, *_AT_MOST, "multipleOf", *_SAME):
             limit = taken.schema.get(bound)
-            # A password is shown otherwise than other text and is the same; no request may have other text than this.
+            # The format `password` only changes the display, and all text of requests has the pattern TEXT.
             if limit in (None, "password", TEXT) or given.values:
                 continue
             if not _keeps(bound, given.schema.get(bound), limit):
-                old, new = (taken, given) if self._is_told else (given, taken)
+                old, new = (taken, given) if self._is_output else (given, taken)
                 values = (side.schema.get(bound, "none") for side in (new, old))
-                yield self._loss(field, _BOUND, f"{bound}: {next(values)}, was {next(values)}")
+                yield self._loss(field, _BOUND, f"{bound} is {next(values)} now, was {next(values)}")
 
     def _loss(self, field: str, words: tuple[str, str], what: str = "") -> Loss:
-        return Loss(field, words[self._is_told].format(what))
+        return Loss(field, words[self._is_output].format(what))
 
 
 def _takes_type(taken: Side, given: Side) -> bool:
@@ -161,7 +163,7 @@ def _takes_value(taken: Side, value: Any) -> bool:
 
 
 def _keeps(bound: str, given: Any, taken: Any) -> bool:
-    """Whether what keeps to the one bound keeps to the other."""
+    """Whether each value within the bound `given` is also within the bound `taken`."""
     if given is None:
         return False
     if bound in _AT_LEAST:

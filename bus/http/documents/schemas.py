@@ -1,4 +1,4 @@
-"""Schemas: the classes of a contract as JSON Schema (2020-12, within what draft 7 has too), with our own rules."""
+"""The classes of a contract as JSON Schema (2020-12, but only what draft 7 has too), with our own rules."""
 
 import inspect
 from collections.abc import Iterable
@@ -12,19 +12,19 @@ from bus.http.documents.examples import known_examples
 
 Schema = dict[str, Any]
 
-# `bus.validation` refuses control characters in every text, so a field that says nothing of its text says this.
-# Lone surrogates, which it refuses too, are no characters in the eyes of a schema.
+# Text fields of requests without a pattern of their own get this one, because `bus.contract.validation` refuses control
+# characters. It refuses lone surrogates too, but a JSON Schema cannot exclude them.
 TEXT = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 _WHERE = "#/components/schemas/"
 
 
 class Schemas:
-    """The schemas of requests and of what is told: replies, problems and events."""
+    """The schemas of requests, and of what a service sends: replies, problems and events."""
 
-    def __init__(self, requests: Iterable[type[msgspec.Struct]], told: Iterable[type[msgspec.Struct]]) -> None:
+    def __init__(self, requests: Iterable[type[msgspec.Struct]], outputs: Iterable[type[msgspec.Struct]]) -> None:
         asked = _structs_of(requests)
-        classes = sorted(asked | _structs_of(told), key=lambda each: (each.__module__, each.__qualname__))
+        classes = sorted(asked | _structs_of(outputs), key=lambda each: (each.__module__, each.__qualname__))
         refs, components = msgspec.json.schema_components(classes, ref_template=f"{_WHERE}{{name}}")
         self._names: dict[type[msgspec.Struct], str] = {
             cls: ref["$ref"].removeprefix(_WHERE) for cls, ref in zip(classes, refs, strict=True)
@@ -34,11 +34,11 @@ class Schemas:
             _complete(cls, self.components[name], is_request=cls in asked)
 
     def of(self, cls: type[msgspec.Struct]) -> Schema:
-        """The schema of a class, by reference."""
+        """A reference to the schema of a class."""
         return {"$ref": f"{_WHERE}{self._names[cls]}"}
 
     def whole(self, cls: type[msgspec.Struct], *, without: Iterable[str] = ()) -> Schema:
-        """The schema of a class itself, without some of its fields."""
+        """A copy of the schema of a class, without some of its fields."""
         left_out = frozenset(without)
         schema = dict(self.components[self._names[cls]])
         schema["properties"] = {name: each for name, each in schema["properties"].items() if name not in left_out}
@@ -48,7 +48,7 @@ class Schemas:
         return schema
 
     def name_of(self, cls: type[msgspec.Struct]) -> str:
-        """What the schema of a class is called among the components."""
+        """The name of the schema of a class among the components."""
         return self._names[cls]
 
 
@@ -61,7 +61,7 @@ def _without(example: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 
 def _plain(schema: Any) -> Any:
-    """The schema as msgspec makes it, but numbers for decimals, and docstrings without their indentation."""
+    """A schema of msgspec with numbers for decimals, and docstrings without their indentation."""
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):
@@ -91,14 +91,14 @@ def _complete(cls: type[msgspec.Struct], schema: Schema, *, is_request: bool) ->
         for each in schema["properties"].values():
             _bound_text(each)
     elif not cls.__struct_config__.omit_defaults:
-        # What may be left out by whoever makes one is still there in all that are sent.
+        # A field with a default may be left out in Python, but it is always sent.
         schema["required"] = [field.encode_name for field in msgspec.structs.fields(cls) if not _may_be_unset(field)]
     if examples := known_examples(cls):
         schema["examples"] = examples
 
 
 def _refine(schema: Schema, words: Schema) -> None:
-    """Say more of a value, of each kind of value that it may be but null."""
+    """Add these words to the schema, or to each of its alternatives but null."""
     kinds = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     for each in kinds:
         each.update(words)

@@ -1,4 +1,4 @@
-"""Fields in words: what a field of a request, reply or event may be, for people to read."""
+"""Fields in words: the types and bounds of the fields of a request, reply or event, for people to read."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from msgspec import inspect
 from bus.contract.codec import encode_fields
 from bus.contract.fields import DecimalRange, Rule, rules_of, secrets_of
 
-# How deep fields inside fields are told of; a type may hold itself.
+# How deep fields inside fields are listed. A type may contain itself.
 MAX_DEPTH = 4
 
 _WORDS: dict[type[inspect.Type], str] = {
@@ -36,10 +36,10 @@ _WORDS: dict[type[inspect.Type], str] = {
 
 @dataclass(frozen=True)
 class FieldInWords:
-    """A field. Its name is a path where it stands inside another: `product.id`, `products[].id`.
+    """A field. The name of a field inside another one is a path: `product.id`, `products[].id`.
 
-    `default` is JSON, and empty where there is none. A sender may leave out what is not `is_required`; a service leaves
-    out of its replies and events only what `may_be_absent`.
+    `default` is JSON, and empty without a default. A sender may leave out a field unless `is_required`; replies and
+    events of a service lack a field only if `may_be_absent`.
     """
 
     name: str
@@ -51,7 +51,7 @@ class FieldInWords:
 
 
 def fields_in_words(declared: type[msgspec.Struct]) -> tuple[FieldInWords, ...]:
-    """All fields of a class, those inside them among them, in the order of their declaration."""
+    """All fields of a class, and the fields inside them, in the order of their declaration."""
     return tuple(_fields(declared, "", 0))
 
 
@@ -125,7 +125,7 @@ def _range(least: Any, most: Any, unit: str = "") -> str:
 
 
 def _rule(rule: Rule) -> str:
-    """An exact number says its bounds; another rule is called by its class, whose name says what is right."""
+    """The bounds of a DecimalRange; of another rule the name of its class, in words."""
     if isinstance(rule, DecimalRange):
-        return f"{rule.ge} to {rule.le}, at most {rule.places} digits behind the point"
+        return f"{rule.ge} to {rule.le}, at most {rule.places} digits after the decimal point"
     return re.sub(r"(?<!^)(?=[A-Z])", " ", type(rule).__name__).lower()

@@ -1,4 +1,4 @@
-"""The guide to a service: all that a program needs to send it messages and to hear its events, for people to read."""
+"""The guide to a service: how to send it messages and listen to its events, for people to read."""
 
 import inspect
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from bus.http.pages.programs import Publisher, listener_of, publishers_of
 
 @dataclass(frozen=True)
 class OperationGuide:
-    """An operation: what it does, what it takes, what it answers, and programs that ask for it."""
+    """An operation: what it does, its request and reply, and programs that send the request."""
 
     name: str
     is_command: bool
@@ -40,7 +40,7 @@ class OperationGuide:
 
 @dataclass(frozen=True)
 class EventGuide:
-    """An event: what it tells, its fields, and a program that listens to it."""
+    """An event: what happened, its fields, and a program that listens to it."""
 
     name: str
     what: str
@@ -51,7 +51,7 @@ class EventGuide:
 
 @dataclass(frozen=True)
 class Guide:
-    """A service's own operations, those that every service has, and its events."""
+    """The operations of a service, those that every service has (`common`), and its events."""
 
     service: str
     operations: tuple[OperationGuide, ...]
@@ -60,7 +60,7 @@ class Guide:
 
 
 def guide_to(service: str, contract: ModuleType) -> Guide:
-    """All that a contract says of its service. Connects to nothing."""
+    """Make the guide from a contract. Connects to nothing."""
     described = Described(service, contract)
     return Guide(
         service,
@@ -99,5 +99,5 @@ def _doc(documented: object) -> str:
 
 
 def _json(fields: Mapping[str, object]) -> str:
-    """Over several lines, with the digits of numbers kept."""
+    """JSON over several lines. Numbers keep their digits."""
     return msgspec.json.format(encode_fields(fields), indent=2).decode()

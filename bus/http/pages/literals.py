@@ -1,11 +1,11 @@
-"""Literals: a JSON value as the source code of a language writes it, so that what is sent is what was meant."""
+"""Literals: a JSON value as source code of several languages."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-# A request that is wider than this is written one field a line.
+# A longer request is written with one field a line.
 WIDTH = 88
 
 JsonValue = None | bool | int | float | Decimal | str | list["JsonValue"] | Mapping[str, "JsonValue"]
@@ -22,17 +22,17 @@ def javascript(value: JsonValue) -> str:
 
 
 def go(value: JsonValue) -> str:
-    """JSON in a raw string of Go, which can hold anything but a backquote; JSON can write that in another way."""
+    """JSON in a raw string of Go. It cannot contain a backquote, which JSON can escape."""
     return "`" + _written(value, _JSON).replace("`", _escaped("`")) + "`"
 
 
 def shell(value: JsonValue) -> str:
-    """JSON in single quotes, in which a POSIX shell changes nothing; a quote inside is written as JSON can."""
+    """JSON in single quotes, in which a POSIX shell changes nothing. A quote inside is escaped as in JSON."""
     return "'" + _written(value, _JSON).replace("'", _escaped("'")) + "'"
 
 
 def _escaped(character: str) -> str:
-    r"""`\u` and four digits, as JSON has it (RFC 8259, section 7): two of these for what is beyond U+FFFF."""
+    r"""`\u` and four digits, as in JSON (RFC 8259, section 7); twice for characters beyond U+FFFF."""
     units = character.encode("utf-16-be")
     return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
 
@@ -43,7 +43,7 @@ def _escaped_in_python(character: str) -> str:
 
 @dataclass(frozen=True)
 class _Notation:
-    """What differs between languages that write objects, lists, texts and numbers much as JSON does."""
+    """The differences between languages whose literals are similar to JSON."""
 
     true: str = "true"
     false: str = "false"
@@ -60,7 +60,7 @@ _JAVASCRIPT = _Notation(bare_names=True, last_comma=",")
 
 
 def _written(value: JsonValue, notation: _Notation) -> str:
-    """On one line where it fits; else a line for each field of the outermost object."""
+    """On one line if it fits; else one line for each field of the outermost object."""
     line = _value(value, notation)
     if len(line) <= WIDTH or not isinstance(value, Mapping):
         return line
@@ -88,6 +88,6 @@ def _fields(value: Mapping[str, JsonValue], notation: _Notation) -> Iterator[str
 
 
 def _text(text: str, notation: _Notation) -> str:
-    """In double quotes; what cannot be seen is escaped, for editors, browsers and compilers change it or refuse it."""
+    """In double quotes. Invisible characters are escaped, as editors, browsers and compilers change or refuse them."""
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(each if each.isprintable() else notation.escaped(each) for each in quoted)

@@ -1,4 +1,4 @@
-"""Pages: HTML whose style and scripts stand in it, with headers that let a browser run nothing else."""
+"""A page: HTML with its style and script inside, and headers that forbid the browser to load anything else."""
 
 import base64
 import hashlib
@@ -13,14 +13,14 @@ from markupsafe import Markup
 _FILES = Path(__file__).parent / "templates"
 _FRAME = "frame.css"
 
-# The browser keeps to the type that is said, and tells other origins nothing of these pages.
+# The browser does not guess another type, and sends no Referer to other origins.
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 
-# Nothing but what stands in the page; a page adds its style and script. `data:` is for the empty icon.
+# Allows nothing; each page adds its own style and script. `data:` is for the empty icon.
 _POLICY = {
     "default-src": "'none'",
     "img-src": "data:",
@@ -32,7 +32,7 @@ _POLICY = {
 
 @dataclass(frozen=True)
 class Page:
-    """The HTML, and the headers it is to be sent with."""
+    """The HTML, and the headers to send it with."""
 
     html: str
     headers: Mapping[str, str]
@@ -46,10 +46,9 @@ def made_of(
     more_policy: Mapping[str, str] | None = None,
     **words: object,
 ) -> Page:
-    """Fill in a template, with the frame of our pages, a style for what is inside, and a script where one is named.
+    """Render a template with the common frame, a style for the content, and a script if one is named.
 
-    `more_policy` is for a page that shows what others wrote: directives of the Content-Security-Policy (CSP Level 3),
-    each with what it allows besides.
+    `more_policy` adds sources to directives of the Content-Security-Policy (CSP Level 3), for a page that loads files.
     """
     look = _file(_FRAME) + _file(style)
     code = _file(script) if script else ""
@@ -58,12 +57,12 @@ def made_of(
     policy = _POLICY | {"style-src": _hash_of(look)} | ({"script-src": _hash_of(code)} if code else {})
     for directive, allowed in (more_policy or {}).items():
         policy[directive] = f"{policy[directive]} {allowed}" if directive in policy else allowed
-    said = "; ".join(f"{directive} {allowed}" for directive, allowed in policy.items())
-    return Page(html, _HEADERS | {"Content-Security-Policy": said})
+    header = "; ".join(f"{directive} {allowed}" for directive, allowed in policy.items())
+    return Page(html, _HEADERS | {"Content-Security-Policy": header})
 
 
 def _hash_of(text: str) -> str:
-    """What allows this text alone between its tags (CSP Level 3, section 2.3.1)."""
+    """The source that allows only this inline text (CSP Level 3, section 2.3.1)."""
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 

@@ -9,7 +9,7 @@ from bus.http.pages.page import Page, made_of
 
 @dataclass(frozen=True)
 class Row:
-    """A path of the front end, with its methods, and the name of the operation that it leads to, if any."""
+    """A path of the front end with its methods, and the name of its operation, if it has one."""
 
     methods: str
     path: str
@@ -18,7 +18,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Link:
-    """A path, and what is found there."""
+    """A path, and what is there."""
 
     path: str
     what: str
@@ -26,7 +26,7 @@ class Link:
 
 @dataclass(frozen=True)
 class State:
-    """How the service is: `health` is `ready` or what is wrong, `database` empty while it is not known."""
+    """The state of the service: `health` is `ready` or what is wrong; `database` is empty while it is unknown."""
 
     health: str
     broker: str
@@ -43,10 +43,10 @@ def start_page(service: str, state: State, rows: Iterable[Row], links: Iterable[
     return made_of("start.html.jinja", service=service, state=state, rows=list(rows), links=list(links))
 
 
-# Its version stands in the path, so that browsers may keep it for ever. `bus/static` has its licence and its origin.
+# The path contains the version, so that browsers can cache it for ever. Its licence and origin are in `static/`.
 VIEWER = "/static/swagger-ui-5.35.0"
 
-# The viewer is script and style of our own origin, and speaks to it alone.
+# The viewer loads script and style from our own origin, and sends requests only there.
 POLICY = {
     "script-src": "'self'",
     "style-src": "'self'",

@@ -1,4 +1,4 @@
-"""Publishers: whole programs to copy, each of which sends one request, waits for its answer and prints it."""
+"""Programs to copy: each sends one request, waits for the reply and prints it. One more listens to an event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation
 from bus.http.pages import literals
 
-# What a person at a terminal will wait for; a worker at rest answers in milliseconds.
+# Long enough for a person at a terminal. An idle worker answers in milliseconds.
 DEADLINE_SECONDS = 5
 SEALING = 'docs/wire.md, "Sealing secrets"'
 
@@ -23,8 +23,8 @@ _FILES = Path(__file__).parent / "templates" / "programs"
 
 @dataclass(frozen=True)
 class Language:
-    """A language, or a tool: the template of its programs, what it is called, the file they are kept in, and how to
-    get what they need and run them, as a line for a shell."""
+    """A language or tool: its template and title, the file to save a program in, and the shell commands that install
+    what the program needs and run it."""
 
     key: str
     template: str
@@ -50,15 +50,15 @@ LANGUAGES = (
 
 @dataclass(frozen=True)
 class Publisher:
-    """A program. It takes the broker's URL from `BUS_URL`, prints status and body of the answer, and exits with
-    another code than 0 when there is none, or when it is a problem."""
+    """A program. It reads the broker's URL from `BUS_URL` and prints the status and body of the reply. It exits with a
+    code other than 0 when no reply comes or the reply is a problem."""
 
     language: Language
     text: str
 
 
 def publishers_of(operation: type[Operation[Any]], fields: Mapping[str, object]) -> tuple[Publisher, ...]:
-    """The programs that send these fields, one for each language. Raises Invalid for fields that JSON cannot say."""
+    """The programs that send these fields, one for each language. Raises Invalid for fields that JSON cannot hold."""
     words = {
         "name": operation.operation_name,
         "fields": parse(encode_fields(fields)),
@@ -72,14 +72,14 @@ def publishers_of(operation: type[Operation[Any]], fields: Mapping[str, object])
 
 
 def listener_of(event: type[Event]) -> str:
-    """The program, in Python, that prints the events of a class as they come, and misses none while it is not run."""
+    """The Python program that prints the events of a class. Its queue keeps the events while it does not run."""
     return _environment().get_template("listener.py.jinja").render(name=event.operation_name)
 
 
 @cache
 def _environment() -> Environment:
-    """Nothing is escaped as for HTML: every value goes through the filter of its language instead."""
-    environment = Environment(  # noqa: S701  # programs are no HTML
+    """Values are not escaped as HTML, but written by the filter of their language."""
+    environment = Environment(  # noqa: S701  # programs are not HTML
         loader=FileSystemLoader(_FILES),
         undefined=StrictUndefined,
         keep_trailing_newline=True,

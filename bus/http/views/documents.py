@@ -1,4 +1,4 @@
-"""The documents of the contract, as the front end serves them."""
+"""The views of the documents of the contract."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -11,7 +11,7 @@ from bus.messaging.message import JSON
 
 
 def add_documents(app: Flask, name: str, contract: ModuleType) -> None:
-    """Serve `/openapi.json` and `/asyncapi.json`; each is made now, and once."""
+    """Add `/openapi.json` and `/asyncapi.json`. Each document is made once, now."""
     for endpoint, make in (("openapi", openapi), ("asyncapi", asyncapi)):
         app.add_url_rule(f"/{endpoint}.json", endpoint, _view(as_text(make(name, contract)).encode()))
 
@@ -22,7 +22,7 @@ def _view(document: bytes) -> Callable[[], Response]:
     def view() -> Response:
         response = Response(document, content_type=JSON)
         response.set_etag(tag)
-        # Ask each time, and mostly hear that nothing has changed (RFC 9110, section 13.1.2).
+        # Caches must ask each time; the usual answer is 304 Not Modified (RFC 9110, section 13.1.2).
         response.cache_control.no_cache = True
         response.make_conditional(request)
         return response

@@ -1,4 +1,4 @@
-"""Health: whether a front end lives, and whether its service answers."""
+"""Health: whether a front end works, and whether its service answers."""
 
 from flask import Response
 
@@ -7,17 +7,17 @@ from bus.contract.problems import Unavailable
 from bus.http.context import client
 from bus.http.relaying import json_response, relayed
 
-# A readiness check that takes longer is a no.
+# A service that does not answer within this time is not ready.
 READY_SECONDS = 1.0
 
 
 def live() -> Response:
-    """Live means that another start of this process would be no better."""
+    """200 until this process gives up its connection to the broker; then only a restart tries again."""
     if failure := client().failure:
         raise Unavailable("broker-away", str(failure))
     return json_response(200, {"status": "live"})
 
 
 def ready(name: str) -> Response:
-    """Ready means that a message went through the queue and the database and back."""
+    """200 when a message went to the queue, a worker and the database, and back."""
     return relayed(client().exchange(ping_of(name), b"{}", timeout=READY_SECONDS))

@@ -1,4 +1,4 @@
-"""The pages of a front end, for people."""
+"""The views of the HTML pages."""
 
 import re
 from collections.abc import Iterable
@@ -17,23 +17,23 @@ from bus.http.pages.page import Page
 from bus.http.pages.pages import Link, Row, State, docs_page, message_page, start_page
 from bus.http.views.health import READY_SECONDS
 
-# A year, as good as for ever: the paths of static files have their version in them.
+# A year. Static files never change, because their paths contain their version.
 STATIC_SECONDS = 365 * 24 * 3600
 
-# What the start page leads to, where the front end has it.
+# The links of the start page; a path that the front end does not have is left out.
 LINKS = (
     Link("/docs", "the HTTP interface, to read and to try"),
     Link("/messages", "the queues and events, with programs to copy"),
     Link("/openapi.json", "the HTTP interface for tools (OpenAPI 3.1)"),
     Link("/asyncapi.json", "the queues and events for tools (AsyncAPI 3.0)"),
     Link("/health/ready", "whether a message goes through the queue, a worker and the database"),
-    Link("/metrics", "figures for Prometheus"),
+    Link("/metrics", "metrics for Prometheus"),
 )
 
 
 def add_pages(app: Flask, name: str, contract: ModuleType) -> None:
-    """Add `/`, `/docs`, `/messages` and what they load."""
-    messages = cache(lambda: message_page(guide_to(name, contract)))  # made when somebody first wants to read it
+    """Add `/`, `/docs`, `/messages` and the files that they load."""
+    messages = cache(lambda: message_page(guide_to(name, contract)))  # made at the first request
     app.add_url_rule("/", "index", lambda: _sent(_start_page(name, contract)))
     app.add_url_rule("/docs", "docs", lambda: _sent(docs_page(name)))
     app.add_url_rule("/messages", "messages", lambda: _sent(messages()))
@@ -46,7 +46,7 @@ def _sent(page: Page) -> Response:
 
 
 def _static_file(app: Flask, filename: str) -> Response:
-    """A static file never changes (RFC 8246), so browsers need not ask for it again."""
+    """A static file, marked as immutable (RFC 8246), so that browsers do not ask again. Flask sets `max-age`."""
     response = app.send_static_file(filename)
     response.cache_control.immutable = True
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -54,7 +54,7 @@ def _static_file(app: Flask, filename: str) -> Response:
 
 
 def _start_page(name: str, contract: ModuleType) -> Page:
-    """It is shown whatever is away."""
+    """The start page, which is shown even when the broker or the service cannot be reached."""
     try:
         pong = client().call(ping_of(name)(), timeout=READY_SECONDS)
         state = State("ready", client().broker, pong.database)

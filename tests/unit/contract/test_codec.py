@@ -1,19 +1,19 @@
-"""The codec: what the strict parser takes, what it refuses, and that nothing is lost on the way."""
+"""The codec: what the strict parser accepts and refuses, and that nothing is lost on the way."""
 
 import json
 import math
+import subprocess
+import sys
 import time
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.example_service import KeepSecret
 
-from bus.contract.codec import MAX_DEPTH, MAX_DIGITS, encode, encode_without_secrets, parse
-from bus.contract.fields import Secret
-from bus.contract.operations import Command, Reply
+from bus.contract.codec import MAX_DEPTH, MAX_DIGITS, encode, encode_fields, parse
 from bus.contract.problems import Invalid
 from bus.contract.validation import decode
 from catalog.contract import CreateProduct
@@ -108,18 +108,6 @@ def test_an_encoded_decimal_is_a_json_number_with_its_digits() -> None:
     assert body == b'{"name":"Lamp","price":9.90,"quantity":3}'
 
 
-@given(st.binary(max_size=400))
-@example(b'{"a":1e99999999999999999999}')
-@example(b"\xff\xfe{\x00}\x00")
-def test_bytes_of_any_kind_are_read_or_refused(body: bytes) -> None:
-    _parse_or_refuse(body)
-
-
-@given(st.text(alphabet='{}[]":,\\ue0123456789.+-NaInfityrsl \t\n\x00', max_size=80))
-def test_text_that_is_nearly_json_is_read_or_refused(text: str) -> None:
-    _parse_or_refuse(text.encode())
-
-
 _values = st.recursive(
     st.none()
     | st.booleans()
@@ -129,6 +117,33 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=10,
 )
+
+
+# What makes another document of one, or none.
+_PIECES = st.sampled_from([b'"', b"{", b"[", b",", b":", rb"\ud800", rb"\u0000", b"1e999", b"NaN", b"\xff", b"\x00"])
+
+
+@st.composite
+def _damaged(draw: st.DrawFn) -> bytes:
+    """A document with a piece put in place of some of its bytes."""
+    document = json.dumps(draw(st.dictionaries(st.text(), _values, max_size=5))).encode()
+    start = draw(st.integers(0, len(document)))
+    end = draw(st.integers(start, min(start + 3, len(document))))
+    return document[:start] + draw(_PIECES | st.binary(max_size=4)) + document[end:]
+
+
+@given(st.binary(max_size=400) | _damaged())
+@example(b'{"a":1e99999999999999999999}')
+@example(b"\xff\xfe{\x00}\x00")
+def test_bytes_of_any_kind_are_read_or_refused(body: bytes) -> None:
+    fields = _parse_or_refuse(body)
+    if fields is not None and not _has_lone_surrogates(fields):  # validation refuses those, and no encoder takes them
+        assert parse(encode_fields(fields)) == fields
+
+
+@given(st.text(alphabet='{}[]":,\\ue0123456789.+-NaInfityrsl \t\n\x00', max_size=80))
+def test_text_that_is_nearly_json_is_read_or_refused(text: str) -> None:
+    _parse_or_refuse(text.encode())
 
 
 @given(_values, st.booleans())
@@ -151,31 +166,13 @@ def test_a_command_is_the_same_after_the_wire(price: Decimal, name: str, quantit
     assert str(received.price) == str(price)
 
 
-class Done(Reply):
-    done: bool
-
-
-class Change(Command[Done], name="example.change"):
-    password: Annotated[str, Secret()]
-    old: Annotated[str, Secret()] | None = None
-    nick: str | msgspec.UnsetType = msgspec.UNSET
-
-
-def test_secrets_are_cut_from_what_is_kept_and_nothing_else_is() -> None:
-    kept = json.loads(encode_without_secrets(Change(password="hunter22", old="hunter11", nick="ann")))
-    assert kept == {"password": "[secret]", "old": "[secret]", "nick": "ann"}
-
-
-def test_a_request_with_a_secret_may_leave_optional_fields_unset() -> None:
-    assert json.loads(encode_without_secrets(Change(password="hunter22"))).get("nick") is None
-
-
 def test_secrets_are_sent_whole() -> None:
-    assert b"hunter22" in encode(Change(password="hunter22"))
+    command = KeepSecret(word="lamp", password="hunter22")
+    assert encode(command) == b'{"word":"lamp","password":"hunter22"}'
 
 
 def _parse_or_refuse(body: bytes) -> dict[str, Any] | None:
-    """What was read; None when it was refused, as a problem that can be told."""
+    """The fields that were read; None when the body was refused with a problem that can be encoded."""
     try:
         fields = parse(body)
     except Invalid as refused:
@@ -183,6 +180,13 @@ def _parse_or_refuse(body: bytes) -> dict[str, Any] | None:
         return None
     assert _same(fields, json.loads(body))
     return fields
+
+
+def _has_lone_surrogates(value: Any) -> bool:
+    if isinstance(value, str):
+        return any("\ud800" <= character <= "\udfff" for character in value)
+    inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+    return isinstance(inner, list) and any(map(_has_lone_surrogates, inner))
 
 
 def _same(ours: Any, theirs: Any) -> bool:
@@ -195,32 +199,40 @@ def _same(ours: Any, theirs: Any) -> bool:
     return type(ours) is type(theirs) and bool(ours == theirs)
 
 
-class Token(Reply):
-    kind: str
-    value: Annotated[str, Secret()]
-    expires: Annotated[int, Secret()] | None = None
+# Each round has a class of its own, which sixteen threads use for the first time together. Without the preparation
+# some process of these ends with a segmentation fault.
+PROGRAM = """
+import sys, threading
+from typing import Annotated
+import msgspec
+from bus.contract.operations import Command, Reply
+from bus.contract.validation import accept
+
+sys.setswitchinterval(1e-6)
+
+class Made(Reply):
+    id: int
+
+for number in range(200):
+    class Make(Command[Made], name=f"test.make_{number}"):
+        name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+        price: Annotated[int, msgspec.Meta(ge=0)]
+        note: Annotated[str, msgspec.Meta(max_length=9)] | msgspec.UnsetType = msgspec.UNSET
+
+    gate = threading.Barrier(16)
+
+    def use():
+        gate.wait()
+        accept({"name": "Lamp", "price": 1}, Make)
+
+    threads = [threading.Thread(target=use) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
 
 
-class LoggedIn(Reply, rename="camel"):
-    the_tokens: list[Token]
-    by_name: dict[str, Token | None]
-    newest: Token | None = None
-    user: str = "ann"
-
-
-def test_secrets_are_cut_from_replies_however_deep_they_stand() -> None:
-    token = Token(kind="access", value="hunter22", expires=17)
-    reply = LoggedIn(the_tokens=[token], by_name={"a": token, "b": None}, newest=token)
-    cut = {"kind": "access", "value": "[secret]", "expires": "[secret]"}
-    assert json.loads(encode_without_secrets(reply)) == {
-        "theTokens": [cut],
-        "byName": {"a": cut, "b": None},
-        "newest": cut,
-        "user": "ann",
-    }
-
-
-def test_a_reply_is_whole_after_its_secrets_were_cut_from_the_copy() -> None:
-    reply = LoggedIn(the_tokens=[Token(kind="access", value="hunter22")], by_name={})
-    encode_without_secrets(reply)
-    assert reply.the_tokens[0].value == "hunter22"
+def test_many_threads_at_once_may_be_the_first_to_use_a_class() -> None:
+    run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=120)
+    assert run.returncode == 0, run.stderr

@@ -20,7 +20,7 @@ class Happened(Event, name="unit.happened"):
     version: int
 
 
-def test_a_contract_tells_its_events_in_their_order() -> None:
+def test_the_events_of_a_contract_are_listed_in_their_order() -> None:
     assert [event.operation_name for event in events_in(catalog.contract)] == [
         "catalog.product_changed",
         "catalog.product_removed",
@@ -29,7 +29,7 @@ def test_a_contract_tells_its_events_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("name", ["happened", "unit.", "Unit.happened", "unit.happened.twice", "unit.reply"])
-def test_a_name_that_is_none_is_refused_where_it_is_declared(name: str) -> None:
+def test_an_invalid_name_is_refused_where_it_is_declared(name: str) -> None:
     with pytest.raises(TypeError, match="is not an event name"):
 
         class Bad(Event, name=name):
@@ -64,7 +64,7 @@ def test_an_event_keeps_the_digits_of_its_amounts() -> None:
     assert msgspec.json.decode(body)["price"] == 9.9
 
 
-def test_only_a_services_own_events_are_its_to_tell(database: Database) -> None:
+def test_a_service_can_emit_only_its_own_events(database: Database) -> None:
     with database.transaction() as transaction:
         work = Work(transaction, "anonymous", "auth")
         with pytest.raises(TypeError, match=r"unit\.happened belongs to another service than auth"):

@@ -1,4 +1,4 @@
-"""Reply addresses: where a worker may send answers, and never one of our own queues."""
+"""Reply addresses: where a worker may send replies, and never one of our own queues."""
 
 import pytest
 from hypothesis import given
@@ -55,7 +55,7 @@ def test_a_queue_made_for_replies_is_a_reply_address(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_any_other_name_is_none(name: str) -> None:
+def test_any_other_name_is_not_a_reply_address(name: str) -> None:
     assert not is_reply_address(name)
 
 

@@ -67,12 +67,12 @@ def test_other_words_are_names(name: str) -> None:
 
 @pytest.mark.parametrize("base", [Command, Query])
 def test_an_operation_that_names_no_reply_is_a_type_error(base: Any) -> None:
-    with pytest.raises(TypeError, match="name its reply"):
+    with pytest.raises(TypeError, match="name the class of its reply"):
         _declare(base, "catalog.create")
 
 
 def test_a_reply_that_is_none_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="name its reply"):
+    with pytest.raises(TypeError, match="name the class of its reply"):
         _declare(Command[int], "catalog.create")  # type: ignore[type-var]
 
 

@@ -1,99 +1,141 @@
-"""Secrecy: no text that somebody made of a request keeps its secrets."""
+"""Redaction: secret fields are replaced, and of an operation with secrets no free text is kept."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Annotated
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from support.example_service import KeepSecret, Kept
+from support.example_service import Keep, KeepSecret, Kept
 
+from bus.contract.events import Event
 from bus.contract.fields import Secret
-from bus.contract.operations import Command
-from bus.contract.problems import FieldError, Problem
-from bus.contract.redaction import cut, cut_problem, cut_trace
+from bus.contract.operations import Command, Reply
+from bus.contract.problems import FieldError
+from bus.contract.redaction import TEXT_DROPPED, encode_without_secrets, error_text, error_traceback, refusal_problem
+from bus.contract.refusals import Refusal
 
-PASSWORD = 'it\'s "so" séc\\ret 🐴'
+SECRET = "hunter22"
 
 
-class Unlock(Command[Kept], name="example.unlock"):
+class Change(Command[Kept], name="example.change"):
+    password: Annotated[str, Secret()]
+    old: Annotated[str, Secret()] | None = None
+    nick: str | None = None
+
+
+class Token(Reply):
+    kind: str
+    value: Annotated[str, Secret()]
+    expires: Annotated[int, Secret()] | None = None
+
+
+class LoggedIn(Reply, rename="camel"):
+    the_tokens: list[Token]
+    by_name: dict[str, Token | None]
+    newest: Token | None = None
+    user: str = "ann"
+
+
+class LogIn(Command[LoggedIn], name="example.log_in"):
+    """No secret in the request, but some in the reply."""
+
     user: str
-    codes: Annotated[dict[str, list[str | int]] | None, Secret()] = None
-    pin: Annotated[int, Secret()] = 0
 
 
-def _request(password: str = PASSWORD) -> KeepSecret:
-    return KeepSecret(word="lamp", password=password)
+class Happened(Event, name="example.happened"):
+    version: int
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        PASSWORD,
-        repr(PASSWORD),
-        ascii(PASSWORD),
-        repr(PASSWORD.encode()),
-        repr(repr(PASSWORD)),
-        repr({"password": PASSWORD}),
-        repr(f"Bad value: {PASSWORD!r}"),
-        json.dumps(PASSWORD),
-        json.dumps(PASSWORD, ensure_ascii=False),
-        json.dumps({"detail": json.dumps(PASSWORD)}),
-        "Key (password)=(" + PASSWORD + ") already exists.",
-        "INSERT INTO words VALUES ('" + PASSWORD.replace("'", "''") + "')",
-    ],
-)
-def test_a_secret_is_cut_however_it_is_written(text: str) -> None:
-    left = cut(f"before {text} after", _request())
-    assert left.startswith("before ")
-    assert left.endswith(" after")
-    assert "[secret]" in left
-    assert "ret" not in left.replace("[secret]", "")
-    assert "so" not in left.replace("[secret]", "")
+class Weak(Refusal, code="example.weak", status=422):
+    """The password is easily guessed.
+
+    More is not for callers.
+    """
 
 
-def test_what_is_not_secret_stays() -> None:
-    assert cut("lamp: it is", _request()) == "lamp: it is"
+PLAIN = [Keep(word="lamp"), Happened(version=1)]
+WITH_SECRETS = [KeepSecret(word="lamp", password=SECRET), Change(password=SECRET), LogIn(user="ann")]
 
 
-def test_numbers_and_what_is_inside_a_secret_are_cut_too() -> None:
-    request = Unlock(user="ann", codes={"front": ["hunter22", 4711]}, pin=9923)
-    assert cut("ann front hunter22 4711 9923", request) == "ann [secret] [secret] [secret] [secret]"
+def _failing() -> None:
+    try:
+        raise KeyError(SECRET)
+    except KeyError as error:
+        failure = ValueError(SECRET)
+        failure.add_note(SECRET)
+        raise failure from error
 
 
-def test_a_secret_that_was_not_given_or_is_empty_cuts_nothing() -> None:
-    assert cut("None of it", Unlock(user="ann", pin=7)) == "None of it"
-    assert cut("Nothing", _request("")) == "Nothing"
-
-
-def test_the_longer_of_two_secrets_leaves_no_rest() -> None:
-    request = Unlock(user="ann", codes={"abc": ["abcdef"]})
-    assert cut("abcdef abc", request) == "[secret] [secret]"
-
-
-def test_a_trace_and_all_its_causes_are_cut() -> None:
-    def fail() -> None:
+@pytest.fixture
+def error() -> Iterator[Exception]:
+    """An error with a cause and a context, each of which repeats the secret."""
+    try:
         try:
-            raise ValueError(f"bad: {PASSWORD!r}")
-        except ValueError as error:
-            raise RuntimeError(PASSWORD) from error
-
-    with pytest.raises(RuntimeError) as raised:
-        fail()
-    trace = cut_trace(raised.value, _request())
-    assert "ValueError: bad: " in trace
-    assert "RuntimeError: [secret]" in trace
-    assert trace.count("[secret]") == 2
-    assert "🐴" not in trace
+            _failing()
+        finally:
+            raise RuntimeError(SECRET)
+    except RuntimeError as caught:
+        yield caught
 
 
-def test_the_details_of_a_problem_are_cut() -> None:
-    problem = Problem.of("x", 409, "No", f"Not {PASSWORD}", [FieldError("/password", PASSWORD, "x")])
-    left = cut_problem(problem, _request())
-    assert (left.detail, left.errors[0].detail, left.title) == ("Not [secret]", "[secret]", "No")
+@pytest.mark.parametrize("request_", PLAIN)
+def test_without_secrets_in_its_operation_a_text_stays_as_it_is(error: Exception, request_: Keep) -> None:
+    refusal = Weak("Not lamp.", [FieldError("/word", "Not this one.", "odd")])
+    assert error_text(error, request_) == SECRET
+    assert f"ValueError: {SECRET}" in error_traceback(error, request_)
+    assert refusal_problem(refusal, request_) is refusal.problem
 
 
-@given(st.text(alphabet="ab'\"\\é\n 🐴\x00", min_size=1, max_size=12))
-def test_no_quoting_hides_a_secret(secret: str) -> None:
-    for text in (repr(secret), ascii(secret), json.dumps(secret), repr([secret, "'\""]), repr(repr(secret))):
-        assert cut(text, _request(secret)) != text
+@pytest.mark.parametrize("request_", WITH_SECRETS)
+def test_with_secrets_in_its_operation_no_text_of_an_error_is_kept(error: Exception, request_: Keep) -> None:
+    trace = error_traceback(error, request_)
+    assert error_text(error, request_) == TEXT_DROPPED
+    assert SECRET not in trace
+    assert re.findall(r"^\w+$", trace, re.MULTILINE) == ["KeyError", "ValueError", "RuntimeError"]
+    assert trace.count("Traceback (most recent call last):\n") == 3
+    assert f'File "{__file__}"' in trace
+    assert "in _failing\n    raise failure from error\n" in trace
+
+
+def test_causes_are_followed_as_python_follows_them() -> None:
+    first, second = KeyError(), ValueError()
+    first.__cause__, second.__context__ = second, first  # a circle
+    assert error_traceback(first, WITH_SECRETS[0]).count("Traceback") == 2
+    second.__suppress_context__ = True
+    assert error_traceback(second, WITH_SECRETS[0]).count("Traceback") == 1
+
+
+@pytest.mark.parametrize("request_", WITH_SECRETS)
+def test_with_secrets_in_its_operation_a_refusal_says_what_its_class_says(request_: Keep) -> None:
+    problem = refusal_problem(Weak(f"Not {SECRET}."), request_)
+    assert problem == Weak().problem
+    assert problem.detail == "The password is easily guessed."
+
+
+def test_errors_of_fields_keep_the_name_of_the_field_alone() -> None:
+    pointers = ["/password", f"/password/{SECRET}", f"/{SECRET}", "", "/nick/0"]
+    refusal = Weak(errors=[FieldError(pointer, f"Not {SECRET}.", f"not-{SECRET}") for pointer in pointers])
+    problem = refusal_problem(refusal, Change(password=SECRET))
+    assert problem.errors == tuple(
+        FieldError(pointer, "The password is easily guessed.", "example.weak") for pointer in ("/password", "/nick")
+    )
+
+
+def test_secret_fields_are_replaced_and_no_others() -> None:
+    kept = json.loads(encode_without_secrets(Change(password=SECRET, old="hunter11", nick="ann")))
+    assert kept == {"password": "[secret]", "old": "[secret]", "nick": "ann"}
+    assert json.loads(encode_without_secrets(Change(password=SECRET)))["old"] is None
+
+
+def test_secrets_are_replaced_in_replies_however_deep_they_are() -> None:
+    token = Token(kind="access", value=SECRET, expires=17)
+    reply = LoggedIn(the_tokens=[token], by_name={"a": token, "b": None}, newest=token)
+    cut = {"kind": "access", "value": "[secret]", "expires": "[secret]"}
+    assert json.loads(encode_without_secrets(reply)) == {
+        "theTokens": [cut],
+        "byName": {"a": cut, "b": None},
+        "newest": cut,
+        "user": "ann",
+    }
+    assert token.value == SECRET  # only a copy is redacted

@@ -1,4 +1,4 @@
-"""Routes: said in the contract, and wrong ones are a TypeError when the module is imported."""
+"""Routes: declared in the contract, and wrong ones are a TypeError when the module is imported."""
 
 from decimal import Decimal
 from typing import Annotated, Any
@@ -63,7 +63,7 @@ BAD_TEXTS = [" ", "/things", "get /things", "HEAD /things", "FETCH /things", "GE
 
 @pytest.mark.parametrize("text", BAD_TEXTS)
 def test_a_method_that_is_none_of_the_five_is_a_type_error(text: str) -> None:
-    with pytest.raises(TypeError, match="does not begin with one of GET, POST"):
+    with pytest.raises(TypeError, match="must begin with one of GET, POST"):
         _declared(Fields, text)
 
 
@@ -80,14 +80,14 @@ def test_a_path_that_is_none_is_a_type_error(path: str) -> None:
 
 
 def test_a_query_is_a_get_and_a_command_is_not() -> None:
-    with pytest.raises(TypeError, match="a query is a GET"):
+    with pytest.raises(TypeError, match="a query must be a GET"):
         _declared(Fields, "POST /things")
-    with pytest.raises(TypeError, match="a command is not a GET"):
+    with pytest.raises(TypeError, match="a command cannot be a GET"):
         _declared(Change, "GET /things")
 
 
 def test_a_parameter_that_is_no_field_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match=r"\{other\} of 'GET /things/\{other\}' is not one of its fields"):
+    with pytest.raises(TypeError, match=r"\{other\} in 'GET /things/\{other\}' is not one of its fields"):
         _declared(Fields, "GET /things/{other}")
 
 
@@ -116,13 +116,13 @@ def test_a_secret_in_a_url_is_a_type_error(path: str) -> None:
 
 
 def test_a_route_without_a_queue_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="name the operation too"):
+    with pytest.raises(TypeError, match="an operation with a route needs a name too"):
 
         class Nameless(Query[Done], http="GET /things"):
             pass
 
 
-def test_numbers_in_a_path_are_told_from_text() -> None:
+def test_numbers_in_a_path_are_distinguished_from_text() -> None:
     fields = {field.name: field for field in msgspec.structs.fields(Fields)}
     assert is_whole_number(fields["product_id"])
     assert not is_whole_number(fields["word"])

@@ -1,4 +1,4 @@
-"""Fields as text: what a URL and a command line give."""
+"""Fields as text, as a URL or a command line gives them."""
 
 from decimal import Decimal
 

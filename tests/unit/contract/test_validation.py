@@ -1,4 +1,4 @@
-"""Validation: every fault of a body is named, by its field and its code, and no secret is repeated."""
+"""Validation: every fault of a body is reported with its field and its code, and no secret is repeated."""
 
 import json
 from typing import Any
@@ -162,13 +162,13 @@ def test_bad_text_is_found_in_lists_and_objects_and_their_keys() -> None:
     encode(problem)
 
 
-def test_violations_between_fields_are_asked_when_each_is_right_alone() -> None:
+def test_violations_between_fields_are_reported_when_each_field_is_valid_alone() -> None:
     assert _refusal_of(b'{"start": 2, "end": 1}', Move).problem.code == "out-of-order"
     assert _refusal_of(b'{"start": 2, "end": "1"}', Move).problem.code == "wrong-type"
     assert decode(b'{"start": 1, "end": 2}', Move).end == 2
 
 
-def test_numbers_may_come_as_text_only_where_that_is_said() -> None:
+def test_numbers_may_come_as_text_only_from_a_url_or_a_command_line() -> None:
     assert accept(from_text({"limit": "7"}, ListProducts), ListProducts).limit == 7
     with pytest.raises(Invalid):
         accept({"limit": "7"}, ListProducts)
@@ -221,7 +221,7 @@ def test_a_long_strange_password_is_taken_whole(password: str) -> None:
 
 
 @pytest.mark.parametrize("email", ["x", "a@b", "@example.com", "a b@example.com", "a@@example.com", "a@example..com"])
-def test_what_is_no_email_address_is_refused(email: str) -> None:
+def test_text_that_is_not_an_email_address_is_refused(email: str) -> None:
     problem = _refusal_of(json.dumps({**ANN, "email": email}).encode(), Register).problem
     assert {error.pointer for error in problem.errors} == {"/email"}
 
@@ -233,7 +233,7 @@ _any_value = st.none() | st.booleans() | st.integers() | st.floats() | _any_text
 @given(st.dictionaries(st.sampled_from(["username", "email", "password"]) | _any_text, _any_value, max_size=5))
 @example({**ANN, "email": "a@\ud800.com"})
 @example({**ANN, "email": "a@xn--é.com"})
-def test_any_object_is_a_registration_or_refused_with_a_problem_that_can_be_told(fields: dict[str, Any]) -> None:
+def test_any_object_is_a_registration_or_refused_with_a_problem_that_can_be_encoded(fields: dict[str, Any]) -> None:
     _accept_or_refuse(fields, Register)
 
 
@@ -277,6 +277,6 @@ def _refusal_of(body: bytes, operation: type[Operation[Any]]) -> Invalid:
 
 
 @pytest.mark.parametrize("body", [b'{"\\ud800": 1}', b'{"\\ud800": {}, "name": "x"}', b"{", b"[]", b'{"id": "x"}'])
-def test_an_event_that_is_none_is_invalid_whatever_it_is(body: bytes) -> None:
+def test_a_body_that_is_not_an_event_is_invalid(body: bytes) -> None:
     with pytest.raises(Invalid):
         decode_event(body, ProductChanged)

@@ -1,4 +1,4 @@
-"""Rules: what an HTTP client prefers, however it writes it (RFC 7240)."""
+"""Preferences: what an HTTP client asks for, in every spelling that RFC 7240 allows."""
 
 import time
 
@@ -68,6 +68,8 @@ def test_what_is_well_formed_is_understood(header: str, preferences: Preferences
         "wait=5 6",
         'wait="5',
         'wait=" 5"',
+        '"wait=5"',
+        '"respond-async"',
         "wait=\u0665",
         "wait==5",
     ],
@@ -89,7 +91,7 @@ def test_of_a_name_that_comes_twice_the_first_counts(header: str, preferences: P
 
 
 @pytest.mark.parametrize("seconds", ["30", "31", "100", "9" * 10_000, "0" * 10_000 + "30"])
-def test_nobody_waits_longer_than_we_let_them(seconds: str) -> None:
+def test_a_client_waits_at_most_the_longest_time(seconds: str) -> None:
     assert preferences_of(f"wait={seconds}").wait_seconds == MAX_WAIT_SECONDS
 
 
@@ -99,7 +101,7 @@ def test_any_number_of_seconds_is_kept_within_bounds(seconds: int, name: str) ->
 
 
 @given(st.text(alphabet='ab=;,"\\ \t05-', max_size=40), st.text(max_size=40))
-def test_whatever_stands_there_is_no_error(likely: str, anything: str) -> None:
+def test_no_header_is_an_error(likely: str, anything: str) -> None:
     for header in (likely, anything, f"wait={likely}", f"respond-async;{likely}"):
         wait = preferences_of(header).wait_seconds
         assert wait is None or 0 <= wait <= MAX_WAIT_SECONDS
@@ -124,7 +126,7 @@ def test_other_preferences_change_nothing(others: list[str]) -> None:
     ],
     ids=lambda header: header[:6],
 )
-def test_a_header_made_to_be_slow_is_not(header: str) -> None:
+def test_a_header_made_to_be_slow_is_read_in_linear_time(header: str) -> None:
     started = time.thread_time()  # what others do meanwhile does not count
     assert preferences_of(header) == NOTHING
     assert time.thread_time() - started < 1.0
@@ -142,13 +144,15 @@ def test_a_header_made_to_be_slow_is_not(header: str) -> None:
         (BOTH, False, "wait=5"),
     ],
 )
-def test_only_what_was_applied_is_said_to_be(preferences: Preferences, accepted: bool, applied: str) -> None:
+def test_only_preferences_that_were_followed_are_reported(
+    preferences: Preferences, accepted: bool, applied: str
+) -> None:
     assert preferences.applied_to(accepted=accepted) == applied
 
 
 @pytest.mark.parametrize(
     ("preferences", "command", "query"), [(NOTHING, 7.0, 7.0), (ASYNC, 0.0, 7.0), (_wait(3), 3, 3), (BOTH, 5, 5)]
 )
-def test_how_long_to_wait_is_the_clients_to_say(preferences: Preferences, command: float, query: float) -> None:
+def test_the_client_decides_how_long_to_wait(preferences: Preferences, command: float, query: float) -> None:
     assert preferences.wait(7.0, is_command=True) == command
     assert preferences.wait(7.0, is_command=False) == query

@@ -1,4 +1,4 @@
-"""Seals: what was sealed comes out again, for its operation and its key alone."""
+"""Seals: only the operation and the key that a seal was made for can open it."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -27,7 +27,7 @@ def _sealed(secrets: bytes = SECRETS, operation: str = "auth.register", pair: Ke
 
 
 def _with_header(key: Any = PAIR.key, secrets: bytes = SECRETS, **changed: Any) -> str:
-    """A true JWE of another kind; a member that is None is left out."""
+    """A JWE of another kind. A member that is None is left out."""
     header = {"alg": "ECDH-ES", "enc": "A256GCM", "kid": PAIR.kid, "op": "auth.register", **changed}
     return encrypt_compact(
         {name: value for name, value in header.items() if value is not None}, secrets, key, None, ANY
@@ -66,7 +66,7 @@ def test_a_seal_says_which_key_opens_it() -> None:
     assert kid_of(_sealed(), "auth.register") == PAIR.kid
 
 
-def test_the_secret_stands_nowhere_in_the_seal() -> None:
+def test_the_secret_is_not_readable_in_the_seal() -> None:
     decoded = b"".join(urlsafe_b64decode(part + "==") for part in _sealed().split("."))
     assert b"horse" not in decoded
 
@@ -99,7 +99,7 @@ def test_the_public_half_is_public() -> None:
 
 
 def test_a_seal_for_another_operation_is_refused() -> None:
-    assert _is_refused(_sealed(operation="auth.change_password")) == "It was not sealed for auth.register."
+    assert _is_refused(_sealed(operation="auth.change_password")) == "The seal was not made for auth.register."
 
 
 def test_a_seal_to_another_key_is_refused() -> None:
@@ -154,7 +154,7 @@ def test_a_header_that_claims_another_algorithm_is_refused(changed: dict[str, An
         {"kty": "oct", "k": "A"},
     ],
 )
-def test_an_ephemeral_key_that_is_none_is_refused(epk: object) -> None:
+def test_an_invalid_ephemeral_key_is_refused(epk: object) -> None:
     sealed = _sealed()
     _is_refused(_with_raw_header(sealed, json.dumps({**_header_of(sealed), "epk": epk}).encode()))
 
@@ -198,7 +198,7 @@ def test_the_longest_password_of_any_characters_fits() -> None:
 
 
 @given(st.text(alphabet="eyJhbGciOi.AQgw_-0\n=+/", min_size=1, max_size=400), st.integers(0, 5))
-def test_garbage_is_refused_whatever_it_is(garbage: str, part: int) -> None:
+def test_garbage_is_refused(garbage: str, part: int) -> None:
     parts = _sealed().split(".")
     parts[part : part + 1] = [garbage]
     _is_refused(".".join(parts))

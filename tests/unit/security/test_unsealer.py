@@ -1,4 +1,4 @@
-"""The unsealer: secrets come out of their seal, and keys that nobody has are no load."""
+"""The unsealer: opens seals, and does not load the database for unknown keys."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ ANN = {"username": "ann", "email": "ann@example.com"}
 
 
 class Keys:
-    """What the database holds, and how often it was read."""
+    """The keys in the database, and how often they were read."""
 
     def __init__(self, *pairs: KeyPair) -> None:
         self.pairs = {pair.kid: pair for pair in pairs}
@@ -32,7 +32,7 @@ class Keys:
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -84,11 +84,11 @@ def test_a_field_cannot_be_given_both_sealed_and_plain() -> None:
     assert _refusal_of(Unsealer(Keys(PAIR)), {**_sealed(), "password": "correct horse"}) == "unsealable"
 
 
-def test_a_key_that_nobody_has_is_told_as_such() -> None:
+def test_an_unknown_key_has_its_own_code() -> None:
     assert _refusal_of(Unsealer(Keys()), _sealed()) == "unknown-sealing-key"
 
 
-def test_many_unknown_keys_cost_one_look_a_second(clock: Clock) -> None:
+def test_many_unknown_keys_cost_one_read_a_second(clock: Clock) -> None:
     keys = Keys(PAIR)
     unsealer = Unsealer(keys)
     for _ in range(20):
@@ -99,7 +99,7 @@ def test_many_unknown_keys_cost_one_look_a_second(clock: Clock) -> None:
     assert keys.reads == 2
 
 
-def test_a_known_key_costs_no_look(clock: Clock) -> None:
+def test_a_known_key_costs_no_read(clock: Clock) -> None:
     keys = Keys(PAIR)
     unsealer = Unsealer(keys)
     for _ in range(20):
@@ -126,7 +126,7 @@ def test_a_key_that_was_deleted_is_forgotten(clock: Clock) -> None:
     assert _refusal_of(unsealer, _sealed()) == "unknown-sealing-key"
 
 
-def test_a_database_that_is_away_says_nothing_of_the_request() -> None:
+def test_an_unavailable_database_is_no_fault_of_the_request() -> None:
     keys = Keys(PAIR)
     keys.away = True
     unsealer = Unsealer(keys)

@@ -1,4 +1,4 @@
-"""Logs: lines that tell what went wrong, and nothing of what callers sent."""
+"""Logs: a line says what went wrong, and repeats nothing that a caller sent."""
 
 import json
 import subprocess

@@ -29,6 +29,7 @@ from support.example_service import (
 from bus.contract.events import Event
 from bus.contract.fields import Secret
 from bus.contract.operations import Command, Reply
+from bus.contract.redaction import TEXT_DROPPED
 from bus.contract.refusals import Refusal
 from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.tables import inbox
@@ -303,7 +304,7 @@ def _url_of(database: Database) -> str:
     return str(database._engine.url)
 
 
-def test_what_a_failing_handler_says_is_told_without_the_secrets_of_its_request(database: Database) -> None:
+def test_of_a_failing_handler_with_secrets_the_class_and_the_frames_are_kept(database: Database) -> None:
     service = Service("example")
 
     @service.handles(KeepSecret)
@@ -314,12 +315,12 @@ def test_what_a_failing_handler_says_is_told_without_the_secrets_of_its_request(
     request = Call(KeepSecret, KeepSecret(word="a", password="hunter22"), "1")
     (gave_up,) = execute([request], service, database)
     assert isinstance(gave_up, HandlerFailed)
-    assert (gave_up.error_class, gave_up.message) == ("Broken", "no '[secret]' today")
+    assert (gave_up.error_class, gave_up.message) == ("Broken", TEXT_DROPPED)
     assert "raise Broken(" in gave_up.traceback
     assert "hunter22" not in gave_up.traceback + str(gave_up) + repr(gave_up)
 
 
-def test_a_refusal_that_repeats_a_secret_is_told_and_stored_without_it(database: Database) -> None:
+def test_a_refusal_that_repeats_a_secret_is_sent_and_stored_without_its_detail(database: Database) -> None:
     service = Service("example")
 
     @service.handles(KeepSecret)
@@ -329,7 +330,7 @@ def test_a_refusal_that_repeats_a_secret_is_told_and_stored_without_it(database:
     request = Call(KeepSecret, KeepSecret(word="a", password="hunter22"), "1")
     for _ in range(2):  # from the handler, then from the inbox
         (answer,) = execute([request], service, database)
-        assert _done(answer)[1]["detail"] == "[secret] is not a word"
+        assert _done(answer)[1]["detail"] == "This word is refused."
 
 
 class Opened(Reply):

@@ -1,25 +1,25 @@
 "use strict";
-// Without this script all is there: the programs open and close as the browser does it by itself.
+// The page works without this script: the browser opens and closes the programs.
 (() => {
   const SHOWN_MS = 1500; // long enough to read one word
-  const told = document.getElementById("told");
+  const notice = document.getElementById("notice");
   let hiding = 0;
 
-  function tell(text) {
-    told.textContent = text;
-    told.classList.add("shown");
+  function show(text) {
+    notice.textContent = text;
+    notice.classList.add("shown");
     clearTimeout(hiding);
-    hiding = setTimeout(() => told.classList.remove("shown"), SHOWN_MS);
+    hiding = setTimeout(() => notice.classList.remove("shown"), SHOWN_MS);
   }
 
-  // Browsers give pages the clipboard only over HTTPS or from this machine; elsewhere the text is selected for the reader.
+  // Browsers allow the clipboard only over HTTPS and from localhost. Elsewhere the text is selected for the reader.
   async function copy(code) {
     try {
       await navigator.clipboard.writeText(code.textContent);
-      tell("Copied");
+      show("Copied");
     } catch {
       getSelection().selectAllChildren(code);
-      tell(document.execCommand("copy") ? "Copied" : "Selected: copy it with your keyboard");
+      show(document.execCommand("copy") ? "Copied" : "Selected: copy it with your keyboard");
     }
   }
 
@@ -36,7 +36,7 @@
     frame.append(pre, button);
   }
 
-  // Tabs as the ARIA Authoring Practices have them: one stop for Tab, arrows between them.
+  // Tabs as in the ARIA Authoring Practices: one stop for the Tab key, arrow keys between them.
   const groups = [...document.querySelectorAll(".programs[data-operation]")].map((programs) => {
     const list = document.createElement("div");
     list.className = "tabs";
@@ -77,7 +77,7 @@
     tabs[to].tab.focus();
   }
 
-  // Whoever reads one program in a language wants the others in it too. The tab in hand stays where it is on the screen.
+  // Choosing a language switches all operations to it. The clicked tab keeps its place on the screen.
   function choose(language, tab) {
     const before = tab?.getBoundingClientRect().top;
     for (const { tabs } of groups) {
@@ -93,6 +93,6 @@
   }
 
   if (groups.length) choose(groups[0].tabs[0].language);
-  // The page is shorter now than when the browser went to the place in its address.
+  // The page became shorter after the browser scrolled to the fragment of its address.
   if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 })();

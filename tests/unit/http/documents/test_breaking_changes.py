@@ -1,4 +1,4 @@
-"""Compatibility: what a change of a contract takes from callers and listeners, in both directions of the change."""
+"""Breaking changes: what callers and listeners lose when a contract changes, in both directions of the change."""
 
 import types
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Ring(msgspec.Struct):
 
 @dataclass
 class State:
-    """A contract of one operation and one event, at one time. A field's hint may come with its default."""
+    """A contract of one operation and one event, at one time. The hint of a field may come with its default."""
 
     request: Fields = field(default_factory=lambda: {"word": str})
     reply: Fields = field(default_factory=lambda: {"id": int})
@@ -56,7 +56,7 @@ class State:
     doc: str = "Make it."
 
     def documents(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """As they are read from files."""
+        """The two documents, as they are read from files."""
         contract = types.ModuleType("shop", "A shop.")
         contract.Make = self._operation()  # type: ignore[attr-defined]
         if self.event_name:
@@ -124,55 +124,55 @@ def _exact(places: int) -> Any:
 
 
 REQUESTS = {
-    "a required field": _request({}, {"a": int}, "/a must be given now", "/a is not taken any more"),
-    "an optional field": _request({}, OPTIONAL, "", "/more is not taken any more"),
-    "a required field that may be left out": _request({"a": int}, {"a": (int, 1)}, "", "/a must be given now"),
-    "another type": _request({"a": int}, {"a": str}, "/a takes no integer any more", "/a takes no string any more"),
-    "numbers for whole numbers": _request({"a": int}, {"a": float}, "", "/a takes no number any more"),
-    "null": _request({"a": int}, {"a": int | None}, "", "/a takes no null any more"),
+    "a required field": _request({}, {"a": int}, "/a is required now", "/a is no longer accepted"),
+    "an optional field": _request({}, OPTIONAL, "", "/more is no longer accepted"),
+    "a required field that may be left out": _request({"a": int}, {"a": (int, 1)}, "", "/a is required now"),
+    "another type": _request({"a": int}, {"a": str}, "/a no longer accepts integer", "/a no longer accepts string"),
+    "numbers for whole numbers": _request({"a": int}, {"a": float}, "", "/a no longer accepts number"),
+    "null": _request({"a": int}, {"a": int | None}, "", "/a no longer accepts null"),
     "a larger maximum": _request({"a": _bounded(le=5)}, {"a": _bounded(le=9)}, "",
-                                 "/a takes less now, by its maximum: 5, was 9"),
+                                 "/a accepts less: maximum is 5 now, was 9"),
     "a smaller minimum": _request({"a": _bounded(ge=5)}, {"a": _bounded(ge=1)}, "",
-                                  "/a takes less now, by its minimum: 5, was 1"),
-    "no maximum": _request({"a": _bounded(le=5)}, {"a": int}, "", "/a takes less now, by its maximum: 5, was none"),
+                                  "/a accepts less: minimum is 5 now, was 1"),
+    "no maximum": _request({"a": _bounded(le=5)}, {"a": int}, "", "/a accepts less: maximum is 5 now, was none"),
     "exclusive bounds": _request({"a": _bounded(lt=5)}, {"a": _bounded(lt=9)}, "",
-                                 "/a takes less now, by its exclusiveMaximum: 5, was 9"),
+                                 "/a accepts less: exclusiveMaximum is 5 now, was 9"),
     "longer text": _request({"a": _sized(max_length=5)}, {"a": _sized(max_length=9)}, "",
-                            "/a takes less now, by its maxLength: 5, was 9"),
+                            "/a accepts less: maxLength is 5 now, was 9"),
     "shorter text": _request({"a": _sized(min_length=5)}, {"a": _sized(min_length=2)}, "",
-                             "/a takes less now, by its minLength: 5, was 2"),
+                             "/a accepts less: minLength is 5 now, was 2"),
     "another pattern": _request({"a": _sized(pattern="^a+$")}, {"a": _sized(pattern="^b+$")},
-                                "/a takes less now, by its pattern: ^b+$, was ^a+$",
-                                "/a takes less now, by its pattern: ^a+$, was ^b+$"),
+                                "/a accepts less: pattern is ^b+$ now, was ^a+$",
+                                "/a accepts less: pattern is ^a+$ now, was ^b+$"),
     "finer steps": _request({"a": _exact(1)}, {"a": _exact(2)}, "",
-                            "/a takes less now, by its multipleOf: 0.1, was 0.01"),
-    "one more choice": _request({"a": Literal["x"]}, {"a": Literal["x", "y"]}, "", '/a does not take "y" any more'),
+                            "/a accepts less: multipleOf is 0.1 now, was 0.01"),
+    "one more choice": _request({"a": Literal["x"]}, {"a": Literal["x", "y"]}, "", '/a no longer accepts "y"'),
     "any text for choices": _request({"a": Literal["x"]}, {"a": str}, "",
-                                     '/a does not take other values than "x" any more'),
+                                     '/a no longer accepts values other than "x"'),
     "a longer list": _request({"a": Annotated[list[int], Meta(max_length=2)]},
                               {"a": Annotated[list[int], Meta(max_length=4)]}, "",
-                              "/a takes less now, by its maxItems: 2, was 4"),
-    "other entries": _request({"a": list[int]}, {"a": list[float]}, "", "/a/* takes no number any more"),
+                              "/a accepts less: maxItems is 2 now, was 4"),
+    "other entries": _request({"a": list[int]}, {"a": list[float]}, "", "/a/* no longer accepts number"),
     "other values of a dictionary": _request({"a": dict[str, int]}, {"a": dict[str, float]}, "",
-                                             "/a/* takes no number any more"),
-    "inside": _request({"a": Narrow}, {"a": Wide}, "", "/a/width takes less now, by its maximum: 5, was 9"),
+                                             "/a/* no longer accepts number"),
+    "inside": _request({"a": Narrow}, {"a": Wide}, "", "/a/width accepts less: maximum is 5 now, was 9"),
     "inside, or null": _request({"a": Narrow | None}, {"a": Wide | None}, "",
-                                "/a/width takes less now, by its maximum: 5, was 9"),
+                                "/a/width accepts less: maximum is 5 now, was 9"),
     "no pattern": _request({"a": _sized(pattern="^a+$")}, {"a": str}, "",
-                           "/a takes less now, by its pattern: ^a+$, was ^[^\\x00-\\x1f\\x7f-\\x9f]*$"),
+                           "/a accepts less: pattern is ^a+$ now, was ^[^\\x00-\\x1f\\x7f-\\x9f]*$"),
     "bounds for choices": _request({"a": Literal["x", "yy"]}, {"a": _sized(max_length=1)},
-                                   '/a does not take "yy" any more',
-                                   '/a does not take other values than "x", "yy" any more'),
-    "bounds for numbers": _request({"a": Literal[1, 9]}, {"a": _bounded(lt=9)}, "/a does not take 9 any more",
-                                   "/a does not take other values than 1, 9 any more"),
+                                   '/a no longer accepts "yy"',
+                                   '/a no longer accepts values other than "x", "yy"'),
+    "bounds for numbers": _request({"a": Literal[1, 9]}, {"a": _bounded(lt=9)}, "/a no longer accepts 9",
+                                   "/a no longer accepts values other than 1, 9"),
     "a pattern for choices": _request({"a": Literal["x", "y"]}, {"a": _sized(pattern="^x$")},
-                                      '/a does not take "y" any more',
-                                      '/a does not take other values than "x", "y" any more'),
+                                      '/a no longer accepts "y"',
+                                      '/a no longer accepts values other than "x", "y"'),
 }  # fmt: skip
 
 REPLIES = {
-    "a field": _reply({}, {"a": int}, "", "/a is not told any more"),
-    "an optional field": _reply({}, OPTIONAL, "", "/more is not told any more"),
+    "a field": _reply({}, {"a": int}, "", "/a is no longer sent"),
+    "an optional field": _reply({}, OPTIONAL, "", "/more is no longer sent"),
     "a field that may be missing": _reply({"more": int}, OPTIONAL, "/more may be missing now"),
     "a field with a default, which is always told": _reply({"a": int}, {"a": (int, 1)}),
     "another type": _reply({"a": int}, {"a": str}, "/a may be string now", "/a may be integer now"),
@@ -180,15 +180,15 @@ REPLIES = {
     "null": _reply({"a": int}, {"a": int | None}, "/a may be null now"),
     "one more choice": _reply({"a": Literal["x"]}, {"a": Literal["x", "y"]}, '/a may be "y" now'),
     "a larger maximum": _reply({"a": _bounded(le=5)}, {"a": _bounded(le=9)},
-                               "/a may be more now, by its maximum: 9, was 5"),
-    "no minimum": _reply({"a": _bounded(ge=1)}, {"a": int}, "/a may be more now, by its minimum: none, was 1"),
+                               "/a allows more: maximum is 9 now, was 5"),
+    "no minimum": _reply({"a": _bounded(ge=1)}, {"a": int}, "/a allows more: minimum is none now, was 1"),
     "other entries": _reply({"a": list[int]}, {"a": list[str]}, "/a/* may be string now", "/a/* may be integer now"),
-    "inside": _reply({"a": Narrow}, {"a": Wide}, "/a/width may be more now, by its maximum: 9, was 5"),
+    "inside": _reply({"a": Narrow}, {"a": Wide}, "/a/width allows more: maximum is 9 now, was 5"),
     "anything": _reply({"a": int}, {"a": Any}, "/a may be anything now"),
 }  # fmt: skip
 
 EVENTS = {
-    "a field": _event({}, {"a": int}, "", "/a is not told any more"),
+    "a field": _event({}, {"a": int}, "", "/a is no longer sent"),
     "a field that may be missing": _event({"more": int}, OPTIONAL, "/more may be missing now"),
     "another type": _event({"a": int}, {"a": str}, "/a may be string now", "/a may be integer now"),
     "null": _event({"a": int}, {"a": int | None}, "/a may be null now"),
@@ -197,26 +197,26 @@ EVENTS = {
 
 OPERATIONS = {
     "another status": Row(State(), State(status=200),
-                          ("shop.make: the status of success is 200, was 201",),
-                          ("shop.make: the status of success is 201, was 200",)),
+                          ("shop.make: the success status is 200 now, was 201",),
+                          ("shop.make: the success status is 201 now, was 200",)),
     "another status, on its queue alone": Row(State(http=""), State(http="", status=200),
-                                              ("shop.make: the status of success is 200, was 201",),
-                                              ("shop.make: the status of success is 201, was 200",)),
+                                              ("shop.make: the success status is 200 now, was 201",),
+                                              ("shop.make: the success status is 201 now, was 200",)),
     "another path": Row(State(), State(http="POST /stuff"),
-                        ("shop.make: POST /things is POST /stuff now",),
-                        ("shop.make: POST /stuff is POST /things now",)),
+                        ("shop.make: POST /things is now POST /stuff",),
+                        ("shop.make: POST /stuff is now POST /things",)),
     "another method": Row(State(), State(http="PUT /things"),
-                          ("shop.make: POST /things is PUT /things now",),
-                          ("shop.make: PUT /things is POST /things now",)),
-    "no route": Row(State(), State(http=""), ("shop.make: POST /things is gone",)),
+                          ("shop.make: POST /things is now PUT /things",),
+                          ("shop.make: PUT /things is now POST /things",)),
+    "no route": Row(State(), State(http=""), ("shop.make: POST /things was removed",)),
     "a query": Row(State(http=""), State(http="", kind=Query),
-                   ("shop.make: it is a query now, was a command",),
-                   ("shop.make: it is a command now, was a query",)),
-    "no location": Row(State(), State(location=False), ("shop.make: the answer has no Location any more",)),
+                   ("shop.make: is a query now, was a command",),
+                   ("shop.make: is a command now, was a query",)),
+    "no location": Row(State(), State(location=False), ("shop.make: the reply no longer has a Location",)),
     "another operation": Row(State(), State(name="shop.build"),
-                             ("shop.make: POST /things is gone", "shop.make: it is gone"),
-                             ("shop.build: POST /things is gone", "shop.build: it is gone")),
-    "no event": Row(State(), State(event_name=""), ("shop.made: it is gone",)),
+                             ("shop.make: POST /things was removed", "shop.make: was removed"),
+                             ("shop.build: POST /things was removed", "shop.build: was removed")),
+    "no event": Row(State(), State(event_name=""), ("shop.made: was removed",)),
     "another refusal": Row(State(), State(refuses=(("Taken", "shop.taken", 409), ("Gone", "shop.gone", 410)))),
     "a refusal with another status": Row(State(), State(refuses=(("Taken", "shop.taken", 422),)),
                                          ("shop.make: the refusal shop.taken has the status 422, was 409",),
@@ -236,7 +236,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
-def test_a_change_takes_what_the_table_says_and_no_more(row: Row) -> None:
+def test_a_change_loses_what_the_table_says_and_no_more(row: Row) -> None:
     one, other = row.one.documents(), row.other.documents()
     assert tuple(map(str, breaks(one, other))) == row.there
     assert tuple(map(str, breaks(other, one))) == row.back
@@ -245,21 +245,21 @@ def test_a_change_takes_what_the_table_says_and_no_more(row: Row) -> None:
 def test_a_change_in_a_class_that_holds_itself_is_found_and_ends() -> None:
     one, other = State(reply={"tree": Leaf}), State(reply={"tree": Ring})
     assert breaks(one.documents(), other.documents()) == []
-    assert str(breaks(other.documents(), one.documents())[0]) == "shop.make: reply /tree/size is not told any more"
+    assert str(breaks(other.documents(), one.documents())[0]) == "shop.make: reply /tree/size is no longer sent"
 
 
-def test_what_becomes_secret_is_taken_as_before_and_what_was_sealed_is_not_taken_plain() -> None:
+def test_a_field_that_becomes_secret_is_still_accepted_plain_and_not_the_other_way_round() -> None:
     one, other = State(request={"a": str}), State(request={"a": Annotated[str, Secret()]})
     assert breaks(one.documents(), other.documents()) == []
     back = {str(each) for each in breaks(other.documents(), one.documents())}
-    assert {"shop.get_sealing_key: it is gone", "shop.make: request /sealed is not taken any more"} <= back
+    assert {"shop.get_sealing_key: was removed", "shop.make: request /sealed is no longer accepted"} <= back
 
 
-def test_a_change_of_a_secret_request_is_said_once() -> None:
+def test_a_change_of_a_secret_request_is_reported_once() -> None:
     secret = {"word": str, "key": Annotated[str, Secret()]}
     one, other = State(request=secret), State(request={**secret, "a": int})
     lines = [str(each) for each in breaks(one.documents(), other.documents())]
-    assert lines == ["shop.make: request /a must be given now"]
+    assert lines == ["shop.make: request /a is required now"]
 
 
 def test_a_new_operation_or_event_breaks_nothing() -> None:
@@ -269,7 +269,7 @@ def test_a_new_operation_or_event_breaks_nothing() -> None:
             del found["shop.make"]
     part[0]["paths"].pop("/things")
     assert breaks(part, whole) == []
-    assert Break("shop.make", "", "it is gone") in breaks(whole, part)
+    assert Break("shop.make", "", "was removed") in breaks(whole, part)
 
 
 def _holding(value: Any, name: str) -> Iterator[dict[str, Any]]:

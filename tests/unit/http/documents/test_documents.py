@@ -1,4 +1,4 @@
-"""Documents: valid by the official schemas, true of what is really answered, and the same every time."""
+"""Documents: valid by the official schemas, true of real answers, and the same every time."""
 
 import json
 import os
@@ -252,7 +252,7 @@ def test_a_rule_is_about_the_number_and_not_about_null() -> None:
     assert null == {"type": "null"}
 
 
-def test_what_is_told_has_all_its_fields_but_those_that_are_unset() -> None:
+def test_a_reply_has_all_its_fields_but_those_that_are_unset() -> None:
     made = openapi("odd", odd)["components"]["schemas"]["Made"]
     assert made["required"] == ["inside", "token", "price", "message"]
 
@@ -300,7 +300,7 @@ def test_refusals_have_their_statuses_and_codes() -> None:
     assert (replies["Gone"]["summary"], replies["Gone"]["description"]) == ("It is gone.", "It does not come back.")
 
 
-def test_statuses_that_cannot_be_are_not_there() -> None:
+def test_statuses_that_cannot_happen_are_not_documented() -> None:
     paths = openapi("catalog", catalog)["paths"]
     assert set(paths["/products"]["get"]["responses"]) == {"200", "400", "405", "422", "500", "503", "504"}
     created = {"201", "202", "400", "405", "409", "413", "415", "422", "500", "503"}
@@ -338,7 +338,7 @@ def test_amounts_are_numbers_with_both_digits() -> None:
 
 @both
 def test_the_command_prints_the_same_in_every_process_and_connects_to_nothing(make: Any, tmp_path: Path) -> None:
-    """This process has a hash seed of its own, so an order that hangs on it shows."""
+    """This process has a hash seed of its own, so an order that depends on it is found."""
     environment = {**os.environ, "PYTHONHASHSEED": "1", "BUS_URL": "amqp://192.0.2.1", "DATA_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "bus.cli", "contract", make.__name__, "auth"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=RUN_SECONDS)
@@ -354,7 +354,7 @@ def test_the_command_writes_a_file(tmp_path: Path) -> None:
 
 
 def _read(document: dict[str, Any]) -> dict[str, Any]:
-    """As whoever reads it as text has it, with exact numbers."""
+    """The document after writing and reading its text, with exact numbers."""
     read: dict[str, Any] = read_exactly(as_text(document))
     return read
 

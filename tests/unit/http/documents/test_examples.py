@@ -1,4 +1,4 @@
-"""Examples: every one of a request is one that its service would take."""
+"""Examples: the service accepts each example of a request."""
 
 import types
 from datetime import datetime
@@ -99,7 +99,7 @@ def test_amounts_keep_both_digits() -> None:
     assert encode_fields(example_of(CreateProduct)) == b'{"name":"Lamp","price":9.90,"quantity":3}'
 
 
-def test_required_fields_are_there_and_optional_ones_where_something_is_known_of_them() -> None:
+def test_required_fields_are_there_and_optional_ones_that_have_an_example_or_a_default() -> None:
     example = example_of(Odd)
     assert "maybe" not in example
     assert (example["shown"], example["usual"], example["list_of"], example["named-so"]) == (5, 4, [], 2)
@@ -118,7 +118,7 @@ def test_a_class_that_holds_itself_has_an_example_too() -> None:
 
 
 @pytest.mark.parametrize("hint", [Annotated[str, Meta(pattern="^[0-9]+$")], Annotated[bytes, Meta(min_length=9)]])
-def test_what_only_the_author_knows_an_example_of_is_asked_for(hint: Any) -> None:
+def test_a_field_that_only_its_author_knows_an_example_of_is_a_type_error(hint: Any) -> None:
     declared = types.new_class("Asked", (Reply,), {}, lambda body: body.update({"__annotations__": {"word": hint}}))
     with pytest.raises(TypeError, match="Asked: give word an example"):
         example_of(declared)

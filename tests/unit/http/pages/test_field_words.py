@@ -41,7 +41,7 @@ class Odd(Command[Reply], name="odd.do"):
 
 
 WORDS = {
-    "exact": "number, 0 to 5, at most 3 digits behind the point",
+    "exact": "number, 0 to 5, at most 3 digits after the decimal point",
     "bounded": "text, at most 5 characters",
     "least": "whole number, at least 2",
     "between": "number, more than 0, less than 1",
@@ -58,7 +58,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_a_type_and_its_bounds_are_told_in_words(name: str) -> None:
+def test_a_type_and_its_bounds_are_shown_in_words(name: str) -> None:
     assert {field.name: field.kind for field in fields_in_words(Odd)}[name] == WORDS[name]
 
 
@@ -67,7 +67,7 @@ def test_a_choice_of_types_names_all_of_them() -> None:
     assert set(kinds["either"].split(" or ")) == {"whole number", "text", "null"}
 
 
-def test_what_may_be_left_out_says_what_stands_for_it() -> None:
+def test_a_field_that_may_be_left_out_shows_its_default() -> None:
     fields = {field.name: field for field in fields_in_words(Odd)}
     assert [name for name, field in fields.items() if not field.is_required] == ["yes", "left", "made"]
     assert (fields["yes"].default, fields["left"].default, fields["made"].default) == ("true", "", "[1]")
@@ -75,13 +75,13 @@ def test_what_may_be_left_out_says_what_stands_for_it() -> None:
     assert {field.name: field.default for field in fields_in_words(ListProducts)} == {"limit": "100", "cursor": '"0"'}
 
 
-def test_a_secret_is_marked_and_a_rule_is_called_by_its_name() -> None:
+def test_a_secret_is_marked_and_a_rule_is_shown_by_its_name() -> None:
     fields = {field.name: field for field in fields_in_words(Register)}
     assert [name for name, field in fields.items() if field.is_secret] == ["password"]
     assert fields["email"].kind == "text, 3 to 254 characters, email address"
 
 
-def test_fields_inside_fields_are_told_with_their_path() -> None:
+def test_fields_inside_fields_are_shown_with_their_path() -> None:
     names = [field.name for field in fields_in_words(ProductPage)]
     assert names[:3] == ["products", "products[].id", "products[].name"]
 

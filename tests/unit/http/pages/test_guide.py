@@ -10,7 +10,7 @@ from bus.contract.validation import decode
 from bus.http.pages.guide import guide_to
 
 
-def test_a_guide_tells_of_every_operation_and_event_of_the_contract() -> None:
+def test_a_guide_has_every_operation_and_event_of_the_contract() -> None:
     guide = guide_to("catalog", catalog.contract)
     assert [each.name for each in guide.operations] == [each.operation_name for each in operations_in(catalog.contract)]
     assert [each.name for each in guide.events] == [each.operation_name for each in events_in(catalog.contract)]
@@ -46,6 +46,6 @@ def test_an_operation_says_what_it_refuses_and_what_is_secret() -> None:
     assert json.loads(register.reply_example)["message"] == "User registered successfully"
 
 
-def test_the_route_over_http_is_told() -> None:
+def test_the_route_over_http_is_shown() -> None:
     routes = {each.name: each.route for each in guide_to("catalog", catalog.contract).operations}
     assert routes["catalog.update_product"] == "PUT /products/{product_id}"

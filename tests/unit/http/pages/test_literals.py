@@ -1,4 +1,4 @@
-"""Literals of other languages. The interpreters themselves judge them in `tests/integration/test_publishers.py`."""
+"""Literals of other languages. Their own interpreters run them in `tests/integration/test_publishers.py`."""
 
 import ast
 import json
@@ -28,7 +28,7 @@ def test_json_in_quotes_has_no_such_quote_inside_and_is_the_value(value: literal
 
 
 @given(TEXT)
-def test_a_literal_has_nothing_that_cannot_be_seen(text: str) -> None:
+def test_a_literal_has_no_invisible_characters(text: str) -> None:
     for write in (literals.python, literals.javascript, literals.go, literals.shell):
         assert write(text).isprintable()
 

@@ -1,4 +1,4 @@
-"""Pages: their headers, and what they are made of."""
+"""Pages: their content, their headers and their files."""
 
 import hashlib
 import re
@@ -18,15 +18,15 @@ STATIC = Path(bus.__file__ or "").parent / "http" / "pages" / "static"
 
 
 def _policy(page: Page) -> dict[str, str]:
-    said = page.headers["Content-Security-Policy"]
-    return dict(directive.split(" ", 1) for directive in said.split("; "))
+    header = page.headers["Content-Security-Policy"]
+    return dict(directive.split(" ", 1) for directive in header.split("; "))
 
 
 def _start(health: str) -> Page:
     return start_page("catalog", State(health, "RabbitMQ", ""), [Row("GET", "/products")], [Link("/docs", "read")])
 
 
-def test_a_page_lets_a_browser_run_what_stands_in_it_alone() -> None:
+def test_a_browser_may_run_only_what_is_inside_the_page() -> None:
     for page in (_start("ready"), message_page(guide_to("catalog", catalog.contract))):
         policy = _policy(page)
         assert policy["default-src"] == "'none'"
@@ -43,7 +43,7 @@ def test_the_viewer_may_load_from_our_own_origin_and_no_other() -> None:
     assert "http" not in docs_page("catalog").headers["Content-Security-Policy"]
 
 
-def test_what_comes_from_elsewhere_is_text_on_a_page() -> None:
+def test_text_from_elsewhere_is_escaped() -> None:
     html = _start('<script>alert("1")</script>').html
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
@@ -68,7 +68,7 @@ def test_the_message_page_names_what_the_wire_document_does(heading: str) -> Non
     assert sorted(re.findall(r"<tr><td>(?:header )?<code>([^<]+)</code>", shown[1])) == sorted(names)
 
 
-def test_what_others_wrote_is_as_they_wrote_it() -> None:
+def test_the_viewer_is_unchanged() -> None:
     sums = dict(reversed(line.split()) for line in (STATIC / "SHA256SUMS").read_text().splitlines())
     files = {str(path.relative_to(STATIC)) for path in STATIC.glob("*/*")}
     assert sums.keys() == files
@@ -76,14 +76,14 @@ def test_what_others_wrote_is_as_they_wrote_it() -> None:
         assert hashlib.sha256((STATIC / name).read_bytes()).hexdigest() == expected, name
 
 
-def test_the_docs_page_asks_for_files_that_are_there() -> None:
+def test_the_files_of_the_docs_page_exist() -> None:
     asked = re.findall(rf'"{VIEWER}/([^"]+)"', docs_page("catalog").html)
     assert sorted(asked) == ["swagger-ui-bundle.js", "swagger-ui.css"]
     for name in asked:
         assert (STATIC / VIEWER.removeprefix("/static/") / name).is_file()
 
 
-def test_the_wheel_has_what_the_pages_are_made_of() -> None:
+def test_the_wheel_has_the_templates_and_static_files() -> None:
     root = STATIC.parents[3]
     packed = {file.distribution_path for file in WheelBuilder(str(root)).recurse_included_files()}
     made_of = [*STATIC.rglob("*"), *STATIC.with_name("templates").rglob("*")]
