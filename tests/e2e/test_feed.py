@@ -20,7 +20,7 @@ from bus.client.client import Client
 from bus.contract.operations import Operation
 from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.testing.servers.ports import free_ports
-from bus.testing.servers.postgres import Database
+from bus.testing.servers.postgres import PostgresServer
 from bus.testing.waiting import wait_until
 from catalog.contract import CreateProduct, GetProduct, UpdateProduct
 
@@ -47,7 +47,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 class System:
     """Processes of auth, catalog and feed on one broker; `feed` is the URL of its front end."""
 
-    def __init__(self, project: Project, broker_url: str, postgres: Database, folder: Path) -> None:
+    def __init__(self, project: Project, broker_url: str, postgres: PostgresServer, folder: Path) -> None:
         (port,) = free_ports(1)
         self.feed = f"http://127.0.0.1:{port}"
         self._project, self._postgres, self._log = project, postgres, folder / "log"
@@ -122,7 +122,7 @@ def _cleaning(system: System) -> Iterator[System]:
 
 
 @pytest.fixture
-def system(project: Project, broker_url: str, postgres: Database, tmp_path: Path) -> Iterator[System]:
+def system(project: Project, broker_url: str, postgres: PostgresServer, tmp_path: Path) -> Iterator[System]:
     with _cleaning(System(project, broker_url, postgres, tmp_path)) as system:
         system.fresh_feed_database()
         system.start("web", "feed")

@@ -27,10 +27,10 @@ from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import queues_of
 from bus.messaging.transport import TransportOptions
+from bus.testing.servers.errors import ProvisioningFailed
 from bus.testing.servers.ports import free_ports
 from bus.testing.servers.postgres import find_database
 from bus.testing.servers.rabbitmq import Broker, find_broker
-from bus.testing.servers.unavailable import Unavailable
 from bus.testing.waiting import wait_until
 
 START_SECONDS = 90.0
@@ -57,7 +57,7 @@ def broker() -> Iterator[Broker]:
     """One of our own, whose disk can be read."""
     try:
         broker = find_broker("process")
-    except Unavailable as reason:
+    except ProvisioningFailed as reason:
         if "CI" in os.environ:
             pytest.fail(f"a RabbitMQ whose disk can be read is expected in CI: {reason}", pytrace=False)
         pytest.skip(f"NOT TESTED WITHOUT A RABBITMQ WHOSE DISK CAN BE READ: {reason}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus.testing.servers import apt
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.errors import ProvisioningFailed
 
 PACKAGES = {
     "amqp-publish": "amqp-tools",
@@ -57,7 +57,7 @@ def need_go_client() -> None:
 def _install(*packages: str) -> None:
     try:
         apt.install(*packages)
-    except Unavailable as reason:
+    except ProvisioningFailed as reason:
         _do_without(" and ".join(packages), str(reason))
 
 
