@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from msgspec import structs
 from pika.adapters.blocking_connection import BlockingChannel
 from sqlalchemy import func, select, update
-from support.dead_letters import keep, letters_in, wait_for_letters
+from support.dead_letters import letters_in, store_dead_letters, wait_for_letters
 
 import bus.cli.dead_letters_replay
 from auth.handlers import auth
@@ -109,7 +109,7 @@ class Shop:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         requests = (Message(queue=queue, body=raw, message_id=each or None) for each in message_ids)
         letters = [dead_letter(each, "catalog", each.body, reason="fault", detail="Why.") for each in requests]
-        keep(self.database, catalog, *letters)
+        store_dead_letters(self.database, catalog, *letters)
 
     def states(self) -> list[str]:
         return [letter.state for letter in letters_in(self.database)]
@@ -226,7 +226,7 @@ def test_the_sender_is_not_answered_twice_and_the_message_says_what_it_is(desk: 
 def test_what_is_sent_again_goes_on_in_its_trace(desk: Shop) -> None:
     before = structs.replace(trace_context.begin(), state="congo=1")
     died = Message(queue="catalog.create_product", body=b"{}", message_id="order-1", headers=before.headers)
-    keep(desk.database, catalog, dead_letter(died, "catalog", died.body, reason="fault", detail="Why."))
+    store_dead_letters(desk.database, catalog, dead_letter(died, "catalog", died.body, reason="fault", detail="Why."))
     with desk.database.reading() as transaction:
         letter = newest(transaction.connection, "order-1")
     assert letter is not None
@@ -281,7 +281,7 @@ def test_a_letter_whose_password_was_cut_asks_for_another_body_and_that_is_seale
     migrate(database, "auth.migrations")
     account = {"username": "ann", "email": "ann@example.com", "password": "[secret]"}
     request = Message(queue="auth.register", body=json.dumps(account).encode(), message_id="1")
-    keep(database, auth, dead_letter(request, "auth", request.body, reason="fault", detail=""))
+    store_dead_letters(database, auth, dead_letter(request, "auth", request.body, reason="fault", detail=""))
     environment = {"BUS_URL": broker_url, "AUTH_DATABASE_URL": url}
     result = CliRunner().invoke(command, ["dead-letters", "replay", "auth", "--all"], env=environment)
     assert result.exit_code == 1

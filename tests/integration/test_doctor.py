@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pika
 import pytest
 from click.testing import CliRunner
-from support.long_timeouts import LONG_SECONDS, be_patient
+from support.long_timeouts import LONG_TIMEOUT_SECONDS, use_long_timeouts
 
 from bus.cli import bus
 from bus.client.client import Client
@@ -55,11 +55,11 @@ class Clinic(NamedTuple):
         migrate(database, "catalog.migrations")
         return database
 
-    def be_patient(self) -> None:
+    def use_long_timeouts(self) -> None:
         """Let all that is looked at take its time to answer."""
-        be_patient(self.environment)
-        self.environment.setattr("bus.runtime.doctor.workers.ANSWER_SECONDS", LONG_SECONDS)
-        self.environment.setattr("bus.runtime.doctor.ports.ASK_SECONDS", LONG_SECONDS)
+        use_long_timeouts(self.environment)
+        self.environment.setattr("bus.runtime.doctor.workers.ANSWER_SECONDS", LONG_TIMEOUT_SECONDS)
+        self.environment.setattr("bus.runtime.doctor.ports.ASK_SECONDS", LONG_TIMEOUT_SECONDS)
 
     def start_worker(self) -> None:
         configure_logs("error")  # unconfigured, its lines would be among what the command prints meanwhile
@@ -103,7 +103,7 @@ def _with(url: str, *, user: str | None = None, port: int | None = None) -> str:
 
 
 def test_of_a_system_that_runs_everything_is_right(clinic: Clinic, rabbitmq: Broker) -> None:
-    clinic.be_patient()
+    clinic.use_long_timeouts()
     clinic.start_worker()
     clinic.start_front_end()
     code, findings = _examined()
@@ -120,7 +120,7 @@ def test_of_a_system_that_runs_everything_is_right(clinic: Clinic, rabbitmq: Bro
 
 
 def test_people_get_a_line_for_each_finding_and_a_last_word(clinic: Clinic) -> None:
-    clinic.be_patient()
+    clinic.use_long_timeouts()
     clinic.start_worker()
     ran = CliRunner().invoke(bus, ["doctor", "catalog"])
     assert ran.exit_code == 0
@@ -131,7 +131,7 @@ def test_people_get_a_line_for_each_finding_and_a_last_word(clinic: Clinic) -> N
 
 
 def test_on_a_new_broker_the_queues_are_missing_and_stay_so(clinic: Clinic) -> None:
-    clinic.be_patient()
+    clinic.use_long_timeouts()
     state, words = _told("topology")
     assert state == {"wrong"}
     assert "catalog.create_product" in words
@@ -258,13 +258,13 @@ def test_a_port_that_a_stranger_has_is_told(clinic: Clinic) -> None:
 
 
 def test_a_front_end_that_is_not_ready_still_has_its_port(clinic: Clinic) -> None:
-    clinic.be_patient()
+    clinic.use_long_timeouts()
     clinic.start_front_end()
     assert _told("ports") == ({"ok"}, f"port {clinic.port}: a front end is there, and is not ready now")
 
 
 def test_a_port_for_metrics_is_free_or_its_workers_or_a_strangers(clinic: Clinic) -> None:
-    clinic.be_patient()
+    clinic.use_long_timeouts()
     [port] = free_ports(1)
     clinic.point(CATALOG_METRICS_PORT=str(port))
     free = f"port {clinic.port} is free\n"

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from support.long_timeouts import LONG_SECONDS, be_patient
+from support.long_timeouts import LONG_TIMEOUT_SECONDS, use_long_timeouts
 
 from bus.client.client import Client
 from bus.database.engine import Database
@@ -118,8 +118,8 @@ def granian(broker_url: str, tmp_path: Path) -> Iterator[FrontEnd]:
 @pytest.fixture
 def waitress(memory_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontEnd]:
     """What `bus run` does without a broker."""
-    be_patient(monkeypatch)
-    monkeypatch.setattr("bus.client.liveness.FRESH_SECONDS", LONG_SECONDS)
+    use_long_timeouts(monkeypatch)
+    monkeypatch.setattr("bus.client.liveness.FRESH_SECONDS", LONG_TIMEOUT_SECONDS)
     (port,) = free_ports(1)
     front_end = FrontEnd(port, os.getpid(), servers.EMBEDDED_IN_FLIGHT)
     for _ in _working(memory_url, tmp_path, front_end.go_on):
