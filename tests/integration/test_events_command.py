@@ -62,7 +62,7 @@ def _tail(url: str, *options: str) -> Iterator[Tail]:
     )
     tail = Tail(process)
     try:
-        wait_until(lambda: tail.shows("Ctrl-C ends it."), START_SECONDS, "the tail listens")
+        wait_until(lambda: tail.shows("Ctrl-C stops it."), START_SECONDS, "the tail listens")
         yield tail
     finally:
         process.kill()

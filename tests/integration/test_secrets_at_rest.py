@@ -203,7 +203,7 @@ def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> 
         for letter in found:
             assert json.loads(letter.body).keys() == {"username", "email", "sealed"}
         assert nothing_found()
-        assert "Sent 2 again." in programs.run("dead-letters", "replay", "auth", "--all", "--yes")
+        assert "Replayed 2." in programs.run("dead-letters", "replay", "auth", "--all", "--yes")
         ids = [str(letter.message_id) for letter in found]
         wait_until(lambda: _all_done(database, ids), ANSWER_SECONDS, "the dead letters are done again")
         assert nothing_found()

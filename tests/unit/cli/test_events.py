@@ -1,4 +1,4 @@
-"""Event lines: one line, whatever somebody published."""
+"""Lines of `bus events tail`: one line for each event, whatever was published."""
 
 import json
 from datetime import UTC, datetime
