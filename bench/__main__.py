@@ -9,7 +9,7 @@ import click
 
 from bench import report, rounds
 from bench.wrk import find_wrk
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.errors import ProvisioningFailed
 
 
 @click.command()
@@ -23,7 +23,7 @@ def main(count: int, seconds: int, file: Path | None) -> None:
         wrk = find_wrk()
         with tempfile.TemporaryDirectory(prefix="bus-bench-") as folder:
             figures = rounds.run(wrk, Path(folder), count, seconds)
-    except Unavailable as missing:
+    except ProvisioningFailed as missing:
         raise click.ClickException(str(missing)) from missing
     click.echo(report.text_of(figures))
     if file is not None:

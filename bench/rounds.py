@@ -19,8 +19,8 @@ from bench.names import ERRAND, KEEP_ALIVE, SEEN, TUTORIAL
 from bench.servers import Servers, servers
 from bench.tutorial.system import tutorial
 from bench.wrk import load
-from bus.testing.servers.notice import notice
 from bus.testing.servers.processes import Process
+from bus.testing.servers.progress import report
 
 WARM_UP_SECONDS = 2
 # After the last request: connections close, caches empty. Then the idle time itself.
@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 30
 
 
 def run(wrk: str, folder: Path, rounds: int, seconds: int) -> Figures:
-    """Start everything, measure, end everything. Raises Unavailable."""
+    """Start everything, measure, end everything. Raises ProvisioningFailed."""
     with servers() as both, ExitStack() as running:
         figures = Figures(_about(both, rounds, seconds))
         bus_url = both.broker.fresh_vhost()
@@ -45,7 +45,7 @@ def run(wrk: str, folder: Path, rounds: int, seconds: int) -> Figures:
         echo = running.enter_context(started(python("echo", folder, {}, "bench.echo", "serve", bus_url)))
         _warm_up(wrk, contenders)
         for number in range(1, rounds + 1):
-            notice(f"round {number} of {rounds}")
+            report(f"round {number} of {rounds}")
             figures.measurements += _round(wrk, contenders, both, number, seconds)
             figures.echoes.append(_echo(echo, bus_url, both, number, seconds))
         auth = running.enter_context(errand("auth", "auth", bus_url, both, folder))
@@ -60,7 +60,7 @@ def _about(both: Servers, rounds: int, seconds: int) -> str:
 
 def _warm_up(wrk: str, contenders: Sequence[Contender]) -> None:
     for contender in contenders:
-        notice(f"warming up: {contender.name}")
+        report(f"warming up: {contender.name}")
         contender.fill()
         for scenario in SCENARIOS:
             load(wrk, contender.url, scenario, WARM_UP_SECONDS, "warm-up", PRODUCTS)
@@ -100,7 +100,7 @@ def _echo(server: Process, bus_url: str, both: Servers, number: int, seconds: in
 
 
 def _usages(processes: Sequence[Process]) -> list[Usage]:
-    notice("measuring the idle system")
+    report("measuring the idle system")
     time.sleep(CALM_SECONDS)
     before = [cpu_seconds(process.pids()) for process in processes]
     time.sleep(IDLE_SECONDS)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bus.testing.servers.postgres import Database, find_database
+from bus.testing.servers.postgres import PostgresServer, find_database
 from bus.testing.servers.rabbitmq import Broker, find_broker
 
 
@@ -13,7 +13,7 @@ class Servers:
     """What all contenders share."""
 
     broker: Broker
-    database: Database
+    database: PostgresServer
 
     @property
     def versions(self) -> str:
@@ -23,6 +23,6 @@ class Servers:
 
 @contextmanager
 def servers() -> Iterator[Servers]:
-    """Start both as processes of ours, since their CPU time is measured. Raises Unavailable."""
+    """Start both as processes of ours, since their CPU time is measured. Raises ProvisioningFailed."""
     with find_broker("process") as broker, find_database("process") as database:
         yield Servers(broker, database)

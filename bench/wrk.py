@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus.testing.servers import apt
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.errors import ProvisioningFailed
 
 CONNECTIONS = 16
 
@@ -29,12 +29,12 @@ class Load:
 
 
 def find_wrk() -> str:
-    """The program, installed if it must be and can be. Raises Unavailable."""
+    """The program, installed if it must be and can be. Raises ProvisioningFailed."""
     if shutil.which("wrk") is None:
         try:
             apt.install("wrk")
-        except Unavailable as reason:
-            raise Unavailable(f"No load can be made: install wrk ({reason}).") from reason
+        except ProvisioningFailed as reason:
+            raise ProvisioningFailed(f"No load can be made: install wrk ({reason}).") from reason
     return shutil.which("wrk") or "wrk"
 
 

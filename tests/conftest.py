@@ -1,4 +1,4 @@
-"""What all tests share. `support/` has their helpers, with a small service to test with."""
+"""Fixtures for all tests. `support/` has the helpers, with a small example service."""
 
 import logging
 import signal
@@ -17,31 +17,31 @@ from bus.database.migrate import migrate
 
 pytest_plugins = ["bus.testing.fixtures"]
 
-# Lost connections are what some tests are about; pika reports each with a page of traces.
+# Some tests are about lost connections; pika logs a page of traces for each.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
-# A shared machine is slow at times; what hypothesis finds must not depend on it, nor on yesterday's finds.
+# A shared machine is slow at times; what hypothesis finds must depend neither on that nor on earlier runs.
 settings.register_profile("errand", deadline=None, derandomize=True, database=None, max_examples=100)
 settings.load_profile("errand")
 
 
 def pytest_configure() -> None:
-    """A shell switches SIGINT off in what it runs in the background, and so it would be in all that tests start."""
+    """Restore SIGINT: a shell ignores it for background commands, and the processes that tests start inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
-def logs_as_they_are() -> Iterator[None]:
-    """A command of `bus` that runs inside a test sets up the logs of its process, which is ours."""
+def reset_logs() -> Iterator[None]:
+    """Undo the configuration of logs after each test: a `bus` command run in the test's process changes it."""
     yield
     structlog.reset_defaults()
     for name in [name for name in sys.modules if name.startswith("bus.")]:
-        vars(getattr(sys.modules[name], "log", structlog)).pop("bind", None)  # what a configured logger keeps
+        vars(getattr(sys.modules[name], "log", structlog)).pop("bind", None)  # a configured logger caches it
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    """A migrated SQLite database with the tables of the catalog, of the example, and the inbox."""
+    """A migrated SQLite database with the tables of the catalog, the library and the example service."""
     database = Database(f"sqlite:///{tmp_path}/test.db")
     migrate(database, "catalog.migrations")
     create_tables(database)

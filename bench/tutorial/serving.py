@@ -7,7 +7,8 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from bus.runtime.servers import DRAIN_SECONDS, HEADER_SECONDS, THREADS
+from bus.runtime.process import DRAIN_SECONDS
+from bus.runtime.servers import HEADER_SECONDS, THREADS
 
 
 def serve(module: str, port: int) -> None:

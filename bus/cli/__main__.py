@@ -1,4 +1,4 @@
-"""`python -m bus.cli` is `bus`."""
+"""`python -m bus.cli` runs `bus`."""
 
 from bus.cli import main
 

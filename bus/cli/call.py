@@ -18,7 +18,7 @@ from bus.messaging.replies import status_of
 from bus.telemetry.logs import configure_logs
 
 _FIELDS = click.argument("fields", nargs=-1)
-_ID = click.option("--id", "message_id", help="The message id: the same id is done once.")
+_ID = click.option("--id", "message_id", help="The message id; a command is carried out once for each id.")
 _SECONDS = click.FloatRange(0.01, 3600)
 _TIMEOUT = click.option("--timeout", type=_SECONDS, default=ANSWER_SECONDS, show_default=True, help="Seconds to wait.")
 _TOKEN = click.option("--token", help="A bearer token, sent as the authorization header.")
@@ -34,9 +34,9 @@ _TOKEN = click.option("--token", help="A bearer token, sent as the authorization
 def call(
     operation: str, fields: Sequence[str], message_id: str | None, timeout: float, token: str | None, as_json: bool
 ) -> None:
-    """Call OPERATION and print its answer.
+    """Call OPERATION and print its reply.
 
-    FIELDS is one JSON object, or name=value pairs. Exits with 1 when the answer is no.
+    FIELDS is one JSON object, or name=value pairs. Exits with 1 if the reply is an error.
     """
     request, client = _prepare(operation, fields)
     with client:
@@ -46,7 +46,7 @@ def call(
         except ProblemError as error:
             status, body = error.problem.status, encode(error.problem)
             if isinstance(error, ReplyTimeout) and request.is_command:
-                click.echo(f"Accepted, and not done yet; its id is {error.message_id}.", err=True)
+                click.echo(f"Accepted, but not done yet. Its message id is {error.message_id}.", err=True)
     if as_json:
         click.echo(msgspec.json.encode({"status": status, "body": msgspec.Raw(body)}))
     else:
@@ -61,10 +61,10 @@ def call(
 @_TIMEOUT
 @_TOKEN
 def send(operation: str, fields: Sequence[str], message_id: str | None, timeout: float, token: str | None) -> None:
-    """Hand a command to the broker, print its message id, and do not wait for the answer."""
+    """Send a command to the broker and print its message id, without waiting for the reply."""
     request, client = _prepare(operation, fields)
     if not request.is_command:
-        raise click.UsageError(f"{operation} is a query: without a reply there is no point. Use `bus call`.")
+        raise click.UsageError(f"{operation} is a query, and a query needs its reply. Use `bus call`.")
     with client:
         click.echo(client.send(request, timeout=timeout, message_id=message_id, token=token))
 

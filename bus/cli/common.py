@@ -1,8 +1,9 @@
-"""What commands have in common: the installed services and the settings for them."""
+"""What commands share: the installed services, their settings and databases, and times on the command line."""
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,12 +11,14 @@ import click
 
 from bus.contract.operations import Operation
 from bus.contract.problems import Problem
+from bus.database.engine import Database
+from bus.database.migrate import check_migrated
 from bus.runtime.settings import Settings, read_settings
 from bus.service.application import Application, installed_applications
 
 
 def chosen_applications(names: Sequence[str]) -> list[Application]:
-    """The services of these names; all when none is named. Raises click.UsageError."""
+    """The services with these names, or all if there are no names. Raises click.UsageError."""
     applications = installed_applications()
     for name in names:
         if name not in applications:
@@ -28,28 +31,45 @@ def settings_for(applications: Iterable[Application]) -> Settings:
     return read_settings(os.environ, {application.name: application.port for application in applications})
 
 
+def application_and_settings(service: str) -> tuple[Application, Settings]:
+    """One service, and the settings for it. Raises click.UsageError and SettingsError."""
+    (application,) = chosen_applications([service])
+    return application, settings_for([application])
+
+
+@contextmanager
+def migrated_database(application: Application, settings: Settings) -> Iterator[Database]:
+    """Open the database of a service; closes it at the end. Raises DatabaseUnavailable and NotMigrated."""
+    database = Database(settings.services[application.name].database_url)
+    try:
+        check_migrated(database, application.migrations)
+        yield database
+    finally:
+        database.close()
+
+
 def broker_of(settings: Settings) -> str:
-    """The URL of a broker that other processes reach too. Raises click.UsageError."""
+    """The URL of the broker, if other processes can reach it. Raises click.UsageError for the embedded one."""
     if settings.bus_url.startswith("memory://"):
-        raise click.UsageError("The embedded broker lives inside `bus run`. Set BUS_URL to an amqp:// URL.")
+        raise click.UsageError("The embedded broker can only be used inside `bus run`. Set BUS_URL to an amqp:// URL.")
     return settings.bus_url
 
 
 def operations_of(applications: Iterable[Application]) -> dict[str, type[Operation[Any]]]:
-    """All operations by name, the ones every service has among them."""
+    """All operations by name, including those that every service has."""
     return {
         name: operation for application in applications for name, operation in application.service.operations.items()
     }
 
 
 def in_words(problem: Problem) -> str:
-    """What is wrong with fields that were given on the command line."""
+    """A problem document as text for the terminal, one line for each wrong field."""
     faults = [f"{fault.pointer[1:]}: {fault.detail}" for fault in problem.errors]
     return "\n".join(faults) or f"{problem.title}. {problem.detail}"
 
 
-# For a command with such an argument and without short options, so also without -h: an option would be
-# found in the midst of an identifier.
+# For commands whose argument may begin with a dash. They have no short options, not even -h: click would find them in
+# the middle of an identifier.
 MAY_BEGIN_WITH_A_DASH = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
@@ -58,24 +78,27 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Time(click.ParamType[datetime]):
-    """ISO 8601, in UTC unless it says otherwise; or how long ago, in seconds, minutes, hours or days: `90s`, `2h`."""
+    """ISO 8601, in UTC unless it has an offset; or an age in seconds, minutes, hours or days: `90s`, `2h`."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The moment, in UTC. Raises click.BadParameter."""
+        """The time, in UTC. Raises click.BadParameter."""
         try:
             return time_of(value, datetime.now(UTC))
         except ValueError:
-            self.fail(f"{value!r} is no time: give one such as 2026-11-25T08:00 (UTC) or 2h, 3d (ago).", param, ctx)
+            message = (
+                f"{value!r} is not a time: use ISO 8601 such as 2026-11-25T08:00 (UTC), or an age such as 2h or 3d."
+            )
+            self.fail(message, param, ctx)
 
 
 def time_of(text: str, now: datetime) -> datetime:
-    """The moment a text means, in UTC. Raises ValueError."""
+    """The time that a text stands for, in UTC. Raises ValueError."""
     try:
         if ago := _AGO.fullmatch(text):
             return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         moment = datetime.fromisoformat(text)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except OverflowError:
-        raise ValueError("beyond the calendar") from None
+        raise ValueError("out of the calendar's range") from None

@@ -1,4 +1,4 @@
-"""`bus contract`: the documents of a service."""
+"""`bus contract`: print the documents of a service, and check whether a contract has changed."""
 
 import sys
 from collections.abc import Callable
@@ -20,28 +20,28 @@ Make = Callable[[str, ModuleType], dict[str, Any]]
 _KINDS: dict[str, Make] = {"openapi": openapi, "asyncapi": asyncapi}
 
 _SERVICE = click.argument("service")
-_OUTPUT = click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+_OUTPUT = click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 
 
 @click.group()
 def contract() -> None:
-    """Documents of a contract, made of its classes; nothing is connected to."""
+    """Print or check the documents of a contract. Connects to nothing."""
 
 
 @contract.command("openapi")
 @_SERVICE
 @_OUTPUT
 def print_openapi(service: str, output: Path | None) -> None:
-    """Print what the front end of SERVICE answers, as OpenAPI 3.1."""
-    _put(_document(service, openapi), output)
+    """Print the HTTP API of SERVICE as OpenAPI 3.1."""
+    _write(_document(service, openapi), output)
 
 
 @contract.command("asyncapi")
 @_SERVICE
 @_OUTPUT
 def print_asyncapi(service: str, output: Path | None) -> None:
-    """Print the queues and events of SERVICE, as AsyncAPI 3.0."""
-    _put(_document(service, asyncapi), output)
+    """Print the queues and events of SERVICE as AsyncAPI 3.0."""
+    _write(_document(service, asyncapi), output)
 
 
 @contract.command("check")
@@ -52,12 +52,12 @@ def print_asyncapi(service: str, output: Path | None) -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="The folder with SERVICE.openapi.json and SERVICE.asyncapi.json.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check_contract(service: str, against: Path, as_json: bool) -> None:
-    """Compare the contract of SERVICE with documents that were written before.
+    """Compare the contract of SERVICE with its documents in a folder.
 
-    Exits with 0 when they are the same, and with 1 when they differ: incompatibly, or so that they only have to be
-    written anew.
+    Exits with 0 if they are equal, and with 1 if they differ. Prints whether the change is compatible, and the commands
+    that update the documents.
     """
     kept = {kind: _kept(service, kind, against) for kind in _KINDS}
     made = {kind: _document(service, make) for kind, make in _KINDS.items()}
@@ -67,25 +67,25 @@ def check_contract(service: str, against: Path, as_json: bool) -> None:
     except NotADocument as error:
         raise click.UsageError(f"{against}: {error}") from None
     except KeyError as missing:
-        raise click.UsageError(f"{against}: Not an OpenAPI or AsyncAPI document: {missing} is missing.") from None
+        raise click.UsageError(f"{against}: A document is incomplete: {missing} is missing.") from None
     if as_json:
         report = {"equal": not stale, "differing": stale, "incompatible": [asdict(each) for each in found]}
         click.echo(msgspec.json.format(msgspec.json.encode(report)))
     else:
-        _tell(service, against, stale, found)
+        _print_differences(service, against, stale, found)
     sys.exit(1 if stale else 0)
 
 
-def _tell(service: str, folder: Path, stale: list[str], found: list[Break]) -> None:
+def _print_differences(service: str, folder: Path, stale: list[str], found: list[Break]) -> None:
     for each in found:
         click.echo(f"incompatible: {each}")
     if stale and not found:
-        click.echo(f"compatible: {service} loses nobody.")
+        click.echo(f"compatible: callers and listeners of {service} need no change.")
     if stale:
         commands = " && ".join(
             f"bus contract {kind} {service} --output {_file(service, kind, folder)}" for kind in stale
         )
-        click.echo(f"{'If that is meant, write' if found else 'Write'} the documents anew: {commands}")
+        click.echo(f"{'If this is intended, update' if found else 'Update'} the documents: {commands}")
 
 
 def _kept(service: str, kind: str, folder: Path) -> str:
@@ -93,7 +93,7 @@ def _kept(service: str, kind: str, folder: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        message = f"There is no {file}. Write it: bus contract {kind} {service} --output {file}"
+        message = f"{file} is missing. Create it: bus contract {kind} {service} --output {file}"
         raise click.UsageError(message) from None
 
 
@@ -111,7 +111,7 @@ def _document(service: str, make: Make) -> str:
     return as_text(make(application.name, application.contract))
 
 
-def _put(text: str, output: Path | None) -> None:
+def _write(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:

@@ -1,4 +1,4 @@
-"""Dead letters as text for a terminal, and as JSON for programs."""
+"""The output of `bus dead-letters`: text for a terminal, and JSON for programs."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -22,7 +22,7 @@ def groups_table(groups: Iterable[DeadLetterGroup]) -> list[str]:
 
 
 def letters_table(letters: Iterable[DeadLetterSummary]) -> list[str]:
-    """A heading, and a line for each letter."""
+    """A heading, and a line for each dead letter."""
     rows = [
         (str(each.id), each.operation, each.reason, each.error_class, _time(each.last_at), each.message_id or "")
         for each in letters
@@ -40,18 +40,18 @@ def actions_table(actions: Iterable[Action]) -> list[str]:
 
 
 def letter_text(letter: DeadLetterDetail) -> str:
-    """Everything about one letter."""
-    apart = ("body", "traceback", "properties")
-    facts = {name: value for name, value in msgspec.structs.asdict(letter).items() if name not in apart}
-    facts |= _properties(letter)
+    """One dead letter in full."""
+    shown_below = ("body", "traceback", "properties")
+    fields = {name: value for name, value in msgspec.structs.asdict(letter).items() if name not in shown_below}
+    fields |= _properties(letter)
     text = "".join(
-        f"{name.replace('_', ' '):<18}{_word(value)}\n" for name, value in facts.items() if value not in (None, "")
+        f"{name.replace('_', ' '):<18}{_word(value)}\n" for name, value in fields.items() if value not in (None, "")
     )
     return "\n".join(filter(None, (text, body_text(letter.body), letter.traceback and f"\n{letter.traceback}")))
 
 
 def letter_json(letter: DeadLetterDetail) -> dict[str, Any]:
-    """The same for programs; a body that is no JSON is text, with the bytes that are none escaped."""
+    """The same for programs; a body that is not JSON is text, with invalid UTF-8 escaped."""
     body: object = (
         msgspec.Raw(letter.body) if _is_json(letter.body) else letter.body.decode("utf-8", "backslashreplace")
     )
@@ -59,19 +59,19 @@ def letter_json(letter: DeadLetterDetail) -> dict[str, Any]:
 
 
 def body_text(body: bytes) -> str:
-    """A body to look at: JSON with line breaks and indents, anything else as it is; a terminal obeys none of it."""
+    """A body to read: JSON with line breaks and indents, anything else as it is; without control characters."""
     pretty = msgspec.json.format(body, indent=2) if _is_json(body) else body
     text = pretty.decode("utf-8", "backslashreplace")
     return lines(text, len(text))
 
 
 def in_json(value: object) -> str:
-    """One line."""
+    """The value as one line of JSON."""
     return msgspec.json.encode(value).decode()
 
 
 def echo_lines(texts: Iterable[str]) -> None:
-    """Print them."""
+    """Print each as a line."""
     for text in texts:
         click.echo(text)
 

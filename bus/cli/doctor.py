@@ -1,4 +1,4 @@
-"""`bus doctor`."""
+"""`bus doctor`: the findings of `bus.runtime.doctor`, as lines or JSON."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -7,8 +7,7 @@ import click
 import msgspec
 
 from bus.cli.common import chosen_applications, settings_for
-from bus.runtime.doctor.examination import CHECKS, examine
-from bus.runtime.doctor.finding import Finding, ok, wrong
+from bus.runtime.doctor import CHECKS, Finding, examine, ok, wrong
 from bus.runtime.settings import SettingsError
 from bus.service.application import Application
 from bus.telemetry.logs import configure_logs
@@ -18,14 +17,14 @@ _COLOURS = {"ok": "green", "wrong": "red", "unknown": "yellow"}
 
 @click.command()
 @click.argument("services", nargs=-1)
-@click.option("--skip", type=click.Choice(CHECKS), multiple=True, help="Leave this out; may be given several times.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--skip", type=click.Choice(CHECKS), multiple=True, help="Skip this check; may be given several times.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(services: Sequence[str], skip: Sequence[str], as_json: bool) -> None:
-    """Look at all that SERVICES, or all, need, and say what is wrong.
+    """Check everything that SERVICES, or all services, need: settings, ports, databases, broker and workers.
 
-    Ends with 1 when something is. It changes nothing: no queue, no table, no file is made.
+    Prints what is wrong and what to do, and exits with 1 if something is wrong. Creates no queue, table or file.
     """
-    configure_logs("error")  # what goes wrong on the way is what it tells
+    configure_logs("error")  # the findings have what would be logged as a warning
     findings = []
     for finding in _examined(chosen_applications(services), skip):
         findings.append(finding)
@@ -35,7 +34,8 @@ def doctor(services: Sequence[str], skip: Sequence[str], as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(findings)))
     else:
-        click.echo("\nNothing is wrong." if not count else f"\n{count} to mend.")
+        problems = "1 problem" if count == 1 else f"{count or 'No'} problems"
+        click.echo(f"\n{problems} found.")
     sys.exit(1 if count else 0)
 
 
@@ -45,7 +45,7 @@ def _examined(applications: Sequence[Application], skip: Sequence[str]) -> Itera
     except SettingsError as mistakes:
         yield from (wrong("settings", mistake) for mistake in str(mistakes).splitlines())
         return
-    yield ok("settings", "the environment makes sense")
+    yield ok("settings", "all settings are valid")
     yield from examine(applications, settings, skip)
 
 

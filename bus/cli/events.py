@@ -1,4 +1,4 @@
-"""`bus events`."""
+"""`bus events`: show events as they are published, and send stored ones again."""
 
 import os
 import sys
@@ -7,17 +7,23 @@ from datetime import datetime
 import click
 import msgspec
 
-from bus.cli.common import Time, broker_of, chosen_applications, settings_for
+from bus.cli.common import (
+    Time,
+    application_and_settings,
+    broker_of,
+    chosen_applications,
+    migrated_database,
+    settings_for,
+)
 from bus.client.event_stream import CLOSE_SECONDS, CONNECT_SECONDS, EventStream
 from bus.contract.codec import parse
 from bus.contract.problems import Invalid
 from bus.database.engine import Database
-from bus.database.migrate import check_migrated
 from bus.database.outbox_replay import EventFilter, ReplayStopped, count, replay
 from bus.messaging.connect import transport_for
 from bus.messaging.message import Message
 from bus.messaging.transport import TransportFailure, TransportOptions
-from bus.runtime.supervisor import stop_on_signals
+from bus.runtime.process import stop_on_signals
 from bus.telemetry.logs import configure_logs
 
 # A routing key in AMQP is a short string (AMQP 0-9-1, section 4.2.5.3).
@@ -30,36 +36,38 @@ def events() -> None:
 
 
 @events.command()
-@click.option("--name", "pattern", default="#", help="Of events with such names: * is one word, # any words.")
+@click.option(
+    "--name", "pattern", default="#", help="Only events with such names: * stands for one word, # for any words."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
 def tail(pattern: str, as_json: bool) -> None:
-    """Show events as they are published, until Ctrl-C: the time received, name, id and body."""
+    """Show events as they are published, until Ctrl-C: time received, name, id and body."""
     if len(pattern.encode()) > MAX_PATTERN_BYTES:
-        raise click.UsageError(f"A pattern has at most {MAX_PATTERN_BYTES} bytes.")
+        raise click.UsageError(f"--name is too long: a pattern has at most {MAX_PATTERN_BYTES} bytes.")
     url = broker_of(settings_for(chosen_applications([])))
     configure_logs("info")
     stopping, transport = stop_on_signals(), transport_for(url, "bus-events-tail")
-    watch = EventStream(transport, pattern)
+    stream = EventStream(transport, pattern)
     try:
-        watch.open()
-        click.echo(f"Events {pattern} on {transport.describe()}. Ctrl-C ends it.", err=True)
-        for message, received_at in watch.events(stopping):
+        stream.open()
+        click.echo(f"Events {pattern} on {transport.describe()}. Ctrl-C stops it.", err=True)
+        for message, received_at in stream.events(stopping):
             click.echo((json_of if as_json else line_of)(message, received_at))
     except BrokenPipeError:
-        # Whoever read has enough. Python would still try to write out what is left, and complain.
+        # The reader has closed the pipe. Python would still try to flush the rest, and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
-        watch.close()
+        stream.close()
 
 
 @events.command("replay")
 @click.argument("service")
-@click.option("--since", type=Time(), required=True, help="From this time on: ISO 8601 in UTC, or 2h, 3d ago.")
+@click.option("--since", type=Time(), required=True, help="From this time on: ISO 8601 in UTC, or an age such as 2h.")
 @click.option("--until", type=Time(), help="Before this time.")
-@click.option("--to", "queue", required=True, help="The queue of the listener, such as feed.events.")
-@click.option("--name", help="Only events of this name.")
-@click.option("--rate", type=click.IntRange(1, 100_000), help="At most so many a second.")
-@click.option("--dry-run", is_flag=True, help="Only say how many.")
+@click.option("--to", "queue", required=True, help="The listener's queue, such as feed.events.")
+@click.option("--name", help="Only events with this name.")
+@click.option("--rate", type=click.IntRange(1, 100_000), help="At most this many a second.")
+@click.option("--dry-run", is_flag=True, help="Print how many events would be sent, and send nothing.")
 def replay_command(
     service: str,
     since: datetime,
@@ -71,21 +79,16 @@ def replay_command(
 ) -> None:
     """Send events of SERVICE to one queue again, in their order and with their ids.
 
-    A listener notes each id once. Events are kept for KEEP_DAYS.
+    A listener handles each id once. Events are kept for KEEP_DAYS.
     """
-    (application,) = chosen_applications([service])
-    settings = settings_for([application])
+    application, settings = application_and_settings(service)
     url, chosen = broker_of(settings), EventFilter(since, until, name)
     configure_logs("warning")
-    database = Database(settings.services[service].database_url)
-    try:
-        check_migrated(database, application.migrations)
+    with migrated_database(application, settings) as database:
         if dry_run:
             click.echo(f"{count(database, chosen)} events would be sent to {queue}.")
         else:
             click.echo(f"{_replay(url, database, chosen, queue, rate)} events were sent to {queue}.")
-    finally:
-        database.close()
 
 
 def _replay(url: str, database: Database, chosen: EventFilter, queue: str, rate: int | None) -> int:
@@ -102,9 +105,9 @@ def _replay(url: str, database: Database, chosen: EventFilter, queue: str, rate:
 
 
 def line_of(message: Message, received_at: datetime) -> str:
-    """The time it was received (UTC), its name, its id and its body.
+    """The time it was received (UTC), its name, its id and its body, without control characters.
 
-    Anyone may publish anything, and terminals obey control characters: there are none in it.
+    Anyone may publish anything, and a terminal would obey control characters.
     """
     body = message.body.decode("utf-8", "replace")
     parts = (_moment(received_at), message.type or "-", message.message_id or "-", body)
@@ -112,7 +115,7 @@ def line_of(message: Message, received_at: datetime) -> str:
 
 
 def json_of(message: Message, received_at: datetime) -> str:
-    """The same as JSON; a body that is none stands there as text."""
+    """The same as JSON; a body that is not JSON becomes a string."""
     line = {
         "received_at": _moment(received_at),
         "name": message.type,

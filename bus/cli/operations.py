@@ -12,9 +12,9 @@ from bus.messaging.topology import Queue
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def operations(as_json: bool) -> None:
-    """List what can be called, with its fields."""
+    """List all operations with their fields."""
     found = operations_of(chosen_applications([]))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode([_described(each) for each in found.values()])))
@@ -26,9 +26,9 @@ def operations(as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Compare with the broker; exit with 1 when something differs.")
+@click.option("--check", is_flag=True, help="Compare with the broker; exit with 1 if something differs.")
 def topology(check: bool) -> None:
-    """Show the queues and their arguments."""
+    """List the queues and their arguments."""
     applications = chosen_applications([])
     settings = settings_for(applications)
     queues = [queue for application in applications for queue in application.service.queues(settings.limits)]
@@ -39,7 +39,7 @@ def topology(check: bool) -> None:
     differences = _differences(broker_of(settings), queues)
     for difference in differences:
         click.echo(difference)
-    click.echo("The broker differs." if differences else f"All {len(queues)} queues are as declared.")
+    click.echo("The broker's queues differ." if differences else f"All {len(queues)} queues are as declared.")
     sys.exit(1 if differences else 0)
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import click
 
-from bus.cli.common import chosen_applications, settings_for
-from bus.runtime.running import migrate_service, run_embedded, run_processes, run_worker
+from bus.cli.common import application_and_settings, chosen_applications, settings_for
+from bus.runtime.embedded import run_embedded
+from bus.runtime.process import ignore_signals, stop_on_signals
+from bus.runtime.running import migrate_service, run_processes, run_worker
 from bus.runtime.servers import check_port, serve
 from bus.runtime.settings import Settings
-from bus.runtime.supervisor import Supervisor, ignore_signals, stop_on_signals
+from bus.runtime.supervisor import Supervisor
 from bus.service.application import Application
 from bus.telemetry.logs import configure_logs
 
@@ -21,9 +23,9 @@ from bus.telemetry.logs import configure_logs
 @click.command()
 @click.argument("services", nargs=-1)
 def run(services: Sequence[str]) -> None:
-    """Run front ends and workers of SERVICES, or of all.
+    """Run the front ends and workers of SERVICES, or of all services.
 
-    Without BUS_URL everything runs in this one process, on a broker inside it.
+    Without BUS_URL everything runs in one process, with an embedded broker.
     """
     applications = chosen_applications(services)
     settings = settings_for(applications)
@@ -44,8 +46,7 @@ def run(services: Sequence[str]) -> None:
 @click.argument("service")
 def web(service: str) -> None:
     """Run the HTTP front end of SERVICE."""
-    (application,) = chosen_applications([service])
-    settings = settings_for([application])
+    _, settings = application_and_settings(service)
     port = settings.services[service].port
     check_port(service, settings.bind, port)
     serve(service, settings.bind, port)
@@ -53,11 +54,12 @@ def web(service: str) -> None:
 
 @click.command()
 @click.argument("service")
-@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="How many, side by side.")
+@click.option(
+    "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of worker processes."
+)
 def worker(service: str, processes: int) -> None:
     """Run workers of SERVICE."""
-    (application,) = chosen_applications([service])
-    settings = settings_for([application])
+    application, settings = application_and_settings(service)
     configure_logs(settings.log_level)
     if processes == 1:
         run_worker(application, settings)
@@ -77,7 +79,7 @@ def worker(service: str, processes: int) -> None:
 @click.command()
 @click.argument("services", nargs=-1)
 def migrate(services: Sequence[str]) -> None:
-    """Bring the databases of SERVICES, or of all, up to date."""
+    """Migrate the databases of SERVICES, or of all services, to the latest revision."""
     applications = chosen_applications(services)
     settings = settings_for(applications)
     for application in applications:
@@ -105,9 +107,9 @@ def activation(environment: Path, search_path: Sequence[str], here: Path) -> str
 
 
 def _what_it_runs_on(settings: Settings) -> str:
-    broker = "RabbitMQ, so queued messages survive everything"
+    broker = "RabbitMQ: queued messages survive a restart"
     if settings.bus_url.startswith("memory://"):
-        broker = "the embedded broker, so messages still queued end with this process"
+        broker = "the embedded broker: messages still queued are lost when this process ends"
     kinds = {service.database_url.partition(":")[0].partition("+")[0] for service in settings.services.values()}
     names = " and ".join({"sqlite": "SQLite", "postgresql": "PostgreSQL"}[kind] for kind in sorted(kinds))
-    return f"Runs on {broker}; what was answered is kept in {names}."
+    return f"Runs on {broker}. Data is stored in {names}."

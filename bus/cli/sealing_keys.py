@@ -1,4 +1,4 @@
-"""`bus sealing-keys`: list, rotate, forget."""
+"""`bus sealing-keys`: list, rotate and forget the keys that secrets are sealed to."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,8 @@ from contextlib import contextmanager
 import click
 import msgspec
 
-from bus.cli.common import MAY_BEGIN_WITH_A_DASH, chosen_applications, settings_for
+from bus.cli.common import MAY_BEGIN_WITH_A_DASH, application_and_settings, migrated_database
 from bus.database.engine import Database
-from bus.database.migrate import check_migrated
 from bus.security.key_store import KeyInUse, NoSuchKey, forget, kept_keys, rotate
 
 _SERVICE = click.argument("service")
@@ -16,14 +15,14 @@ _SERVICE = click.argument("service")
 
 @click.group("sealing-keys")
 def sealing_keys() -> None:
-    """The keys that passwords and other secrets are sealed to."""
+    """Manage the keys that passwords and other secrets are sealed to."""
 
 
 @sealing_keys.command("list")
 @_SERVICE
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_keys(service: str, as_json: bool) -> None:
-    """List the keys of SERVICE, the newest first; never their private halves."""
+    """List the keys of SERVICE, the newest first, without their private halves."""
     with _database_of(service) as database:
         keys = [key._asdict() for key in kept_keys(database)]
     if as_json:
@@ -37,7 +36,7 @@ def list_keys(service: str, as_json: bool) -> None:
 @sealing_keys.command("rotate")
 @_SERVICE
 def rotate_keys(service: str) -> None:
-    """Make a new key for SERVICE, and print its id. The old one still opens what was sealed to it."""
+    """Create a new key for SERVICE and print its id. The old key still opens what was sealed to it."""
     with _database_of(service) as database:
         click.echo(rotate(database))
 
@@ -46,7 +45,7 @@ def rotate_keys(service: str) -> None:
 @_SERVICE
 @click.argument("kid")
 def forget_key(service: str, kid: str) -> None:
-    """Delete the retired key KID of SERVICE: what is still sealed to it can never be opened."""
+    """Delete the retired key KID of SERVICE. What is still sealed to it can never be opened again."""
     with _database_of(service) as database:
         try:
             forget(database, kid)
@@ -56,12 +55,8 @@ def forget_key(service: str, kid: str) -> None:
 
 @contextmanager
 def _database_of(service: str) -> Iterator[Database]:
-    (application,) = chosen_applications([service])
+    application, settings = application_and_settings(service)
     if not application.service.takes_secrets:
         raise click.UsageError(f"No operation of {service} has secret fields, so it has no sealing keys.")
-    database = Database(settings_for([application]).services[service].database_url)
-    try:
-        check_migrated(database, application.migrations)
+    with migrated_database(application, settings) as database:
         yield database
-    finally:
-        database.close()

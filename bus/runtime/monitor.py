@@ -1,4 +1,4 @@
-"""The monitor: a port of a worker's own, for its metrics and for whether it lives and is ready."""
+"""The monitor: an HTTP port of a worker for its metrics, liveness and readiness."""
 
 import socket
 import threading
@@ -11,19 +11,19 @@ from bus.messaging.message import JSON
 from bus.runtime.servers import METRICS_PORT, check_port
 from bus.telemetry.metrics import CONTENT_TYPE, Metrics
 
-# Whoever sends no request in this time is cut off.
+# A connection that sends no request within this time is closed.
 REQUEST_SECONDS = 5.0
-# Between two looks of the server at whether to stop.
+# Between two checks of the server whether to stop.
 POLL_SECONDS = 0.5
 
-# Why not; empty for yes.
+# The reason why a worker is not live or not ready; empty if it is.
 Reason = Callable[[], str]
 
 
 class Monitor:
     """Serves `/metrics`, `/health/live` and `/health/ready` from threads of this process. Raises PortTaken.
 
-    Live means that another start of this process would be no better, ready that it works off messages now.
+    Live means that a restart of this process would not help, ready that it handles messages now.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Monitor:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Whoever asks every few seconds is no news."""
+                """Log nothing: probes come every few seconds."""
 
         check_port(service, host, port, METRICS_PORT)
         self._server = _Server((host, port), Handler)
@@ -59,7 +59,7 @@ class Monitor:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return int(self._server.server_address[1])
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def handle_error(self, _request: object, _client_address: object) -> None:
-        """A client that went away is its own affair."""
+        """Ignore clients that close the connection early."""
 
 
 def _health(service: str, word: str, reason: str) -> tuple[int, str, bytes]:

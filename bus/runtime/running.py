@@ -1,4 +1,4 @@
-"""Running: a worker process, and the whole system for `bus run`."""
+"""Runs a worker process, or the front ends and workers of `bus run` as processes; `embedded.py` runs them in one."""
 
 import os
 import threading
@@ -6,33 +6,30 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import structlog
 
-from bus.client.client import Client
 from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.migrate import check_migrated, migrate
 from bus.messaging.connect import transport_for
 from bus.messaging.transport import Transport
 from bus.runtime.monitor import Monitor
+from bus.runtime.process import DRAIN_SECONDS, stop_on_signals
 from bus.runtime.seeding import seed
-from bus.runtime.servers import EMBEDDED_IN_FLIGHT, EmbeddedServer, check_port
+from bus.runtime.servers import check_port
 from bus.runtime.settings import Settings
-from bus.runtime.supervisor import Supervisor, stop_on_signals
+from bus.runtime.supervisor import Supervisor
 from bus.service.application import Application
 from bus.telemetry.export import FLUSH_SECONDS, spans_from
 from bus.telemetry.metrics import Metrics
 from bus.telemetry.spans import Spans
 from bus.worker.worker import HandlerHung, Worker
 
-# SIGTERM: time to finish what is in hand.
-DRAIN_SECONDS = 20.0
-# A handler hangs, and its process is to end: time for what else is in hand.
+# When a handler hangs and its process has to end: time for the other messages the worker is working on.
 HUNG_SECONDS = 2.0
-# Between two looks at whether a transport has given up.
+# Between two checks whether a worker has failed, a database is back, or a front end answers.
 WATCH_SECONDS = 0.5
-# `bus run` says where the front ends are when they answer, or after this that they do not.
+# The front ends must answer within this time; otherwise `bus run` logs an error.
 START_SECONDS = 60.0
 
 log = structlog.get_logger("bus.running")
@@ -43,12 +40,12 @@ Ready = Callable[[], None]
 def run_worker(application: Application, settings: Settings) -> None:
     """Run one worker until SIGTERM or SIGINT. Raises TransportFailure, NotMigrated and HandlerHung."""
     stopping = stop_on_signals()
-    database = _database(application, settings)
+    database = database_of(application, settings)
     _wait_until_migrated(application, database, stopping)
-    transport = _worker_transport(application, settings)
+    transport = worker_transport_of(application, settings)
     metrics = Metrics() if settings.services[application.name].metrics_port else None
     spans = spans_from(os.environ, f"{application.name}-worker", settings.bus_url)
-    worker = _worker(application, settings, transport, database, metrics, spans)
+    worker = worker_of(application, settings, transport, database, metrics, spans)
     monitor = _monitor(application.name, worker, metrics, settings)
     worker.start()
     log.info("worker_started", service=application.name, broker=transport.describe(), database=database.kind)
@@ -66,54 +63,13 @@ def run_worker(application: Application, settings: Settings) -> None:
     log.info("worker_stopped", service=application.name, dropped_replies=transport.dropped_replies)
 
 
-def run_embedded(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> None:
-    """Run everything in this process until SIGTERM or SIGINT.
-
-    Raises PortTaken and DatabaseUnavailable, and what ended a worker that should not have ended.
-    """
-    stopping = stop_on_signals()
-    _check_ports(applications, settings)
-    databases = [_database(application, settings) for application in applications]
-    for application, database in zip(applications, databases, strict=True):
-        migrate(database, application.migrations)
-    metrics, spans = Metrics(), spans_from(os.environ, "errand", settings.bus_url)
-    workers = [
-        _worker(application, settings, _worker_transport(application, settings), database, metrics, spans)
-        for application, database in zip(applications, databases, strict=True)
-    ]
-    for worker in workers:
-        worker.start()
-    client = Client(settings.bus_url, name="web", max_in_flight=EMBEDDED_IN_FLIGHT, metrics=metrics, spans=spans)
-    servers = [
-        EmbeddedServer(each.name, each.web(client), settings.bind, settings.services[each.name].port)
-        for each in applications
-    ]
-    is_over = partial(_is_over, workers, stopping)
-    if seed(applications, settings, is_over, spans):
-        on_ready()
-    while not (is_over() or stopping.wait(WATCH_SECONDS)):
-        pass
-    failure = next((worker.failure for worker in workers if worker.failure is not None), None)
-    for server in servers:
-        server.close()
-    for worker in workers:
-        worker.stop(HUNG_SECONDS if isinstance(failure, HandlerHung) else DRAIN_SECONDS)
-    client.close()
-    if spans is not None:
-        spans.close(FLUSH_SECONDS)
-    for database in databases:
-        database.close()
-    if failure is not None:
-        raise failure
-
-
 def run_processes(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> int:
-    """Run front ends and workers as processes of their own until SIGTERM or SIGINT; returns the exit code.
+    """Run front ends and workers as separate processes until SIGTERM or SIGINT; returns the exit code.
 
-    Raises PortTaken and DatabaseUnavailable.
+    Calls `on_ready` when the front ends can be used. Raises PortTaken and DatabaseUnavailable.
     """
     stopping = stop_on_signals()
-    _check_ports(applications, settings)
+    check_ports(applications, settings)
     for application in applications:
         migrate_service(application, settings)
     supervisor = Supervisor([(role, each.name) for each in applications for role in ("worker", "web")])
@@ -127,19 +83,20 @@ def run_processes(applications: Sequence[Application], settings: Settings, on_re
 
 
 def migrate_service(application: Application, settings: Settings) -> str:
-    """Bring a service's database up to date; returns the revision. Raises DatabaseUnavailable."""
-    database = _database(application, settings)
+    """Migrate the database of a service; returns its revision. Raises DatabaseUnavailable."""
+    database = database_of(application, settings)
     try:
         return migrate(database, application.migrations)
     finally:
         database.close()
 
 
-def _worker_transport(application: Application, settings: Settings) -> Transport:
+def worker_transport_of(application: Application, settings: Settings) -> Transport:
+    """A connection to the broker for a worker of a service, not open yet."""
     return transport_for(settings.bus_url, f"{application.name}-worker")
 
 
-def _worker(
+def worker_of(
     application: Application,
     settings: Settings,
     transport: Transport,
@@ -147,6 +104,7 @@ def _worker(
     metrics: Metrics | None,
     spans: Spans | None,
 ) -> Worker:
+    """A worker of a service with its settings, not started yet."""
     require_sealed = settings.services[application.name].require_sealed
     return Worker(
         application.service,
@@ -159,8 +117,16 @@ def _worker(
     )
 
 
-def _is_over(workers: Sequence[Worker], stopping: threading.Event) -> bool:
-    return stopping.is_set() or any(worker.failure for worker in workers)
+def database_of(application: Application, settings: Settings) -> Database:
+    """The database of a service, with connections for all threads of a worker."""
+    url = settings.services[application.name].database_url
+    return Database(url, connections=2 * application.service.threads)
+
+
+def check_ports(applications: Sequence[Application], settings: Settings) -> None:
+    """Raises PortTaken when the port of a front end is in use."""
+    for application in applications:
+        check_port(application.name, settings.bind, settings.services[application.name].port)
 
 
 def _announce(
@@ -186,11 +152,6 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _check_ports(applications: Sequence[Application], settings: Settings) -> None:
-    for application in applications:
-        check_port(application.name, settings.bind, settings.services[application.name].port)
-
-
 def _monitor(name: str, worker: Worker, metrics: Metrics | None, settings: Settings) -> Monitor | None:
     """Raises PortTaken."""
     port = settings.services[name].metrics_port
@@ -199,13 +160,8 @@ def _monitor(name: str, worker: Worker, metrics: Metrics | None, settings: Setti
     return Monitor(name, settings.bind, port, metrics, lambda: worker.why_not_live, lambda: worker.why_not_ready)
 
 
-def _database(application: Application, settings: Settings) -> Database:
-    url = settings.services[application.name].database_url
-    return Database(url, connections=2 * application.service.threads)
-
-
 def _wait_until_migrated(application: Application, database: Database, stopping: threading.Event) -> None:
-    """Raises NotMigrated; waits for a database that is away, as the worker itself does later."""
+    """Wait while the database is unavailable, as the worker itself does later. Raises NotMigrated."""
     while not stopping.is_set():
         try:
             return check_migrated(database, application.migrations)

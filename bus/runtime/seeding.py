@@ -1,4 +1,4 @@
-"""Seeding: what the services put into an empty system, so that a newcomer finds something there."""
+"""Seeding: the example data that services put into an empty system, so that new users find something there."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,17 +12,17 @@ from bus.telemetry.spans import Spans
 def seed(
     applications: Sequence[Application], settings: Settings, is_over: Callable[[], bool], spans: Spans | None = None
 ) -> bool:
-    """Let the services fill an empty system, unless the settings say no; False when all was over before.
+    """Let the services fill an empty system, unless SEED is 0. Returns False if `is_over()` became true meanwhile.
 
-    Workers that are starting may take longer for an answer than callers wait. Raises Unavailable and ReplyTimeout.
+    Retries for a while, since workers may still be starting. Raises Unavailable and ReplyTimeout.
     """
     seeds = [each.seed for each in applications if each.seed is not None] if settings.seed else []
     if not seeds:
         return True
     with RetryingClient(settings.bus_url, name="seed", is_over=is_over, spans=spans) as client:
         try:
-            for sow in seeds:
-                sow(client)
+            for fill in seeds:
+                fill(client)
         except (Unavailable, ReplyTimeout):
             if not is_over():
                 raise

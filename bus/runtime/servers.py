@@ -1,4 +1,4 @@
-"""Serving HTTP: granian in processes of its own, waitress inside ours."""
+"""HTTP servers: granian for front ends in their own processes, waitress for those inside `bus run`'s process."""
 
 import os
 import socket
@@ -19,27 +19,28 @@ from bus.contract.codec import encode
 from bus.contract.problems import Problem
 from bus.http.request_body import MAX_BODY_BYTES
 from bus.messaging.message import PROBLEM
+from bus.runtime.process import DRAIN_SECONDS
 from bus.runtime.wsgi import SERVICE_VARIABLE
 from bus.service.application import Wsgi
 
-# A request must be here whole, headers and body, so long after its first byte. waitress itself only cuts those
-# who send nothing at all: a byte a second keeps a connection for ever.
+# A request, headers and body, must be complete within this time after its first byte. waitress itself only closes
+# connections that send nothing: a byte a second would keep one open for ever.
 ARRIVAL_SECONDS = 20.0
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
-    """Reads one request, and refuses what a proxy in front of us may read as another (RFC 9112, section 6.1)."""
+    """Reads one request, and refuses what a proxy in front of us may read differently (RFC 9112, section 6.1)."""
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Raises ParsingError, which is answered 400 and ends the connection."""
+        """Raises ParsingError: waitress answers 400 and closes the connection."""
         super().parse_header(header_plus)
         if self.version not in ("1.0", "1.1"):
-            raise ParsingError("another version of HTTP")
+            raise ParsingError("unsupported version of HTTP")
         if "TRANSFER_ENCODING" in self.headers or (self.chunked and "CONTENT_LENGTH" in self.headers):
-            raise ParsingError("two ways to tell where the body ends")
+            raise ParsingError("Transfer-Encoding together with Content-Length")
 
     def received(self, data: bytes) -> int:
-        """Ask nobody for the body (100 Continue) whose request is refused already."""
+        """Do not ask for the body (100 Continue) of a request that is already refused."""
         taken: int = super().received(data)
         if self.error:
             self.expect_continue = False
@@ -47,10 +48,10 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]  # as above
-    """Answers what waitress refuses by itself, and does not read on."""
+    """Answers requests that waitress itself refuses, and closes the connection."""
 
     def execute(self) -> None:
-        """Write the problem document, and close."""
+        """Write the problem document, and close the connection."""
         error = self.request.error
         body = encode(problem_of(error.code, error.reason))
         self.status = f"{error.code} {error.reason}"
@@ -61,7 +62,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]  # as above
 
 
 def problem_of(status: int, reason: str) -> Problem:
-    """The problem document of an error of the server's own: its code is the name of the status."""
+    """The problem document of an error that the server itself found; its code is the name of the status."""
     if status == 413:
         return Problem.of("too-large", status, "Too large", "This is larger than any body that is read.")
     return Problem.of(reason.lower().replace(" ", "-"), status, reason, "The server could not take this request.")
@@ -76,7 +77,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # as above
     _since = 0.0
 
     def readable(self) -> bool:
-        """Whether more is wanted; a request that takes too long to arrive ends its connection."""
+        """Whether to read more; closes the connection when a request takes too long to arrive."""
         if self.request is not self._arriving:
             self._arriving, self._since = self.request, time.monotonic()
         if self._arriving is not None and time.monotonic() - self._since > ARRIVAL_SECONDS:
@@ -84,38 +85,36 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # as above
         return bool(super().readable())
 
 
-# Threads of one front end process. So many more than may wait for a reply (`IN_FLIGHT`), or for a body
-# (`bus.flask.MAX_BODIES`), that one is left to refuse what is too much.
+# Threads of one front end process: more than the requests that may wait for a reply (`wsgi.IN_FLIGHT`) or for a body
+# (`bus.http.request_body.MAX_BODIES`), so that one is always free to refuse a request.
 THREADS = 96
-# The front ends in one process have threads of their own, and together the requests that may wait.
+# In one process, each front end has its own threads, and all share the number of requests that may wait for a reply.
 EMBEDDED_THREADS = 48
 EMBEDDED_IN_FLIGHT = 32
-# Connections to one embedded front end at the same time; more than its threads, so that those wait for none.
+# Connections to one embedded front end at the same time; more than its threads, so that an idle connection blocks none.
 EMBEDDED_CONNECTIONS = 1000
-# Whoever sends its headers slower than this is cut off; of waitress, whoever sends nothing for so long.
+# granian closes a connection whose headers take longer than this; waitress one that sends nothing for this time.
 HEADER_SECONDS = 10
-# The path and all headers of a request together; more of them is a 431, a path of more than 64 KiB a 414.
+# The path and all headers of a request together; beyond it the answer is 431, and 414 for a path of more than 64 KiB.
 MAX_HEADERS_BYTES = 96 * 1024
-# After SIGTERM: time for requests in hand, then the process is ended.
-DRAIN_SECONDS = 20
 
-# What chooses the ports of a service, after its name.
+# The variables that set the ports of a service, after its name.
 PORT, METRICS_PORT = "PORT", "METRICS_PORT"
 
 
 class PortTaken(Exception):
-    """Another program listens on a port we were told to use. The operator's to mend."""
+    """A port is in use by another program. The operator has to fix it."""
 
 
 def check_port(service: str, host: str, port: int, variable: str = PORT) -> None:
-    """Raises PortTaken, which names the variable of the service that chooses the port."""
+    """Raises PortTaken, which names the variable that sets the port."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            advice = f"set {service.upper()}_{variable} to another"
-            raise PortTaken(f"Port {port} on {host} is not free for {service} ({error.strerror}): {advice}.") from None
+            remedy = f"set {service.upper()}_{variable} to another port"
+            raise PortTaken(f"Port {port} on {host} is not free for {service} ({error.strerror}): {remedy}.") from None
 
 
 def serve(service: str, host: str, port: int) -> None:
@@ -129,7 +128,7 @@ def serve(service: str, host: str, port: int) -> None:
         interface=Interfaces.WSGI,
         workers=1,
         blocking_threads=THREADS,
-        http=HTTPModes.http1,  # only there are slow headers cut
+        http=HTTPModes.http1,  # granian has a timeout for headers in HTTP/1 only
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=MAX_HEADERS_BYTES),
         workers_kill_timeout=DRAIN_SECONDS,
         respawn_failed_workers=True,
@@ -153,14 +152,14 @@ class EmbeddedServer:
             channel_timeout=HEADER_SECONDS,
             cleanup_interval=HEADER_SECONDS // 2,
             connection_limit=EMBEDDED_CONNECTIONS,
-            asyncore_use_poll=True,  # select() cannot watch so many
-            max_request_body_size=MAX_BODY_BYTES + 1,  # waitress refuses this length itself, too
+            asyncore_use_poll=True,  # select() cannot watch that many connections
+            max_request_body_size=MAX_BODY_BYTES + 1,  # waitress refuses a body of this length too
         )
         self._server.channel_class = Channel
         self._thread = threading.Thread(target=self._server.run, name=f"{service}-web", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Finish the requests in hand and stop."""
+        """Finish the requests that it is working on, and stop."""
         self._server.task_dispatcher.shutdown(timeout=DRAIN_SECONDS)
         self._server.close()

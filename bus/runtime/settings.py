@@ -1,4 +1,4 @@
-"""Settings: everything the environment can say, read once and checked together."""
+"""The settings: every environment variable, read once; all errors are reported together."""
 
 import ipaddress
 import re
@@ -16,19 +16,19 @@ DEFAULT_BUS_URL = "memory://"
 _DATABASES = ("postgresql", "sqlite")
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _WHOLE = re.compile(r"[1-9][0-9]{0,5}")
-# No limit is larger: a year in minutes, a queue of many gigabytes.
-MOST = 10_000_000
-MOST_PAUSES = 10
+# The largest value of any number, such as a queue of many gigabytes.
+MAX_NUMBER = 10_000_000
+MAX_RETRIES = 10
 
 
 class SettingsError(Exception):
-    """The environment has mistakes; the message names them all, one a line. The operator's to mend."""
+    """The environment has errors; the message has one line for each. The operator has to fix them."""
 
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """What differs between services: the port of the front end, the database's URL, whether secrets that are
-    not sealed are refused, and the port of a worker's metrics; None for no such port."""
+    """The settings of one service: the port of its front end, the URL of its database, whether its workers refuse
+    secrets that are not sealed, and the port of a worker's metrics, if it has one."""
 
     port: int
     database_url: str
@@ -38,8 +38,8 @@ class ServiceSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a process. Each has the environment variable of its name, or one that ends in
-    `_FILE` and names a file which holds it."""
+    """The settings of a process. Each comes from the environment variable of its name, or from the file named by that
+    variable with `_FILE` at its end."""
 
     bus_url: str
     bind: str
@@ -50,7 +50,7 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str], default_ports: Mapping[str, int]) -> Settings:
-    """Read the settings of these services. Raises SettingsError with every mistake in it."""
+    """Read and check the settings of these services. Raises SettingsError with all errors in it."""
     reader = _Reader(environment)
     data = reader.text("DATA_DIR", "data")
     services = {name: reader.service(name, port, data) for name, port in default_ports.items()}
@@ -62,33 +62,33 @@ def read_settings(environment: Mapping[str, str], default_ports: Mapping[str, in
         limits=reader.limits(),
         services=services,
     )
-    reader.mistakes += _shared(services)
-    if reader.mistakes:
-        raise SettingsError("\n".join(reader.mistakes))
+    reader.errors += _shared_values(services)
+    if reader.errors:
+        raise SettingsError("\n".join(reader.errors))
     return settings
 
 
 class _Reader:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
-        self.mistakes: list[str] = []
+        self.errors: list[str] = []
 
     def text(self, name: str, default: str) -> str:
         file = self._environment.get(f"{name}_FILE")
         if not file:
             return self._environment.get(name) or default
         if name in self._environment:
-            self.mistakes.append(f"{name} and {name}_FILE are both set: set one.")
+            self.errors.append(f"{name} and {name}_FILE are both set: set one.")
         try:
             return Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            self.mistakes.append(f"{name}_FILE: {error}")
+            self.errors.append(f"{name}_FILE must name a readable text file: {error}.")
             return default
 
     def one_of(self, name: str, default: str, allowed: Iterable[str]) -> str:
         value = self.text(name, default)
         if value not in allowed:
-            self.mistakes.append(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+            self.errors.append(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
         return value
 
     def address(self, name: str, default: str) -> str:
@@ -96,13 +96,13 @@ class _Reader:
         try:
             ipaddress.ip_address(value)
         except ValueError:
-            self.mistakes.append(f"{name} must be an IP address such as 127.0.0.1, not {value!r}.")
+            self.errors.append(f"{name} must be an IP address such as 127.0.0.1, not {value!r}.")
         return value
 
     def bus_url(self) -> str:
         value = self.text("BUS_URL", DEFAULT_BUS_URL)
         if not value.startswith(("memory://", "amqp://", "amqps://")):
-            self.mistakes.append("BUS_URL must begin with memory://, amqp:// or amqps://.")
+            self.errors.append("BUS_URL must begin with memory://, amqp:// or amqps://.")
         return value
 
     def service(self, name: str, default_port: int, data: str) -> ServiceSettings:
@@ -115,29 +115,29 @@ class _Reader:
         )
 
     def limits(self) -> Limits:
-        given = DEFAULT_LIMITS
+        defaults = DEFAULT_LIMITS
         return Limits(
-            handler_seconds=self._number("HANDLER_SECONDS", given.handler_seconds),
-            retry_seconds=self._pauses("RETRY_SECONDS", given.retry_seconds),
-            queue_bound=int(self._number("QUEUE_BOUND", given.queue_bound)),
+            handler_seconds=self._number("HANDLER_SECONDS", defaults.handler_seconds),
+            retry_seconds=self._delays("RETRY_SECONDS", defaults.retry_seconds),
+            queue_bound=int(self._number("QUEUE_BOUND", defaults.queue_bound)),
             replicate_queries=self.one_of("QUERY_QUEUES", "classic", ("classic", "quorum")) == "quorum",
-            keep_days=self._number("KEEP_DAYS", given.keep_days),
+            keep_days=self._number("KEEP_DAYS", defaults.keep_days),
         )
 
     def _number(self, name: str, default: float) -> float:
         value = self.text(name, str(default))
-        if not (_NUMBER.fullmatch(value) and 0 < float(value) <= MOST):
-            self.mistakes.append(f"{name} must be a number above 0, up to {MOST}, not {value!r}.")
+        if not (_NUMBER.fullmatch(value) and 0 < float(value) <= MAX_NUMBER):
+            self.errors.append(f"{name} must be a number above 0, up to {MAX_NUMBER}, not {value!r}.")
             return default
         return float(value)
 
-    def _pauses(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    def _delays(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
         value = self.text(name, ",".join(map(str, default)))
         parts = value.split(",")
-        different = len({*parts}) == len(parts) <= MOST_PAUSES
-        if not (different and all(_WHOLE.fullmatch(part) for part in parts)):
-            allowed = f"up to {MOST_PAUSES} different whole numbers such as 5,30,120"
-            self.mistakes.append(f"{name} must be {allowed}, not {value!r}.")
+        is_valid = len({*parts}) == len(parts) <= MAX_RETRIES
+        if not (is_valid and all(_WHOLE.fullmatch(part) for part in parts)):
+            allowed = f"up to {MAX_RETRIES} different whole numbers such as 5,30,120"
+            self.errors.append(f"{name} must be {allowed}, not {value!r}.")
             return default
         return tuple(map(int, parts))
 
@@ -152,7 +152,7 @@ class _Reader:
         if default is None and not value:
             return None
         if not (value.isdecimal() and 0 < int(value) < 65536):
-            self.mistakes.append(f"{name} must be a port from 1 to 65535, not {value!r}.")
+            self.errors.append(f"{name} must be a port from 1 to 65535, not {value!r}.")
             return default
         return int(value)
 
@@ -160,19 +160,20 @@ class _Reader:
         value = self.text(name, default)
         try:
             kind = make_url(value).get_backend_name()
-        except (ArgumentError, ValueError):  # the second for a port that is no number
+        except (ArgumentError, ValueError):  # ValueError: the port is not a number
             kind = ""
         if kind not in _DATABASES:
-            self.mistakes.append(f"{name} must begin with postgresql:// or sqlite:///.")
+            self.errors.append(f"{name} must begin with postgresql:// or sqlite:///.")
         return value
 
 
-def _shared(services: Mapping[str, ServiceSettings]) -> list[str]:
-    mistakes = []
-    for what in ("port", "metrics_port", "database_url"):
+def _shared_values(services: Mapping[str, ServiceSettings]) -> list[str]:
+    """One error for each port or database that several services have."""
+    errors = []
+    for field in ("port", "metrics_port", "database_url"):
         users: dict[object, list[str]] = {}
         for name, service in services.items():
-            users.setdefault(getattr(service, what), []).append(name)
+            users.setdefault(getattr(service, field), []).append(f"{name}_{field}".upper())
         shared = (names for value, names in users.items() if value is not None and len(names) > 1)
-        mistakes += [f"{' and '.join(names)} have the same {what}: each needs its own." for names in shared]
-    return mistakes
+        errors += [f"{' and '.join(names)} are equal: set them to different values." for names in shared]
+    return errors

@@ -1,10 +1,10 @@
-"""Silent connections: those on which this process has sent nothing for longer than any answer takes.
+"""Closes silent connections: those on which a front end has sent nothing for longer than any answer takes.
 
-The server of a front end waits for a body as long as its client likes, with a thread. Whether the client sends
-nothing or a byte now and then: as long as no answer is due, nothing is sent to it. So that is what is looked at,
-in the kernel's own record of each connection, and such a connection is shut down; the thread is free then.
+granian has no timeout for request bodies: a client that sends nothing, or a byte now and then, keeps a thread for
+ever. Until a request is complete, the front end sends nothing to its client. So this module reads from the kernel how
+long ago data was sent on each connection, and shuts down those where it is too long, which frees the thread.
 
-The record is Linux's (tcp(7), TCP_INFO). On other systems nothing is cut, and a proxy must do it.
+Only Linux has that record (tcp(7), TCP_INFO). On other systems nothing is closed, and a proxy has to do it.
 """
 
 import contextlib
@@ -16,50 +16,50 @@ from collections.abc import Iterator
 
 from bus.http.preferences import MAX_WAIT_SECONDS
 
-# The longest wait that a client may ask for, and as long again as headers may take, for the body.
+# The longest wait for a reply that a client may ask for, and time to send the body.
 SILENT_SECONDS = MAX_WAIT_SECONDS + 15
-# Between two looks; one costs microseconds for each open file.
-LOOK_SECONDS = 5.0
+# Between two checks; one costs microseconds for each open file.
+CHECK_SECONDS = 5.0
 
 _FILES = "/proc/self/fd"
-# struct tcp_info: eight single bytes, nine numbers of four, then the milliseconds since data was sent.
+# struct tcp_info: eight single bytes, nine numbers of four bytes, then the milliseconds since data was sent.
 _LAST_DATA_SENT = struct.Struct("=44xI")
 _ESTABLISHED = 1
 
 
 def watch(port: int) -> None:
-    """Cut silent connections to this port from now on, in a thread; does nothing where they cannot be told."""
+    """Start a thread that closes silent connections to this port; does nothing where the kernel has no record."""
     if not (hasattr(socket, "TCP_INFO") and os.path.isdir(_FILES)):
         return
     stopped = threading.Event()
 
-    def look() -> None:
-        while not stopped.wait(LOOK_SECONDS):
-            cut(port, SILENT_SECONDS)
+    def check() -> None:
+        while not stopped.wait(CHECK_SECONDS):
+            close_silent(port, SILENT_SECONDS)
 
-    threading.Thread(target=look, name="silent-connections", daemon=True).start()
+    threading.Thread(target=check, name="silent-connections", daemon=True).start()
 
 
-def cut(port: int, seconds: float) -> int:
-    """Shut down the connections to this port on which nothing was sent for so long; returns how many."""
+def close_silent(port: int, seconds: float) -> int:
+    """Shut down the connections to this port on which nothing was sent for `seconds`; returns how many."""
     silent = 0
     for connection in _connections(port):
         with connection:
             if _seconds_since_data_was_sent(connection) > seconds:
-                with contextlib.suppress(OSError):  # closed by the client since
+                with contextlib.suppress(OSError):  # the client has closed it meanwhile
                     connection.shutdown(socket.SHUT_RDWR)
                     silent += 1
     return silent
 
 
 def _connections(port: int) -> Iterator[socket.socket]:
-    """The accepted connections of this process, each under a number of its own that nobody else can close."""
+    """The accepted connections of this process, each with a duplicated file descriptor that only we close."""
     for name in os.listdir(_FILES):
         try:
             if not os.readlink(f"{_FILES}/{name}").startswith("socket:"):
                 continue
-            connection = _own(int(name))
-        except OSError:  # closed since, or another file now
+            connection = _duplicate(int(name))
+        except OSError:  # closed meanwhile, or reused for another file
             continue
         if _is_accepted(connection, port):
             yield connection
@@ -67,7 +67,7 @@ def _connections(port: int) -> Iterator[socket.socket]:
             connection.close()
 
 
-def _own(number: int) -> socket.socket:
+def _duplicate(number: int) -> socket.socket:
     number = os.dup(number)
     try:
         return socket.socket(fileno=number)
@@ -84,6 +84,6 @@ def _is_accepted(connection: socket.socket, port: int) -> bool:
 
 
 def _seconds_since_data_was_sent(connection: socket.socket) -> float:
-    """Since it was accepted, if none was sent at all."""
+    """The time since it was accepted if none was sent at all."""
     information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_SENT.size)
     return float(_LAST_DATA_SENT.unpack(information)[0]) / 1000

@@ -1,4 +1,4 @@
-"""The supervisor: a handful of processes that live and end together."""
+"""The supervisor: starts several `bus` commands as processes, restarts what ends, and stops them together."""
 
 import os
 import signal
@@ -10,20 +10,20 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-# A process that ends by itself is started again after this pause.
+# The pause before a process that has ended by itself is started again.
 RESTART_SECONDS = 1.0
-# After SIGTERM: longer than the drain time of any process.
+# After SIGTERM: longer than the DRAIN_SECONDS of any process.
 STOP_SECONDS = 30.0
-# Between two looks at the processes.
+# Between two checks of the processes.
 WATCH_SECONDS = 0.2
-# What our commands exit with when a person must mend something first (as click does for bad usage).
-NEEDS_A_PERSON = 2
+# The exit code of `bus` for errors that the operator must fix before a restart helps (click uses it for bad usage).
+NEEDS_OPERATOR = 2
 
 log = structlog.get_logger("bus.supervisor")
 
 
 class Supervisor:
-    """Starts `bus` commands as processes and keeps them running. `environments` adds variables for each."""
+    """Starts `bus` commands as processes and keeps them running. `environments` adds variables for each of them."""
 
     def __init__(self, commands: Sequence[Sequence[str]], environments: Sequence[Mapping[str, str]] = ()) -> None:
         self._commands = [tuple(command) for command in commands]
@@ -35,14 +35,14 @@ class Supervisor:
         self._processes = [_start(*each) for each in zip(self._commands, self._environments, strict=True)]
 
     def watch(self, stopping: threading.Event) -> int:
-        """Restart what ends, until `stopping` is set or a process says that a person is needed.
+        """Restart processes that end, until `stopping` is set or one exits with NEEDS_OPERATOR.
 
-        Returns the exit code for ours.
+        Returns the exit code for this process.
         """
         while not stopping.wait(WATCH_SECONDS):
             for index, process in enumerate(self._processes):
-                if process.poll() == NEEDS_A_PERSON:
-                    return NEEDS_A_PERSON
+                if process.poll() == NEEDS_OPERATOR:
+                    return NEEDS_OPERATOR
                 if process.poll() is not None:
                     log.error("process_ended", command=" ".join(self._commands[index]), code=process.returncode)
                     stopping.wait(RESTART_SECONDS)
@@ -50,7 +50,7 @@ class Supervisor:
         return 0
 
     def stop(self) -> None:
-        """SIGTERM to all, and SIGKILL to what is still there after the drain time."""
+        """Send SIGTERM to all, and SIGKILL to those that still run after STOP_SECONDS."""
         deadline = time.monotonic() + STOP_SECONDS
         for process in self._processes:
             if process.poll() is None:
@@ -63,31 +63,8 @@ class Supervisor:
                 process.wait()
 
 
-def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set, for the main thread to wait on."""
-    stopping = threading.Event()
-    told, tell = os.pipe()
-    # A handler runs in the middle of whatever the main thread does, holding its locks: it may only
-    # write to the pipe. Event.set() there would wait for ever on a second Ctrl-C.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(tell, b"."))
-
-    def wait_for_signal() -> None:
-        os.read(told, 1)
-        stopping.set()
-
-    threading.Thread(target=wait_for_signal, name="signals", daemon=True).start()
-    return stopping
-
-
-def ignore_signals() -> None:
-    """From here on another Ctrl-C changes nothing: an interpreter that is about to end would die of it."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-
-
 def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C reaches us alone, and we stop the others in order.
-    return subprocess.Popen(  # noqa: S603  # our own
+    # A new session: Ctrl-C then reaches only this process, which stops the others in order.
+    return subprocess.Popen(  # noqa: S603  # our own command
         [sys.executable, "-m", "bus.cli", *command], start_new_session=True, env={**os.environ, **environment}
     )

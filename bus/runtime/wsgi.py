@@ -1,4 +1,4 @@
-"""The WSGI application of a front end process. The server imports it after it has forked."""
+"""The WSGI application of a front end process. granian imports it after it has forked."""
 
 import atexit
 import os
@@ -14,12 +14,12 @@ from bus.telemetry.logs import configure_logs
 from bus.telemetry.metrics import Metrics
 
 SERVICE_VARIABLE = "BUS_WEB_SERVICE"
-# Requests of one process that wait for an answer. Fewer than its threads, so that one more is refused at once.
+# Requests of one process that may wait for a reply. Fewer than its threads, so that one more is refused at once.
 IN_FLIGHT = 64
 
 
 def application() -> Wsgi:
-    """The front end that the environment asks for, with its own connection to the broker."""
+    """The front end of the service in BUS_WEB_SERVICE, with its own connection to the broker."""
     failpoints.arm(os.environ)
     end_with_parent()
     applications = installed_applications()

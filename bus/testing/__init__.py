@@ -1,10 +1,10 @@
-"""For tests of services built on `bus`: services in the process of the test, a real RabbitMQ, a real PostgreSQL.
+"""Helpers for tests of services: services in the test's process, a real RabbitMQ, a real PostgreSQL.
 
-`running` runs services without any server; `pytest_plugins = ["bus.testing.fixtures"]` gives a test a broker and a
-database, found or started; `wait_until` waits for a condition. `python -m bus.testing` is the command line, `servers/`
-what finds and starts the servers.
+`running` runs services without any server; `pytest_plugins = ["bus.testing.fixtures"]` gives tests a broker and a
+database, given or started; `wait_until` waits for a condition. `python -m bus.testing` is the command line, `servers/`
+provides the servers.
 
-Tests import it, and nothing of `bus` but the command line may. Start at `services.py` or `fixtures.py`.
+Tests and the benchmark import it; nothing else in `bus` does. Start at `services.py` or `fixtures.py`.
 """
 
 from typing import TYPE_CHECKING

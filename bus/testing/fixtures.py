@@ -1,35 +1,35 @@
 """Fixtures: `pytest_plugins = ["bus.testing.fixtures"]` gives a test module a real broker and a real database.
 
-A part that cannot be had fails the tests that ask for it, in CI and everywhere else: a test run that
-quietly leaves out its real servers proves nothing.
+A server that is not available fails the tests that need it, in CI and everywhere else: a test run that quietly
+leaves out its real servers proves nothing.
 """
 
 from collections.abc import Iterator
 
 import pytest
 
-from bus.testing.servers.postgres import Database, find_database
+from bus.testing.servers.errors import ProvisioningFailed
+from bus.testing.servers.postgres import PostgresServer, find_database
 from bus.testing.servers.rabbitmq import Broker, find_broker
-from bus.testing.servers.unavailable import Unavailable
 
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[Broker]:
-    """One broker for the whole run. A test that kills or stops its broker finds one of its own instead."""
+    """One broker for the whole run. A test that kills or stops a broker calls `find_broker` for its own."""
     try:
         broker = find_broker()
-    except Unavailable as missing:
+    except ProvisioningFailed as missing:
         pytest.fail(str(missing), pytrace=False)
     with broker:
         yield broker
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Database]:
+def postgres() -> Iterator[PostgresServer]:
     """One database server for the whole run."""
     try:
         database = find_database()
-    except Unavailable as missing:
+    except ProvisioningFailed as missing:
         pytest.fail(str(missing), pytrace=False)
     with database:
         yield database
@@ -37,11 +37,11 @@ def postgres() -> Iterator[Database]:
 
 @pytest.fixture
 def broker_url(rabbitmq: Broker) -> str:
-    """The URL of an empty vhost, for this test alone; of a given broker, its own URL."""
+    """The URL of an empty vhost, for this test alone; for a given broker, its own URL."""
     return rabbitmq.fresh_vhost()
 
 
 @pytest.fixture
-def database_url(postgres: Database) -> str:
+def database_url(postgres: PostgresServer) -> str:
     """The URL of an empty database, for this test alone."""
     return postgres.fresh_database()

@@ -1,4 +1,4 @@
-"""Services in the process of their test, on a broker of its own and on SQLite."""
+"""Services in the test's process, on an embedded broker and SQLite."""
 
 import uuid
 from collections.abc import Iterator
@@ -19,11 +19,10 @@ STOP_SECONDS = 10.0
 
 @contextmanager
 def running(folder: Path, *applications: Application) -> Iterator[Client]:
-    """Run workers of these services until the block ends; yields a client to call them.
+    """Run workers of these services until the block ends; yields a client that calls them.
 
-    Their databases are files in `folder`, new where there are none. A front end is made of the
-    client, and asked by Flask's own test client: `create_app(client).test_client()`. A call that a busy
-    machine is too slow for is made again.
+    Their databases are files in `folder`, created if missing. Test a front end with this client and Flask's own test
+    client: `create_app(client).test_client()`. A call that fails because the machine is too slow is repeated.
     """
     bus_url = f"memory://{uuid.uuid4().hex}"
     with ExitStack() as stack:

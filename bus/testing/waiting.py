@@ -1,17 +1,17 @@
-"""Waiting: for a condition, never longer than a deadline."""
+"""Waiting for a condition, with a deadline."""
 
 import time
 from collections.abc import Callable
 
-# Short against every start-up, long enough to cost nothing.
+# Short compared to any start, and long enough to use no CPU time.
 POLL_SECONDS = 0.05
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Return as soon as `condition` holds; raise TimeoutError naming `what` when it does not within `seconds`."""
+    """Return as soon as `condition()` is true. Raises TimeoutError, with `what` in it, after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
-        is_last = time.monotonic() > deadline  # before the look: a machine that stood still looks once more
+        is_last = time.monotonic() > deadline  # before the check: if the machine stood still, check once more
         if condition():
             return
         if is_last:

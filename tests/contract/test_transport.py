@@ -23,7 +23,7 @@ from bus.testing.waiting import wait_until
 
 # A quorum queue on a busy machine takes a while to be declared; reconnecting waits a second or so.
 READY_SECONDS = 60.0
-NEWS_SECONDS = 30.0
+WAIT_SECONDS = 30.0
 # What is known at once comes long before any of these, also on a machine that stands still for seconds.
 AT_ONCE_SECONDS = 10.0
 # How long a thing must not happen. It ends such a test, so it is short.
@@ -51,10 +51,10 @@ class End:
     def publish(self, queue: str, body: bytes = b"{}", **properties: Any) -> PublishOutcome:
         outcomes: SimpleQueue[PublishOutcome] = SimpleQueue()
         self.transport.publish(Message(queue=queue, body=body, **properties), outcomes.put)
-        return outcomes.get(timeout=NEWS_SECONDS)
+        return outcomes.get(timeout=WAIT_SECONDS)
 
     def take(self) -> Delivery:
-        return self.deliveries.get(timeout=NEWS_SECONDS)
+        return self.deliveries.get(timeout=WAIT_SECONDS)
 
     def take_bodies(self, count: int) -> list[bytes]:
         return [self.take().message.body for _ in range(count)]
@@ -81,7 +81,7 @@ class Opener:
 
     def close(self) -> None:
         for end in self._ends:
-            end.transport.close(NEWS_SECONDS)
+            end.transport.close(WAIT_SECONDS)
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])
@@ -171,7 +171,7 @@ def test_a_reply_finds_its_way_to_the_reply_address(open_end: Opener) -> None:
     address = caller.transport.reply_address
     assert address is not None
     worker.transport.publish(Message(queue=address, body=b"yes", correlation_id="7", headers={"status": 200}))
-    reply = caller.replies.get(timeout=NEWS_SECONDS)
+    reply = caller.replies.get(timeout=WAIT_SECONDS)
     assert (reply.body, reply.correlation_id, reply.headers["status"]) == (b"yes", "7", 200)
 
 
@@ -199,7 +199,7 @@ def test_messages_with_one_id_are_told_apart(open_end: Opener, queue: Queue) -> 
     for number, outcomes in enumerate(told):
         name = queue.name if number % 2 else f"{queue.name}.none"
         end.transport.publish(Message(queue=name, body=b"{}", message_id="same"), outcomes.put)
-    outcomes_told = [outcomes.get(timeout=NEWS_SECONDS) for outcomes in told]
+    outcomes_told = [outcomes.get(timeout=WAIT_SECONDS) for outcomes in told]
     assert outcomes_told == [PublishOutcome.UNROUTABLE, PublishOutcome.CONFIRMED] * 20
 
 
@@ -215,7 +215,7 @@ def test_a_full_queue_refuses_more_and_takes_again_when_it_is_emptied(open_end: 
     assert taken >= 3
     consumer = open_end(declares=[queue], consumes=[queue], prefetch=100)
     consumer.transport.acknowledge([consumer.take() for _ in range(taken)])
-    wait_until(lambda: publisher.publish(queue.name) is PublishOutcome.CONFIRMED, NEWS_SECONDS, "the queue takes again")
+    wait_until(lambda: publisher.publish(queue.name) is PublishOutcome.CONFIRMED, WAIT_SECONDS, "the queue takes again")
 
 
 def test_no_more_than_the_prefetch_is_in_hand(open_end: Opener, queue: Queue) -> None:
@@ -247,7 +247,7 @@ def test_what_is_acknowledged_is_gone(open_end: Opener, queue: Queue) -> None:
     taken = [first.take() for _ in range(3)]
     first.transport.acknowledge(taken[1:])
     first.transport.acknowledge(taken[:1])
-    first.transport.close(NEWS_SECONDS)
+    first.transport.close(WAIT_SECONDS)
     assert open_end(declares=[queue], consumes=[queue], prefetch=10).nothing_comes()
 
 
@@ -259,9 +259,9 @@ def test_after_stop_consuming_nothing_comes_and_what_is_in_hand_can_be_acknowled
     end.publish(queue.name, b"in hand")
     delivery = end.take()
     end.transport.stop_consuming()
-    wait_until(lambda: _is_left_alone(end, queue), NEWS_SECONDS, "the consumer is cancelled")
+    wait_until(lambda: _is_left_alone(end, queue), WAIT_SECONDS, "the consumer is cancelled")
     end.transport.acknowledge([delivery])
-    end.transport.close(NEWS_SECONDS)
+    end.transport.close(WAIT_SECONDS)
     next_one = open_end(declares=[queue], consumes=[queue], prefetch=10)
     assert set(next_one.take_bodies(1)) == {b"after"}
 
@@ -280,7 +280,7 @@ def test_many_publishers_at_once_get_one_outcome_each(open_end: Opener, queue: Q
     ]
     for thread in threads:
         thread.start()
-    outcomes = dict(told.get(timeout=NEWS_SECONDS) for _ in range(400))
+    outcomes = dict(told.get(timeout=WAIT_SECONDS) for _ in range(400))
     expected = {number: PublishOutcome.CONFIRMED if number % 3 else PublishOutcome.UNROUTABLE for number in range(400)}
     assert outcomes == expected
     assert told.empty()
@@ -305,16 +305,16 @@ def test_close_sends_what_is_waiting_and_waits_for_the_outcomes(open_end: Opener
     for number in range(100):
         publisher.transport.publish(Message(queue=queue.name, body=b"%d" % number), told.put)
         publisher.transport.publish(Message(queue=replies.name, body=b"r%d" % number))
-    publisher.transport.close(NEWS_SECONDS)
-    assert [told.get(timeout=NEWS_SECONDS) for _ in range(100)] == [PublishOutcome.CONFIRMED] * 100
+    publisher.transport.close(WAIT_SECONDS)
+    assert [told.get(timeout=WAIT_SECONDS) for _ in range(100)] == [PublishOutcome.CONFIRMED] * 100
     assert told.empty()
     assert len(set(reader.take_bodies(200))) == 200
 
 
 def test_closing_twice_does_no_harm(open_end: Opener) -> None:
     end = open_end(replies=True)
-    end.transport.close(NEWS_SECONDS)
-    end.transport.close(NEWS_SECONDS)
+    end.transport.close(WAIT_SECONDS)
+    end.transport.close(WAIT_SECONDS)
 
 
 def test_a_transport_in_order_has_no_failure_and_tells_no_password(open_end: Opener) -> None:
@@ -366,7 +366,7 @@ def test_who_stops_to_consume_is_told_when_nothing_more_comes(open_end: Opener, 
     for _ in range(100):
         end.publish(queue.name)
     end.transport.stop_consuming(stopped.set)
-    assert stopped.wait(NEWS_SECONDS)
+    assert stopped.wait(WAIT_SECONDS)
     while not end.deliveries.empty():
         end.deliveries.get()
     end.publish(queue.name)
@@ -377,7 +377,7 @@ def test_replies_that_find_no_queue_are_counted(open_end: Opener, queue: Queue) 
     end = open_end(declares=[queue])
     for _ in range(3):
         end.transport.publish(Message(queue=f"reply-{uuid.uuid4().hex}", body=b"lost"))
-    wait_until(lambda: end.transport.dropped_replies == 3, NEWS_SECONDS, "they are counted")
+    wait_until(lambda: end.transport.dropped_replies == 3, WAIT_SECONDS, "they are counted")
 
 
 # What only RabbitMQ promises.
@@ -402,7 +402,7 @@ def test_unacknowledged_deliveries_come_back_when_the_connection_is_lost(
     taken = [first.take() for _ in range(3)]
     assert [delivery.deaths for delivery in taken] == [0, 0, 0]
     first.transport.acknowledge(taken[1:2])
-    first.transport.close(NEWS_SECONDS)
+    first.transport.close(WAIT_SECONDS)
     second = open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10)
     back = [second.take() for _ in range(2)]
     assert sorted(delivery.message.body for delivery in back) == [b"1", b"3"]
@@ -416,7 +416,7 @@ def test_what_expires_in_its_queue_is_gone(open_on_rabbitmq: Opener, kind: str) 
     publisher = open_on_rabbitmq(declares=[queue])
     publisher.publish(queue.name, b"soon gone", expiration_ms=1)
     publisher.publish(queue.name, b"kept", expiration_ms=60_000)
-    wait_until(lambda: _length(open_on_rabbitmq.url, queue) == 1, NEWS_SECONDS, "the first expires")
+    wait_until(lambda: _length(open_on_rabbitmq.url, queue) == 1, WAIT_SECONDS, "the first expires")
     assert open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10).take().message.body == b"kept"
 
 
@@ -428,7 +428,7 @@ def test_a_queue_declared_otherwise_is_a_failure_told_in_one_sentence(open_on_ra
     assert queue.name in str(failure.value)
     assert "\n" not in str(failure.value)
     assert str(other.transport.failure) == str(failure.value)
-    other.transport.close(NEWS_SECONDS)
+    other.transport.close(WAIT_SECONDS)
 
 
 def test_a_wrong_password_is_a_failure_told_in_one_sentence(broker_url: str) -> None:
@@ -436,7 +436,7 @@ def test_a_wrong_password_is_a_failure_told_in_one_sentence(broker_url: str) -> 
     end = End(f"{scheme}://nobody:wrong@{rest.rpartition('@')[2]}")
     with pytest.raises(TransportFailure, match="RabbitMQ refuses this user name, password or virtual host"):
         end.transport.wait_until_ready(READY_SECONDS)
-    end.transport.close(NEWS_SECONDS)
+    end.transport.close(WAIT_SECONDS)
 
 
 def test_properties_in_binary_arrive_as_text_that_no_rule_accepts(open_on_rabbitmq: Opener, queue: Queue) -> None:
@@ -452,7 +452,7 @@ def test_a_queue_that_was_deleted_is_declared_and_consumed_again(open_on_rabbitm
     end, other = open_on_rabbitmq(declares=[queue], consumes=[queue]), open_on_rabbitmq()
     _delete(open_on_rabbitmq.url, queue)
     wait_until(
-        lambda: other.publish(queue.name, b"again") is PublishOutcome.CONFIRMED, NEWS_SECONDS, "the queue is there"
+        lambda: other.publish(queue.name, b"again") is PublishOutcome.CONFIRMED, WAIT_SECONDS, "the queue is there"
     )
     assert end.take().message.body == b"again"
 
@@ -467,15 +467,15 @@ def test_after_the_broker_closed_the_connections_everything_is_as_before(
     in_hand = end.take()
     address = end.transport.reply_address
     rabbitmq.ctl("close_all_connections", "--vhost", _vhost(open_on_rabbitmq.url), "for a test")
-    assert end.replies_lost.wait(NEWS_SECONDS)
+    assert end.replies_lost.wait(WAIT_SECONDS)
     again = end.take()
     assert (again.message.body, again.deaths) == (b"in hand", 1)
     end.transport.acknowledge([in_hand])  # of a lost connection: ignored
-    wait_until(lambda: end.transport.reply_address not in (None, address), NEWS_SECONDS, "a new reply address")
-    wait_until(lambda: end.publish(queue.name, b"next") is PublishOutcome.CONFIRMED, NEWS_SECONDS, "publishing works")
+    wait_until(lambda: end.transport.reply_address not in (None, address), WAIT_SECONDS, "a new reply address")
+    wait_until(lambda: end.publish(queue.name, b"next") is PublishOutcome.CONFIRMED, WAIT_SECONDS, "publishing works")
     assert end.take().message.body == b"next"
     end.transport.acknowledge([again])
-    end.transport.close(NEWS_SECONDS)
+    end.transport.close(WAIT_SECONDS)
     assert open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10).take().message.body == b"next"
 
 
@@ -495,7 +495,7 @@ def test_outcomes_are_told_once_also_when_the_connection_is_lost(
         number, sent = sent, sent + 1
         end.transport.publish(Message(queue=queue.name, body=b"{}"), partial(_tell, told, number))
         closing.join(0.001)
-    outcomes = [told.get(timeout=NEWS_SECONDS) for _ in range(sent)]
+    outcomes = [told.get(timeout=WAIT_SECONDS) for _ in range(sent)]
     assert sorted(number for number, _ in outcomes) == list(range(sent))
     assert {outcome for _, outcome in outcomes} & {PublishOutcome.UNKNOWN, PublishOutcome.DISCONNECTED}
     assert told.empty()
@@ -510,14 +510,14 @@ def test_a_consumed_queue_is_viewed_with_what_waits_and_what_is_in_hand(open_on_
     first, _ = end.take(), end.take()
     end.transport.acknowledge([first])
     end.take()
-    wait_until(lambda: end.transport.view(NEWS_SECONDS)[0].ready == 2, NEWS_SECONDS, "the broker has counted")
-    views = {view.queue: view for view in end.transport.view(NEWS_SECONDS)}
+    wait_until(lambda: end.transport.view(WAIT_SECONDS)[0].ready == 2, WAIT_SECONDS, "the broker has counted")
+    views = {view.queue: view for view in end.transport.view(WAIT_SECONDS)}
     seen = views[busy.name]
     assert (seen.ready, seen.consumers, seen.delivered, seen.in_hand, seen.prefetch) == (2, 1, 3, 2, 2)
     assert (views[other.name].consumers, views[other.name].delivered) == (1, 0)
     assert [views[queue.name].one_at_a_time for queue in queues] == [False, False, True]
     end.transport.stop_consuming()
-    wait_until(lambda: not end.transport.view(NEWS_SECONDS), NEWS_SECONDS, "nothing is consumed, nothing viewed")
+    wait_until(lambda: not end.transport.view(WAIT_SECONDS), WAIT_SECONDS, "nothing is consumed, nothing viewed")
 
 
 def test_a_queue_that_is_gone_is_viewed_without_consumers_and_the_others_as_they_are(open_on_rabbitmq: Opener) -> None:
@@ -531,7 +531,7 @@ def test_a_queue_that_is_gone_is_viewed_without_consumers_and_the_others_as_they
     publishing = connection._publisher.link.connection
     assert publishing is not None
     connection._soon(lambda: Counting(publishing, names, counts.put))
-    told = counts.get(timeout=NEWS_SECONDS)
+    told = counts.get(timeout=WAIT_SECONDS)
     assert [told[name].consumers for name in names] == [1, 0, 1, 0]
     assert end.publish(queues[0].name) is PublishOutcome.CONFIRMED
 
@@ -540,7 +540,7 @@ def test_without_a_connection_there_is_no_view_of_anything(queue: Queue) -> None
     transport = transport_for("amqp://nobody:x@127.0.0.1:1/none", "test")
     transport.open(TransportOptions(declares=[queue], consumes=[queue]))
     assert not transport.view(SILENCE_SECONDS)
-    transport.close(NEWS_SECONDS)
+    transport.close(WAIT_SECONDS)
 
 
 def test_what_is_consumed_anew_comes_again(open_end: Opener, queue: Queue) -> None:
@@ -550,7 +550,7 @@ def test_what_is_consumed_anew_comes_again(open_end: Opener, queue: Queue) -> No
     end.transport.consume_anew("for a test")
     if not isinstance(end.transport, Embedded):  # which loses nothing
         assert end.take().message.body == b"in hand"
-    wait_until(lambda: end.publish(queue.name, b"next") is PublishOutcome.CONFIRMED, NEWS_SECONDS, "publishing works")
+    wait_until(lambda: end.publish(queue.name, b"next") is PublishOutcome.CONFIRMED, WAIT_SECONDS, "publishing works")
     assert end.take().message.body == b"next"
 
 
@@ -561,7 +561,7 @@ def test_a_channel_that_hears_only_refusals_is_replaced_and_every_outcome_is_tol
         pytest.skip("THE CHANNELS ARE NOT COUNTED: the broker is given, and rabbitmqctl is not ours to run")
     queue = _queue("command", bound=1)
     end = open_on_rabbitmq(declares=[queue])
-    wait_until(lambda: end.publish(queue.name) is PublishOutcome.FULL, NEWS_SECONDS, "the queue is full")
+    wait_until(lambda: end.publish(queue.name) is PublishOutcome.FULL, WAIT_SECONDS, "the queue is full")
     told: SimpleQueue[tuple[int, PublishOutcome]] = SimpleQueue()
     sent = 0
 
@@ -578,8 +578,8 @@ def test_a_channel_that_hears_only_refusals_is_replaced_and_every_outcome_is_tol
         # One to consume, one for replies, and the third channel in the first one's place.
         return channels() == ["1", "2", "3"]
 
-    wait_until(is_replaced, NEWS_SECONDS, "another channel")
-    outcomes = [told.get(timeout=NEWS_SECONDS) for _ in range(sent)]
+    wait_until(is_replaced, WAIT_SECONDS, "another channel")
+    outcomes = [told.get(timeout=WAIT_SECONDS) for _ in range(sent)]
     assert sorted(number for number, _ in outcomes) == list(range(sent))
     assert {outcome for _, outcome in outcomes} == {PublishOutcome.FULL}
     _delete(open_on_rabbitmq.url, queue)

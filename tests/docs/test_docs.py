@@ -410,8 +410,8 @@ def test_every_setting_is_in_the_configuration_document() -> None:
 
     read_settings(Environment(), {each.name: each.port for each in APPLICATIONS})
     names = {name for name in asked if not name.endswith("_FILE")}
-    for recipe in (bus.testing.servers.rabbitmq.RECIPE, bus.testing.servers.postgres.RECIPE):
-        names |= {recipe.url_variable, recipe.kind_variable, recipe.image_variable}
+    for provisioner in (bus.testing.servers.rabbitmq.PROVISIONER, bus.testing.servers.postgres.PROVISIONER):
+        names |= {provisioner.url_variable, provisioner.kind_variable, provisioner.image_variable}
     configuration = _words("docs/configuration.md")
     assert {"BUS_URL", "CATALOG_DATABASE_URL", "BUS_TEST_URL"} <= names
     assert [name for name in sorted(names) if f"`{name}`" not in configuration] == []

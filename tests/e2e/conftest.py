@@ -1,4 +1,4 @@
-"""Systems for end-to-end tests."""
+"""Fixtures for end-to-end tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from support.bus_run_system import Start, System
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start systems with the given environment; all are stopped after the test."""
+    """Start systems with the given environment; stops all of them after the test."""
     started: list[System] = []
 
     def start_system(**environment: str) -> System:

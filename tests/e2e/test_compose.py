@@ -20,8 +20,8 @@ import requests
 from support.bus_run_system import get, post
 
 from bus.testing.servers.containers import check_engine
+from bus.testing.servers.errors import ProvisioningFailed
 from bus.testing.servers.ports import free_ports
-from bus.testing.servers.unavailable import Unavailable
 from bus.testing.waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -184,12 +184,12 @@ def _run(*command: str, seconds: float = COMMAND_SECONDS, environment: dict[str,
 
 
 def _check_docker() -> None:
-    """Raises Unavailable without a Docker engine and its compose."""
+    """Raises ProvisioningFailed without a Docker engine and its compose."""
     check_engine()
     try:
         _run("docker", "compose", "version")
     except (OSError, AssertionError) as failure:
-        raise Unavailable(f"docker compose does not run: {failure}") from failure
+        raise ProvisioningFailed(f"docker compose does not run: {failure}") from failure
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The whole system, healthy."""
     try:
         _check_docker()
-    except Unavailable as missing:
+    except ProvisioningFailed as missing:
         reason = f"THE CONTAINERS ARE NOT TESTED: {missing}."
         if os.environ.get("CI") and os.environ.get("BUS_EXPECT_DOCKER") == "1":
             pytest.fail(reason, pytrace=False)

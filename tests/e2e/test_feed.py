@@ -20,7 +20,7 @@ from bus.client.client import Client
 from bus.contract.operations import Operation
 from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.testing.servers.ports import free_ports
-from bus.testing.servers.postgres import Database
+from bus.testing.servers.postgres import PostgresServer
 from bus.testing.waiting import wait_until
 from catalog.contract import CreateProduct, GetProduct, UpdateProduct
 
@@ -28,7 +28,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "feed"
 START_SECONDS = 90
 STOP_SECONDS = 60
 ANSWER_SECONDS = 60
-NEWS_SECONDS = 60
+WAIT_SECONDS = 60
 
 PRODUCTS = 4
 CALLERS = 3
@@ -47,7 +47,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 class System:
     """Processes of auth, catalog and feed on one broker; `feed` is the URL of its front end."""
 
-    def __init__(self, project: Project, broker_url: str, postgres: Database, folder: Path) -> None:
+    def __init__(self, project: Project, broker_url: str, postgres: PostgresServer, folder: Path) -> None:
         (port,) = free_ports(1)
         self.feed = f"http://127.0.0.1:{port}"
         self._project, self._postgres, self._log = project, postgres, folder / "log"
@@ -122,7 +122,7 @@ def _cleaning(system: System) -> Iterator[System]:
 
 
 @pytest.fixture
-def system(project: Project, broker_url: str, postgres: Database, tmp_path: Path) -> Iterator[System]:
+def system(project: Project, broker_url: str, postgres: PostgresServer, tmp_path: Path) -> Iterator[System]:
     with _cleaning(System(project, broker_url, postgres, tmp_path)) as system:
         system.fresh_feed_database()
         system.start("web", "feed")
@@ -151,7 +151,7 @@ def test_every_version_of_every_product_is_noted_once_and_in_order_whoever_dies(
             updates.await_some()
             system.start("worker", "feed")
             catalogs[1].kill()
-            wait_until(lambda: doomed.poll() is not None, NEWS_SECONDS, "the relay reaches its failpoint")
+            wait_until(lambda: doomed.poll() is not None, WAIT_SECONDS, "the relay reaches its failpoint")
             assert doomed.returncode == -signal.SIGKILL
             system.start("worker", "catalog")
             updates.await_some()
@@ -160,7 +160,7 @@ def test_every_version_of_every_product_is_noted_once_and_in_order_whoever_dies(
         newest = {each: _call(client, GetProduct(product_id=each)).version for each in ids}
         assert sum(newest.values()) == PRODUCTS + updates.count()
         for each, version in newest.items():
-            wait_until(lambda each=each, version=version: version in system.versions(each), NEWS_SECONDS, "the news")
+            wait_until(lambda each=each, version=version: version in system.versions(each), WAIT_SECONDS, "the news")
             assert system.versions(each) == list(range(1, version + 1))
 
         noted = system.entries()
@@ -169,7 +169,7 @@ def test_every_version_of_every_product_is_noted_once_and_in_order_whoever_dies(
         )
         # What is told after the replay comes after it.
         last = _call(client, CreateProduct(name="Last", price=Decimal(1), quantity=1)).product.id
-        wait_until(lambda: system.versions(last) == [1], NEWS_SECONDS, "what was told last")
+        wait_until(lambda: system.versions(last) == [1], WAIT_SECONDS, "what was told last")
         assert system.entries()[:-1] == noted
 
 
@@ -181,7 +181,7 @@ def test_a_new_feed_is_filled_by_a_replay(system: System) -> None:
             product = _call(client, CreateProduct(name="Lamp", price=Decimal("9.90"), quantity=0)).product
             for quantity in range(20):
                 _call(client, UpdateProduct(product_id=product.id, quantity=quantity))
-    wait_until(lambda: len(system.entries()) == 42, NEWS_SECONDS, "the first feed is full")
+    wait_until(lambda: len(system.entries()) == 42, WAIT_SECONDS, "the first feed is full")
     told = [(entry["event"], entry["body"]) for entry in system.entries()]
     system.stop(workers[0])
     system.fresh_feed_database()
@@ -191,7 +191,7 @@ def test_a_new_feed_is_filled_by_a_replay(system: System) -> None:
     arguments = ("events", "replay", "catalog", "--since", "1h", "--to", "feed.events")
     assert system.run(*arguments, "--dry-run") == "42 events would be sent to feed.events.\n"
     assert system.run(*arguments, "--rate", "100") == "42 events were sent to feed.events.\n"
-    wait_until(lambda: len(system.entries()) == 42, NEWS_SECONDS, "the new feed is full")
+    wait_until(lambda: len(system.entries()) == 42, WAIT_SECONDS, "the new feed is full")
     assert [(entry["event"], entry["body"]) for entry in system.entries()] == told
 
 

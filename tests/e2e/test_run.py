@@ -15,7 +15,7 @@ from support.bus_run_system import START_SECONDS, STOP_SECONDS, Start, System, g
 from support.installed_programs import need_programs
 
 from bus.testing.servers.ports import free_ports
-from bus.testing.servers.postgres import Database
+from bus.testing.servers.postgres import PostgresServer
 from bus.testing.waiting import wait_until
 
 USER = {"username": "ada", "email": "ada@example.org", "password": "correct horse battery staple"}
@@ -173,7 +173,9 @@ def test_several_workers_share_a_queue_have_ports_in_a_row_and_end_together(
     assert system.create().status_code == 201
 
 
-def test_both_databases_of_the_system_may_be_postgresql(start: Start, postgres: Database, broker_url: str) -> None:
+def test_both_databases_of_the_system_may_be_postgresql(
+    start: Start, postgres: PostgresServer, broker_url: str
+) -> None:
     auth_url, catalog_url = postgres.fresh_database(), postgres.fresh_database()
     system = start(BUS_URL=broker_url, AUTH_DATABASE_URL=auth_url, CATALOG_DATABASE_URL=catalog_url)
     system.wait_until_started()

@@ -10,7 +10,7 @@ import click
 import structlog
 
 from bus.telemetry.logs import configure_logs
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.errors import ProvisioningFailed
 from faults.rows import ROWS, Row
 from faults.scale import Scale
 from faults.system import Servers, private_servers
@@ -33,7 +33,7 @@ def main(numbers: Sequence[str], with_long: bool, short: bool) -> None:
         with private_servers() as servers:
             _say(f"RabbitMQ {servers.broker.version}, PostgreSQL {servers.database.version}")
             lines = [_run(number, row, servers, Scale.SHORT if short else Scale.FULL) for number, row in chosen.items()]
-    except Unavailable as missing:
+    except ProvisioningFailed as missing:
         raise click.ClickException(str(missing)) from missing
     click.echo("\n".join(["", HEADER, *(line for line, _ in lines)]))
     sys.exit(0 if all(passed for _, passed in lines) else 1)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bus.testing.servers.part import LoginFailed
+from bus.testing.servers.errors import ProvisioningFailed
 from bus.testing.servers.rabbitmq import Broker
 from bus.testing.servers.rabbitmq_node import Node, find_server
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.server import LoginFailed
 from bus.testing.waiting import wait_until
 from faults.proxy import Proxy, through
 
@@ -40,10 +40,10 @@ class Cluster(Broker):
 
 @contextmanager
 def cluster_of_three() -> Iterator[Cluster]:
-    """Start three nodes one after the other. Raises Unavailable where RabbitMQ is not installed."""
+    """Start three nodes one after the other. Raises ProvisioningFailed where RabbitMQ is not installed."""
     server = find_server()
     if server is None:
-        raise Unavailable("rabbitmq-server is not installed")
+        raise ProvisioningFailed("rabbitmq-server is not installed")
     nodes: list[Node] = []
     try:
         for _ in range(NODES):

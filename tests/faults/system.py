@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bus.database.engine import Database as ServiceDatabase
+from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.testing.servers.ports import free_ports
-from bus.testing.servers.postgres import Database, find_database
+from bus.testing.servers.postgres import PostgresServer, find_database
 from bus.testing.servers.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
 from faults import faulty
@@ -32,12 +32,12 @@ class Servers:
     """The servers of a run: private to it, as they are stopped, killed and starved."""
 
     broker: Broker
-    database: Database
+    database: PostgresServer
 
 
 @contextmanager
 def private_servers() -> Iterator[Servers]:
-    """Start both. Raises Unavailable."""
+    """Start both. Raises ProvisioningFailed."""
     with find_broker("process") as broker, find_database("process") as database:
         yield Servers(broker, database)
 
@@ -118,7 +118,7 @@ class System:
                 member.look_after()
 
     def _migrate(self) -> None:
-        database = ServiceDatabase(self.database_url)
+        database = Database(self.database_url)
         try:
             migrate(database, "catalog.migrations")
         finally:

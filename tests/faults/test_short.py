@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.errors import ProvisioningFailed
 from faults.rows import ROWS
 from faults.scale import Scale
 from faults.system import Servers, private_servers
@@ -20,7 +20,7 @@ def servers() -> Iterator[Servers]:
         found = private_servers()
         with found as servers:
             yield servers
-    except Unavailable as missing:
+    except ProvisioningFailed as missing:
         pytest.fail(str(missing), pytrace=False)
 
 

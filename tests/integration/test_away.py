@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from support.long_timeouts import LONG_SECONDS, be_patient
+from support.long_timeouts import LONG_TIMEOUT_SECONDS, use_long_timeouts
 
 from bus.client.client import Client
 from bus.contract.codec import encode
@@ -29,7 +29,7 @@ from catalog.handlers import catalog
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 # So soon comes a no, on a machine that does not stand still meanwhile.
 AT_ONCE_SECONDS = 1.0
-# And on one that does; whoever waits for an answer in these tests waits for LONG_SECONDS.
+# And on one that does; whoever waits for an answer in these tests waits for LONG_TIMEOUT_SECONDS.
 QUICKLY_SECONDS = 10.0
 # What is said of a broker before its end is noticed.
 NOT_YET = ("outcome-unknown", "no-worker")
@@ -40,7 +40,7 @@ Run = Callable[[str, str], FlaskClient]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Run the catalog's worker and its front end in threads of this process."""
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
     with ExitStack() as stack:
 
         def run_catalog(bus_url: str, database_url: str) -> FlaskClient:
@@ -53,7 +53,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             stack.callback(worker.stop, 10)
             stack.callback(client.close)
             http = web.create_app(client).test_client()
-            wait_until(lambda: http.get("/health/ready").status_code == 200, LONG_SECONDS, "the catalog is ready")
+            wait_until(
+                lambda: http.get("/health/ready").status_code == 200, LONG_TIMEOUT_SECONDS, "the catalog is ready"
+            )
             return http
 
         yield run_catalog
@@ -61,7 +63,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 def _is_quick_no(http: FlaskClient, code: str) -> bool:
     started = time.monotonic()
-    answer = http.post("/products", json=LAMP, headers={"Prefer": f"wait={LONG_SECONDS:.0f}"})
+    answer = http.post("/products", json=LAMP, headers={"Prefer": f"wait={LONG_TIMEOUT_SECONDS:.0f}"})
     assert time.monotonic() - started < QUICKLY_SECONDS
     if answer.status_code != 503:
         return False
@@ -104,7 +106,7 @@ def test_while_the_database_is_away_the_answer_is_503_and_afterwards_it_works_ag
     memory_url: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Longer than it takes to stop a server.
-    monkeypatch.setattr("bus.client.liveness.FRESH_SECONDS", LONG_SECONDS)
+    monkeypatch.setattr("bus.client.liveness.FRESH_SECONDS", LONG_TIMEOUT_SECONDS)
     with find_database() as server:
         http = run(memory_url, server.fresh_database())
         assert http.post("/products", json=LAMP).status_code == 201
@@ -118,7 +120,7 @@ def test_while_the_database_is_away_the_answer_is_503_and_afterwards_it_works_ag
         server.start()
         # The ping may be answered before the worker has noticed: then a command is kept once more, for a moment.
         statuses = [201, 202]
-        wait_until(lambda: _try_to_create(http, statuses) == 201, LONG_SECONDS, "creating works again")
+        wait_until(lambda: _try_to_create(http, statuses) == 201, LONG_TIMEOUT_SECONDS, "creating works again")
         assert _products(http) == len([status for status in statuses if status < 300])
         assert http.get(kept.headers["Location"]).json["status"] == 201
 
@@ -131,7 +133,7 @@ def test_a_command_on_its_way_when_the_database_goes_is_done_once_when_it_is_bac
             client.send(_create(), message_id="on-its-way")
             client.send(_create(), message_id="on-its-way")
         server.start()
-        wait_until(lambda: _state(http, "on-its-way") == "done", LONG_SECONDS, "the command is done")
+        wait_until(lambda: _state(http, "on-its-way") == "done", LONG_TIMEOUT_SECONDS, "the command is done")
         assert _products(http) == 1
 
 
@@ -144,10 +146,12 @@ def test_while_the_broker_is_away_the_answer_is_503_and_afterwards_it_works_agai
         monkeypatch.setattr("bus.client.liveness.PING_SECONDS", 2.0)
         assert http.post("/products", json=LAMP).status_code == 201
         broker.stop()
-        wait_until(lambda: _is_quick_no(http, "broker-away"), LONG_SECONDS, "creating is refused")
+        wait_until(lambda: _is_quick_no(http, "broker-away"), LONG_TIMEOUT_SECONDS, "creating is refused")
         assert _seconds_of_the_quickest_no(http, "broker-away") < AT_ONCE_SECONDS
         broker.start()
-        wait_until(lambda: http.post("/products", json=LAMP).status_code == 201, LONG_SECONDS, "creating works again")
+        wait_until(
+            lambda: http.post("/products", json=LAMP).status_code == 201, LONG_TIMEOUT_SECONDS, "creating works again"
+        )
 
 
 def test_a_command_whose_answer_is_late_is_accepted_and_its_outcome_can_be_read(
@@ -155,12 +159,14 @@ def test_a_command_whose_answer_is_late_is_accepted_and_its_outcome_can_be_read(
 ) -> None:
     http = run(memory_url, f"sqlite:///{tmp_path}/catalog.db")
     with monkeypatch.context() as hurry:
-        hurry.setattr("bus.client.liveness.FRESH_SECONDS", LONG_SECONDS)  # in no time, nobody could be asked either
+        hurry.setattr(
+            "bus.client.liveness.FRESH_SECONDS", LONG_TIMEOUT_SECONDS
+        )  # in no time, nobody could be asked either
         hurry.setattr("bus.http.relaying.ANSWER_SECONDS", 0.0)
         late = http.post("/products", json=LAMP, headers={"Idempotency-Key": "late"})
     assert late.status_code == 202
     assert late.headers["Location"] == "/operations/late"
-    wait_until(lambda: _state(http, "late") == "done", LONG_SECONDS, "the command is done")
+    wait_until(lambda: _state(http, "late") == "done", LONG_TIMEOUT_SECONDS, "the command is done")
     assert http.get("/operations/late").json["status"] == 201
 
 
@@ -169,7 +175,7 @@ def test_a_command_is_carried_out_however_late_a_worker_gets_to_it(memory_url: s
     sender = transport_for(memory_url, "sender")
     sender.open(TransportOptions())
     sender.publish(Message(queue="catalog.create_product", body=encode(_create()), expiration_ms=0))
-    wait_until(lambda: _products(http) == 1, LONG_SECONDS, "the product is there")
+    wait_until(lambda: _products(http) == 1, LONG_TIMEOUT_SECONDS, "the product is there")
     sender.close(5)
 
 

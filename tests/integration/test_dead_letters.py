@@ -1,4 +1,4 @@
-"""`bus dead-letters`: what a person sees and does, on a real broker with a worker whose handler is mended later."""
+"""`bus dead-letters` on a real broker, with a worker whose handler is fixed later."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from msgspec import structs
 from pika.adapters.blocking_connection import BlockingChannel
 from sqlalchemy import func, select, update
-from support.dead_letters import keep, letters_in, wait_for_letters
+from support.dead_letters import letters_in, store_dead_letters, wait_for_letters
 
 import bus.cli.dead_letters_replay
 from auth.handlers import auth
@@ -61,7 +61,7 @@ LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 
 
 class Shop:
-    """The catalog with a handler that fails until it is mended, and the command beside it."""
+    """The catalog with a handler that fails until `mended` is set, and the command `bus dead-letters` for it."""
 
     def __init__(self, url: str, database_url: str) -> None:
         self.url = url
@@ -85,17 +85,17 @@ class Shop:
         self.database.close()
 
     def bus(self, *arguments: object) -> Result:
-        """Run `bus dead-letters …` here; it is not on a terminal, so it does not ask."""
+        """Run `bus dead-letters …` in this process; without a terminal it does not ask for confirmation."""
         return CliRunner().invoke(command, ["dead-letters", *map(str, arguments)], env=self.environment)
 
-    def told(self, *arguments: object) -> Any:
-        """What it says as JSON."""
+    def json(self, *arguments: object) -> Any:
+        """Run it with --json; what it printed."""
         result = self.bus(*arguments, "--json")
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return json.loads(result.stdout)
 
     def process(self, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
-        """The same as a process of its own."""
+        """Run the same in a separate process."""
         return subprocess.Popen(
             [sys.executable, "-m", "bus.cli", "dead-letters", *map(str, arguments)],
             env={**os.environ, **self.environment, **environment},
@@ -106,11 +106,11 @@ class Shop:
         )
 
     def dead_letter(self, *message_ids: str, body: object = LAMP, queue: str = "catalog.create_product") -> None:
-        """Letters as if a worker had buried them."""
+        """Store dead letters as a worker does."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         requests = (Message(queue=queue, body=raw, message_id=each or None) for each in message_ids)
         letters = [dead_letter(each, "catalog", each.body, reason="fault", detail="Why.") for each in requests]
-        keep(self.database, catalog, *letters)
+        store_dead_letters(self.database, catalog, *letters)
 
     def states(self) -> list[str]:
         return [letter.state for letter in letters_in(self.database)]
@@ -158,8 +158,8 @@ def sqlite_shop(broker_url: str, tmp_path: Path) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Shop]:
-    """A database and no broker: what can be done there."""
+def offline_shop(tmp_path: Path) -> Iterator[Shop]:
+    """With a database and no broker."""
     shop = Shop("memory://", f"sqlite:///{tmp_path}/shop.db")
     yield shop
     shop.close()
@@ -177,17 +177,17 @@ def _send(shop: Shop, *message_ids: str) -> None:
 def test_a_command_that_died_of_a_bug_is_done_once_when_the_bug_is_mended(shop: Shop) -> None:
     _send(shop, "order-1", "order-2")
     wait_for_letters(shop.database, 2)
-    (group,) = shop.told("list", "catalog")
+    (group,) = shop.json("list", "catalog")
     assert (group["operation"], group["reason"], group["count"]) == ("catalog.create_product", "fault", 2)
     shop.mended.set()
-    assert shop.told("replay", "catalog", "--operation", "catalog.create_product") == {
+    assert shop.json("replay", "catalog", "--operation", "catalog.create_product") == {
         "action": 1,
         "replayed": 2,
         "skipped": [],
     }
     shop.wait_for_products(2)
     assert shop.states() == ["replayed", "replayed"]
-    assert shop.told("replay", "catalog", "--all")["replayed"] == 0
+    assert shop.json("replay", "catalog", "--all")["replayed"] == 0
     _send(shop, "order-1", "order-2")  # the sender tries again: the inbox has it
     _send(shop, "order-3")
     shop.wait_for_products(3)
@@ -196,7 +196,7 @@ def test_a_command_that_died_of_a_bug_is_done_once_when_the_bug_is_mended(shop: 
 def test_a_command_that_dies_again_is_another_letter(shop: Shop) -> None:
     _send(shop, "order-1")
     wait_for_letters(shop.database, 1)
-    assert shop.told("replay", "catalog", "--error", "fault")["replayed"] == 1
+    assert shop.json("replay", "catalog", "--error", "fault")["replayed"] == 1
     wait_for_letters(shop.database, 2)
     assert shop.states() == ["replayed", "dead"]
 
@@ -205,17 +205,17 @@ def test_a_command_without_an_id_has_one_effect_however_often_it_is_sent_again(s
     sqlite_shop.dead_letter("", "last")
     letter = letters_in(sqlite_shop.database)[0]
     for _ in range(2):
-        assert sqlite_shop.told("replay", "catalog", "--id", letter.id)["replayed"] == 1
+        assert sqlite_shop.json("replay", "catalog", "--id", letter.id)["replayed"] == 1
         with sqlite_shop.database.transaction() as transaction:
             transaction.connection.execute(update(table).where(table.c.id == letter.id).values(state="dead"))
-    assert sqlite_shop.told("show", "catalog", letter.id)["replayed_as"] == letter.letter_id
+    assert sqlite_shop.json("show", "catalog", letter.id)["replayed_as"] == letter.letter_id
     sqlite_shop.bus("replay", "catalog", "--id", "last")
     sqlite_shop.wait_for_products(2)
 
 
-def test_the_sender_is_not_answered_twice_and_the_message_says_what_it_is(desk: Shop) -> None:
-    desk.dead_letter("order-1")
-    with desk.database.reading() as transaction:
+def test_the_sender_is_not_answered_twice_and_the_message_says_what_it_is(offline_shop: Shop) -> None:
+    offline_shop.dead_letter("order-1")
+    with offline_shop.database.reading() as transaction:
         letter = newest(transaction.connection, "order-1")
     assert letter is not None
     message = message_of(letter, 1, None)
@@ -224,11 +224,13 @@ def test_the_sender_is_not_answered_twice_and_the_message_says_what_it_is(desk: 
     assert message.headers.keys() == {"replay-of", "timestamp_in_ms", "traceparent"}
 
 
-def test_what_is_sent_again_goes_on_in_its_trace(desk: Shop) -> None:
+def test_what_is_sent_again_goes_on_in_its_trace(offline_shop: Shop) -> None:
     before = structs.replace(trace_context.begin(), state="congo=1")
     died = Message(queue="catalog.create_product", body=b"{}", message_id="order-1", headers=before.headers)
-    keep(desk.database, catalog, dead_letter(died, "catalog", died.body, reason="fault", detail="Why."))
-    with desk.database.reading() as transaction:
+    store_dead_letters(
+        offline_shop.database, catalog, dead_letter(died, "catalog", died.body, reason="fault", detail="Why.")
+    )
+    with offline_shop.database.reading() as transaction:
         letter = newest(transaction.connection, "order-1")
     assert letter is not None
     headers = message_of(letter, 1, None).headers
@@ -245,19 +247,19 @@ def test_another_body_is_another_command_and_is_checked_first(sqlite_shop: Shop,
     assert "price: Expected a number from 0" in wrong.output
     assert sqlite_shop.states() == ["dead"]
     (tmp_path / "lamp.json").write_text(json.dumps(LAMP))
-    assert sqlite_shop.told("replay", "catalog", "--id", "order-1", "--body", f"@{tmp_path}/lamp.json")["replayed"] == 1
+    assert sqlite_shop.json("replay", "catalog", "--id", "order-1", "--body", f"@{tmp_path}/lamp.json")["replayed"] == 1
     sqlite_shop.wait_for_products(1)
-    letter = sqlite_shop.told("show", "catalog", "order-1")
+    letter = sqlite_shop.json("show", "catalog", "order-1")
     assert letter["replayed_as"] == f"{letter['letter_id']}-1"
 
 
-def test_another_body_is_for_one_letter(desk: Shop) -> None:
-    desk.environment["BUS_URL"] = "amqp://127.0.0.1:1"
-    desk.dead_letter("order-1", "order-2")
+def test_another_body_is_for_one_letter(offline_shop: Shop) -> None:
+    offline_shop.environment["BUS_URL"] = "amqp://127.0.0.1:1"
+    offline_shop.dead_letter("order-1", "order-2")
     for arguments in (("--all",), ("--id", "nobody")):
-        result = desk.bus("replay", "catalog", *arguments, "--body", json.dumps(LAMP))
+        result = offline_shop.bus("replay", "catalog", *arguments, "--body", json.dumps(LAMP))
         assert result.exit_code == 2
-        assert "--body is for one letter" in result.output
+        assert "--body is for one dead letter" in result.output
 
 
 def test_what_cannot_be_sent_again_is_said_and_left(sqlite_shop: Shop) -> None:
@@ -270,7 +272,7 @@ def test_what_cannot_be_sent_again_is_said_and_left(sqlite_shop: Shop) -> None:
     assert result.output.count("cannot be sent again") == 3
     sqlite_shop.wait_for_products(1)
     assert sqlite_shop.states() == ["dead", "dead", "dead", "replayed"]
-    assert sqlite_shop.told("replay", "catalog", "--id", "long", "--body", json.dumps(LAMP))["skipped"] == []
+    assert sqlite_shop.json("replay", "catalog", "--id", "long", "--body", json.dumps(LAMP))["skipped"] == []
     sqlite_shop.wait_for_products(2)
 
 
@@ -282,7 +284,7 @@ def test_a_letter_whose_password_was_cut_asks_for_another_body_and_that_is_seale
     migrate(database, "auth.migrations")
     account = {"username": "ann", "email": "ann@example.com", "password": "[secret]"}
     request = Message(queue="auth.register", body=json.dumps(account).encode(), message_id="1")
-    keep(database, auth, dead_letter(request, "auth", request.body, reason="fault", detail=""))
+    store_dead_letters(database, auth, dead_letter(request, "auth", request.body, reason="fault", detail=""))
     environment = {"BUS_URL": broker_url, "AUTH_DATABASE_URL": url}
     result = CliRunner().invoke(command, ["dead-letters", "replay", "auth", "--all"], env=environment)
     assert result.exit_code == 1
@@ -302,7 +304,7 @@ def test_a_letter_whose_password_was_cut_asks_for_another_body_and_that_is_seale
 
 
 def _work(url: str, service: Service, database: Database, until: Callable[[], bool] = lambda: True) -> None:
-    """Have a worker there until something is so."""
+    """Run a worker until the condition holds."""
     transport = transport_for(url, service.name)
     worker = Worker(service, transport, database)
     worker.start()
@@ -338,7 +340,7 @@ def test_what_the_broker_moved_is_a_letter_and_can_be_sent_again(broker_url: str
     assert {(each.operation, each.reason, each.message_id) for each in letters} == {
         ("catalog.create_product", "expired", "order-1")
     }
-    assert shop.told("replay", "catalog", "--error", "expired")["replayed"] == 2
+    assert shop.json("replay", "catalog", "--error", "expired")["replayed"] == 2
     _work(broker_url, shop.service, shop.database, lambda: _is_done(shop.database, "order-1"))
     shop.wait_for_products(1)
     shop.close()
@@ -356,7 +358,7 @@ def test_a_dry_run_shows_all_and_changes_nothing(sqlite_shop: Shop) -> None:
         assert "order-2" in result.output
         assert "Would" in result.output
     assert sqlite_shop.states() == ["dead", "dead"]
-    assert sqlite_shop.told("actions", "catalog") == []
+    assert sqlite_shop.json("actions", "catalog") == []
     sqlite_shop.dead_letter("last")
     sqlite_shop.bus("replay", "catalog", "--id", "last")
     sqlite_shop.wait_for_products(1)
@@ -365,23 +367,23 @@ def test_a_dry_run_shows_all_and_changes_nothing(sqlite_shop: Shop) -> None:
 def test_what_arrives_after_the_list_was_shown_is_not_sent(sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     sqlite_shop.dead_letter("order-1")
 
-    def ask_slowly(*_: object, **__: object) -> None:
+    def confirm_slowly(*_: object, **__: object) -> None:
         sqlite_shop.dead_letter("order-2")
 
-    monkeypatch.setattr(bus.cli.dead_letters_replay, "ask", ask_slowly)
-    assert sqlite_shop.told("replay", "catalog", "--all")["replayed"] == 1
+    monkeypatch.setattr(bus.cli.dead_letters_replay, "confirm", confirm_slowly)
+    assert sqlite_shop.json("replay", "catalog", "--all")["replayed"] == 1
     sqlite_shop.wait_for_products(1)
     assert sqlite_shop.states() == ["replayed", "dead"]
 
 
-def test_letters_are_sent_no_faster_than_asked(desk: Shop) -> None:
-    desk.dead_letter(*(f"{number}" for number in range(5)))
-    with desk.database.transaction() as transaction:
-        seen = [(letter.id, letter.state) for letter in letters_in(desk.database)]
+def test_letters_are_sent_no_faster_than_asked(offline_shop: Shop) -> None:
+    offline_shop.dead_letter(*(f"{number}" for number in range(5)))
+    with offline_shop.database.transaction() as transaction:
+        seen = [(letter.id, letter.state) for letter in letters_in(offline_shop.database)]
         action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
     sent: list[float] = []
     begun = time.monotonic()
-    steps = list(replay(desk.database, action, lambda _: sent.append(time.monotonic()), rate=10))
+    steps = list(replay(offline_shop.database, action, lambda _: sent.append(time.monotonic()), rate=10))
     assert steps == [(0, 5), (1, 4), (2, 3), (3, 2), (4, 1), (5, 0)]
     assert sent[-1] - begun >= 0.4
 
@@ -395,12 +397,12 @@ def test_an_interrupted_replay_says_how_to_go_on_and_goes_on(sqlite_shop: Shop) 
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=PROCESS_SECONDS)
     assert run.returncode == 130, output
-    assert "1 sent, 4 left. To go on: bus dead-letters replay catalog --resume 1" in output
+    assert "1 sent, 4 left. Resume with: bus dead-letters replay catalog --resume 1" in output
     assert sorted(sqlite_shop.states()) == ["chosen"] * 4 + ["replayed"]
-    assert sqlite_shop.told("replay", "catalog", "--all")["replayed"] == 0
-    assert sqlite_shop.told("replay", "catalog", "--resume", "1") == {"action": 1, "replayed": 4, "skipped": []}
+    assert sqlite_shop.json("replay", "catalog", "--all")["replayed"] == 0
+    assert sqlite_shop.json("replay", "catalog", "--resume", "1") == {"action": 1, "replayed": 4, "skipped": []}
     sqlite_shop.wait_for_products(5)
-    (action,) = sqlite_shop.told("actions", "catalog")
+    (action,) = sqlite_shop.json("actions", "catalog")
     assert (action["letters"], action["left"], action["chosen_by"]) == (5, 0, "--all")
 
 
@@ -413,33 +415,33 @@ def test_a_replay_killed_between_confirm_and_mark_has_one_effect(sqlite_shop: Sh
     assert isinstance(sqlite_shop.bus("replay", "catalog", "--resume", "1").exception, ActionUnavailable)
     with sqlite_shop.database.transaction() as transaction:  # as if its time were over
         transaction.connection.execute(update(dead_letter_action).values(held_until=None))
-    assert sqlite_shop.told("replay", "catalog", "--resume", "1")["replayed"] == 2
+    assert sqlite_shop.json("replay", "catalog", "--resume", "1")["replayed"] == 2
     sqlite_shop.wait_for_products(2)
     sqlite_shop.dead_letter("last")
     sqlite_shop.bus("replay", "catalog", "--id", "last")
     sqlite_shop.wait_for_products(3)
 
 
-def test_a_process_that_stood_still_stops_where_another_has_gone_on(desk: Shop) -> None:
-    desk.dead_letter("order-1", "order-2")
-    seen = [(letter.id, letter.state) for letter in letters_in(desk.database)]
-    with desk.database.transaction() as transaction:
+def test_a_process_that_stood_still_stops_where_another_has_gone_on(offline_shop: Shop) -> None:
+    offline_shop.dead_letter("order-1", "order-2")
+    seen = [(letter.id, letter.state) for letter in letters_in(offline_shop.database)]
+    with offline_shop.database.transaction() as transaction:
         action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
 
     def send_while_another_takes_over(_: Message) -> None:
-        with desk.database.transaction() as transaction:
+        with offline_shop.database.transaction() as transaction:
             transaction.connection.execute(update(dead_letter_action).values(held_by="another"))
 
     with pytest.raises(ActionUnavailable, match="has gone on"):
-        list(replay(desk.database, action, send_while_another_takes_over, rate=100))
-    assert desk.states() == ["replayed", "chosen"]
+        list(replay(offline_shop.database, action, send_while_another_takes_over, rate=100))
+    assert offline_shop.states() == ["replayed", "chosen"]
 
 
-def test_without_a_broker_nothing_is_taken_in_hand(desk: Shop) -> None:
-    desk.environment["BUS_URL"] = "amqp://127.0.0.1:1"
-    desk.dead_letter("order-1")
-    assert isinstance(desk.bus("replay", "catalog", "--all").exception, Unavailable)
-    assert desk.states() == ["dead"]
+def test_without_a_broker_nothing_is_taken_in_hand(offline_shop: Shop) -> None:
+    offline_shop.environment["BUS_URL"] = "amqp://127.0.0.1:1"
+    offline_shop.dead_letter("order-1")
+    assert isinstance(offline_shop.bus("replay", "catalog", "--all").exception, Unavailable)
+    assert offline_shop.states() == ["dead"]
 
 
 def test_a_queue_that_is_not_there_stops_a_replay_and_the_rest_stays_chosen(broker_url: str, tmp_path: Path) -> None:
@@ -466,55 +468,55 @@ def test_two_replays_at_once_send_every_letter_once(shop: Shop) -> None:
 # Seen and decided.
 
 
-def test_letters_are_listed_one_by_one_and_shown_with_everything(desk: Shop) -> None:
-    desk.dead_letter("order-1")
-    listed = desk.bus("list", "catalog", "--each").output
+def test_letters_are_listed_one_by_one_and_shown_with_everything(offline_shop: Shop) -> None:
+    offline_shop.dead_letter("order-1")
+    listed = offline_shop.bus("list", "catalog", "--each").output
     assert listed.splitlines()[0].split() == ["LETTER", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE", "ID"]
     assert listed.splitlines()[1].split()[:3] == ["1", "catalog.create_product", "fault"]
-    shown = desk.bus("show", "catalog", "1").output
+    shown = offline_shop.bus("show", "catalog", "1").output
     assert '  "name": "Lamp"' in shown
-    assert desk.told("show", "catalog", "order-1")["body"] == LAMP
-    assert desk.bus("list", "catalog", "--since", "1h").output.count("catalog.create_product") == 1
-    assert desk.bus("list", "catalog", "--state", "replayed").output == "No letters.\n"
-    assert desk.bus("show", "catalog", "2").exit_code == 2
-    desk.dead_letter("-order-2")
-    assert desk.told("show", "catalog", "-order-2")["message_id"] == "-order-2"
+    assert offline_shop.json("show", "catalog", "order-1")["body"] == LAMP
+    assert offline_shop.bus("list", "catalog", "--since", "1h").output.count("catalog.create_product") == 1
+    assert offline_shop.bus("list", "catalog", "--state", "replayed").output == "No dead letters.\n"
+    assert offline_shop.bus("show", "catalog", "2").exit_code == 2
+    offline_shop.dead_letter("-order-2")
+    assert offline_shop.json("show", "catalog", "-order-2")["message_id"] == "-order-2"
 
 
-def test_a_terminal_obeys_nothing_that_a_letter_says(desk: Shop) -> None:
-    desk.dead_letter("order-1", body=b"\x1b[2J\x9b\xc2\x9b{")
-    shown = desk.bus("show", "catalog", "1").output
+def test_a_terminal_obeys_nothing_that_a_letter_says(offline_shop: Shop) -> None:
+    offline_shop.dead_letter("order-1", body=b"\x1b[2J\x9b\xc2\x9b{")
+    shown = offline_shop.bus("show", "catalog", "1").output
     assert "\x1b" not in shown
     assert "\x9b" not in shown
 
 
-def test_discarded_letters_stay_and_are_on_record(desk: Shop) -> None:
-    desk.dead_letter("order-1", "order-2")
-    assert desk.told("discard", "catalog", "--id", "order-1") == {"action": 1, "discarded": 1}
-    assert desk.states() == ["discarded", "dead"]
-    actions = desk.bus("actions", "catalog").output.splitlines()
+def test_discarded_letters_stay_and_are_on_record(offline_shop: Shop) -> None:
+    offline_shop.dead_letter("order-1", "order-2")
+    assert offline_shop.json("discard", "catalog", "--id", "order-1") == {"action": 1, "discarded": 1}
+    assert offline_shop.states() == ["discarded", "dead"]
+    actions = offline_shop.bus("actions", "catalog").output.splitlines()
     assert actions[1].split()[:2] == ["1", "discard"]
     assert actions[1].endswith("--id order-1")
-    assert desk.told("discard", "catalog", "--id", "order-1") == {"action": None, "discarded": 0}
+    assert offline_shop.json("discard", "catalog", "--id", "order-1") == {"action": None, "discarded": 0}
 
 
 @pytest.mark.parametrize("arguments", [["replay"], ["discard"], ["replay", "--rate", "3"], ["discard", "--limit", "1"]])
-def test_nobody_means_everything_by_saying_nothing(desk: Shop, arguments: list[str]) -> None:
-    result = desk.bus(arguments[0], "catalog", *arguments[1:])
+def test_a_filter_or_all_is_required(offline_shop: Shop, arguments: list[str]) -> None:
+    result = offline_shop.bus(arguments[0], "catalog", *arguments[1:])
     assert result.exit_code == 2
-    assert "Say which" in result.output
+    assert "Give a filter" in result.output
 
 
-def test_the_embedded_broker_cannot_be_reached(desk: Shop) -> None:
-    desk.dead_letter("order-1")
-    result = desk.bus("replay", "catalog", "--all")
+def test_the_embedded_broker_cannot_be_reached(offline_shop: Shop) -> None:
+    offline_shop.dead_letter("order-1")
+    result = offline_shop.bus("replay", "catalog", "--all")
     assert result.exit_code == 2
-    assert "The embedded broker lives inside `bus run`" in result.output
+    assert "The embedded broker can only be used inside `bus run`" in result.output
 
 
 @pytest.mark.parametrize("since", ["yesterday", "3w", "999999d", ""])
-def test_a_time_that_is_none_is_refused(desk: Shop, since: str) -> None:
-    assert desk.bus("list", "catalog", "--since", since).exit_code == 2
+def test_a_time_that_is_none_is_refused(offline_shop: Shop, since: str) -> None:
+    assert offline_shop.bus("list", "catalog", "--since", since).exit_code == 2
 
 
 def test_a_resumed_replay_takes_no_filter_and_needs_its_action(sqlite_shop: Shop) -> None:

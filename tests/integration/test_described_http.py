@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.long_timeouts import be_patient
+from support.long_timeouts import use_long_timeouts
 
 import auth.main
 import catalog.main
@@ -77,7 +77,7 @@ class FrontEnd:
 def front_end(
     request: pytest.FixtureRequest, broker_url: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FrontEnd]:
-    be_patient(monkeypatch)  # an answer that is late is no answer to what was asked
+    use_long_timeouts(monkeypatch)  # an answer that is late is no answer to what was asked
     application: Application = request.param
     with ExitStack() as stack:
         database = Database(database_url)

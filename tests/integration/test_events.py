@@ -11,16 +11,16 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from support.dead_letters import wait_for_letters
 from support.event_services import (
-    Tell,
-    Told,
+    AddWord,
+    WordAdded,
     WordRefused,
     create_tables,
-    heard_by,
+    make_emitter,
     make_listener,
-    make_teller,
-    words_heard,
+    received_by,
+    words_received,
 )
-from support.long_timeouts import be_patient
+from support.long_timeouts import use_long_timeouts
 
 from bus.client.client import Client
 from bus.contract.codec import encode
@@ -35,18 +35,18 @@ from bus.worker.events import KILLER_DEATHS
 from bus.worker.worker import Worker
 
 START_SECONDS = 60.0
-NEWS_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 STOP_SECONDS = 10.0
 LIMITS = Limits(retry_seconds=(1,))
-QUEUE = events_queue("listener", ["teller.told"], LIMITS)
+QUEUE = events_queue("listener", ["emitter.word_added"], LIMITS)
 
 
 class System:
-    """A teller, its client, as many listeners as are started, and a look at the queues."""
+    """An emitter and its client, listeners as a test starts them, and a channel for the queues."""
 
     def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
         self._url, self._stack = url, stack
-        self.teller, self.listener = (_database(folder, name, stack) for name in ("teller", "listener"))
+        self.emitter, self.listener = (_database(folder, name, stack) for name in ("emitter", "listener"))
         connection = stack.enter_context(pika.BlockingConnection(pika.URLParameters(url)))
         self.channel: BlockingChannel = connection.channel()
         self.client: Client = stack.enter_context(Client(url))
@@ -54,45 +54,45 @@ class System:
     def start(self, service: Service) -> Worker:
         """Run a worker until the end of the test, or until it is stopped."""
         transport = transport_for(self._url, service.name)
-        database = self.listener if service.name == "listener" else self.teller
+        database = self.listener if service.name == "listener" else self.emitter
         worker = Worker(service, transport, database, LIMITS)
         worker.start()
         self._stack.callback(worker.stop, STOP_SECONDS)
         assert transport.wait_until_ready(START_SECONDS)
         return worker
 
-    def tell(self, *words: str) -> None:
+    def add(self, *words: str) -> None:
         for version, word in enumerate(words, 1):
-            self.client.call(Tell(thing=1, version=version, word=word))
+            self.client.call(AddWord(thing=1, version=version, word=word))
 
     def put(self, *words: str) -> None:
-        """Publish events as a relay does, without a teller."""
+        """Publish events as an outbox relay does, without an emitter."""
         for version, word in enumerate(words, 1):
-            properties = pika.BasicProperties(message_id=word, type="teller.told", delivery_mode=2)
-            body = encode(Told(thing=1, version=version, word=word))
-            self.channel.basic_publish(EVENTS_EXCHANGE, "teller.told", body, properties)
+            properties = pika.BasicProperties(message_id=word, type="emitter.word_added", delivery_mode=2)
+            body = encode(WordAdded(thing=1, version=version, word=word))
+            self.channel.basic_publish(EVENTS_EXCHANGE, "emitter.word_added", body, properties)
 
     def die_with(self, count: int) -> None:
-        """Be a worker that dies with so many events in hand."""
+        """Die as a worker would that holds `count` unacknowledged events."""
         connection = pika.BlockingConnection(pika.URLParameters(self._url))
         channel = connection.channel()
         channel.basic_qos(prefetch_count=count)
-        events = channel.consume(QUEUE.name, inactivity_timeout=NEWS_SECONDS)
+        events = channel.consume(QUEUE.name, inactivity_timeout=WAIT_SECONDS)
         for _ in range(count):
             assert next(events)[0] is not None
         connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)  # no word of farewell
 
-    def has_heard(self, *words: str) -> bool:
-        return words_heard(self.listener) == list(words)
+    def has_received(self, *words: str) -> bool:
+        return words_received(self.listener) == list(words)
 
     def wait_for(self, *words: str) -> None:
         try:
-            wait_until(lambda: len(words_heard(self.listener)) >= len(words), NEWS_SECONDS, "the words are heard")
+            wait_until(lambda: len(words_received(self.listener)) >= len(words), WAIT_SECONDS, "the words are received")
         finally:
-            assert words_heard(self.listener) == list(words)
+            assert words_received(self.listener) == list(words)
 
     def dead_letters(self, count: int) -> list[bytes]:
-        """The bodies of the listener's dead letters, as soon as there are so many."""
+        """The bodies of the listener's dead letters, as soon as there are `count`."""
         letters = wait_for_letters(self.listener, count)
         with self.listener.reading() as transaction:
             found = [newest(transaction.connection, str(letter.id)) for letter in letters]
@@ -109,36 +109,36 @@ def _database(folder: Path, name: str, stack: ExitStack) -> Database:
 
 @pytest.fixture
 def system(broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
     with ExitStack() as stack:
         yield System(broker_url, tmp_path, stack)
 
 
 def test_what_is_told_is_heard_once_and_in_order(system: System) -> None:
     system.start(make_listener())
-    system.start(make_teller())
+    system.start(make_emitter())
     words = [f"word {number}" for number in range(50)]
-    system.tell(*words)
+    system.add(*words)
     system.wait_for(*words)
 
 
 def test_what_a_refused_or_broken_command_would_have_told_is_never_heard(system: System) -> None:
     system.start(make_listener())
-    system.start(make_teller())
+    system.start(make_emitter())
     with pytest.raises(WordRefused):
-        system.tell("refuse")
-    system.client.send(Tell(thing=1, version=1, word="break"), message_id="broken")
-    wait_for_letters(system.teller, 1)  # after all its tries
-    system.tell("after")
+        system.add("refuse")
+    system.client.send(AddWord(thing=1, version=1, word="break"), message_id="broken")
+    wait_for_letters(system.emitter, 1)  # after all its tries
+    system.add("after")
     system.wait_for("after")
 
 
 def test_a_command_sent_twice_tells_once(system: System) -> None:
     system.start(make_listener())
-    system.start(make_teller())
+    system.start(make_emitter())
     for _ in range(3):
-        system.client.call(Tell(thing=1, version=1, word="once"), message_id="once")
-    system.tell("after")
+        system.client.call(AddWord(thing=1, version=1, word="once"), message_id="once")
+    system.add("after")
     system.wait_for("once", "after")
 
 
@@ -152,12 +152,12 @@ def test_an_event_that_comes_twice_is_heard_once(system: System) -> None:
 def test_a_listener_that_fails_for_a_while_holds_up_the_later_events(system: System) -> None:
     attempts: list[str] = []
 
-    def fail_at_first(event: Told) -> None:
+    def fail_at_first(event: WordAdded) -> None:
         attempts.append(event.word)
         if event.word == "hard" and attempts.count("hard") <= 4:
             raise ValueError("not yet")
 
-    system.start(make_listener(before=fail_at_first))
+    system.start(make_listener(after=fail_at_first))
     system.put("easy", "hard", "later")
     system.wait_for("easy", "hard", "later")
     assert attempts.count("hard") == 5
@@ -165,20 +165,20 @@ def test_a_listener_that_fails_for_a_while_holds_up_the_later_events(system: Sys
 
 
 def test_a_listener_that_always_fails_with_an_event_has_a_dead_letter_and_hears_the_later_ones(system: System) -> None:
-    def fail(event: Told) -> None:
+    def fail(event: WordAdded) -> None:
         if event.word == "bad":
             raise ValueError("never")
 
-    system.start(make_listener(before=fail))
+    system.start(make_listener(after=fail))
     system.put("good", "bad", "later")
     system.wait_for("good", "later")
-    assert system.dead_letters(1) == [encode(Told(thing=1, version=2, word="bad"))]
+    assert system.dead_letters(1) == [encode(WordAdded(thing=1, version=2, word="bad"))]
 
 
 def test_an_event_that_cannot_be_read_is_a_dead_letter_and_holds_nothing_up(system: System) -> None:
     system.start(make_listener())
-    properties = pika.BasicProperties(message_id="bad", type="teller.told")
-    system.channel.basic_publish(EVENTS_EXCHANGE, "teller.told", b'{"thing": "one"}', properties)
+    properties = pika.BasicProperties(message_id="bad", type="emitter.word_added")
+    system.channel.basic_publish(EVENTS_EXCHANGE, "emitter.word_added", b'{"thing": "one"}', properties)
     system.put("later")
     system.wait_for("later")
     assert system.dead_letters(1) == [b'{"thing": "one"}']
@@ -186,9 +186,9 @@ def test_an_event_that_cannot_be_read_is_a_dead_letter_and_holds_nothing_up(syst
 
 def test_what_is_told_while_no_listener_runs_is_heard_later(system: System) -> None:
     system.start(make_listener()).stop(STOP_SECONDS)
-    system.start(make_teller())
-    system.tell("one", "two")
-    assert system.has_heard()
+    system.start(make_emitter())
+    system.add("one", "two")
+    assert system.has_received()
     system.start(make_listener())
     system.wait_for("one", "two")
 
@@ -196,7 +196,7 @@ def test_what_is_told_while_no_listener_runs_is_heard_later(system: System) -> N
 def test_of_two_workers_one_hears_and_the_other_takes_over_in_order(system: System) -> None:
     half_way = threading.Event()
 
-    def tell_half_way(event: Told) -> None:
+    def tell_half_way(event: WordAdded) -> None:
         if event.version == 50:
             half_way.set()
 
@@ -204,11 +204,11 @@ def test_of_two_workers_one_hears_and_the_other_takes_over_in_order(system: Syst
     system.start(make_listener("second"))
     words = [f"word-{number}" for number in range(500)]
     system.put(*words[:50])
-    assert half_way.wait(NEWS_SECONDS)
+    assert half_way.wait(WAIT_SECONDS)
     system.put(*words[50:])
     first.stop(STOP_SECONDS)
     system.wait_for(*words)
-    names = heard_by(system.listener)
+    names = received_by(system.listener)
     assert names[:50] == ["first"] * 50
     assert names == sorted(names)
 
@@ -231,4 +231,4 @@ def test_only_the_event_that_workers_die_of_is_a_dead_letter(system: System) -> 
         system.die_with(3)
     system.start(make_listener())
     system.wait_for("two", "three")
-    assert system.dead_letters(1) == [encode(Told(thing=1, version=1, word="killer"))]
+    assert system.dead_letters(1) == [encode(WordAdded(thing=1, version=1, word="killer"))]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pika
 import pytest
-from support.event_services import Told
+from support.event_services import WordAdded
 
 from bus.database import outbox
 from bus.database.engine import Database, PendingEvent
@@ -23,7 +23,7 @@ from bus.testing.servers.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
 
 START_SECONDS = 60.0
-NEWS_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 
 
 class Tail:
@@ -39,7 +39,7 @@ class Tail:
 
     def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(NEWS_SECONDS)
+        return self.process.wait(WAIT_SECONDS)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -62,7 +62,7 @@ def _tail(url: str, *options: str) -> Iterator[Tail]:
     )
     tail = Tail(process)
     try:
-        wait_until(lambda: tail.shows("Ctrl-C ends it."), START_SECONDS, "the tail listens")
+        wait_until(lambda: tail.shows("Ctrl-C stops it."), START_SECONDS, "the tail listens")
         yield tail
     finally:
         process.kill()
@@ -76,34 +76,38 @@ def _publish(url: str, name: str, body: bytes) -> None:
 
 
 def test_a_tail_shows_the_events_of_its_pattern_and_ends_well(broker_url: str) -> None:
-    with _tail(broker_url, "--name", "teller.*") as tail:
+    with _tail(broker_url, "--name", "emitter.*") as tail:
         _publish(broker_url, "other.told", b"{}")
-        _publish(broker_url, "teller.told", b'{"word":"hello"}')
-        wait_until(lambda: tail.shows("hello"), NEWS_SECONDS, "the event is shown")
+        _publish(broker_url, "emitter.word_added", b'{"word":"hello"}')
+        wait_until(lambda: tail.shows("hello"), WAIT_SECONDS, "the event is shown")
         assert tail.interrupt() == 0
-        assert tail.lines[-1].endswith('  teller.told  id of teller.told  {"word":"hello"}\n')
+        assert tail.lines[-1].endswith('  emitter.word_added  id of emitter.word_added  {"word":"hello"}\n')
         assert len(tail.lines) == 2
 
 
 def test_a_tail_as_json_is_one_object_a_line(broker_url: str) -> None:
     with _tail(broker_url, "--json") as tail:
-        _publish(broker_url, "teller.told", b'{"word":"hello"}')
-        wait_until(lambda: tail.shows("hello"), NEWS_SECONDS, "the event is shown")
+        _publish(broker_url, "emitter.word_added", b'{"word":"hello"}')
+        wait_until(lambda: tail.shows("hello"), WAIT_SECONDS, "the event is shown")
         shown = json.loads(tail.lines[-1])
-    assert (shown["name"], shown["id"], shown["body"]) == ("teller.told", "id of teller.told", {"word": "hello"})
+    assert (shown["name"], shown["id"], shown["body"]) == (
+        "emitter.word_added",
+        "id of emitter.word_added",
+        {"word": "hello"},
+    )
 
 
 def test_a_tail_goes_on_after_a_restart_of_the_broker() -> None:
     with find_broker() as broker, _tail(broker.url) as tail:
         broker.stop()
-        wait_until(lambda: tail.shows("broker_away"), NEWS_SECONDS, "the loss is told")
+        wait_until(lambda: tail.shows("broker_away"), WAIT_SECONDS, "the loss is told")
         broker.start()
 
         def is_shown() -> bool:
-            _publish(broker.url, "teller.told", b'{"word":"after"}')
+            _publish(broker.url, "emitter.word_added", b'{"word":"after"}')
             return tail.shows('"after"')
 
-        wait_until(is_shown, NEWS_SECONDS, "an event is shown")
+        wait_until(is_shown, WAIT_SECONDS, "an event is shown")
         assert tail.interrupt() == 0
 
 
@@ -114,7 +118,7 @@ def test_a_tail_leaves_no_queue_behind(rabbitmq: Broker, broker_url: str) -> Non
     with _tail(broker_url) as tail:
         assert queues() == 1
         assert tail.interrupt() == 0
-    wait_until(lambda: queues() == 0, NEWS_SECONDS, "the queue is gone")
+    wait_until(lambda: queues() == 0, WAIT_SECONDS, "the queue is gone")
 
 
 def test_a_tail_ends_well_when_its_reader_has_enough(broker_url: str) -> None:
@@ -124,12 +128,12 @@ def test_a_tail_ends_well_when_its_reader_has_enough(broker_url: str) -> None:
     )
 
     def has_ended() -> bool:
-        _publish(broker_url, "teller.told", b"{}")
+        _publish(broker_url, "emitter.word_added", b"{}")
         return run.poll() is not None
 
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         connection.channel().exchange_declare("bus.events", "topic", durable=True)
-    wait_until(has_ended, START_SECONDS + NEWS_SECONDS, "the tail ends")
+    wait_until(has_ended, START_SECONDS + WAIT_SECONDS, "the tail ends")
     printed, said = run.communicate()
     assert (run.returncode, printed.count("\n")) == (0, 1)
     assert "Traceback" not in said
@@ -143,7 +147,7 @@ class Outbox:
         self._url, self._database = broker_url, database
         self._environment = _environment(broker_url, database_url)
         with database.transaction() as transaction:
-            told = [PendingEvent(Told(thing=1, version=version, word="told")) for version in (1, 2, 3)]
+            told = [PendingEvent(WordAdded(thing=1, version=version, word="told")) for version in (1, 2, 3)]
             outbox.write(transaction.connection, told)
             rows = outbox.unsent(transaction.connection, 10)
             self.ids = [row.event_id for row in rows]
@@ -154,7 +158,7 @@ class Outbox:
     def replay(self, *options: str) -> tuple[int, str]:
         command = [sys.executable, "-m", "bus.cli", "events", "replay", "catalog", *options]
         run = subprocess.run(
-            command, env=self._environment, capture_output=True, text=True, timeout=NEWS_SECONDS, check=False
+            command, env=self._environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
         )
         return run.returncode, run.stdout + run.stderr
 
@@ -182,7 +186,7 @@ def test_a_replay_sends_the_same_events_in_order_straight_to_the_queue(filled: O
     taken = filled.taken()
     assert [body["version"] for _, body in taken] == [1, 2, 3]
     assert [properties.message_id for properties, _ in taken] == filled.ids
-    assert {(properties.type, properties.delivery_mode) for properties, _ in taken} == {("teller.told", 2)}
+    assert {(properties.type, properties.delivery_mode) for properties, _ in taken} == {("emitter.word_added", 2)}
 
 
 def test_a_dry_run_sends_nothing(filled: Outbox) -> None:
@@ -196,10 +200,10 @@ def test_a_replay_takes_only_events_of_its_time_and_name(filled: Outbox) -> None
     for options in (
         ("--since", tomorrow),
         ("--since", "2d", "--until", "1d"),
-        ("--since", "1h", "--name", "teller.other"),
+        ("--since", "1h", "--name", "emitter.other"),
     ):
         assert filled.replay(*options, "--to", "new.events") == (0, "0 events were sent to new.events.\n")
-    options = ("--since", "1h", "--until", tomorrow, "--name", "teller.told")
+    options = ("--since", "1h", "--until", tomorrow, "--name", "emitter.word_added")
     assert filled.replay(*options, "--to", "new.events") == (0, "3 events were sent to new.events.\n")
 
 
@@ -235,7 +239,7 @@ def test_without_a_broker_one_sentence_says_so(
         env=_environment(url, database_url),
         capture_output=True,
         text=True,
-        timeout=NEWS_SECONDS,
+        timeout=WAIT_SECONDS,
         check=False,
     )
     assert (run.returncode, said in run.stderr, "Traceback" in run.stderr) == (code, True, False), run.stderr

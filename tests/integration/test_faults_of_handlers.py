@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.dead_letters import Letters, letters_in
+from support.dead_letters import DeadLetterReader, letters_in
 from support.example_service import Broken, Keep, Kept, create_tables, words_in
-from support.long_timeouts import be_patient
+from support.long_timeouts import use_long_timeouts
 from support.plain_publisher import PlainPublisher
 
 from bus.client.client import Client
@@ -49,7 +49,7 @@ def bus_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def start(bus_url: str, words: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
     workers = []
 
     def start_worker(service: Service) -> Worker:
@@ -177,7 +177,7 @@ def test_a_message_that_kills_its_worker_is_set_apart_and_takes_no_neighbour_wit
         wait_until(
             lambda: not others_live_on() or deaths.read_text().count("die") >= 4, KILLS_SECONDS, "the killer kills"
         )
-        letters = Letters(words)
+        letters = DeadLetterReader(words)
         wait_until(lambda: others_live_on() and letters.has_more(), KILLS_SECONDS, "it is a dead letter")
     finally:
         for process in processes:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from support.long_timeouts import LONG_SECONDS, be_patient
+from support.long_timeouts import LONG_TIMEOUT_SECONDS, use_long_timeouts
 
 from bus.client.client import Client
 from bus.database.engine import Database
@@ -25,7 +25,7 @@ from bus.http.request_body import MAX_BODIES
 from bus.messaging.connect import transport_for
 from bus.runtime import servers, wsgi
 from bus.runtime.servers import EmbeddedServer
-from bus.runtime.silent_connections import LOOK_SECONDS, SILENT_SECONDS
+from bus.runtime.silent_connections import CHECK_SECONDS, SILENT_SECONDS
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.testing.servers.ports import free_ports
@@ -118,8 +118,8 @@ def granian(broker_url: str, tmp_path: Path) -> Iterator[FrontEnd]:
 @pytest.fixture
 def waitress(memory_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontEnd]:
     """What `bus run` does without a broker."""
-    be_patient(monkeypatch)
-    monkeypatch.setattr("bus.client.liveness.FRESH_SECONDS", LONG_SECONDS)
+    use_long_timeouts(monkeypatch)
+    monkeypatch.setattr("bus.client.liveness.FRESH_SECONDS", LONG_TIMEOUT_SECONDS)
     (port,) = free_ports(1)
     front_end = FrontEnd(port, os.getpid(), servers.EMBEDDED_IN_FLIGHT)
     for _ in _working(memory_url, tmp_path, front_end.go_on):
@@ -210,7 +210,7 @@ def test_on_granian_bodies_that_never_come_hold_some_threads_and_no_more_until_t
     held = [connection for connection in connections if connection not in refused]
     # Some send a byte now and then, the others nothing; no longer than anybody's answer takes.
     wait_until(lambda: all(map(_is_cut, held[::2])), SILENT_SECONDS + CUT_SECONDS, "the connections are cut")
-    wait_until(lambda: all(map(_is_cut, held)), LOOK_SECONDS + AT_ONCE_SECONDS, "so are those that sent nothing")
+    wait_until(lambda: all(map(_is_cut, held)), CHECK_SECONDS + AT_ONCE_SECONDS, "so are those that sent nothing")
     wait_until(lambda: _creates(granian), START_SECONDS, "a product is created once they are gone")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 from faults.member import FrontEnd
-from support.raw_http import ANSWER_SECONDS, say
+from support.raw_http import ANSWER_SECONDS, send_pieces
 
 import catalog.main
 from bus.http.request_body import MAX_BODY_BYTES
@@ -65,7 +65,7 @@ def _lives(url: str) -> bool:
 
 
 def test_a_declared_gigabyte_is_refused_unread(served_url: str) -> None:
-    answer, seconds = say(served_url, HEAD + b"Content-Length: 1000000000\r\nExpect: 100-continue\r\n\r\n")
+    answer, seconds = send_pieces(served_url, HEAD + b"Content-Length: 1000000000\r\nExpect: 100-continue\r\n\r\n")
     assert seconds < AT_ONCE_SECONDS
     assert b"100 Continue" not in answer
     _problem(answer, 413, "too-large")
@@ -73,7 +73,7 @@ def test_a_declared_gigabyte_is_refused_unread(served_url: str) -> None:
 
 def test_a_body_in_pieces_without_a_declared_length_is_read_only_up_to_the_limit(served_url: str) -> None:
     piece = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-    answer, _ = say(served_url, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + piece + b"1\r\n{\r\n")
+    answer, _ = send_pieces(served_url, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + piece + b"1\r\n{\r\n")
     _problem(answer, 413, "too-large")
 
 
@@ -123,7 +123,7 @@ ODD: dict[str, tuple[bytes, int, str]] = {
 
 @pytest.mark.parametrize(("sent", "status", "code"), ODD.values(), ids=ODD)
 def test_what_is_odd_is_a_problem(served_url: str, sent: bytes, status: int, code: str) -> None:
-    answer, seconds = say(served_url, sent)
+    answer, seconds = send_pieces(served_url, sent)
     assert seconds < AT_ONCE_SECONDS
     assert answer.split()[1] in (str(status).encode(), b"415"), answer[:300]
     _problem(answer, int(answer.split()[1]), code)
@@ -133,7 +133,7 @@ def test_what_is_odd_is_a_problem(served_url: str, sent: bytes, status: int, cod
 
 def test_a_body_that_is_asked_for_is_said_to_be_welcome_first(served_url: str) -> None:
     head = HEAD + b"Content-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
-    answer, _ = say(served_url, head, [b"{}"], 1.0)
+    answer, _ = send_pieces(served_url, head, [b"{}"], 1.0)
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
     _problem(answer.partition(b"\r\n\r\n")[2], 400, "missing-field")
 
@@ -142,7 +142,7 @@ def test_no_second_request_hides_in_the_body_of_a_first(served_url: str) -> None
     """Where a length and pieces are both declared, proxies and servers may disagree (RFC 9112, section 6.3)."""
     hidden = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     head = HEAD + b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % (len(hidden) + 5)
-    answer, _ = say(served_url, head + hidden)
+    answer, _ = send_pieces(served_url, head + hidden)
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b'"live"' not in answer
 
@@ -150,11 +150,11 @@ def test_no_second_request_hides_in_the_body_of_a_first(served_url: str) -> None
 def test_pieces_that_are_none_end_the_request(served_url: str) -> None:
     lamp = json.dumps(LAMP).encode()
     pieces = b"%x\r\n%b\r\nzz\r\n{}\r\n" % (len(lamp), lamp)
-    answer, _ = say(served_url, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + pieces)
+    answer, _ = send_pieces(served_url, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + pieces)
     assert b" 201 " not in answer
 
 
-# Bytes that are no HTTP; granian answers with a status alone, and nothing of ours can make it say more.
+# Bytes that are not HTTP; granian answers with a status alone, and nothing of ours can change that.
 MALFORMED: dict[str, tuple[bytes, int]] = {
     "no request line": (b"GARBAGE\r\n\r\n", 400),
     "a line break in a header": (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\rb\r\n\r\n", 400),
@@ -171,7 +171,7 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize(("sent", "status"), MALFORMED.values(), ids=MALFORMED)
 def test_what_is_no_http_ends_with_a_status_and_never_with_html(served_url: str, sent: bytes, status: int) -> None:
-    answer, _ = say(served_url, sent)
+    answer, _ = send_pieces(served_url, sent)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.") or not head  # cut in the middle of its sending
     if head:

@@ -17,7 +17,7 @@ from typing import Any
 import pika
 import pytest
 from support.plain_publisher import PlainPublisher
-from support.worker_threads import NEWS_SECONDS, System, all_services, lives_on
+from support.worker_threads import WAIT_SECONDS, System, all_services, can_create_product
 
 from auth.handlers import auth as auth_service
 from bus.database.engine import Database
@@ -102,7 +102,7 @@ def test_what_makes_no_sense_is_answered_and_kept_for_a_person(system: System, p
         assert (letter.reason, letter.origin_queue) == (code, "catalog.create_product"), row
         assert letter.body == body[: 256 * 1024]
     assert system.products() == 0
-    assert lives_on(publisher)
+    assert can_create_product(publisher)
 
 
 def test_what_makes_no_sense_and_asks_no_answer_is_kept_too(system: System, publisher: PlainPublisher) -> None:
@@ -114,7 +114,7 @@ def test_what_makes_no_sense_and_asks_no_answer_is_kept_too(system: System, publ
     letter = system.letters["catalog"].next()
     assert letter.reason == "refused"
     assert "catalog.product_not_found" in letter.detail
-    assert lives_on(publisher)
+    assert can_create_product(publisher)
 
 
 NOT_ACCEPTABLE: dict[str, tuple[str, str]] = {
@@ -137,7 +137,7 @@ def test_what_is_not_acceptable_is_told_to_the_sender_alone(system: System, publ
         others = [f'"{other}": {json.dumps(value)}' for other, value in LAMP.items() if other != name]
         answer = publisher.ask("catalog.create_product", f"{{{', '.join([*others, field])}}}".encode())
         assert (answer.status, answer.code) == (422, code), row
-    assert lives_on(publisher)
+    assert can_create_product(publisher)
     assert not system.letters["catalog"].has_more()
 
 
@@ -178,16 +178,16 @@ def test_a_reply_address_that_is_none_is_refused(
     publisher.send("catalog.create_product", LAMP, reply_to=address)
     letter = system.letters["catalog"].next()
     assert letter.reason == "reply-to-forbidden"
-    assert lives_on(publisher)
-    assert system.products() == 1  # the one that `lives_on` made
+    assert can_create_product(publisher)
+    assert system.products() == 1  # the one that `can_create_product` made
     assert not any(system.letters[service].has_more() for service in ("auth", "catalog"))
 
 
 def test_a_reply_queue_that_is_gone_hinders_nothing_and_is_not_made(system: System, publisher: PlainPublisher) -> None:
     gone = f"reply-{uuid.uuid4().hex}"
     publisher.send("catalog.create_product", LAMP, reply_to=gone)
-    wait_until(lambda: system.products() == 1, NEWS_SECONDS, "the product is there")
-    assert lives_on(publisher)
+    wait_until(lambda: system.products() == 1, WAIT_SECONDS, "the product is there")
+    assert can_create_product(publisher)
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="404"):
         publisher.channel.connection.channel().queue_declare(gone, passive=True)
 
@@ -223,7 +223,7 @@ def test_headers_that_nearly_fill_a_frame_stop_nobody(system: System, publisher:
     answer = publisher.ask("catalog.create_product", b"{", headers={"traceparent": "x" * 130_950})
     assert answer.status == 400
     assert trace_context.read(system.letters["catalog"].next().properties.traceparent), "a trace of its own began"
-    assert lives_on(publisher)
+    assert can_create_product(publisher)
 
 
 def _nested_table(levels: int) -> bytes:
@@ -261,7 +261,7 @@ def test_headers_that_nobody_can_read_stop_nobody(
     publisher.send_forged(queue, body, headers, reply_to=publisher.reply_queue, correlation_id="forged")
     answer = publisher.answer()
     assert (answer.status, answer.properties.correlation_id) == (201 if body is LAMP else 404, "forged")
-    assert lives_on(publisher)
+    assert can_create_product(publisher)
 
 
 @pytest.mark.parametrize("correlation_id", [None, "", "c" * 255, "é" * 127, b"\xff\x00\xfe", b"\xff" * 255], ids=repr)
@@ -286,7 +286,7 @@ def test_what_is_published_into_the_quarantine_is_handled_like_any_message(
     answer = publisher.ask("catalog.quarantine", b"{", headers={"origin-queue": "catalog.create_product"})
     assert (answer.status, system.letters["catalog"].next().reason) == (400, "malformed-json")
     assert system.products() == 0
-    assert lives_on(publisher)
+    assert can_create_product(publisher)
 
 
 def test_what_is_published_into_a_retry_queue_stops_no_retry(system: System, publisher: PlainPublisher) -> None:

@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from support import example_service
 from support.example_service import Keep, Kept
-from support.long_timeouts import be_patient
+from support.long_timeouts import use_long_timeouts
 from werkzeug.test import TestResponse
 
 import auth.main
@@ -47,7 +47,7 @@ ANN = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from support.dead_letters import keep, letters_in
+from support.dead_letters import letters_in, store_dead_letters
 
 from bus.cli.common import time_of
 from bus.contract.builtin import CommandOutcome, outcome_query_of
@@ -79,7 +79,7 @@ def _outcome(database: Database, message_id: str) -> CommandOutcome:
 
 def test_a_letter_is_stored_with_everything_in_it(shop: Database) -> None:
     first = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-    keep(shop, catalog, _buried("order-1", attempts=4, first_at=first))
+    store_dead_letters(shop, catalog, _buried("order-1", attempts=4, first_at=first))
     with shop.reading() as transaction:
         letter = newest(transaction.connection, "order-1")
     assert letter is not None
@@ -91,22 +91,24 @@ def test_a_letter_is_stored_with_everything_in_it(shop: Database) -> None:
 
 def test_a_letter_delivered_again_is_not_another(shop: Database) -> None:
     buried, moved = _buried(), Message(queue="catalog.dead", body=LAMP, headers=BROKER_MOVED)
-    keep(shop, catalog, buried, moved)
-    keep(shop, catalog, buried, moved, again=True)
-    keep(shop, catalog, buried)  # a worker that did not see the confirm publishes it once more
+    store_dead_letters(shop, catalog, buried, moved)
+    store_dead_letters(shop, catalog, buried, moved, again=True)
+    store_dead_letters(shop, catalog, buried)  # a worker that did not see the confirm publishes it once more
     assert len(letters_in(shop)) == 2
 
 
 def test_equal_messages_that_come_for_the_first_time_are_as_many_letters(shop: Database) -> None:
     moved = Message(queue="catalog.dead", body=LAMP, headers=BROKER_MOVED)
-    keep(shop, catalog, moved, moved)
-    keep(shop, catalog, moved)
+    store_dead_letters(shop, catalog, moved, moved)
+    store_dead_letters(shop, catalog, moved)
     assert len({letter.letter_id for letter in letters_in(shop)}) == 3
 
 
 def test_a_batch_of_letters_is_stored_whatever_is_in_it(shop: Database) -> None:
     hostile = {"reason": "\x00", "detail": "\ud800\x00", "traceback": "\x00", "origin-queue": "\x00" * 300}
-    keep(shop, catalog, *(Message(queue="catalog.dead", body=b"\x00\xff", headers=hostile) for _ in range(100)))
+    store_dead_letters(
+        shop, catalog, *(Message(queue="catalog.dead", body=b"\x00\xff", headers=hostile) for _ in range(100))
+    )
     assert len(letters_in(shop)) == 100
 
 
@@ -114,7 +116,7 @@ def test_a_batch_of_letters_is_stored_whatever_is_in_it(shop: Database) -> None:
 
 
 def test_letters_are_counted_by_operation_and_cause(shop: Database) -> None:
-    keep(shop, catalog, *(_buried(f"{number}") for number in range(3)), _buried("9", "out-of-range"))
+    store_dead_letters(shop, catalog, *(_buried(f"{number}") for number in range(3)), _buried("9", "out-of-range"))
     with shop.reading() as transaction:
         groups = grouped(transaction.connection, DeadLetterFilter(state="dead"), 10)
     assert sorted((group.reason, group.error_class, group.count) for group in groups) == [
@@ -126,7 +128,9 @@ def test_letters_are_counted_by_operation_and_cause(shop: Database) -> None:
 
 def test_every_filter_leaves_out_what_it_should(shop: Database) -> None:
     old, now = datetime.now(UTC) - timedelta(days=2), datetime.now(UTC)
-    keep(shop, catalog, _buried("1"), _buried("2", "out-of-range"), _buried("3", queue="catalog.delete_product"))
+    store_dead_letters(
+        shop, catalog, _buried("1"), _buried("2", "out-of-range"), _buried("3", queue="catalog.delete_product")
+    )
     with shop.transaction() as transaction:
         transaction.connection.execute(update(table).where(table.c.message_id == "2").values(last_at=old))
     number = letters_in(shop)[1].id
@@ -151,9 +155,9 @@ def test_every_filter_leaves_out_what_it_should(shop: Database) -> None:
 
 
 def test_an_action_takes_exactly_the_letters_it_was_shown(shop: Database) -> None:
-    keep(shop, catalog, _buried("1"), _buried("2"))
+    store_dead_letters(shop, catalog, _buried("1"), _buried("2"))
     shown = [letter.id for letter in letters_in(shop)]
-    keep(shop, catalog, _buried("3"))
+    store_dead_letters(shop, catalog, _buried("3"))
     _begin(shop, "discard", *shown)
     assert _states(shop) == ["discarded", "discarded", "dead"]
     with shop.reading() as transaction:
@@ -162,7 +166,7 @@ def test_an_action_takes_exactly_the_letters_it_was_shown(shop: Database) -> Non
 
 
 def test_no_letter_belongs_to_two_actions(shop: Database) -> None:
-    keep(shop, catalog, _buried("1"), _buried("2"))
+    store_dead_letters(shop, catalog, _buried("1"), _buried("2"))
     one, two = (letter.id for letter in letters_in(shop))
     first, second = _begin(shop, "replay", one), _begin(shop, "replay", one, two)
     assert [letter.action_id for letter in letters_in(shop)] == [first, second]
@@ -171,7 +175,7 @@ def test_no_letter_belongs_to_two_actions(shop: Database) -> None:
 
 
 def test_one_process_at_a_time_sends_an_actions_letters(shop: Database) -> None:
-    keep(shop, catalog, _buried())
+    store_dead_letters(shop, catalog, _buried())
     action = _begin(shop, "replay", letters_in(shop)[0].id)
     with shop.transaction() as transaction:
         assert claim_lease(transaction.connection, action, "one").left == 1
@@ -186,7 +190,7 @@ def test_one_process_at_a_time_sends_an_actions_letters(shop: Database) -> None:
 
 
 def test_an_action_whose_process_died_can_be_taken_over_after_a_while(shop: Database) -> None:
-    keep(shop, catalog, _buried())
+    store_dead_letters(shop, catalog, _buried())
     action = _begin(shop, "replay", letters_in(shop)[0].id)
     with shop.transaction() as transaction:
         claim_lease(transaction.connection, action, "dead")
@@ -196,7 +200,7 @@ def test_an_action_whose_process_died_can_be_taken_over_after_a_while(shop: Data
 
 
 def test_there_is_nothing_to_send_of_a_discard_or_of_nothing(shop: Database) -> None:
-    keep(shop, catalog, _buried())
+    store_dead_letters(shop, catalog, _buried())
     discard = _begin(shop, "discard", letters_in(shop)[0].id)
     for action in (discard, 4711):
         with pytest.raises(ActionUnavailable, match="There is no replay"), shop.transaction() as transaction:
@@ -204,7 +208,7 @@ def test_there_is_nothing_to_send_of_a_discard_or_of_nothing(shop: Database) -> 
 
 
 def test_old_letters_that_were_dealt_with_are_purged_a_few_at_a_time_and_dead_ones_never(shop: Database) -> None:
-    keep(shop, catalog, *(_buried(f"{number}") for number in range(6)))
+    store_dead_letters(shop, catalog, *(_buried(f"{number}") for number in range(6)))
     ids = [letter.id for letter in letters_in(shop)]
     _begin(shop, "discard", *ids[:3])
     _begin(shop, "replay", *ids[3:5])
@@ -221,7 +225,7 @@ def test_old_letters_that_were_dealt_with_are_purged_a_few_at_a_time_and_dead_on
 
 def test_the_outcome_of_a_dead_command_is_told_until_it_is_done(shop: Database) -> None:
     assert _outcome(shop, "1") == CommandOutcome(id="1", state="pending")
-    keep(shop, catalog, _buried("1"))
+    store_dead_letters(shop, catalog, _buried("1"))
     dead = CommandOutcome(id="1", state="dead", reason="fault", discarded=False)
     assert _outcome(shop, "1") == dead
     _begin(shop, "replay", letters_in(shop)[0].id)
@@ -229,20 +233,20 @@ def test_the_outcome_of_a_dead_command_is_told_until_it_is_done(shop: Database) 
     with shop.transaction() as transaction:
         mark_replayed(transaction.connection, letters_in(shop)[0].id, "1")
     assert _outcome(shop, "1") == CommandOutcome(id="1", state="pending")
-    keep(shop, catalog, _buried("1", "expired"))
+    store_dead_letters(shop, catalog, _buried("1", "expired"))
     assert _outcome(shop, "1").reason == "expired"
     _done(shop, "1")
     assert (_outcome(shop, "1").state, _outcome(shop, "1").status) == ("done", 201)
 
 
 def test_who_asks_for_a_discarded_command_is_told_so(shop: Database) -> None:
-    keep(shop, catalog, _buried("1"))
+    store_dead_letters(shop, catalog, _buried("1"))
     _begin(shop, "discard", letters_in(shop)[0].id)
     assert _outcome(shop, "1") == CommandOutcome(id="1", state="dead", reason="fault", discarded=True)
 
 
 def test_the_outcome_of_a_mended_command_is_found_under_the_first_id(shop: Database) -> None:
-    keep(shop, catalog, _buried("1"))
+    store_dead_letters(shop, catalog, _buried("1"))
     _begin(shop, "edit", letters_in(shop)[0].id)
     with shop.transaction() as transaction:
         mark_replayed(transaction.connection, letters_in(shop)[0].id, "mended")
@@ -252,7 +256,7 @@ def test_the_outcome_of_a_mended_command_is_found_under_the_first_id(shop: Datab
 
 
 def test_the_next_letter_of_an_action_is_its_first_that_is_not_sent(shop: Database) -> None:
-    keep(shop, catalog, _buried("1"), _buried("2"))
+    store_dead_letters(shop, catalog, _buried("1"), _buried("2"))
     one, two = (letter.id for letter in letters_in(shop))
     action = _begin(shop, "replay", two, one)
     with shop.transaction() as transaction:

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 from support.html_page import HtmlPage
 from support.in_process_system import APPLICATIONS, RunningSystem
-from support.published_programs import Workbench, environment
+from support.published_programs import ProgramFolder, environment
 
 from bus.http.pages.programs import LANGUAGES
 from bus.testing.servers.rabbitmq import Broker
@@ -36,8 +36,8 @@ main()
 
 
 @pytest.fixture(scope="module")
-def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return Workbench(tmp_path_factory.mktemp("workbench"))
+def program_folder(tmp_path_factory: pytest.TempPathFactory) -> ProgramFolder:
+    return ProgramFolder(tmp_path_factory.mktemp("programs"))
 
 
 @pytest.fixture
@@ -67,7 +67,9 @@ def test_the_page_shows_every_operation_in_every_language_and_every_event(system
         assert not [link for link in page.links if "//" in link]
 
 
-def test_every_program_of_the_pages_gets_its_answer(workbench: Workbench, rabbitmq: Broker, tmp_path: Path) -> None:
+def test_every_program_of_the_pages_gets_its_answer(
+    program_folder: ProgramFolder, rabbitmq: Broker, tmp_path: Path
+) -> None:
     """Each language against a system of its own, and in the order of the page: what is read was made before."""
     _write_patient_bus(tmp_path)
     with ExitStack() as stack, ThreadPoolExecutor(TOGETHER) as pool:
@@ -76,7 +78,7 @@ def test_every_program_of_the_pages_gets_its_answer(workbench: Workbench, rabbit
             folder = tmp_path / f"system-{key}"
             folder.mkdir()
             system = stack.enter_context(RunningSystem(rabbitmq.fresh_vhost(), folder))
-            runs[key] = pool.submit(_run_all, workbench, system, key, tmp_path)
+            runs[key] = pool.submit(_run_all, program_folder, system, key, tmp_path)
         counts = {key: run.result() for key, run in runs.items()}
     assert counts == dict.fromkeys(counts, sum(len(each.service.operations) for each in APPLICATIONS))
 
@@ -87,19 +89,19 @@ def _write_patient_bus(folder: Path) -> None:
     program.chmod(stat.S_IRWXU)
 
 
-def _run_all(workbench: Workbench, system: RunningSystem, language: str, folder: Path) -> int:
+def _run_all(program_folder: ProgramFolder, system: RunningSystem, language: str, folder: Path) -> int:
     programs = [
         (name, text) for page in _pages(system) for (name, key), text in page.programs.items() if key == language
     ]
     for operation, text in programs:
-        run = workbench.run(language, text, system.url, path=str(folder))
+        run = program_folder.run(language, text, system.url, path=str(folder))
         assert run.returncode == 0, f"{operation} in {language}: {run.stdout}{run.stderr}"
         assert run.stdout.startswith('{"status":20' if language == "bus" else "20"), f"{operation} in {language}"
     return len(programs)
 
 
 def test_every_listener_of_the_pages_hears_its_event(
-    workbench: Workbench, system: RunningSystem, tmp_path: Path
+    program_folder: ProgramFolder, system: RunningSystem, tmp_path: Path
 ) -> None:
     pages = _pages(system)
     listeners = [(*key, text) for page in pages for key, text in page.listeners.items()]
@@ -110,7 +112,7 @@ def test_every_listener_of_the_pages_hears_its_event(
             output = tmp_path / f"{event}-{kind}"
             outputs.append(output)
             processes.append(_listen(kind, text.replace("my-queue", event), output, system.url))
-        _do_until_heard(workbench, system, pages, outputs)
+        _do_until_heard(program_folder, system, pages, outputs)
     finally:
         for process in processes:
             process.terminate()
@@ -124,7 +126,9 @@ def _listen(kind: str, text: str, output: Path, url: str) -> subprocess.Popen[by
         return subprocess.Popen(command, env=environment(url), stdout=stream, stdin=subprocess.DEVNULL)
 
 
-def _do_until_heard(workbench: Workbench, system: RunningSystem, pages: list[HtmlPage], outputs: list[Path]) -> None:
+def _do_until_heard(
+    program_folder: ProgramFolder, system: RunningSystem, pages: list[HtmlPage], outputs: list[Path]
+) -> None:
     """Listeners need a moment until they are bound, so that the first events may be missed: tell of more."""
     programs = {
         operation: text for page in pages for (operation, key), text in page.programs.items() if key == "python"
@@ -136,5 +140,5 @@ def _do_until_heard(workbench: Workbench, system: RunningSystem, pages: list[Htm
         register = programs["auth.register"].replace('"ada', f'"ada{number}')
         create, delete = programs["catalog.create_product"], programs["catalog.delete_product"]
         for text in (register, create, delete.replace('"product_id": 1}', f'"product_id": {number}}}')):
-            run = workbench.run("python", text, system.url)
+            run = program_folder.run("python", text, system.url)
             assert run.returncode == 0, run.stdout

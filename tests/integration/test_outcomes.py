@@ -23,7 +23,7 @@ from bus.testing.waiting import wait_until
 from bus.worker.worker import Worker
 
 START_SECONDS = 60.0
-NEWS_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACED = {"traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01"}
 
@@ -52,14 +52,14 @@ class System:
 
     def wait_until_shown(self, value: float, name: str, **labels: str) -> None:
         """Until a metric has this value: what is counted is counted after it is told, and told after it is answered."""
-        wait_until(lambda: self.shown(name, **labels) == value, NEWS_SECONDS, f"{name} is {value}")
+        wait_until(lambda: self.shown(name, **labels) == value, WAIT_SECONDS, f"{name} is {value}")
 
 
 @pytest.fixture
 def system(broker_url: str, tmp_path: Path) -> Iterator[System]:
     system = System(broker_url, tmp_path)
     yield system
-    system.worker.stop(NEWS_SECONDS)
+    system.worker.stop(WAIT_SECONDS)
 
 
 @pytest.fixture
@@ -159,16 +159,16 @@ def test_a_port_of_its_own_serves_metrics_and_health(system: System) -> None:
     )
     try:
         address = f"http://127.0.0.1:{monitor.port}"
-        with urllib.request.urlopen(f"{address}/metrics", timeout=NEWS_SECONDS) as response:
+        with urllib.request.urlopen(f"{address}/metrics", timeout=WAIT_SECONDS) as response:
             assert response.headers["Content-Type"].startswith("text/plain; version=")
             assert b'bus_broker_connected{connection="example-worker"} 1.0' in response.read()
         for path in ("live", "ready"):
-            with urllib.request.urlopen(f"{address}/health/{path}", timeout=NEWS_SECONDS) as response:
+            with urllib.request.urlopen(f"{address}/health/{path}", timeout=WAIT_SECONDS) as response:
                 assert json.load(response) == {"service": "example", "status": path}
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"{address}/other", timeout=NEWS_SECONDS)
-        system.worker.stop(NEWS_SECONDS)
+            urllib.request.urlopen(f"{address}/other", timeout=WAIT_SECONDS)
+        system.worker.stop(WAIT_SECONDS)
         with pytest.raises(urllib.error.HTTPError, match="503"):
-            urllib.request.urlopen(f"{address}/health/ready", timeout=NEWS_SECONDS)
+            urllib.request.urlopen(f"{address}/health/ready", timeout=WAIT_SECONDS)
     finally:
         monitor.close()

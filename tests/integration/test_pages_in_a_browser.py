@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 from support.html_page import HtmlPage
 from support.in_process_system import APPLICATIONS, RunningSystem
 from support.installed_programs import need_programs
-from support.long_timeouts import be_patient
+from support.long_timeouts import use_long_timeouts
 
 from bus.service.application import Application
 from bus.testing.servers.rabbitmq import Broker
@@ -37,7 +37,7 @@ CLIPBOARD = "navigator.clipboard.readText()"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
 
 
 @dataclass

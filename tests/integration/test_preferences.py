@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 from support import example_service
 from support.example_service import Count, Counted, Keep, Kept, create_tables, make_service, words_in
-from support.long_timeouts import be_patient
+from support.long_timeouts import use_long_timeouts
 from werkzeug.test import TestResponse
 
 import bus.http.relaying
@@ -31,7 +31,7 @@ from bus.testing.servers.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
 from bus.worker.worker import Worker
 
-NEWS_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 # Far more than an answer takes that waits for nothing, and less than the usual wait, which is half a minute here.
 QUICK_SECONDS = 12.0
 # For the broker's word, where none comes.
@@ -40,7 +40,7 @@ SILENCE_SECONDS = 3.0
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])
@@ -58,10 +58,10 @@ def _running(
         transport = transport_for(bus_url, "worker")
         worker = Worker(service, transport, database, limits)
         worker.start()
-        stack.callback(worker.stop, NEWS_SECONDS)
-        assert transport.wait_until_ready(NEWS_SECONDS)
+        stack.callback(worker.stop, WAIT_SECONDS)
+        assert transport.wait_until_ready(WAIT_SECONDS)
         http = _front_end(stack.enter_context(Client(bus_url)))
-        wait_until(lambda: http.get("/health/ready").status_code == 200, NEWS_SECONDS, "the service is ready")
+        wait_until(lambda: http.get("/health/ready").status_code == 200, WAIT_SECONDS, "the service is ready")
         yield http
 
 
@@ -82,12 +82,12 @@ def slow(bus_url: str, database: Database) -> Iterator[tuple[FlaskClient, thread
 
     @service.handles(Keep)
     def keep(command: Keep, work: Work) -> Kept:
-        go_on.wait(NEWS_SECONDS)
+        go_on.wait(WAIT_SECONDS)
         return Kept(id=1, word=command.word)
 
     @service.handles(Count)
     def count(query: Count, work: Work) -> Counted:
-        go_on.wait(NEWS_SECONDS)
+        go_on.wait(WAIT_SECONDS)
         return Counted(count=0)
 
     with _running(service, bus_url, database) as http:
@@ -110,7 +110,7 @@ def _is_accepted(response: TestResponse, applied: str) -> None:
 
 def _outcome(http: FlaskClient, path: str) -> Any:
     """The outcome, once it is there."""
-    wait_until(lambda: http.get(path).json["state"] == "done", NEWS_SECONDS, "the outcome")  # type: ignore[index]
+    wait_until(lambda: http.get(path).json["state"] == "done", WAIT_SECONDS, "the outcome")  # type: ignore[index]
     return http.get(path).json
 
 
@@ -231,10 +231,10 @@ def test_a_full_queue_is_unavailable_and_what_was_accepted_is_there(
     few = Limits(queue_bound=2)
     declarer = transport_for(bus_url, "declarer")
     declarer.open(TransportOptions(declares=[queue_of(Keep, few)]))
-    assert declarer.wait_until_ready(NEWS_SECONDS)
+    assert declarer.wait_until_ready(WAIT_SECONDS)
     with _running(Service("example"), bus_url, database, few) as http:
         answers = [_keep(http, prefer) for _ in range(5)]
-    declarer.close(NEWS_SECONDS)
+    declarer.close(WAIT_SECONDS)
     _is_accepted(answers[0], prefer)
     _is_refused(answers[-1], "queue-full")
     accepted = [answer for answer in answers if answer.status_code == 202]
@@ -270,7 +270,7 @@ def test_without_the_broker_nothing_is_accepted(lonely_broker: Broker, words: Da
             assert answer.status_code == 503
             return bool(answer.json["code"] == "broker-away")  # type: ignore[index]
 
-        wait_until(is_away, NEWS_SECONDS, "the broker is known to be away")
+        wait_until(is_away, WAIT_SECONDS, "the broker is known to be away")
         for prefer in ("respond-async", "wait=0", "wait=1"):
             _is_refused(_keep(http, prefer), "broker-away")
         lonely_broker.start()
@@ -283,10 +283,10 @@ def test_a_broker_that_takes_a_command_and_says_nothing_leaves_it_unknown_and_th
     with _running(make_service(), lonely_broker.url, words) as http:
         assert _keep(http, "wait=20").status_code == 201
         with _halted(lonely_broker), monkeypatch.context() as patch:
-            patch.setattr(liveness, "FRESH_SECONDS", NEWS_SECONDS)  # heard just now, so that nobody pings first
+            patch.setattr(liveness, "FRESH_SECONDS", WAIT_SECONDS)  # heard just now, so that nobody pings first
             patch.setattr(bus.http.relaying, "ANSWER_SECONDS", SILENCE_SECONDS)
             _is_refused(_keep(http, prefer, "unknown-1"), "outcome-unknown")
-        wait_until(lambda: http.get("/health/ready").status_code == 200, NEWS_SECONDS, "the service is ready")
+        wait_until(lambda: http.get("/health/ready").status_code == 200, WAIT_SECONDS, "the service is ready")
         assert _keep(http, "wait=20", "unknown-1").status_code == 201
         assert words_in(words) == ["a", "a"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pika
 import pytest
-from support.published_programs import Workbench
+from support.published_programs import ProgramFolder
 
 from bus.contract.operations import Command, Query, Reply
 from bus.contract.problems import Problem
@@ -107,46 +107,48 @@ class Answerer:
 
 
 @pytest.fixture(scope="module")
-def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return Workbench(tmp_path_factory.mktemp("workbench"))
+def program_folder(tmp_path_factory: pytest.TempPathFactory) -> ProgramFolder:
+    return ProgramFolder(tmp_path_factory.mktemp("programs"))
 
 
 def _programs(operation: type[Say] | type[Ask], fields: dict[str, object]) -> dict[str, str]:
     return {publisher.language.key: publisher.text for publisher in publishers_of(operation, fields)}
 
 
-def _run_all(workbench: Workbench, keys: list[str], url: str, **fields: object) -> dict[str, CompletedProcess[str]]:
+def _run_all(
+    program_folder: ProgramFolder, keys: list[str], url: str, **fields: object
+) -> dict[str, CompletedProcess[str]]:
     programs = _programs(Say, fields)
     with ThreadPoolExecutor(TOGETHER) as pool:
-        runs = {key: pool.submit(workbench.run, key, programs[key], url) for key in keys}
+        runs = {key: pool.submit(program_folder.run, key, programs[key], url) for key in keys}
         return {key: run.result() for key, run in runs.items()}
 
 
-def test_any_value_arrives_as_it_is_from_every_language(workbench: Workbench, broker_url: str) -> None:
+def test_any_value_arrives_as_it_is_from_every_language(program_folder: ProgramFolder, broker_url: str) -> None:
     with Answerer(broker_url, 201) as answerer:
-        for key, run in _run_all(workbench, WITH_A_CLIENT, broker_url, **ODD).items():
+        for key, run in _run_all(program_folder, WITH_A_CLIENT, broker_url, **ODD).items():
             assert (run.returncode, run.stdout) == (0, '201 {"said":"yes\\n"}\n'), f"{key}: {run.stderr}"
     assert len(answerer.got) == len(WITH_A_CLIENT)
     for _, body in answerer.got:
         assert json.loads(body) == json.loads(msgspec.json.Encoder(decimal_format="number").encode(ODD))
 
 
-def test_any_value_comes_to_bus_call_as_it_is(workbench: Workbench, tmp_path: Path) -> None:
+def test_any_value_comes_to_bus_call_as_it_is(program_folder: ProgramFolder, tmp_path: Path) -> None:
     stand_in = tmp_path / "bus"
     stand_in.write_text('#!/bin/sh\nfor last; do :; done\nprintf %s "$last"\n')
     stand_in.chmod(stat.S_IRWXU)
-    run = workbench.run("bus", _programs(Say, ODD)["bus"], "amqp://nowhere", path=str(tmp_path))
+    run = program_folder.run("bus", _programs(Say, ODD)["bus"], "amqp://nowhere", path=str(tmp_path))
     assert json.loads(run.stdout) == json.loads(msgspec.json.Encoder(decimal_format="number").encode(ODD))
 
 
 @pytest.mark.parametrize("operation", [Say, Ask])
 def test_a_request_says_what_the_wire_document_asks_for(
-    workbench: Workbench, broker_url: str, operation: type[Say] | type[Ask]
+    program_folder: ProgramFolder, broker_url: str, operation: type[Say] | type[Ask]
 ) -> None:
     programs = _programs(operation, {"text": "hello"})
     with Answerer(broker_url, operation.success_status) as answerer:
         for key in WITH_A_CLIENT:
-            run = workbench.run(key, programs[key], broker_url)
+            run = program_folder.run(key, programs[key], broker_url)
             assert run.returncode == 0, run.stderr
             properties, _ = answerer.got[-1]
             assert properties.content_type == "application/json"
@@ -160,26 +162,26 @@ def test_a_request_says_what_the_wire_document_asks_for(
 
 
 def test_a_problem_and_silence_and_no_queue_end_a_program_with_another_code_than_0(
-    workbench: Workbench, broker_url: str
+    program_folder: ProgramFolder, broker_url: str
 ) -> None:
     problem = msgspec.json.encode(Problem.of("odd.no", 409, "No", "No."))
-    for key, run in _run_all(workbench, WITH_CONFIRMS, broker_url, text="to no queue").items():
+    for key, run in _run_all(program_folder, WITH_CONFIRMS, broker_url, text="to no queue").items():
         assert run.returncode != 0, key
         assert "odd.say" in run.stderr, f"{key}: {run.stderr}"
     with Answerer(broker_url, 409, problem):
-        for key, run in _run_all(workbench, WITH_A_CLIENT, broker_url, text="refused").items():
+        for key, run in _run_all(program_folder, WITH_A_CLIENT, broker_url, text="refused").items():
             assert run.returncode != 0, key
             assert '"status":409' in run.stdout, f"{key}: {run.stderr}"
     with Answerer(broker_url, None) as silent:
-        for key, run in _run_all(workbench, WITH_A_CLIENT, broker_url, text="to nobody").items():
+        for key, run in _run_all(program_folder, WITH_A_CLIENT, broker_url, text="to nobody").items():
             assert run.returncode != 0, key
             assert "no answer in 5 s" in run.stderr, f"{key}: {run.stderr}"
     assert len(silent.got) == len(WITH_A_CLIENT)
 
 
-def test_the_shell_leaves_no_queue_behind(workbench: Workbench, broker_url: str) -> None:
+def test_the_shell_leaves_no_queue_behind(program_folder: ProgramFolder, broker_url: str) -> None:
     with Answerer(broker_url, 201) as answerer:
-        workbench.run("shell", _programs(Say, {"text": "hello"})["shell"], broker_url)
+        program_folder.run("shell", _programs(Say, {"text": "hello"})["shell"], broker_url)
     (properties, _), connection = answerer.got[0], pika.BlockingConnection(pika.URLParameters(broker_url))
     with pytest.raises(pika.exceptions.ChannelClosedByBroker):
         connection.channel().queue_declare(properties.reply_to, passive=True)

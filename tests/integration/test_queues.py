@@ -16,9 +16,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData
 from support.example_service import words_in
 from support.installed_programs import need_programs
-from support.long_timeouts import be_patient
+from support.long_timeouts import use_long_timeouts
 from support.plain_publisher import Answer, PlainPublisher
-from support.worker_threads import NEWS_SECONDS, System, all_services
+from support.worker_threads import WAIT_SECONDS, System, all_services
 
 import auth.tables
 import catalog.tables
@@ -41,7 +41,7 @@ PUBLISHER = Path(__file__).parents[1] / "support" / "plain_publisher.py"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -134,7 +134,7 @@ def test_what_came_from_a_queue_is_seen_over_http(system: System, publisher: Pla
 
 def test_without_reply_to_a_command_is_carried_out_and_nobody_told(system: System, publisher: PlainPublisher) -> None:
     publisher.send("catalog.create_product", LAMP)
-    wait_until(lambda: system.products() == 1, NEWS_SECONDS, "the product is there")
+    wait_until(lambda: system.products() == 1, WAIT_SECONDS, "the product is there")
     assert not system.letters["catalog"].has_more()
 
 

@@ -11,9 +11,9 @@ import pytest
 from joserfc.jwe import JWERegistry, encrypt_compact
 from joserfc.jwk import ECKey
 from sqlalchemy import select
-from support.dead_letters import Letters
+from support.dead_letters import DeadLetterReader
 from support.example_service import Broken, KeepSecret, Kept
-from support.long_timeouts import be_patient
+from support.long_timeouts import use_long_timeouts
 from support.plain_publisher import Answer, PlainPublisher
 
 import auth.main
@@ -48,7 +48,7 @@ PASSWORD = "correct horse battery staple"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
 
 
 class Accounts:
@@ -254,7 +254,7 @@ def test_a_dead_letter_with_a_seal_is_whole_and_can_be_sent_again(
     publisher.send("auth.register", body, message_id="1", content_type="application/json")
     wait_until(lambda: accounts.is_done("1"), STOP_SECONDS, "ann is registered")
     publisher.send("auth.register", {**body, "email": "ben@example.com"}, message_id="2")
-    letter = Letters(accounts.database).next()
+    letter = DeadLetterReader(accounts.database).next()
     assert (letter.reason, letter.whole) == ("refused", True)
     assert json.loads(letter.body) == {**body, "email": "ben@example.com"}
     again = publisher.ask("auth.register", letter.body, message_id="3")
@@ -295,7 +295,7 @@ def test_what_a_failing_handler_says_of_a_secret_is_in_no_log_and_no_dead_letter
     worker.start()
     assert transport.wait_until_ready(START_SECONDS)
     client.send(KeepSecret(word="lamp", password=PASSWORD))
-    letter = Letters(database).next()
+    letter = DeadLetterReader(database).next()
     worker.stop(STOP_SECONDS)
     printed = "".join(capfd.readouterr())
     assert "handler_failed" in printed

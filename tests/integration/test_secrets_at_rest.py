@@ -14,9 +14,9 @@ import pika
 import pytest
 import requests
 from sqlalchemy.engine import make_url
-from support.dead_letters import Letters
-from support.long_timeouts import be_patient
-from support.secret_markers import Mark, columns_with, files_with
+from support.dead_letters import DeadLetterReader
+from support.long_timeouts import use_long_timeouts
+from support.secret_markers import SecretMarker, columns_with, files_with
 
 from auth.contract import Register
 from auth.handlers import auth
@@ -27,10 +27,10 @@ from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import queues_of
 from bus.messaging.transport import TransportOptions
+from bus.testing.servers.errors import ProvisioningFailed
 from bus.testing.servers.ports import free_ports
 from bus.testing.servers.postgres import find_database
 from bus.testing.servers.rabbitmq import Broker, find_broker
-from bus.testing.servers.unavailable import Unavailable
 from bus.testing.waiting import wait_until
 
 START_SECONDS = 90.0
@@ -49,7 +49,7 @@ main()
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def broker() -> Iterator[Broker]:
     """One of our own, whose disk can be read."""
     try:
         broker = find_broker("process")
-    except Unavailable as reason:
+    except ProvisioningFailed as reason:
         if "CI" in os.environ:
             pytest.fail(f"a RabbitMQ whose disk can be read is expected in CI: {reason}", pytrace=False)
         pytest.skip(f"NOT TESTED WITHOUT A RABBITMQ WHOSE DISK CAN BE READ: {reason}")
@@ -118,13 +118,13 @@ class Programs:
         except requests.RequestException:  # also of a server that takes connections before it is up
             return False
 
-    def register(self, name: str, mark: Mark, **headers: str) -> requests.Response:
-        fields = {"username": name, "email": f"{name}@example.com", "password": mark.password}
+    def register(self, name: str, marker: SecretMarker, **headers: str) -> requests.Response:
+        fields = {"username": name, "email": f"{name}@example.com", "password": marker.password}
         return requests.post(f"{self.url}/register", json=fields, headers=headers, timeout=ANSWER_SECONDS)
 
 
-def _register(name: str, mark: Mark) -> Register:
-    return Register(username=name, email=f"{name}@example.com", password=mark.password)
+def _register(name: str, marker: SecretMarker) -> Register:
+    return Register(username=name, email=f"{name}@example.com", password=marker.password)
 
 
 def _queue(url: str, queue: str) -> Any:
@@ -144,10 +144,12 @@ def _reject_one(url: str) -> None:
     connection.close()
 
 
-def _kill_worker_before_it_registers(programs: Programs, database: Database, url: str, name: str, mark: Mark) -> None:
+def _kill_worker_before_it_registers(
+    programs: Programs, database: Database, url: str, name: str, marker: SecretMarker
+) -> None:
     with database.transaction() as transaction:
         transaction.connection.exec_driver_sql("LOCK TABLE users")
-        assert programs.register(name, mark, Prefer="respond-async").status_code == 202
+        assert programs.register(name, marker, Prefer="respond-async").status_code == 202
         programs.kill("worker")
         wait_until(lambda: not _queue(url, "auth.register").consumer_count, STOP_SECONDS, "nobody consumes")
 
@@ -158,7 +160,7 @@ def _all_done(database: Database, ids: list[str]) -> bool:
 
 
 def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> None:
-    marks = {name: Mark() for name in ("ann", "ben", "cleo", "dora", "elsa", "twice", "weak")}
+    markers = {name: SecretMarker() for name in ("ann", "ben", "cleo", "dora", "elsa", "twice", "weak")}
     with ExitStack() as stack:
         server = stack.enter_context(find_database("process"))
         url = server.fresh_database()
@@ -172,18 +174,18 @@ def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> 
         client = stack.enter_context(Client(broker.url))
 
         def nothing_found() -> bool:
-            rests = files_with(marks.values(), broker.folder) + files_with(marks.values(), tmp_path)
-            assert rests + columns_with(marks.values(), str(make_url(url).set(drivername="postgresql+psycopg"))) == []
+            rests = files_with(markers.values(), broker.folder) + files_with(markers.values(), tmp_path)
+            assert rests + columns_with(markers.values(), str(make_url(url).set(drivername="postgresql+psycopg"))) == []
             return True
 
-        assert programs.register("ann", marks["ann"]).status_code == 201
-        _no_answer_repeats(programs, marks["weak"])
-        client.call(_register("elsa", marks["elsa"]))  # the client has the key now
+        assert programs.register("ann", markers["ann"]).status_code == 201
+        _no_answer_repeats(programs, markers["weak"])
+        client.call(_register("elsa", markers["elsa"]))  # the client has the key now
 
-        _kill_worker_before_it_registers(programs, database, broker.url, "ben", marks["ben"])
-        client.send(_register("cleo", marks["cleo"]), message_id="cleo")
-        client.send(_register("dora", marks["dora"]), message_id="dora")
-        client.send(_register("ann", marks["twice"]), message_id="twice")  # refused, with nobody to tell
+        _kill_worker_before_it_registers(programs, database, broker.url, "ben", markers["ben"])
+        client.send(_register("cleo", markers["cleo"]), message_id="cleo")
+        client.send(_register("dora", markers["dora"]), message_id="dora")
+        client.send(_register("ann", markers["twice"]), message_id="twice")  # refused, with nobody to tell
         # The four that are left to do, and perhaps elsa's: a worker acknowledges after it has answered.
         assert _queue(broker.url, "auth.register").message_count >= 4
         _reject_one(broker.url)
@@ -195,13 +197,13 @@ def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> 
 
         programs.start("worker")
         wait_until(lambda: _all_done(database, ["cleo", "dora", "twice"]), START_SECONDS, "what waited is done")
-        letters = Letters(database)
+        letters = DeadLetterReader(database)
         found = [letters.next() for _ in range(2)]
         assert sorted(letter.reason for letter in found) == ["refused", "rejected"]
         for letter in found:
             assert json.loads(letter.body).keys() == {"username", "email", "sealed"}
         assert nothing_found()
-        assert "Sent 2 again." in programs.run("dead-letters", "replay", "auth", "--all", "--yes")
+        assert "Replayed 2." in programs.run("dead-letters", "replay", "auth", "--all", "--yes")
         ids = [str(letter.message_id) for letter in found]
         wait_until(lambda: _all_done(database, ids), ANSWER_SECONDS, "the dead letters are done again")
         assert nothing_found()
@@ -211,50 +213,50 @@ def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> 
         broker.stop()
         assert nothing_found()
         server.stop()
-        assert files_with(marks.values(), server.folder) == []
+        assert files_with(markers.values(), server.folder) == []
     assert {"worker.log", "web.log"} <= {path.name for path in tmp_path.iterdir()}
     assert b'"answered"' in (tmp_path / "worker.log").read_bytes()
 
 
-def _no_answer_repeats(programs: Programs, mark: Mark) -> None:
+def _no_answer_repeats(programs: Programs, marker: SecretMarker) -> None:
     """Bodies that are refused by the front end, each with the password in another place."""
     bodies: list[Any] = [
-        {"username": mark.password, "password": mark.password},
-        {"username": "x", "email": "no address", "password": mark.password},
-        {"username": mark.password, "email": "x@example.com", "password": mark.password},
-        {"username": "x", "email": "x@example.com", "password": [mark.password]},
+        {"username": marker.password, "password": marker.password},
+        {"username": "x", "email": "no address", "password": marker.password},
+        {"username": marker.password, "email": "x@example.com", "password": marker.password},
+        {"username": "x", "email": "x@example.com", "password": [marker.password]},
     ]
     for body in bodies:
         answer = requests.post(f"{programs.url}/register", json=body, timeout=ANSWER_SECONDS)
         assert answer.status_code in (400, 422), answer.text
-        assert not mark.found_in(answer.content)
+        assert not marker.found_in(answer.content)
 
 
 def test_the_search_finds_what_is_not_sealed(broker: Broker) -> None:
     """Before the broker stops and after: so what the test above does not find is not there."""
-    mark = Mark()
+    marker = SecretMarker()
     declaring = transport_for(broker.url, "declares")
     declaring.open(TransportOptions(declares=queues_of(auth.operations.values())))
     assert declaring.wait_until_ready(START_SECONDS)
     with Client(broker.url, seal=False) as client:
-        client.send(_register("ann", mark))
+        client.send(_register("ann", marker))
     declaring.close(STOP_SECONDS)
-    assert files_with([mark], broker.folder)
+    assert files_with([marker], broker.folder)
     broker.stop()
-    assert files_with([mark], broker.folder)
+    assert files_with([marker], broker.folder)
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
 def test_the_search_finds_a_mark_however_it_is_written(before: str, tmp_path: Path) -> None:
-    mark = Mark()
-    text = before + mark.password
+    marker = SecretMarker()
+    text = before + marker.password
     for number, content in enumerate((text.encode(), json.dumps(text).encode(), repr(text).encode())):
         (tmp_path / f"{number}").write_bytes(content)
         (tmp_path / f"{number}.base64").write_bytes(b64encode(content))
-    assert len(files_with([mark], tmp_path)) == 6
-    assert files_with([Mark()], tmp_path) == []
+    assert len(files_with([marker], tmp_path)) == 6
+    assert files_with([SecretMarker()], tmp_path) == []
     database = f"sqlite:///{tmp_path}/x.db"
     with Database(database).transaction() as transaction:
         transaction.connection.exec_driver_sql("CREATE TABLE notes (body BLOB, other TEXT)")
         transaction.connection.exec_driver_sql("INSERT INTO notes VALUES (?, 'none')", (json.dumps(text).encode(),))
-    assert columns_with([mark], database) == ["notes.body"]
+    assert columns_with([marker], database) == ["notes.body"]

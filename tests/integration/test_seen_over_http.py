@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from structlog.testing import capture_logs
-from support.long_timeouts import be_patient
+from support.long_timeouts import use_long_timeouts
 
 from bus.client.client import Client
 from bus.database.engine import Database
@@ -21,7 +21,7 @@ from catalog.contract import CreateProduct
 from catalog.handlers import catalog
 from catalog.web import create_app
 
-NEWS_SECONDS = 30.0
+WAIT_SECONDS = 30.0
 LAMP = {"name": "Lamp of a secret kind", "price": 9.9, "quantity": 3}
 
 Open = Callable[..., FlaskClient]
@@ -29,7 +29,7 @@ Open = Callable[..., FlaskClient]
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def front_end(memory_url: str, database: Database) -> Iterator[Open]:
             metrics = Metrics()
             worker = Worker(catalog, transport_for(memory_url, "catalog"), database, metrics=metrics)
             worker.start()
-            closing.callback(worker.stop, NEWS_SECONDS)
+            closing.callback(worker.stop, WAIT_SECONDS)
             client = closing.enter_context(Client(memory_url, name="web", metrics=metrics, **limits))
             return create_app(client).test_client()
 
@@ -106,7 +106,7 @@ def test_requests_are_counted_by_route_and_never_by_what_they_bring(front_end: O
     assert http.open("/products", method="FORGED").status_code == 405
     answered = 'bus_messages_total{operation="catalog.create_product",outcome="answered"}'
     # The worker counts after it has replied.
-    wait_until(lambda: _shown(http).get(answered, 0) >= 2, NEWS_SECONDS, "both are counted")
+    wait_until(lambda: _shown(http).get(answered, 0) >= 2, WAIT_SECONDS, "both are counted")
     shown = _shown(http)
     create = 'method="POST",operation="catalog.create_product",route="/products",service="catalog"'
     assert shown[f'bus_http_requests_total{{{create},status="201"}}'] == 2
@@ -125,12 +125,12 @@ def test_requests_in_hand_are_shown_until_they_are_answered(front_end: Open) -> 
     http = front_end()
     released = threading.Event()
     app = http.application
-    app.add_url_rule("/slow", "slow", lambda: str(released.wait(NEWS_SECONDS)))
+    app.add_url_rule("/slow", "slow", lambda: str(released.wait(WAIT_SECONDS)))
     thread = threading.Thread(target=lambda: app.test_client().get("/slow"))
     thread.start()
-    wait_until(lambda: _shown(http)['bus_http_requests_in_flight{service="catalog"}'] == 2, NEWS_SECONDS, "two of them")
+    wait_until(lambda: _shown(http)['bus_http_requests_in_flight{service="catalog"}'] == 2, WAIT_SECONDS, "two of them")
     released.set()
-    thread.join(NEWS_SECONDS)
+    thread.join(WAIT_SECONDS)
     assert _shown(http)['bus_http_requests_in_flight{service="catalog"}'] == 1
 
 
@@ -162,7 +162,7 @@ def test_a_reply_that_nobody_waits_for_is_counted_as_late(front_end: Open, memor
     assert address
     transport.publish(Message(queue=address, body=b"{}", correlation_id="nobody's"))
     name = 'bus_late_replies_total{connection="web"}'
-    wait_until(lambda: _shown(http)[name] == 1, NEWS_SECONDS, "it is counted")
+    wait_until(lambda: _shown(http)[name] == 1, WAIT_SECONDS, "it is counted")
 
 
 def test_a_client_without_metrics_counts_nothing(memory_url: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 from support.example_service import Keep
-from support.long_timeouts import be_patient
+from support.long_timeouts import use_long_timeouts
 from support.otlp_collector import Collector, collecting
 from support.plain_publisher import PlainPublisher
 
@@ -37,7 +37,7 @@ from catalog.handlers import catalog
 from catalog.web import create_app
 
 START_SECONDS = 60.0
-NEWS_SECONDS = 30.0
+WAIT_SECONDS = 30.0
 # For what is flushed already, or goes nowhere.
 CLOSE_SECONDS = 0.2
 # An export to a collector that answers nothing takes so long; fifty requests and three ends wait for none of them.
@@ -53,7 +53,7 @@ INTERNAL, SERVER, PRODUCER, CONSUMER = 1, 2, 4, 5
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    be_patient(monkeypatch)
+    use_long_timeouts(monkeypatch)
 
 
 class Heard(Event, name="hearer.heard"):
@@ -80,7 +80,7 @@ def make_hearer(client: Client | None = None) -> Service:
     @service.handles(Repeat)
     def repeat(command: Repeat, work: Work) -> Repeated:
         assert client is not None
-        client.call(CreateProduct(name="Chair", price=Decimal(1), quantity=1), timeout=NEWS_SECONDS)
+        client.call(CreateProduct(name="Chair", price=Decimal(1), quantity=1), timeout=WAIT_SECONDS)
         return Repeated()
 
     return service
@@ -107,12 +107,12 @@ class System:
         transport = transport_for(self.url, service.name)
         worker = Worker(service, transport, database, spans=self.collected(f"{service.name}-worker"))
         worker.start()
-        self._closing.callback(worker.stop, NEWS_SECONDS)
+        self._closing.callback(worker.stop, WAIT_SECONDS)
         assert transport.wait_until_ready(START_SECONDS)
 
     def flush(self) -> None:
         for spans in self.spans:
-            spans.close(NEWS_SECONDS)
+            spans.close(WAIT_SECONDS)
 
     def collected(self, name: str) -> Spans | None:
         spans = spans_from(self._environment, name, self.url)
@@ -161,8 +161,8 @@ def _create(system: System, **headers: str) -> list[dict[str, Any]]:
     """Create a product over HTTP; returns the log up to when it was answered and heard of."""
     with capture_logs() as logs:
         assert system.http.post("/products?", json=LAMP, headers=headers).status_code == 201
-        wait_until(lambda: bool(_lines(logs, "handled")), NEWS_SECONDS, "it is heard")
-        wait_until(lambda: bool(_answered(logs)), NEWS_SECONDS, "the worker tells after it has replied")
+        wait_until(lambda: bool(_lines(logs, "handled")), WAIT_SECONDS, "it is heard")
+        wait_until(lambda: bool(_answered(logs)), WAIT_SECONDS, "the worker tells after it has replied")
     return list(logs)
 
 
@@ -198,7 +198,7 @@ def test_each_hop_of_a_message_names_the_one_before(start: Start) -> None:
             told[taken[0].type] = taken[0]
         return len(told) == 2
 
-    wait_until(all_came, NEWS_SECONDS, "both events")
+    wait_until(all_came, WAIT_SECONDS, "both events")
     publisher.close()
     carried = [reply.properties, told["catalog.product_changed"], told["hearer.heard"]]
     hops = [each.headers["traceparent"].split("-") for each in carried]
@@ -213,8 +213,8 @@ def test_a_call_from_inside_a_handler_belongs_to_its_trace(start: Start) -> None
     publisher = PlainPublisher(system.url)
     with capture_logs() as logs:
         assert publisher.ask("hearer.repeat", {}, headers=TRACED).status == 200
-        wait_until(lambda: bool(_answered(logs, "hearer.repeat")), NEWS_SECONDS, "a line")
-        wait_until(lambda: bool(_answered(logs)), NEWS_SECONDS, "the line of the call inside")
+        wait_until(lambda: bool(_answered(logs, "hearer.repeat")), WAIT_SECONDS, "a line")
+        wait_until(lambda: bool(_answered(logs)), WAIT_SECONDS, "the line of the call inside")
     publisher.close()
     [inner] = _answered(logs)
     assert inner["trace_id"] == TRACE_ID
@@ -267,7 +267,7 @@ def _check_attributes(collector: Collector) -> None:
 
 def _wait_for(collector: Collector, *names: str) -> None:
     """A worker records its spans after it has replied and sent."""
-    wait_until(lambda: set(names) <= {span.name for span in collector.spans}, NEWS_SECONDS, f"spans: {names}")
+    wait_until(lambda: set(names) <= {span.name for span in collector.spans}, WAIT_SECONDS, f"spans: {names}")
 
 
 def test_what_fails_is_told_as_an_error_and_a_refusal_is_none(

@@ -1,1 +1,4 @@
-"""What several test modules share: services to test with, helpers that read and break things, systems to start."""
+"""Helpers that several test modules share: example services, systems to start, and readers of what they leave behind.
+
+Only tests import it. Start at `example_service.py`.
+"""

@@ -1,4 +1,4 @@
-"""A system started the way its users start it: `bus run` as a process."""
+"""`bus run` as a process, the way users start the system."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from bus.testing.waiting import wait_until
 
 START_SECONDS = 90
 STOP_SECONDS = 60
-# How long a front end is asked to wait for an answer, which is the longest it would; and how long we wait for one.
+# How long front ends are asked to wait for a reply, the longest they allow; and how long we wait for their answer.
 PREFERRED_SECONDS = 30
 ANSWER_SECONDS = 60
 
@@ -51,13 +51,13 @@ class System:
         )
 
     def run(self, *command: str) -> tuple[int, str]:
-        """Run another `bus` command to its end; its exit code and all it printed."""
+        """Run another `bus` command to its end; return its exit code and output."""
         process = self.bus(*command)
         output, _ = process.communicate(timeout=START_SECONDS)
         return process.returncode, output
 
     def call(self, *arguments: str) -> tuple[int, str]:
-        """`bus call` with an answer, or a refusal: called again while nobody can answer, and nothing was sent."""
+        """Run `bus call` until there is a reply or a refusal; repeats it while no worker runs and nothing was sent."""
         results: list[tuple[int, str]] = []
 
         def is_answered() -> bool:
@@ -68,7 +68,7 @@ class System:
         return results[-1]
 
     def wait_until_started(self) -> "System":
-        """Return when the banner is out."""
+        """Return when the banner has been printed."""
         wait_until(
             lambda: "Ctrl-C stops it." in self.output or self.process.poll() is not None, START_SECONDS, "bus run"
         )
@@ -88,18 +88,18 @@ class System:
         return [product["name"] for product in get(f"{self.catalog}/products?limit=500").json()["products"]]
 
     def interrupt(self) -> int:
-        """What Ctrl-C does; the exit code."""
+        """Send SIGINT, as Ctrl-C does; return the exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.wait(STOP_SECONDS)
 
     def wait(self, seconds: float) -> int:
-        """Wait until it has ended, and all it printed has been read; the exit code."""
+        """Wait until it has ended and all its output has been read; return the exit code."""
         code = self.process.wait(seconds)
         self._reader.join(STOP_SECONDS)
         return code
 
     def kill(self) -> None:
-        """End it at once, should it still run."""
+        """End it if it still runs."""
         if self.process.poll() is None:
             self.interrupt()
 
@@ -110,12 +110,12 @@ class System:
 
 
 def post(url: str, body: dict[str, Any]) -> requests.Response:
-    """Have a command done, as a careful program has: under a key, and sent again until there is an answer."""
+    """Send a command as a careful program does: with an idempotency key, and again until there is an answer."""
     return _answered("POST", url, body, {"Idempotency-Key": uuid.uuid4().hex})
 
 
 def get(url: str) -> requests.Response:
-    """Ask, and again while nobody can answer: a worker that a busy machine has not let go on looks like none."""
+    """Send a query, and again while no worker answers: on a busy machine a worker may look absent for a moment."""
     return _answered("GET", url, None, {})
 
 

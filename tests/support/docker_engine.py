@@ -1,18 +1,18 @@
-"""What tests that need a Docker engine do where there is none."""
+"""Skips tests that need a Docker engine where there is none."""
 
 import os
 
 import pytest
 
 from bus.testing.servers.containers import check_engine
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.errors import ProvisioningFailed
 
 
 def need_docker() -> None:
-    """Skip, loudly, where no Docker engine answers; fail where CI promised one."""
+    """Skip with a visible reason when no Docker engine answers; fail when BUS_EXPECT_DOCKER=1 says that CI has one."""
     try:
         check_engine()
-    except Unavailable as missing:
+    except ProvisioningFailed as missing:
         if "CI" in os.environ and os.environ.get("BUS_EXPECT_DOCKER") == "1":
             pytest.fail(f"a Docker engine is expected here: {missing}", pytrace=False)
-        pytest.skip(f"THE CONTAINER WAY IS NOT TESTED: {missing}")
+        pytest.skip(f"CONTAINERS ARE NOT TESTED: {missing}")

@@ -1,6 +1,7 @@
-"""Two small services for tests of events: one tells, one listens.
+"""Two small services for tests of events: `emitter` emits an event for each word, `listener` writes down what it gets.
 
-A word that begins with "refuse" is refused after it was told, one that begins with "break" makes the handler fail.
+`emitter` refuses a word that begins with "refuse" after it has emitted the event, and its handler fails for one that
+begins with "break".
 """
 
 from collections.abc import Callable
@@ -15,8 +16,8 @@ from bus.service.service import Service
 from bus.service.work import Work
 
 metadata = MetaData()
-heard = Table(
-    "heard",
+received = Table(
+    "received",
     metadata,
     Column("place", Integer, primary_key=True),
     Column("thing", Integer, nullable=False),
@@ -26,72 +27,72 @@ heard = Table(
 )
 
 
-class WordRefused(Refusal, code="teller.word_refused", status=409):
+class WordRefused(Refusal, code="emitter.word_refused", status=409):
     """This word is refused."""
 
 
-class Told(Event, name="teller.told"):
-    """Something was told of a thing."""
+class WordAdded(Event, name="emitter.word_added"):
+    """A word was added to a thing."""
 
     thing: int
     version: int
     word: str
 
 
-class Said(Reply):
-    """The answer to `Tell`."""
+class AddedReply(Reply):
+    """The reply to `AddWord`."""
 
 
-class Tell(Command[Said], name="teller.tell", refuses=[WordRefused]):
-    """Tell something of a thing."""
+class AddWord(Command[AddedReply], name="emitter.add_word", refuses=[WordRefused]):
+    """Add a word to a thing."""
 
     thing: int
     version: int
     word: str
 
 
-def make_teller() -> Service:
-    """A fresh service that tells what it is asked to."""
-    service = Service("teller")
+def make_emitter() -> Service:
+    """Make the service that emits `WordAdded` for each `AddWord`."""
+    service = Service("emitter")
 
-    @service.handles(Tell)
-    def tell(command: Tell, work: Work) -> Said:
-        work.emit(Told(thing=command.thing, version=command.version, word=command.word))
+    @service.handles(AddWord)
+    def add_word(command: AddWord, work: Work) -> AddedReply:
+        work.emit(WordAdded(thing=command.thing, version=command.version, word=command.word))
         if command.word.startswith("refuse"):
             raise WordRefused
         if command.word.startswith("break"):
             raise ValueError("as asked")
-        return Said()
+        return AddedReply()
 
     return service
 
 
-def make_listener(name: str = "", before: Callable[[Told], None] = lambda _: None) -> Service:
-    """A fresh service that writes down what it hears and by whom; `before` may raise."""
+def make_listener(name: str = "", after: Callable[[WordAdded], None] = lambda _: None) -> Service:
+    """Make the service that writes each event down with `name`, and then calls `after`, which may raise."""
     service = Service("listener")
 
-    @service.on(Told)
-    def hear(event: Told, work: Work) -> None:
+    @service.on(WordAdded)
+    def write_down(event: WordAdded, work: Work) -> None:
         row = {"thing": event.thing, "version": event.version, "word": event.word, "by": name}
-        work.connection.execute(insert(heard).values(row))
-        before(event)
+        work.connection.execute(insert(received).values(row))
+        after(event)
 
     return service
 
 
 def create_tables(database: Database) -> None:
-    """The listener's table."""
+    """Create the listener's table."""
     with database.transaction() as transaction:
         metadata.create_all(transaction.connection)
 
 
-def words_heard(database: Database) -> list[str]:
-    """What the listener heard, in order."""
+def words_received(database: Database) -> list[str]:
+    """The words that the listener received, in order."""
     with database.reading() as transaction:
-        return list(transaction.connection.execute(select(heard.c.word).order_by(heard.c.place)).scalars())
+        return list(transaction.connection.execute(select(received.c.word).order_by(received.c.place)).scalars())
 
 
-def heard_by(database: Database) -> list[str]:
-    """The names of those who heard it, in the same order."""
+def received_by(database: Database) -> list[str]:
+    """The name of the listener that received each of them, in the same order."""
     with database.reading() as transaction:
-        return list(transaction.connection.execute(select(heard.c.by).order_by(heard.c.place)).scalars())
+        return list(transaction.connection.execute(select(received.c.by).order_by(received.c.place)).scalars())

@@ -1,7 +1,7 @@
-"""A small service for tests: it keeps words, and the word says how the handler behaves.
+"""A small service for tests: it keeps words, and the word decides how the handler behaves.
 
-A word that begins with "refuse" is refused, one that begins with "break" makes the handler fail; both
-after the handler has written.
+The handler refuses a word that begins with "refuse" and fails for one that begins with "break", both after it has
+written the word.
 """
 
 from collections.abc import Sequence
@@ -49,13 +49,13 @@ class Keep(Command[Kept], name="example.keep", http="POST /words", status=201, r
 
 
 class KeepAll(Command[Kept], name="example.keep_all", status=201, refuses=[WordRefused]):
-    """Keep a word; the handler takes many."""
+    """Keep a word; the handler takes a batch."""
 
     word: str
 
 
 class KeepSecret(Command[Kept], name="example.keep_secret", status=201):
-    """Keep a word, and have a secret in the request."""
+    """Keep a word; the request has a secret field too."""
 
     word: str
     password: Annotated[str, Secret()]
@@ -72,7 +72,7 @@ class Count(Query[Counted], name="example.count", http="GET /words/{word}", refu
 
 
 def make_service(*, threads: int = 1) -> Service:
-    """A fresh service, so that no test sees another's."""
+    """Make a new service, so that tests do not share one."""
     service = Service("example", threads=threads)
 
     @service.handles(Keep)
@@ -112,17 +112,17 @@ def _behave(text: str) -> None:
 
 
 def call(text: str, message_id: str | None = None, operation: type[Keep] | type[KeepAll] = Keep) -> Call:
-    """A valid call."""
+    """Make a valid call."""
     return Call(operation, operation(word=text), message_id)
 
 
 def create_tables(database: Database) -> None:
-    """The example's own table."""
+    """Create the example's own table."""
     with database.transaction() as transaction:
         metadata.create_all(transaction.connection)
 
 
 def words_in(database: Database) -> list[str]:
-    """The words kept, in order."""
+    """The words that were kept, in order."""
     with database.reading() as transaction:
         return list(transaction.connection.execute(select(word.c.word).order_by(word.c.id)).scalars())

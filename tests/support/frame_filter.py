@@ -1,4 +1,4 @@
-"""Swallowed frames: what a broker says that never arrives, while all else does."""
+"""Drops some of the AMQP methods that a broker sends, and lets all others through."""
 
 import struct
 import threading
@@ -10,24 +10,24 @@ _METHOD = 1
 BASIC_CANCEL, BASIC_DELIVER = (60, 30), (60, 60)
 
 
-class Swallower:
-    """Makes sieves that swallow some methods, with the content that belongs to them, while it is `hungry`."""
+class FrameFilter:
+    """While `active` is set, drops these methods and the content that belongs to them; `dropped` counts them."""
 
     def __init__(self, *methods: tuple[int, int]) -> None:
         self.methods = methods
-        self.hungry = threading.Event()
-        self.swallowed = 0
+        self.active = threading.Event()
+        self.dropped = 0
 
-    def sieve(self) -> Callable[[bytes], bytes]:
-        """One for a connection."""
-        return _Sieve(self).feed
+    def for_connection(self) -> Callable[[bytes], bytes]:
+        """A function for one connection: takes the bytes received, and returns those to pass on."""
+        return _ConnectionFilter(self).feed
 
 
-class _Sieve:
-    def __init__(self, swallower: Swallower) -> None:
-        self._swallower = swallower
+class _ConnectionFilter:
+    def __init__(self, frame_filter: FrameFilter) -> None:
+        self._filter = frame_filter
         self._rest = b""
-        self._swallowing: dict[int, bool] = {}
+        self._drops: dict[int, bool] = {}
 
     def feed(self, data: bytes) -> bytes:
         self._rest += data
@@ -38,15 +38,15 @@ class _Sieve:
             if len(self._rest) < end:
                 break
             frame, self._rest = self._rest[:end], self._rest[end:]
-            if not self._is_swallowed(kind, channel, frame):
+            if not self._is_dropped(kind, channel, frame):
                 passed += frame
         return passed
 
-    def _is_swallowed(self, kind: int, channel: int, frame: bytes) -> bool:
+    def _is_dropped(self, kind: int, channel: int, frame: bytes) -> bool:
         """Content follows its method on the same channel."""
         if kind == _METHOD:
             method = struct.unpack_from(">HH", frame, _HEAD.size)
-            swallows = self._swallower.hungry.is_set() and method in self._swallower.methods
-            self._swallower.swallowed += swallows
-            self._swallowing[channel] = swallows
-        return self._swallowing.get(channel, False)
+            drops = self._filter.active.is_set() and method in self._filter.methods
+            self._filter.dropped += drops
+            self._drops[channel] = drops
+        return self._drops.get(channel, False)

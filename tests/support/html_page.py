@@ -1,4 +1,4 @@
-"""A page as a browser has it: the text of its programs, its ids and its links."""
+"""Reads a page as a browser does: the text of its programs, its ids and its links."""
 
 from collections import defaultdict
 from html.parser import HTMLParser
@@ -7,10 +7,10 @@ _EMPTY = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 
 
 class HtmlPage(HTMLParser):
-    """Reads a page; character references are resolved, as in what a browser copies.
+    """Parses a page; character references are resolved, as in text copied from a browser.
 
-    `programs` maps an operation and a language to a text, `listeners` an event and the attribute that marks the kind
-    of program. `open_elements` is empty when every element was closed.
+    `programs` maps (operation, language) to the program's text, `listeners` maps (event, attribute that marks the kind
+    of program) to it. `open_elements` is empty when every element was closed.
     """
 
     def __init__(self, html: str) -> None:

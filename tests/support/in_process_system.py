@@ -1,4 +1,4 @@
-"""The whole system in threads of a test's process: workers on SQLite, and front ends that listen."""
+"""The whole system in threads of the test's process: workers on SQLite, and front ends on ports."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ STOP_SECONDS = 10.0
 
 @dataclass
 class RunningSystem:
-    """Both services on a broker, with empty databases in a folder. `front_ends` has the URL of each by its name."""
+    """Both services on the broker at `url`, with empty databases in `folder`. `front_ends` maps names to URLs."""
 
     url: str
     folder: Path

@@ -1,4 +1,4 @@
-"""What tests that need a program of the machine do where it is missing."""
+"""Installs the programs that tests need and the machine lacks, or skips these tests."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus.testing.servers import apt
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.errors import ProvisioningFailed
 
 PACKAGES = {
     "amqp-publish": "amqp-tools",
@@ -20,7 +20,7 @@ PACKAGES = {
     "npm": "npm",
 }
 
-# Go's client as Debian packages it: sources, which `go build` finds with this GOPATH and without a network.
+# Go's AMQP client as Debian packages it: sources, which `go build` finds through this GOPATH without a network.
 GO_CLIENT = "golang-github-rabbitmq-amqp091-go-dev"
 GO_PATH = Path("/usr/share/gocode")
 
@@ -29,7 +29,7 @@ NPM_SECONDS = 300.0
 
 
 def need_programs(*programs: str) -> None:
-    """Install what is missing, as root on Debian; else fail in CI, and skip loudly elsewhere."""
+    """Install missing programs, as root on Debian; otherwise fail in CI, and skip with a visible reason elsewhere."""
     with apt.nothing_half_installed():
         missing = sorted({PACKAGES[program] for program in programs if shutil.which(program) is None})
     if missing:
@@ -37,16 +37,16 @@ def need_programs(*programs: str) -> None:
 
 
 def need_node_packages(folder: Path, *packages: str) -> None:
-    """Install packages of npm into a folder, for the programs that are run there; where none can be had, as above."""
+    """Install npm packages into a folder, for programs that run there; otherwise as `need_programs`."""
     need_programs("node", "npm")
     command = ["npm", "install", "--no-audit", "--no-fund", *packages]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=NPM_SECONDS, check=False)
     if run.returncode != 0:
-        _do_without(" and ".join(packages), run.stderr.strip()[-300:])
+        _fail_or_skip(" and ".join(packages), run.stderr.strip()[-300:])
 
 
 def need_go_client() -> None:
-    """Install Go and its AMQP client; where they cannot be had, as above."""
+    """Install Go and its AMQP client; otherwise as `need_programs`."""
     need_programs("go")
     with apt.nothing_half_installed():
         is_there = (GO_PATH / "src/github.com/rabbitmq/amqp091-go").exists()
@@ -57,11 +57,11 @@ def need_go_client() -> None:
 def _install(*packages: str) -> None:
     try:
         apt.install(*packages)
-    except Unavailable as reason:
-        _do_without(" and ".join(packages), str(reason))
+    except ProvisioningFailed as reason:
+        _fail_or_skip(" and ".join(packages), str(reason))
 
 
-def _do_without(what: str, reason: str) -> None:
+def _fail_or_skip(names: str, reason: str) -> None:
     if "CI" in os.environ:
-        pytest.fail(f"{what} expected in CI: {reason}", pytrace=False)
-    pytest.skip(f"NOT TESTED WITHOUT {what.upper()}: {reason}")
+        pytest.fail(f"CI must have {names}: {reason}", pytrace=False)
+    pytest.skip(f"NOT TESTED WITHOUT {names.upper()}: {reason}")

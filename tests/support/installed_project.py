@@ -1,4 +1,4 @@
-"""A service of another package, installed in an environment of its own."""
+"""A service in its own package, installed in its own environment."""
 
 import os
 import subprocess
@@ -8,13 +8,13 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
-# mypy reads all libraries anew; the rest takes seconds.
+# mypy reads all libraries without a cache; the rest takes seconds.
 COMMAND_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Project:
-    """The folder of a package, and an environment in which it is installed."""
+    """The folder of a package, and the environment in which it is installed."""
 
     folder: Path
     environment: Path
@@ -25,21 +25,21 @@ class Project:
         return str(self.environment / "bin" / "python")
 
     def install(self) -> None:
-        """Make the environment, which finds everything installed in ours, and install the package there in place.
+        """Create the environment, which finds everything installed in ours, and install the package there in place.
 
-        Needs no network: it is what `pip install -e` does, but uv need not be in the new environment.
+        As `pip install -e` does, but without a network, and without uv in the new environment.
         """
         venv.create(self.environment, symlinks=True)
         (packages,) = self.environment.glob("lib/python*/site-packages")
         ours = sysconfig.get_path("purelib")
-        # Added by `site`, so that what is installed there in place is found as well.
+        # Added by `site`, so that packages installed in place in our environment are found too.
         (packages / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
         into = ["--python", self.python, "--offline", "--no-deps", "--no-build-isolation"]
         command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", *into, "--editable", str(self.folder)]
         subprocess.run(command, check=True, timeout=COMMAND_SECONDS)
 
     def run(self, *command: str) -> str:
-        """Run a Python module in the package's folder; what it printed. Fails when it does."""
+        """Run a Python module in the package's folder; return its output. Fails when the module fails."""
         done = subprocess.run(
             [self.python, "-m", *command],
             cwd=self.folder,
@@ -55,5 +55,5 @@ class Project:
 
 
 def environment_without(*prefixes: str) -> dict[str, str]:
-    """Ours, without what would say where a broker or a database is."""
+    """Our environment variables, without those that begin with a prefix."""
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}

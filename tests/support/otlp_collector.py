@@ -1,4 +1,4 @@
-"""A collector: takes spans as OpenTelemetry's exporters send them (OTLP over HTTP), for tests to look at."""
+"""A collector that receives spans from OpenTelemetry's exporters (OTLP over HTTP), for tests to inspect."""
 
 import gzip
 import threading
@@ -13,8 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 
-class Told(NamedTuple):
-    """A span as it came. `kind` is OTLP's number: 1 internal, 2 server, 4 producer, 5 consumer."""
+class CollectedSpan(NamedTuple):
+    """A span as it was received. `kind` is OTLP's number: 1 internal, 2 server, 4 producer, 5 consumer."""
 
     service: str
     name: str
@@ -30,10 +30,10 @@ class Told(NamedTuple):
 
 
 class Collector:
-    """What came to /v1/traces of `url`."""
+    """Collects what is posted to /v1/traces of `url`."""
 
     def __init__(self) -> None:
-        self.spans: list[Told] = []
+        self.spans: list[CollectedSpan] = []
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,20 +51,20 @@ class Collector:
                 self.wfile.write(answer)
 
             def log_message(self, *_: object) -> None:
-                """Nobody reads it."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def take(self, request: ExportTraceServiceRequest) -> None:
         for resource in request.resource_spans:
-            told = {each.key: each.value.string_value for each in resource.resource.attributes}
+            attributes = {each.key: each.value.string_value for each in resource.resource.attributes}
             for scope in resource.scope_spans:
                 for span in scope.spans:
                     values = {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes}
                     self.spans.append(
-                        Told(
-                            told["service.name"],
+                        CollectedSpan(
+                            attributes["service.name"],
                             span.name,
                             span.kind,
                             span.trace_id.hex(),
@@ -78,7 +78,7 @@ class Collector:
                         )
                     )
 
-    def named(self, name: str) -> Told:
+    def named(self, name: str) -> CollectedSpan:
         """The only span of this name."""
         [found] = [span for span in self.spans if span.name == name]
         return found
@@ -86,6 +86,7 @@ class Collector:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
+    """Run a collector until the block ends."""
     collector = Collector()
     thread = threading.Thread(target=collector.server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

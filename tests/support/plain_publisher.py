@@ -1,4 +1,4 @@
-"""A publisher that is not ours: pika and JSON, and nothing else. What a program in any language would do."""
+"""A publisher made of pika and JSON only, without `bus`: what a program in any language would do."""
 
 import json
 import struct
@@ -9,7 +9,7 @@ from typing import Any
 
 import pika
 
-# A first message waits until the worker has its database open; the rest is for a machine that stands still at times.
+# The first message waits until the worker has opened its database; the rest is for a machine that stands still.
 ANSWER_SECONDS = 30.0
 
 
@@ -34,7 +34,7 @@ class Answer:
 
 
 class PlainPublisher:
-    """One connection. `ask` sends and waits for the reply, `send` does not wait."""
+    """One connection. `ask` sends a request and waits for the reply, `send` does not wait."""
 
     def __init__(self, url: str) -> None:
         self._connection = pika.BlockingConnection(pika.URLParameters(url))
@@ -45,30 +45,31 @@ class PlainPublisher:
         self.channel.basic_consume(self.reply_queue, self._replied, auto_ack=True)
 
     def send(self, queue: str, body: object, *, exchange: str = "", **properties: Any) -> None:
-        """Publish; raises pika's UnroutableError or NackError when the broker does not take it."""
+        """Publish. Raises pika's UnroutableError or NackError when the broker does not accept it."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.channel.basic_publish(exchange, queue, raw, pika.BasicProperties(**properties), mandatory=True)
 
     def send_forged(self, queue: str, body: object, headers: bytes, **properties: Any) -> None:
-        """Publish with a header table of these bytes, which pika itself would not write."""
+        """Publish with these bytes as the header table, which pika itself would not write."""
         forged = _Forged(headers={}, **properties)
         forged.table = headers
         self.channel.basic_publish("", queue, json.dumps(body).encode(), forged, mandatory=True)
 
     def ask(self, queue: str, body: object, **properties: Any) -> Answer:
+        """Send a request and return the next reply."""
         self.send(queue, body, **{"reply_to": self.reply_queue, **properties})
         return self.answer()
 
     def call(self, queue: str, **fields: Any) -> Any:
-        """Ask with plain fields and an own correlation id; the reply's JSON."""
+        """Send a request with these fields and a new correlation id; return the JSON of its reply."""
         correlation_id = uuid.uuid4().hex
         answer = self.ask(queue, fields, correlation_id=correlation_id)
         if answer.properties.correlation_id != correlation_id:
-            raise AssertionError(f"another's answer: {answer.properties}")
+            raise AssertionError(f"the reply has another correlation id: {answer.properties}")
         return answer.json
 
     def answer(self) -> Answer:
-        """The next reply."""
+        """Wait for the next reply and return it."""
         deadline = time.monotonic() + ANSWER_SECONDS
         while not self._answers:
             left = deadline - time.monotonic()
@@ -78,7 +79,7 @@ class PlainPublisher:
         return self._answers.pop(0)
 
     def take(self, queue: str) -> tuple[pika.BasicProperties, bytes] | None:
-        """Take the next message out of a queue, if there is one."""
+        """Take the next message from a queue; None when the queue is empty."""
         method, properties, body = self.channel.basic_get(queue, auto_ack=True)
         return (properties, body) if method else None
 
@@ -93,7 +94,7 @@ class _Forged(pika.BasicProperties):
     table = b""
 
     def encode(self) -> list[bytes]:
-        """Headers come right after the flags, the content type and the encoding, of which we send none."""
+        """Headers follow the flags, the content type and the encoding; we send neither of these two."""
         flags, empty_table, *others = super().encode()
         if empty_table != bytes(4):
             raise AssertionError("a forged message has no content type")

@@ -1,4 +1,4 @@
-"""A workbench: where the programs that we show are run as their readers would run them."""
+"""Runs the programs shown on the pages and in the documents as their readers would."""
 
 import os
 import subprocess
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from support.installed_programs import GO_PATH, need_go_client, need_node_packages, need_programs
 
-# What the programs import, in the releases they were tried with.
+# The packages that the programs import, in the releases they were tested with.
 NODE_PACKAGES = ("amqplib@2.3.1",)
 
-# The programs wait five seconds at most for an answer; interpreters and compilers of a busy machine take as long.
+# The programs wait at most five seconds for an answer; interpreters and compilers on a busy machine take the rest.
 RUN_SECONDS = 180.0
 
 COMMANDS = {
@@ -25,8 +25,8 @@ COMMANDS = {
 
 
 @dataclass(frozen=True)
-class Workbench:
-    """A folder with what the programs import. Each program runs in a folder of its own inside it."""
+class ProgramFolder:
+    """A folder with the packages that the programs import. Each program runs in its own subfolder."""
 
     folder: Path
 
@@ -36,7 +36,7 @@ class Workbench:
         need_node_packages(self.folder, *NODE_PACKAGES)
 
     def run(self, language: str, text: str, url: str, path: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a program against the broker of this URL. `path` is searched for programs before all else."""
+        """Run a program against the broker at this URL. `path` goes first in its PATH."""
         command = COMMANDS[language]
         folder = self.folder / f"{language}-{abs(hash((text, url)))}"
         folder.mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ class Workbench:
 
 
 def environment(url: str, path: str = "") -> dict[str, str]:
-    """That of the programs' readers. Go's module mode is off, since Debian's packages are found by GOPATH."""
+    """The environment of the programs. Go's module mode is off, since Debian's packages are found by GOPATH."""
     places = [path, sysconfig.get_path("scripts"), os.environ["PATH"]]
     return {
         **os.environ,

@@ -1,4 +1,4 @@
-"""HTTP as bytes: requests that no well-behaved client would send, and whatever comes back."""
+"""HTTP as bytes: sends requests that no well-behaved client would send, and reads whatever comes back."""
 
 import http.client
 import socket
@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 # Longer than a front end takes for anything, on a machine that stands still at times.
 ANSWER_SECONDS = 30.0
-# Longer than a front end keeps any connection that is silent.
-PATIENCE_SECONDS = 90.0
+# Longer than a front end keeps a silent connection open.
+CLOSE_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; `content_type` is empty where none was named."""
+    """The response; `content_type` is empty when the header is missing."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -28,7 +28,7 @@ class Answer:
 
 
 def request(method: str, path: str, headers: Iterable[str | bytes] = (), body: bytes | None = None) -> bytes:
-    """One request; its Content-Length is the body's unless `headers` speak of the body's end themselves."""
+    """One request; adds Content-Length unless `headers` have it or Transfer-Encoding."""
     lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), b"Host: localhost", b"Connection: close"]
     lines += [line if isinstance(line, bytes) else line.encode("latin-1") for line in headers]
     names = {line.partition(b":")[0].lower() for line in lines}
@@ -43,10 +43,7 @@ def chunked(*chunks: bytes) -> bytes:
 
 
 def exchange(url: str, sent: bytes, method: str = "POST") -> Answer:
-    """Send bytes on a connection of their own and read the answer.
-
-    Raises OSError or HTTPException when none comes.
-    """
+    """Send bytes on a new connection and read the response. Raises OSError or HTTPException when there is none."""
     address = urlsplit(url)
     with socket.create_connection((address.hostname or "", address.port or 80), ANSWER_SECONDS) as connection:
         with suppress(ConnectionError):  # it may answer, and close, before it has read everything
@@ -56,14 +53,14 @@ def exchange(url: str, sent: bytes, method: str = "POST") -> Answer:
         return Answer(response.status, response.headers, response.read())
 
 
-def say(url: str, first: bytes, more: Iterable[bytes] = (), every_seconds: float = 0.0) -> tuple[bytes, float]:
-    """Send bytes as they are, then more, piece by piece; all that is answered until the server closes.
+def send_pieces(url: str, first: bytes, more: Iterable[bytes] = (), every_seconds: float = 0.0) -> tuple[bytes, float]:
+    """Send `first`, then `more` piece by piece; return all bytes received until the server closes, and the seconds.
 
-    With it the seconds until then. Raises TimeoutError when the server does not close.
+    Raises TimeoutError when the server does not close the connection.
     """
     address = urlsplit(url)
     started = time.monotonic()
-    with socket.create_connection((address.hostname or "", address.port or 80), PATIENCE_SECONDS) as connection:
+    with socket.create_connection((address.hostname or "", address.port or 80), CLOSE_SECONDS) as connection:
         answer = _send(connection, first, more, every_seconds)
     return answer, time.monotonic() - started
 
@@ -79,11 +76,11 @@ def _send(connection: socket.socket, first: bytes, more: Iterable[bytes], every_
                 answer += received
                 if not received:
                     return answer
-            connection.settimeout(PATIENCE_SECONDS)
+            connection.settimeout(CLOSE_SECONDS)
             connection.sendall(piece)
-        connection.settimeout(PATIENCE_SECONDS)
+        connection.settimeout(CLOSE_SECONDS)
         while received := connection.recv(65536):
             answer += received
     except (ConnectionResetError, BrokenPipeError):
-        pass  # closed with bytes of ours unread
+        pass  # the server closed before it had read all our bytes
     return answer

@@ -1,4 +1,4 @@
-"""What schemathesis is told of our data that a schema cannot say. It loads this file by `SCHEMATHESIS_HOOKS`."""
+"""What schemathesis must know of our data that a schema cannot express. It loads this file by `SCHEMATHESIS_HOOKS`."""
 
 import re
 from itertools import count
@@ -13,22 +13,22 @@ from bus.http.documents import schemas
 from bus.messaging.message import MESSAGE_ID
 
 MAX_KEY_LENGTH = 255
-# No text of it is easily guessed, from its eighth character on.
+# Any beginning of it with at least eight characters is a strong password.
 STRONG = "Zq7-vX3.kW9_pL2+" * 64
 TEXT = re.compile(schemas.TEXT)
 _numbers = count(1)
 
-# Which addresses there can be is said by RFC 5321 and by registries, which no schema repeats.
+# RFC 5321 and registries decide which addresses are valid; no schema repeats that.
 _words = st.text(alphabet=ascii_lowercase, min_size=3, max_size=20)
 schemathesis.openapi.format("email", st.tuples(_words, _words).map(lambda two: f"{two[0]}@{two[1]}.org"))
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Any, kwargs: dict[str, Any]) -> None:
-    """Valid keys and passwords are replaced by others of their length; what is not valid stays."""
+    """Replace valid keys and passwords by others of the same length; invalid ones stay."""
     headers = case.headers if case.headers is not None else {}
     if case.method != "GET" and headers.get("Prefer") == "respond-async":
-        # The link from a 202 to its outcome is for those who chose the key; `Location` is for all.
+        # The OpenAPI link from a 202 to its outcome needs the key that the caller chose.
         headers.setdefault("Idempotency-Key", "key")
     key = headers.get("Idempotency-Key")
     if isinstance(key, str) and MESSAGE_ID.fullmatch(key):
@@ -39,6 +39,6 @@ def before_call(context: HookContext, case: Any, kwargs: dict[str, Any]) -> None
 
 
 def _used_once(key: str) -> str:
-    """With other fields a key is refused the second time, which is what a key is for."""
+    """Make the key unique: the same key with other fields is refused, as it should be."""
     ending = f"-{next(_numbers)}"
     return key[: MAX_KEY_LENGTH - len(ending)] + ending

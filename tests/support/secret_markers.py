@@ -1,4 +1,4 @@
-"""Marked secrets: texts that are found again wherever they rest, however they were written there."""
+"""Secrets that a test can find again in files and databases, whatever encoding they were written in."""
 
 import os
 import secrets
@@ -9,15 +9,15 @@ from pathlib import Path
 from sqlalchemy import MetaData, create_engine, select
 
 
-class Mark:
-    """A password with a core that no quoting changes, between characters that every quoting does."""
+class SecretMarker:
+    """A password whose core stays the same under any quoting, between characters that any quoting changes."""
 
     def __init__(self) -> None:
         self._core = f"MARK{secrets.token_hex(8)}"
         self.password = f"\"é\\ '{self._core}' 🐴\""
 
     def found_in(self, content: bytes) -> bool:
-        """Whether the core is there: as it is (in UTF-8, in JSON, in a repr), in base64, or in UTF-16."""
+        """Whether it contains the core: plain (in UTF-8, JSON or a repr), in base64, or in UTF-16."""
         return any(form in content for form in self._forms())
 
     def _forms(self) -> Iterator[bytes]:
@@ -25,27 +25,27 @@ class Mark:
         yield core
         yield self._core.encode("utf-16-le")
         for encode in (b64encode, urlsafe_b64encode):
-            for offset in range(3):  # where it stands among what is encoded with it
+            for offset in range(3):  # its position among the bytes that are encoded with it
                 whole = encode(b"x" * offset + core)
                 yield whole[offset and 4 : len(whole) - len(whole) % 4 - 4]
 
 
-def files_with(marks: Iterable[Mark], folder: Path) -> list[str]:
-    """The files below a folder in which a mark rests. A file or folder that is deleted meanwhile is none."""
+def files_with(markers: Iterable[SecretMarker], folder: Path) -> list[str]:
+    """The files below a folder that contain a marker. Skips files and folders that are deleted meanwhile."""
     found = []
-    # Path.rglob() raises when a folder goes away under it, as those of a broker's queues do.
+    # Path.rglob() raises when a folder is deleted meanwhile, as a broker deletes those of its queues.
     for path in sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names):
         try:
             content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         except FileNotFoundError:
             continue
-        if any(mark.found_in(content) for mark in marks):
+        if any(marker.found_in(content) for marker in markers):
             found.append(str(path.relative_to(folder)))
     return found
 
 
-def columns_with(marks: Iterable[Mark], url: str) -> list[str]:
-    """The columns of all tables of a database in which a mark stands."""
+def columns_with(markers: Iterable[SecretMarker], url: str) -> list[str]:
+    """The columns, in all tables of a database, that contain a marker."""
     engine, tables, found = create_engine(url), MetaData(), []
     with engine.connect() as connection:
         tables.reflect(connection)
@@ -53,7 +53,7 @@ def columns_with(marks: Iterable[Mark], url: str) -> list[str]:
             for row in connection.execute(select(table)).mappings():
                 for name, value in row.items():
                     content = bytes(value) if isinstance(value, (bytes, memoryview)) else str(value).encode()
-                    if any(mark.found_in(content) for mark in marks):
+                    if any(marker.found_in(content) for marker in markers):
                         found.append(f"{table.name}.{name}")
     engine.dispose()
     return found

@@ -1,4 +1,4 @@
-"""Workers of services in threads of this process, on a real broker, for programs that publish to their queues."""
+"""Workers in threads of this process, on a real broker, for tests that publish to their queues."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,22 +16,22 @@ from bus.service.service import Service
 from bus.worker.worker import Worker
 from catalog.handlers import catalog as catalog_service
 from catalog.tables import product
-from support.dead_letters import Letters
+from support.dead_letters import DeadLetterReader
 from support.example_service import create_tables, make_service
 from support.plain_publisher import PlainPublisher
 
 START_SECONDS = 60.0
-# For what happens beside the reply, such as a dead letter.
-NEWS_SECONDS = 60.0
+# For what happens apart from the reply, such as a dead letter.
+WAIT_SECONDS = 60.0
 
 
 class System:
-    """A broker's URL, and workers in threads of this process that are connected to it."""
+    """Workers in threads of this process, connected to the broker at `url`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.databases: dict[str, Database] = {}
-        self.letters: dict[str, Letters] = {}
+        self.letters: dict[str, DeadLetterReader] = {}
         self._workers: list[Worker] = []
 
     def start(self, service: Service, database: Database) -> None:
@@ -39,7 +39,7 @@ class System:
         transport = transport_for(self.url, service.name)
         worker = Worker(service, transport, database, Limits(retry_seconds=(1,)))
         self.databases[service.name] = database
-        self.letters[service.name] = Letters(database)
+        self.letters[service.name] = DeadLetterReader(database)
         self._workers.append(worker)
         worker.start()
         assert transport.wait_until_ready(START_SECONDS)
@@ -49,19 +49,19 @@ class System:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.stop(NEWS_SECONDS)
+            worker.stop(WAIT_SECONDS)
         for database in self.databases.values():
             database.close()
 
     def products(self) -> int:
-        """How many there are."""
+        """The number of products in the catalog."""
         with self.databases["catalog"].reading() as transaction:
             return int(transaction.connection.execute(select(func.count()).select_from(product)).scalar_one())
 
 
 @contextmanager
 def all_services(url: str, folder: Path) -> Iterator[System]:
-    """The catalog, auth and the example, each on a SQLite database of its own."""
+    """The catalog, auth and the example service, each with its own SQLite database."""
     with System(url) as system:
         for service, history in ((catalog_service, "catalog"), (auth_service, "auth"), (make_service(), "catalog")):
             database = Database(f"sqlite:///{folder}/{service.name}.db")
@@ -72,7 +72,7 @@ def all_services(url: str, folder: Path) -> Iterator[System]:
         yield system
 
 
-def lives_on(publisher: PlainPublisher) -> bool:
-    """Whether the catalog creates another product."""
+def can_create_product(publisher: PlainPublisher) -> bool:
+    """Whether the catalog still creates a product."""
     lamp = {"name": "after", "price": 9.9, "quantity": 3}
     return publisher.ask("catalog.create_product", lamp).status == 201

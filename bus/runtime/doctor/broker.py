@@ -1,10 +1,10 @@
-"""The broker: whether it is there, has what we declare, and lets us do what we must."""
+"""Checks of the broker: its version, its queues and exchanges, our permissions, and how full the queues are."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bus.messaging.topology import EVENTS_EXCHANGE, REQUEST_KINDS, REQUESTS_EXCHANGE, RETRIED, UNROUTABLE, Queue
-from bus.runtime.doctor.finding import Finding, ok, wrong
+from bus.runtime.doctor.findings import Finding, ok, wrong
 
 if TYPE_CHECKING:
     from bus.messaging.rabbitmq import Inspection
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 # RabbitMQ's default exchange has no name; commands and replies are published to it.
 DEFAULT_EXCHANGE = ""
 OLDEST_VERSION = (3, 10)
-# A queue that is so full has no room for a bad hour.
+# A queue above this share of its bound is reported.
 NEARLY_FULL = 0.8
 
 
 def broker_findings(inspection: "Inspection", queues: Sequence[Queue]) -> Iterator[Finding]:
-    """Of the broker itself, its queues and exchanges, and our permissions. Raises TransportFailure."""
+    """Check the broker itself, its queues and exchanges, and our permissions. Raises TransportFailure."""
     yield _version(inspection.broker)
     there = [queue for queue in queues if inspection.seen(queue.name) is not None]
     declared = {queue.name: inspection.refusal_to_declare(queue) for queue in there}
@@ -28,13 +28,13 @@ def broker_findings(inspection: "Inspection", queues: Sequence[Queue]) -> Iterat
 
 
 def depth_findings(inspection: "Inspection", queues: Sequence[Queue]) -> Iterator[Finding]:
-    """Of queues that are to be consumed: that somebody does, and keeps up. Raises TransportFailure."""
+    """Check that workers consume these queues, and that the queues are not too full. Raises TransportFailure."""
     looked = ((queue, inspection.seen(queue.name)) for queue in queues)
-    there = [(queue, seen) for queue, seen in looked if seen is not None]  # the others are told as missing
+    there = [(queue, seen) for queue, seen in looked if seen is not None]  # the others are reported as missing
     for service in sorted({queue.service for queue in queues}):
         left = {queue.name: seen.messages for queue, seen in there if queue.service == service and not seen.consumers}
         if left:
-            detail = f"nobody consumes {', '.join(left)}; {sum(left.values())} messages wait there. "
+            detail = f"no worker consumes {', '.join(left)}; {sum(left.values())} messages wait there. "
             yield wrong("workers", f"{detail}Start `bus worker {service}`.", service)
     for queue, seen in there:
         if queue.bound and seen.messages > queue.bound * NEARLY_FULL:
@@ -47,17 +47,17 @@ def _version(broker: str) -> Finding:
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if name != "RabbitMQ" or numbers < OLDEST_VERSION:
         oldest = ".".join(map(str, OLDEST_VERSION))
-        return wrong("broker", f"{broker} is there; it should be RabbitMQ {oldest} or later.")
+        return wrong("broker", f"{broker} is not supported. Use RabbitMQ {oldest} or later.")
     return ok("broker", broker)
 
 
 def _topology(missing: Sequence[Queue], otherwise: dict[str, str]) -> Iterator[Finding]:
     for service in sorted({queue.service for queue in missing}):
         names = ", ".join(queue.name for queue in missing if queue.service == service)
-        detail = f"not there: {names}. The worker makes them when it starts: `bus worker {service}`."
+        detail = f"missing: {names}. The worker creates them when it starts: `bus worker {service}`."
         yield wrong("topology", detail, service)
     for name, words in otherwise.items():
-        detail = f"{name} is declared otherwise: {words}. Empty and delete it, and start its worker again."
+        detail = f"{name} is declared differently: {words}. Empty and delete it, then restart its worker."
         yield wrong("topology", detail, name.partition(".")[0])
     if not missing and not otherwise:
         yield ok("topology", "all queues are as declared")
@@ -66,15 +66,15 @@ def _topology(missing: Sequence[Queue], otherwise: dict[str, str]) -> Iterator[F
 def _permissions(inspection: "Inspection", there: Sequence[Queue], refused: dict[str, str]) -> Iterator[Finding]:
     faults = [*refused.values(), *_refusals(inspection, there)]
     for fault in filter(None, faults):
-        yield wrong("permissions", f"{fault}. A worker needs all permissions for its queues and exchanges.")
+        yield wrong("permissions", f"{fault}. Grant a worker all permissions for its queues and exchanges.")
     if not any(faults):
-        yield ok("permissions", "the broker lets this user declare, read and write")
+        yield ok("permissions", "this user may declare, read and write")
 
 
 def _refusals(inspection: "Inspection", there: Sequence[Queue]) -> Iterator[str]:
     for queue in there:
         seen = inspection.seen(queue.name)
-        # To read from a queue that is not empty would take what is in it, and a quarantine counts that.
+        # Reading from a queue that is not empty would deliver messages, and the quarantine counts deliveries.
         if queue.kind in REQUEST_KINDS and seen is not None and not seen.messages:
             yield inspection.refusal_to_read(queue.name)
     for exchange in _exchanges(there):
@@ -83,7 +83,7 @@ def _refusals(inspection: "Inspection", there: Sequence[Queue]) -> Iterator[str]
 
 
 def _exchanges(queues: Sequence[Queue]) -> list[str]:
-    """What the processes of these queues publish to, and what the broker passes on for them."""
+    """The exchanges that the processes of these services publish to, directly or through the broker."""
     services = sorted({queue.service for queue in queues})
     own = [f"{service}{end}" for service in services for end in (RETRIED, UNROUTABLE)]
     waiting = [queue.name for queue in queues if queue.kind == "retry"]

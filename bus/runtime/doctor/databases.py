@@ -1,4 +1,4 @@
-"""Databases: whether each service's is there, and migrated."""
+"""Checks of a service's database: that it can be reached, that it is migrated, and its clock."""
 
 import os
 from collections.abc import Iterator
@@ -10,15 +10,14 @@ from sqlalchemy.engine import make_url
 
 from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.migrate import NotMigrated, check_migrated
-from bus.runtime.doctor.clock import compared
-from bus.runtime.doctor.finding import Finding, ok, wrong
+from bus.runtime.doctor.findings import Finding, clock_finding, ok, wrong
 from bus.service.application import Application
 
 _NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 
 def database_findings(application: Application, url: str) -> Iterator[Finding]:
-    """Of the database of a service, and of its clock; makes none where there is none."""
+    """Check the database of a service, and its clock; does not create a SQLite file."""
     service = application.name
     if fault := _fault_of_file(url):
         yield wrong("database", fault, service)
@@ -34,21 +33,22 @@ def database_findings(application: Application, url: str) -> Iterator[Finding]:
         yield wrong("database", f"{refused}.", service)
     except DatabaseUnavailable as away:
         reason = " ".join(str(away).split())
-        yield wrong("database", f"it cannot be reached: {reason}. Is it running, and is its URL right?", service)
+        advice = f"Check that it is running and that {service.upper()}_DATABASE_URL is right."
+        yield wrong("database", f"it cannot be reached: {reason}. {advice}", service)
     finally:
         database.close()
 
 
 def _fault_of_file(url: str) -> str:
-    """SQLite makes a file that is not there; we do not."""
+    """Why the SQLite file cannot be used; empty if it can. SQLite itself would create a missing file."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         return ""
     path = Path(str(parsed.database))
     if not path.exists():
-        return f"{path} is not there. `bus migrate` makes it, and so does `bus run`."
+        return f"{path} does not exist. `bus migrate` or `bus run` creates it."
     may_write = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # the folder, for the log beside it
-    return "" if may_write else f"{path} cannot be written to by this user."
+    return "" if may_write else f"this user may not write to {path} and its folder. Change their permissions."
 
 
 def _version(connection: Connection) -> str:
@@ -60,4 +60,4 @@ def _version(connection: Connection) -> str:
 def _clock(connection: Connection, service: str) -> Finding:
     before = datetime.now(UTC)
     theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-    return compared("database", service, theirs, before, datetime.now(UTC))
+    return clock_finding("database", service, theirs, before, datetime.now(UTC))

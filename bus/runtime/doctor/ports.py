@@ -1,48 +1,46 @@
-"""Ports: whether front ends and workers can have theirs, or have them already."""
+"""Checks of the ports: each must be free, or in use by the front end or worker it belongs to."""
 
 import http.client
 import json
 from typing import Any
 
-from bus.runtime.doctor.finding import Finding, ok, wrong
+from bus.runtime.doctor.findings import ANSWER_SECONDS, Finding, ok, wrong
 from bus.runtime.servers import METRICS_PORT, PortTaken, check_port
 
-# A front end answers this within its own second, a worker at once; what does not is none.
-ASK_SECONDS = 3.0
-# What a front end tells that cannot reach its service; no service has such a name.
+# Stands for a front end that is not ready and so does not say its name; no service has this name.
 NOT_READY = "not ready"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared, not listened on
 
 
 def port_finding(service: str, host: str, port: int) -> Finding:
-    """Whether a port is free for a service's front end, or that front end has it."""
+    """Whether the port of a service's front end is free, or used by that front end."""
     try:
         check_port(service, host, port)
     except PortTaken as taken:
         holder = _service_in(_answer(host, port, "/health/ready"))
         if holder == service:
-            return ok("ports", f"port {port}: its front end is there", service)
+            return ok("ports", f"port {port} is used by its front end", service)
         if holder == NOT_READY:
-            return ok("ports", f"port {port}: a front end is there, and is not ready now", service)
-        whose = f"The front end of {holder} has port {port}. " if holder else ""
-        return wrong("ports", f"{whose}{taken}", service)
+            return ok("ports", f"port {port} is used by a front end that is not ready", service)
+        user = f"The front end of {holder} uses port {port}. " if holder else ""
+        return wrong("ports", f"{user}{taken}", service)
     return ok("ports", f"port {port} is free", service)
 
 
 def metrics_port_finding(service: str, host: str, port: int) -> Finding:
-    """Whether a port is free for the metrics of a service's worker, or that worker has it."""
+    """Whether the metrics port of a service's worker is free, or used by that worker."""
     try:
         check_port(service, host, port, METRICS_PORT)
     except PortTaken as taken:
         if _service_in(_answer(host, port, "/health/live")) == service:
-            return ok("ports", f"port {port}: its worker is there, with metrics", service)
+            return ok("ports", f"port {port} is used by its worker for metrics", service)
         return wrong("ports", str(taken), service)
     return ok("ports", f"port {port} is free for metrics", service)
 
 
 def _answer(host: str, port: int, path: str) -> Any:
-    """What is answered there, as far as it is JSON; None for anything else."""
-    connection = http.client.HTTPConnection(_EVERYWHERE.get(host, host), port, timeout=ASK_SECONDS)
+    """The answer at this address if it is JSON; None for anything else."""
+    connection = http.client.HTTPConnection(_EVERYWHERE.get(host, host), port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", path)
         return json.loads(connection.getresponse().read(4096))
@@ -53,7 +51,7 @@ def _answer(host: str, port: int, path: str) -> Any:
 
 
 def _service_in(answer: Any) -> str:
-    """The service that answers, or that it is not ready; empty when it is none of ours."""
+    """The name of the service that answers, or NOT_READY; empty for a program that is not ours."""
     if not isinstance(answer, dict):
         return ""
     is_problem = str(answer.get("type", "")).startswith("urn:errand:problem:")

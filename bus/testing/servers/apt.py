@@ -1,4 +1,4 @@
-"""Apt: Debian packages, installed for a test run by root and never left running as a service."""
+"""Installs Debian packages for a test run, when root runs it, without starting their services."""
 
 import contextlib
 import fcntl
@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from bus.testing.servers.notice import notice
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.errors import ProvisioningFailed
+from bus.testing.servers.progress import report
 
 # Debian asks this program before it starts a packaged service; 101 means "forbidden".
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -28,8 +28,8 @@ APT_LINES_SHOWN = 5
 
 @contextlib.contextmanager
 def nothing_half_installed() -> Iterator[None]:
-    """Within this block no other process of ours installs anything, so what is found there is there wholly."""
-    if os.geteuid() != 0:  # who cannot install, has no lock either
+    """Within this block no other test run installs anything, so a package that is found is completely installed."""
+    if os.geteuid() != 0:  # only root can install, or open the lock
         yield
         return
     with LOCK.open("w") as lock:
@@ -38,18 +38,21 @@ def nothing_half_installed() -> Iterator[None]:
 
 
 def check_installable(*packages: str) -> None:
-    """Raise Unavailable when these packages cannot be installed by us on this machine."""
-    wanted = " and ".join(packages)
+    """Raise ProvisioningFailed when we cannot install these packages on this machine."""
+    names = " and ".join(packages)
     if shutil.which("apt-get") is None or not Path("/etc/debian_version").exists():
-        raise Unavailable(f"{wanted} is not installed, and this is no Debian")
+        raise ProvisioningFailed(f"{names} is not installed, and this machine does not run Debian")
     if os.geteuid() != 0:
-        raise Unavailable(f"{wanted} is not installed, and only root can install it")
+        raise ProvisioningFailed(f"{names} is not installed, and only root can install it")
 
 
 def install(*packages: str) -> None:
-    """Install these packages and say so in one line; refresh the lists if that is needed. Raises Unavailable."""
+    """Install these packages, and report it in one line; refreshes apt's lists if needed.
+
+    Raises ProvisioningFailed.
+    """
     check_installable(*packages)
-    notice(f"installing {' '.join(packages)} with apt-get")
+    report(f"installing {' '.join(packages)} with apt-get")
     command = ("install", "-y", "--no-install-recommends", *packages)
     with _no_services():
         if _apt_get(*command).returncode == 0:
@@ -57,8 +60,8 @@ def install(*packages: str) -> None:
         _apt_get("update")
         result = _apt_get(*command)
     if result.returncode != 0:
-        last_words = "; ".join(result.stdout.splitlines()[-APT_LINES_SHOWN:])
-        raise Unavailable(f"apt-get install {' '.join(packages)} failed: {last_words}")
+        output = "; ".join(result.stdout.splitlines()[-APT_LINES_SHOWN:])
+        raise ProvisioningFailed(f"apt-get install {' '.join(packages)} failed: {output}")
 
 
 def _apt_get(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,9 +79,9 @@ def _apt_get(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @contextlib.contextmanager
 def _no_services() -> Iterator[None]:
-    """Forbid packages to start their services, and put back whatever policy the machine had.
+    """Keep packages from starting their services; restores the machine's own policy afterwards.
 
-    One process at a time, lest one takes the policy of another for the machine's.
+    One process at a time, so that none saves the policy of another run as the machine's own.
     """
     with nothing_half_installed(), _policy():
         yield

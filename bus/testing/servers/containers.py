@@ -1,13 +1,13 @@
-"""Container: a server in Docker, started through testcontainers."""
+"""A server in a Docker container, started through testcontainers."""
 
 import contextlib
 from signal import Signals
 from typing import TYPE_CHECKING, NoReturn
 
-from bus.testing.servers.notice import notice
-from bus.testing.servers.unavailable import NotOurs, ServerEnded, Unavailable
+from bus.testing.servers.errors import LOG_LINES_SHOWN, NotControllable, ProvisioningFailed, ServerExited
+from bus.testing.servers.progress import report
 
-if TYPE_CHECKING:  # testcontainers is only needed where a container is wanted
+if TYPE_CHECKING:  # testcontainers is only needed to start a container
     from testcontainers.core.container import DockerContainer
 
 # The engine is on this machine; a socket without an engine behind it must not hold up a test run.
@@ -16,32 +16,30 @@ ENGINE_SECONDS = 5
 # A clean stop takes 1 to 3 s; a broker with much to write takes longer.
 STOP_SECONDS = 30
 
-# A command in a container takes half a second idle, several on a busy machine.
+# A command in a container takes half a second on an idle machine, several on a busy one.
 RUN_SECONDS = 60
-
-LOG_LINES_SHOWN = 15
 
 
 def check_engine() -> None:
-    """Raise Unavailable when no Docker engine answers, or testcontainers is not installed."""
+    """Raise ProvisioningFailed when no Docker engine answers, or testcontainers is not installed."""
     try:
         from docker.errors import DockerException  # type: ignore[import-untyped,unused-ignore]
         from testcontainers.core.docker_client import DockerClient
     except ImportError as missing:
-        raise Unavailable(f"the package {missing.name} is not installed") from missing
+        raise ProvisioningFailed(f"the package {missing.name} is not installed") from missing
     try:
         engine = DockerClient(timeout=ENGINE_SECONDS).client
         engine.ping()
         engine.close()
     except (DockerException, OSError) as failure:
-        raise Unavailable("no Docker engine answers") from failure
+        raise ProvisioningFailed("no Docker engine answers") from failure
 
 
 class Container:
-    """A running container with fixed ports: Docker gives a restarted one other ports unless they were chosen."""
+    """A running container with fixed ports: without them Docker would choose other ports at a restart."""
 
     def __init__(self, container: "DockerContainer") -> None:
-        """Start it. Raises Unavailable, and says so, when the engine cannot (no image, no registry, no room)."""
+        """Start it. Reports and raises ProvisioningFailed when the engine cannot (no image, registry or space)."""
         from docker.errors import DockerException
 
         self._container = container
@@ -49,20 +47,20 @@ class Container:
             container.start()
         except (DockerException, TimeoutError) as failure:
             self.close()
-            notice(f"no container of {container.image}: {failure}")
-            raise Unavailable(f"no container of {container.image}") from failure
+            report(f"no container of {container.image}: {failure}")
+            raise ProvisioningFailed(f"no container of {container.image}") from failure
         except BaseException:
             self.close()
             raise
 
     @property
     def host(self) -> str:
-        """The name or address under which its ports are reached."""
+        """The host name or address of its ports."""
         return self._container.get_container_host_ip()
 
     @property
     def folder(self) -> NoReturn:
-        raise NotOurs("its files are inside the container")
+        raise NotControllable("its files are inside the container")
 
     def start(self) -> None:
         self._container.get_wrapped_container().start()
@@ -79,7 +77,7 @@ class Container:
         return [int(row[column]) for row in top["Processes"]]
 
     def run(self, *command: str) -> str:
-        # Docker itself puts no end to a command that hangs.
+        # Docker itself has no timeout for a command that hangs.
         result = self._container.exec(["timeout", str(RUN_SECONDS), *command])
         output = result.output.decode(errors="replace")
         if result.exit_code != 0:
@@ -91,7 +89,7 @@ class Container:
         container.reload()
         if container.status in ("exited", "dead"):
             log = container.logs(tail=LOG_LINES_SHOWN).decode(errors="replace")
-            raise ServerEnded(f"the container of {self._container.image} has ended; its last words:\n{log}")
+            raise ServerExited(f"the container of {self._container.image} has exited; the end of its log:\n{log}")
 
     def close(self) -> None:
         from docker.errors import DockerException

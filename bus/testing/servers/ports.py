@@ -1,4 +1,4 @@
-"""Ports: TCP ports of 127.0.0.1 that nobody listens on."""
+"""Free TCP ports of 127.0.0.1."""
 
 import os
 import random
@@ -7,17 +7,17 @@ from pathlib import Path
 
 LOWEST_PORT = 20_000
 
-# What Linux hands out by itself for outgoing connections starts here; a port from that range could
-# be taken between our choice and the server's start. Elsewhere the range starts higher.
+# Where Linux keeps the range of ports for outgoing connections. A port from that range could be taken between our
+# choice and the server's start. On other systems the range starts higher.
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 USUAL_EPHEMERAL_START = 32_768
 
-# Is somebody listening? On the same machine an answer takes microseconds.
+# On the same machine a connection takes microseconds.
 CONNECT_SECONDS = 1.0
 
 
 def free_ports(count: int) -> list[int]:
-    """Answer `count` different ports that are free now and will not be handed out for outgoing connections."""
+    """Return `count` different ports that are free now and are not used for outgoing connections."""
     ports: set[int] = set()
     highest = _ephemeral_start() - 1
     while len(ports) < count:
@@ -28,7 +28,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_listening(port: int) -> bool:
-    """Tell whether a server accepts connections on this port of 127.0.0.1."""
+    """Whether a server accepts connections on this port of 127.0.0.1."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=CONNECT_SECONDS).close()
     except OSError:
@@ -37,13 +37,13 @@ def is_listening(port: int) -> bool:
 
 
 def _is_ours(port: int) -> bool:
-    """Tell whether no other worker of pytest-xdist may choose it, between our choice and the server's start."""
+    """Whether the port belongs to this worker of pytest-xdist: two workers must not choose the same one."""
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     return port % count == int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % count
 
 
 def _ephemeral_start() -> int:
-    """Answer the first port of the ephemeral range, or the usual one where that leaves us nothing to choose from."""
+    """Return the first ephemeral port, or the usual one where too few ports are below it."""
     try:
         start = int(EPHEMERAL_RANGE.read_text().split()[0])
     except OSError:

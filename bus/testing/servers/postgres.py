@@ -1,4 +1,4 @@
-"""Database: a real PostgreSQL for tests and benchmarks, found or started."""
+"""PostgreSQL for tests and benchmarks: a given server, a container, or a process that we start."""
 
 import secrets
 from pathlib import Path
@@ -9,12 +9,12 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from bus.testing.servers.containers import Container
-from bus.testing.servers.part import LoginFailed, Part
+from bus.testing.servers.errors import ProvisioningFailed
 from bus.testing.servers.ports import free_ports
 from bus.testing.servers.postgres_cluster import USER, Cluster, find_programs
-from bus.testing.servers.recipe import Recipe
-from bus.testing.servers.server import Given, Kind, Server
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.provisioning import Provisioner
+from bus.testing.servers.runner import GivenRunner, Kind, Runner
+from bus.testing.servers.server import LoginFailed, Server
 
 POSTGRES_PORT = 5432
 
@@ -22,23 +22,23 @@ POSTGRES_PORT = 5432
 LOGIN_SECONDS = 20
 
 
-class NoDatabase(Unavailable):
-    """No PostgreSQL can be had here. One sentence that names the choices; the fault of the machine."""
+class NoDatabase(ProvisioningFailed):
+    """No PostgreSQL is available. One sentence that names the choices; the machine's fault."""
 
 
-class Database(Part):
-    """A running PostgreSQL; `url` is `postgresql+psycopg://…`, as SQLAlchemy wants it, `version` such as "17.2"."""
+class PostgresServer(Server):
+    """A running PostgreSQL; `url` is `postgresql+psycopg://…` for SQLAlchemy, `version` such as "17.2"."""
 
-    def __init__(self, url: str, kind: Kind, server: Server) -> None:
+    def __init__(self, url: str, kind: Kind, runner: Runner) -> None:
         self._made: list[str] = []
-        super().__init__(url, kind, server)
+        super().__init__(url, kind, runner)
 
     def stop(self, *, immediate: bool = False) -> None:
         """End it: open transactions are rolled back; `immediate` leaves that to the recovery at the next start."""
-        self._server.stop(SIGQUIT if immediate else SIGINT)
+        self._runner.stop(SIGQUIT if immediate else SIGINT)
 
     def restart(self, *, immediate: bool = False) -> None:
-        """Stop it and bring it back; returns when it lets us in."""
+        """Stop it and start it again; returns when a log-in succeeds."""
         self.stop(immediate=immediate)
         self.start()
 
@@ -51,7 +51,7 @@ class Database(Part):
         return f"{major}.{minor}"
 
     def fresh_database(self) -> str:
-        """Make an empty database and answer its URL; psycopg's InsufficientPrivilege on a server that forbids it."""
+        """Create an empty database and return its URL. Raises psycopg's InsufficientPrivilege when we may not."""
         name = f"bus_test_{secrets.token_hex(4)}"
         with self._connect() as connection:
             connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
@@ -59,7 +59,7 @@ class Database(Part):
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
     def close(self) -> None:
-        """End it and remove all that is ours: from a given server the databases that we made there."""
+        """End it and remove what we made: on a given server, the databases that we created."""
         if self.kind == "given":
             self._drop_made()
         super().close()
@@ -75,45 +75,47 @@ class Database(Part):
         return psycopg.connect(plain, autocommit=True, connect_timeout=LOGIN_SECONDS)
 
 
-def find_database(kind: Kind | None = None) -> Database:
-    """Answer a PostgreSQL that lets us in: the one BUS_TEST_POSTGRES_URL names, a container, or a private process.
+def find_database(kind: Kind | None = None) -> PostgresServer:
+    """Return a PostgreSQL that accepts our log-in: the one at BUS_TEST_POSTGRES_URL, a container, or a private process.
 
-    `kind`, or BUS_TEST_DATABASE, allows only that way. Raises NoDatabase when none is open.
+    `kind`, or BUS_TEST_DATABASE, restricts it to one of these. Raises NoDatabase when none works.
     """
-    return RECIPE.find(kind)
+    return PROVISIONER.find(kind)
 
 
-def _from_url(url: str) -> Database:
+def _from_url(url: str) -> PostgresServer:
     scheme, _, rest = url.partition("://")
     named = "postgresql+psycopg" if scheme in ("postgres", "postgresql") else scheme
-    return Database(f"{named}://{rest}", "given", Given(RECIPE.url_variable))
+    return PostgresServer(f"{named}://{rest}", "given", GivenRunner(PROVISIONER.url_variable))
 
 
-def _from_image(image: str) -> Database:
+def _from_image(image: str) -> PostgresServer:
     from testcontainers.community.postgres import PostgresContainer
 
     [port] = free_ports(1)
     password = secrets.token_hex(12)  # Docker publishes the port on all addresses of the machine
     postgres = PostgresContainer(image, POSTGRES_PORT, USER, password, USER).with_bind_ports(POSTGRES_PORT, port)
     container = Container(postgres)
-    return Database(f"postgresql+psycopg://{USER}:{password}@{container.host}:{port}/{USER}", "container", container)
+    return PostgresServer(
+        f"postgresql+psycopg://{USER}:{password}@{container.host}:{port}/{USER}", "container", container
+    )
 
 
-def _from_programs(programs: Path) -> Database:
+def _from_programs(programs: Path) -> PostgresServer:
     cluster = Cluster(programs)
     cluster.start()
-    return Database(f"postgresql+psycopg://{USER}@127.0.0.1:{cluster.port}/postgres", "process", cluster)
+    return PostgresServer(f"postgresql+psycopg://{USER}@127.0.0.1:{cluster.port}/postgres", "process", cluster)
 
 
-RECIPE = Recipe(
-    part="PostgreSQL",
+PROVISIONER = Provisioner(
+    name="PostgreSQL",
     error=NoDatabase,
     url_variable="BUS_TEST_POSTGRES_URL",
     kind_variable="BUS_TEST_DATABASE",
     image_variable="BUS_TEST_POSTGRES_IMAGE",
     image="postgres:17",
     packages=("postgresql",),
-    installed=find_programs,
+    find_programs=find_programs,
     from_url=_from_url,
     from_image=_from_image,
     from_programs=_from_programs,

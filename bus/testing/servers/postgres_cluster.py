@@ -1,4 +1,4 @@
-"""Cluster: a private PostgreSQL server, started from the installed programs."""
+"""A private PostgreSQL server, started from the installed programs."""
 
 import os
 import pwd
@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from signal import SIGINT, SIGQUIT, Signals
 
+from bus.testing.servers.errors import ProvisioningFailed, ServerExited
 from bus.testing.servers.ports import free_ports
 from bus.testing.servers.processes import Process
-from bus.testing.servers.unavailable import ServerEnded, Unavailable
 
 DEBIAN_VERSIONS = Path("/usr/lib/postgresql")
 
@@ -21,18 +21,18 @@ UNPRIVILEGED_USERS = ("postgres", "nobody")
 
 USER = "bus"
 
-# A second on an idle machine: it writes forty megabytes. The rest is for a busy one.
+# It writes forty megabytes, in a second on an idle machine; the rest is for a busy one.
 INITDB_SECONDS = 120.0
 
-# Only asks a program where it is installed; the rest is for a busy machine.
+# It takes milliseconds; the rest is for a busy machine.
 PG_CONFIG_SECONDS = 30.0
 
-# The same order of letters on all machines, and the UTF-8 that everything else uses.
+# The same sort order on all machines, and UTF-8 as everywhere else.
 LOCALE = "C.UTF-8" if sys.platform == "linux" else "C"
 
 
 def find_programs() -> Path | None:
-    """Answer the folder with `initdb` and `postgres`, if they are installed: of the PATH, else the newest version."""
+    """Return the folder with `initdb` and `postgres`: from the PATH, else the newest version; None if not installed."""
     for folder in _candidates():
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
@@ -40,7 +40,7 @@ def find_programs() -> Path | None:
 
 
 class Cluster:
-    """A server with its own data, on 127.0.0.1 only; everybody on this machine may log in as `bus`."""
+    """A server with its own data, on 127.0.0.1 only; every user of this machine may log in as `bus`."""
 
     def __init__(self, programs: Path) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="bus-postgres-"))
@@ -73,13 +73,13 @@ class Cluster:
         return self._server.pids()
 
     def run(self, *command: str) -> str:
-        raise NotImplementedError("nothing is run beside a database: SQL does it all")
+        raise NotImplementedError("use SQL: no commands are run beside a PostgreSQL server")
 
     def check(self) -> None:
         self._server.check()
 
     def close(self) -> None:
-        """End it the immediate way, which still gives back its shared memory."""
+        """End it with SIGQUIT: immediate, and still frees its shared memory."""
         self._server.stop(SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -92,12 +92,12 @@ class Cluster:
         initdb = self._process("initdb", str(program), "-D", str(self._data), *arguments)
         try:
             initdb.finish(INITDB_SECONDS)
-        except ServerEnded as failure:
+        except ServerExited as failure:
             shutil.rmtree(self._folder, ignore_errors=True)
-            raise Unavailable(str(failure)) from failure
+            raise ProvisioningFailed(str(failure)) from failure
 
     def _process(self, name: str, *command: str) -> Process:
-        # PG* variables of the caller name another database.
+        # The caller's PG* variables point to another database.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         environment |= {"HOME": str(self._folder)}
         user, group = self._owner or (None, None)
@@ -120,11 +120,11 @@ def _version(folder: Path) -> int:
 
 
 def _unprivileged_owner() -> tuple[int, int]:
-    """Answer the user and group that root has to run PostgreSQL as. Raises Unavailable."""
+    """Return the user and group to run PostgreSQL as when we are root. Raises ProvisioningFailed."""
     for name in UNPRIVILEGED_USERS:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
         return entry.pw_uid, entry.pw_gid
-    raise Unavailable("PostgreSQL does not run as root, and this machine has no user `nobody`")
+    raise ProvisioningFailed("PostgreSQL does not run as root, and this machine has no user `nobody`")

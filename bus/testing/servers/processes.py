@@ -1,4 +1,4 @@
-"""Process: a server program that we started, that is ended by id, and that dies with us."""
+"""A server program that we start; it is ended by its process id, and ends when this process does."""
 
 import contextlib
 import subprocess
@@ -9,8 +9,8 @@ from signal import SIGKILL, Signals
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
-from bus.testing.servers.leash import Leash
-from bus.testing.servers.unavailable import ServerEnded
+from bus.testing.servers.errors import LOG_LINES_SHOWN, ServerExited
+from bus.testing.servers.parent_watch import ParentWatch
 from bus.testing.waiting import wait_until
 
 # A clean stop takes 1 to 2 s; a broker with much to write takes longer, and a busy machine longer still.
@@ -18,8 +18,6 @@ STOP_SECONDS = 60.0
 
 # After SIGKILL only the kernel has work left, on a machine that may stand still.
 KILL_SECONDS = 30.0
-
-LOG_LINES_SHOWN = 15
 
 
 @dataclass
@@ -32,28 +30,28 @@ class Process:
     environment: Mapping[str, str]
     user: int | None = None
     group: int | None = None
-    # What ends it when we are gone without a word.
+    # The signal that ends it when this process has ended without stopping it.
     last_signal: Signals = SIGKILL
     _running: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _leash: Leash | None = field(default=None, init=False)
+    _parent_watch: ParentWatch | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Start it; returns before it is ready."""
         self._launch()
 
     def finish(self, seconds: float) -> None:
-        """Run it to its end; raise ServerEnded, with the end of the log, when it failed."""
+        """Run it to its end. Raises ServerExited, with the end of the log, when it fails."""
         failed = self._launch().wait(seconds) != 0
         self._forget(KILL_SECONDS)
         if failed:
-            raise ServerEnded(f"{self.name} failed:\n{self._last_words()}")
+            raise ServerExited(f"{self.name} failed:\n{self._end_of_log()}")
 
     def pids(self) -> list[int]:
-        """Answer the ids of the program and of all its descendants; none when it does not run."""
+        """Return the ids of the program and of all its descendants; an empty list when it does not run."""
         return [process.pid for process in self._family()]
 
     def ended(self) -> int | None:
-        """Answer the exit code of a program that has ended by itself; minus the signal's number when one ended it."""
+        """Return the exit code of a program that has ended by itself: minus the signal's number if a signal did it."""
         return None if self._running is None else self._running.poll()
 
     def kill(self) -> None:
@@ -65,7 +63,7 @@ class Process:
         wait_until(lambda: not any(_lives(process) for process in family), KILL_SECONDS, f"{self.name} is dead")
 
     def stop(self, signal: Signals) -> None:
-        """Send the signal and wait for the end; SIGKILL, and raise TimeoutError, when none comes."""
+        """Send the signal and wait for the end. When it takes too long, sends SIGKILL and raises TimeoutError."""
         if self._running is None:
             return
         self._running.send_signal(signal)
@@ -76,9 +74,9 @@ class Process:
             raise TimeoutError(f"{self.name} did not end within {STOP_SECONDS:g} s of {signal.name}") from expired
 
     def check(self) -> None:
-        """Raise ServerEnded, with the end of the log, when the program is not running."""
+        """Raise ServerExited, with the end of the log, when the program is not running."""
         if self._running is None or self._running.poll() is not None:
-            raise ServerEnded(f"{self.name} is not running; its last words:\n{self._last_words()}")
+            raise ServerExited(f"{self.name} is not running; the end of its log:\n{self._end_of_log()}")
 
     def _launch(self) -> subprocess.Popen[bytes]:
         """Start it in a session of its own, so that Ctrl-C in a terminal reaches only us."""
@@ -96,7 +94,7 @@ class Process:
                 extra_groups=None if self.group is None else [self.group],
             )
         self._running = running
-        self._leash = Leash(running.pid, self.last_signal, self.folder)
+        self._parent_watch = ParentWatch(running.pid, self.last_signal, self.folder)
         return running
 
     @property
@@ -116,21 +114,21 @@ class Process:
         if self._running is not None:
             self._running.wait(seconds)
             self._running = None
-        if self._leash is not None:
-            self._leash.release()
-            self._leash = None
+        if self._parent_watch is not None:
+            self._parent_watch.release()
+            self._parent_watch = None
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
 
 
 def _kill_one(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):  # it ended with its parent, which is what we want
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has ended with its parent
         process.kill()
 
 
 def _lives(process: psutil.Process) -> bool:
-    """Tell whether it can still do anything; a dead orphan may stay in the table until init has a look at it."""
+    """Whether it can still do anything; a dead orphan may stay in the process table until init collects it."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

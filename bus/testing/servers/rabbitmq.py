@@ -1,4 +1,4 @@
-"""Broker: a real RabbitMQ for tests and benchmarks, found or started."""
+"""RabbitMQ for tests and benchmarks: a given broker, a container, or a process that we start."""
 
 import contextlib
 import json
@@ -14,21 +14,21 @@ import pika  # type: ignore[import-untyped,unused-ignore]
 from pika.exceptions import AMQPError  # type: ignore[import-untyped,unused-ignore]
 
 from bus.testing.servers.containers import Container
-from bus.testing.servers.part import LoginFailed, Part
+from bus.testing.servers.errors import ProvisioningFailed
 from bus.testing.servers.ports import free_ports
+from bus.testing.servers.provisioning import Provisioner
 from bus.testing.servers.rabbitmq_node import Node, find_server
-from bus.testing.servers.recipe import Recipe
-from bus.testing.servers.server import Given, Kind, Server
-from bus.testing.servers.unavailable import Unavailable
+from bus.testing.servers.runner import GivenRunner, Kind, Runner
+from bus.testing.servers.server import LoginFailed, Server
 from bus.testing.waiting import wait_until
 
 AMQP_PORT = 5672
 USER = "bus"
 
-# One log-in on this machine takes about 10 ms; a broker that is coming up may accept and fall silent.
+# One log-in on this machine takes about 10 ms; a broker that is starting may accept a connection and say nothing.
 LOGIN_SECONDS = 5.0
 
-# One rabbitmqctl call costs half a second, an empty vhost a few milliseconds: make some in advance.
+# One rabbitmqctl call costs half a second, an empty vhost a few milliseconds: create some in advance.
 VHOSTS_AT_ONCE = 8
 
 # The new vhosts start in the background, all at once, and on a busy machine slowly.
@@ -43,41 +43,44 @@ exit $code
 """
 
 
-class NoBroker(Unavailable):
-    """No RabbitMQ can be had here. One sentence that names the choices; the fault of the machine."""
+class NoBroker(ProvisioningFailed):
+    """No RabbitMQ is available. One sentence that names the choices; the machine's fault."""
 
 
-class Broker(Part):
+class Broker(Server):
     """A running RabbitMQ; `url` is `amqp://user:password@host:port/vhost`, `version` such as "4.0.5"."""
 
-    def __init__(self, url: str, kind: Kind, server: Server) -> None:
+    def __init__(self, url: str, kind: Kind, runner: Runner) -> None:
         self._spare_vhosts: list[str] = []
-        super().__init__(url, kind, server)
+        super().__init__(url, kind, runner)
 
     def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl and answer what it wrote; RuntimeError when it failed, NotOurs when the broker is given."""
-        return self._server.run("rabbitmqctl", *arguments)
+        """Run rabbitmqctl and return its output.
+
+        Raises RuntimeError when it fails, and NotControllable when the broker is given.
+        """
+        return self._runner.run("rabbitmqctl", *arguments)
 
     def stop(self) -> None:
-        self._server.stop(SIGTERM)
+        self._runner.stop(SIGTERM)
 
     def login(self) -> str:
         return _login(self.url)
 
     def fresh_vhost(self) -> str:
-        """Answer the URL of an empty vhost; of a given broker, which is not ours to fill, its own URL."""
+        """Return the URL of an empty vhost; for a given broker, where we create none, its own URL."""
         if self.kind == "given":
             return self.url
         if not self._spare_vhosts:
             self._spare_vhosts = self._make_vhosts()
         url = urlunsplit(urlsplit(self.url)._replace(path=f"/{self._spare_vhosts.pop()}"))
-        wait_until(lambda: _lets_in(url), VHOST_SECONDS, "the new vhost lets us in")
+        wait_until(lambda: _accepts_login(url), VHOST_SECONDS, "a log-in to the new vhost")
         return url
 
     def _make_vhosts(self) -> list[str]:
         names = [f"test-{secrets.token_hex(4)}" for _ in range(VHOSTS_AT_ONCE)]
         definitions = json.dumps({"vhosts": [{"name": name} for name in names], "permissions": self._all_of(names)})
-        self._server.run("sh", "-c", IMPORT, "import", definitions)
+        self._runner.run("sh", "-c", IMPORT, "import", definitions)
         return names
 
     def _all_of(self, vhosts: list[str]) -> list[dict[str, str | None]]:
@@ -87,20 +90,15 @@ class Broker(Part):
 
 
 def find_broker(kind: Kind | None = None) -> Broker:
-    """Answer a RabbitMQ that lets us in: the one BUS_TEST_URL names, a container, or a private process.
+    """Return a RabbitMQ that accepts our log-in: the one at BUS_TEST_URL, a container, or a private process.
 
-    `kind`, or BUS_TEST_BROKER, allows only that way. Raises NoBroker when none is open.
+    `kind`, or BUS_TEST_BROKER, restricts it to one of these. Raises NoBroker when none works.
     """
-    return RECIPE.find(kind)
-
-
-def fresh_vhost(broker: Broker) -> str:
-    """Answer the URL of an empty vhost of this broker; a given broker's own URL."""
-    return broker.fresh_vhost()
+    return PROVISIONER.find(kind)
 
 
 def _from_url(url: str) -> Broker:
-    return Broker(url, "given", Given(RECIPE.url_variable))
+    return Broker(url, "given", GivenRunner(PROVISIONER.url_variable))
 
 
 def _from_image(image: str) -> Broker:
@@ -126,7 +124,7 @@ def _url(user: str, password: str, host: str, port: int) -> str:
 
 
 def _login(url: str) -> str:
-    """Log in and out with AMQP, as a client would; answer the broker's version. Raises LoginFailed."""
+    """Log in and out with AMQP, as a client would; return the broker's version. Raises LoginFailed."""
     parameters = pika.URLParameters(url)
     parameters.socket_timeout = parameters.stack_timeout = LOGIN_SECONDS
     with _quiet_pika():
@@ -140,7 +138,7 @@ def _login(url: str) -> str:
     return version
 
 
-def _lets_in(url: str) -> bool:
+def _accepts_login(url: str) -> bool:
     try:
         _login(url)
     except LoginFailed:
@@ -150,7 +148,7 @@ def _lets_in(url: str) -> bool:
 
 @contextlib.contextmanager
 def _quiet_pika() -> Iterator[None]:
-    """Keep pika from reporting every attempt at a broker that is still coming up as an error."""
+    """Keep pika from logging an error for each attempt while the broker is still starting."""
     logger = logging.getLogger("pika")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -160,15 +158,15 @@ def _quiet_pika() -> Iterator[None]:
         logger.setLevel(level)
 
 
-RECIPE = Recipe(
-    part="RabbitMQ",
+PROVISIONER = Provisioner(
+    name="RabbitMQ",
     error=NoBroker,
     url_variable="BUS_TEST_URL",
     kind_variable="BUS_TEST_BROKER",
     image_variable="BUS_TEST_RABBITMQ_IMAGE",
     image="rabbitmq:4-management",
     packages=("rabbitmq-server", "amqp-tools"),
-    installed=find_server,
+    find_programs=find_server,
     from_url=_from_url,
     from_image=_from_image,
     from_programs=_from_programs,

@@ -1,4 +1,4 @@
-"""Node: a private RabbitMQ node, started from the installed rabbitmq-server."""
+"""A private RabbitMQ node, started from the installed rabbitmq-server."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ cluster_formation.classic_config.nodes.1 = {peer}
 
 
 def find_server() -> Path | None:
-    """Answer the path of the installed rabbitmq-server, if there is one that can run here."""
+    """Return the path of the installed rabbitmq-server, or None when none can run here."""
     if shutil.which("epmd") is None:
         return None
     if DEBIAN_SERVER.exists():
@@ -45,10 +45,10 @@ def find_server() -> Path | None:
 
 
 class Node:
-    """A node with its own epmd, cookie, name, data and log: it neither sees nor disturbs another one.
+    """A node with its own epmd, cookie, name, data and log, separate from any other node on this machine.
 
-    It listens on 127.0.0.1 only, and everybody on this machine may log in as guest. With a `peer` that runs it joins
-    that one's cluster, and shares its epmd and cookie.
+    It listens on 127.0.0.1 only, and every user of this machine may log in as guest. With a running `peer` it joins
+    the peer's cluster, and shares its epmd and cookie.
     """
 
     def __init__(self, server: Path, peer: "Node | None" = None) -> None:
@@ -69,7 +69,7 @@ class Node:
         return self._folder
 
     def start(self) -> None:
-        """Start epmd first: a node that finds none starts one as a daemon, which would outlive us."""
+        """Start epmd first: a node that finds none starts one as a daemon, which would outlive this process."""
         if not is_listening(self._epmd_port):
             self._epmd.start()
             wait_until(lambda: is_listening(self._epmd_port), EPMD_SECONDS, "epmd listens")
@@ -112,10 +112,10 @@ class Node:
         self._epmd_port = peer._epmd_port
         with (self._folder / "rabbitmq.conf").open("a") as file:
             file.write(JOINING.format(peer=peer.name))
-        shutil.copy2(peer._folder / ".erlang.cookie", self._folder)  # Erlang wants it readable to its owner alone
+        shutil.copy2(peer._folder / ".erlang.cookie", self._folder)  # Erlang requires that only its owner can read it
 
     def _write_files(self) -> None:
-        """Write files for everything that would otherwise be read from /etc/rabbitmq."""
+        """Write the files that would otherwise be read from /etc/rabbitmq."""
         (self._folder / "rabbitmq.conf").write_text(CONFIGURATION.format(port=self.port))
         (self._folder / "rabbitmq-env.conf").touch()
         (self._folder / "enabled_plugins").write_text("[].\n")
@@ -123,11 +123,11 @@ class Node:
 
 
 def _environment(folder: Path, programs: Path, name: str, epmd_port: int, distribution_port: int) -> Mapping[str, str]:
-    """Answer the environment of the node and of rabbitmqctl: ours, but for all that names another node."""
+    """Return the environment of the node and of rabbitmqctl: ours, without what points to another node."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
     return inherited | {
         "PATH": f"{programs}{os.pathsep}{inherited.get('PATH', os.defpath)}",
-        "HOME": str(folder),  # the cookie is made there
+        "HOME": str(folder),  # the cookie is created there
         "LC_ALL": "C.UTF-8",
         "ERL_EPMD_PORT": str(epmd_port),
         "ERL_EPMD_ADDRESS": "127.0.0.1",

@@ -1,4 +1,4 @@
-"""`bus contract check`: the documents that are kept are those of today, or what has changed is said."""
+"""`bus contract check`: the stored documents match the contract, or the differences are printed."""
 
 import json
 import shutil
@@ -10,18 +10,18 @@ from click.testing import CliRunner, Result
 
 from bus.cli import bus
 
-KEPT = Path(__file__).parents[3] / "docs" / "contract"
+STORED = Path(__file__).parents[3] / "docs" / "contract"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of what is kept, to be changed."""
-    return Path(shutil.copytree(KEPT, tmp_path / "contract"))
+    """A copy of the stored documents, to be changed."""
+    return Path(shutil.copytree(STORED, tmp_path / "contract"))
 
 
 @pytest.mark.parametrize("service", ["auth", "catalog"])
-def test_the_documents_that_are_kept_are_those_of_the_contract(service: str) -> None:
-    result = _check(service, KEPT)
+def test_the_stored_documents_match_the_contract(service: str) -> None:
+    result = _check(service, STORED)
     assert (result.output, result.exit_code) == ("", 0)
 
 
@@ -30,8 +30,8 @@ def test_a_compatible_difference_asks_for_new_documents(folder: Path) -> None:
     result = _check("auth", folder)
     assert result.exit_code == 1
     assert result.output.splitlines() == [
-        "compatible: auth loses nobody.",
-        f"Write the documents anew: bus contract openapi auth --output {folder / 'auth.openapi.json'}",
+        "compatible: callers and listeners of auth need no change.",
+        f"Update the documents: bus contract openapi auth --output {folder / 'auth.openapi.json'}",
     ]
 
 
@@ -42,12 +42,12 @@ def test_an_incompatible_difference_says_what_is_lost(folder: Path) -> None:
     first, *rest = result.output.splitlines()
     assert first == "incompatible: catalog.product_removed: event /colour is no longer sent"
     assert rest == [
-        "If that is meant, write the documents anew: "
+        "If this is intended, update the documents: "
         f"bus contract asyncapi catalog --output {folder / 'catalog.asyncapi.json'}"
     ]
 
 
-def test_a_program_reads_the_same_as_json(folder: Path) -> None:
+def test_json_has_the_same(folder: Path) -> None:
     lost = {"operation": "catalog.product_removed", "field": "event /colour", "loses": "is no longer sent"}
     assert json.loads(_check("catalog", folder, "--json").output) == {
         "equal": True, "differing": [], "incompatible": []
@@ -63,20 +63,22 @@ def test_a_damaged_document_is_a_mistake_in_one_sentence(folder: Path, text: str
     (folder / "auth.openapi.json").write_text(text)
     result = _check("auth", folder)
     assert result.exit_code == 2
-    assert ": Not " in result.output
+    (error,) = (line for line in result.output.splitlines() if line.startswith("Error: "))
+    assert error.startswith(f"Error: {folder}: ")
+    assert error.endswith(".")
 
 
-def test_a_document_that_is_not_there_is_asked_for(folder: Path) -> None:
+def test_a_missing_document_is_an_error_with_the_command_that_creates_it(folder: Path) -> None:
     (folder / "auth.asyncapi.json").unlink()
     result = _check("auth", folder)
     assert result.exit_code == 2
-    assert "Write it: bus contract asyncapi auth --output" in result.output
+    assert "auth.asyncapi.json is missing. Create it: bus contract asyncapi auth --output" in result.output
 
 
-def test_the_command_that_is_named_mends_it(folder: Path) -> None:
+def test_the_printed_command_updates_the_documents(folder: Path) -> None:
     _add_a_field(folder)
     *_, advice = _check("catalog", folder).output.splitlines()
-    command = advice.partition("anew: bus ")[2]
+    command = advice.partition("the documents: bus ")[2]
     assert CliRunner().invoke(bus, command.split()).exit_code == 0
     assert _check("catalog", folder).exit_code == 0
 
@@ -86,7 +88,7 @@ def _check(service: str, folder: Path, *options: str) -> Result:
 
 
 def _add_a_field(folder: Path) -> None:
-    """As if it had been told until yesterday."""
+    """Add a field to a stored document, as if the contract had just lost it."""
 
     def add(document: Any) -> None:
         removed = document["components"]["schemas"]["ProductRemoved"]

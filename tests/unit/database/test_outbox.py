@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import structs
 from sqlalchemy import Connection
-from support.event_services import Told
+from support.event_services import WordAdded
 
 from bus.database import outbox
 from bus.database.engine import Database, PendingEvent
@@ -38,7 +38,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 def _told(*words: str) -> list[PendingEvent]:
-    return [PendingEvent(Told(thing=1, version=version, word=word)) for version, word in enumerate(words, 1)]
+    return [PendingEvent(WordAdded(thing=1, version=version, word=word)) for version, word in enumerate(words, 1)]
 
 
 def _write(database: Database, *words: str) -> None:
@@ -79,7 +79,7 @@ def test_an_event_is_published_under_its_name_with_an_id_of_its_own(database: Da
     _write(database, "one", "two")
     with database.transaction() as transaction:
         one, two = (outbox.message_of(row) for row in outbox.unsent(transaction.connection, MOST))
-    assert (one.exchange, one.queue, one.type) == (EVENTS_EXCHANGE, "teller.told", "teller.told")
+    assert (one.exchange, one.queue, one.type) == (EVENTS_EXCHANGE, "emitter.word_added", "emitter.word_added")
     assert one.body == b'{"thing":1,"version":1,"word":"one"}'
     assert (one.persistent, one.content_type) == (True, "application/json")
     assert one.message_id
@@ -112,17 +112,17 @@ def test_of_commands_that_were_done_together_each_event_keeps_the_trace_of_its_o
 def test_of_many_commands_an_event_without_one_begins_a_trace(database: Database) -> None:
     calls = [Call(CreateProduct, CreateProduct(name="a", price=Decimal(1), quantity=1), None, trace=begin())] * 2
     with database.transaction() as transaction:
-        work = Work(transaction, "ann", "teller", calls)
-        work.emit(Told(thing=1, version=1, word="whose?"))
+        work = Work(transaction, "ann", "emitter", calls)
+        work.emit(WordAdded(thing=1, version=1, word="whose?"))
         assert [trace for _, trace in transaction.events] == [None]
-        Work(transaction, "ann", "teller", calls[:1]).emit(Told(thing=1, version=2, word="known"))
+        Work(transaction, "ann", "emitter", calls[:1]).emit(WordAdded(thing=1, version=2, word="known"))
         assert [trace for _, trace in transaction.events] == [None, calls[0].trace]
 
 
 def test_an_event_goes_on_in_the_trace_that_it_came_of(database: Database) -> None:
     trace = structs.replace(begin(), state="congo=1")
     with database.transaction() as transaction:
-        told = Told(thing=1, version=1, word="traced")
+        told = WordAdded(thing=1, version=1, word="traced")
         outbox.write(
             transaction.connection, [PendingEvent(told, trace), PendingEvent(told), PendingEvent(told, begin())]
         )

@@ -1,4 +1,4 @@
-"""Orphans: a process whose parent is killed ends by itself."""
+"""A process whose parent is killed ends by itself."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Settings: read once, all mistakes told at once."""
+"""Settings are read once, and all errors are reported at once."""
 
 from pathlib import Path
 
@@ -45,12 +45,12 @@ def test_every_setting_is_taken_from_its_variable() -> None:
     assert settings.services["catalog"].database_url == "postgresql://localhost/catalog"
 
 
-def test_an_empty_variable_is_as_none() -> None:
+def test_an_empty_variable_counts_as_unset() -> None:
     empty = {"BUS_URL": "", "AUTH_PORT": "", "AUTH_METRICS_PORT": "", "AUTH_PORT_FILE": ""}
     assert read_settings(empty, PORTS) == read_settings({}, PORTS)
 
 
-def test_all_mistakes_are_told_at_once_each_by_its_name() -> None:
+def test_all_errors_are_reported_at_once_each_with_the_name_of_its_variable() -> None:
     environment = {
         "BUS_URL": "http://localhost",
         "BIND": "everywhere",
@@ -63,18 +63,18 @@ def test_all_mistakes_are_told_at_once_each_by_its_name() -> None:
         "AUTH_DATABASE_URL": "mysql://localhost/auth",
         "CATALOG_DATABASE_URL": "catalog.db",
     }
-    lines = _mistakes(environment)
+    lines = _errors(environment)
     assert sorted(line.split()[0] for line in lines) == sorted(environment)
 
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536", "5000.0", "0x50", " ", "five", "+5"])
-def test_what_is_no_port_is_a_mistake(port: str) -> None:
-    assert len(_mistakes({"AUTH_PORT": port})) == 1
+def test_an_invalid_port_is_an_error(port: str) -> None:
+    assert len(_errors({"AUTH_PORT": port})) == 1
 
 
 @pytest.mark.parametrize("url", ["postgresql://localhost:abc/catalog", "postgresql", "://", "sqlite", "oracle://x/y"])
-def test_what_is_no_database_url_is_a_mistake(url: str) -> None:
-    assert len(_mistakes({"CATALOG_DATABASE_URL": url})) == 1
+def test_an_invalid_database_url_is_an_error(url: str) -> None:
+    assert len(_errors({"CATALOG_DATABASE_URL": url})) == 1
 
 
 def test_a_setting_may_stand_in_a_file(tmp_path: Path) -> None:
@@ -82,36 +82,37 @@ def test_a_setting_may_stand_in_a_file(tmp_path: Path) -> None:
     assert read_settings({"BUS_URL_FILE": str(tmp_path / "url")}, PORTS).bus_url == "amqp://user:secret@localhost/"
 
 
-def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
-    (line,) = _mistakes({"BUS_URL_FILE": str(tmp_path / "missing")})
-    assert line.startswith("BUS_URL_FILE: ")
+def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    (line,) = _errors({"BUS_URL_FILE": str(tmp_path / "missing")})
+    assert line.startswith("BUS_URL_FILE must name a readable text file: ")
 
 
-def test_a_file_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "url").write_bytes(b"\xff\xfe")
-    (line,) = _mistakes({"BUS_URL_FILE": str(tmp_path / "url")})
-    assert line.startswith("BUS_URL_FILE: ")
+    (line,) = _errors({"BUS_URL_FILE": str(tmp_path / "url")})
+    assert line.startswith("BUS_URL_FILE must name a readable text file: ")
 
 
-def test_a_setting_and_its_file_together_are_a_mistake(tmp_path: Path) -> None:
+def test_a_setting_and_its_file_together_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("memory://")
-    lines = _mistakes({"BUS_URL": "memory://", "BUS_URL_FILE": str(tmp_path / "url")})
+    lines = _errors({"BUS_URL": "memory://", "BUS_URL_FILE": str(tmp_path / "url")})
     assert lines == ["BUS_URL and BUS_URL_FILE are both set: set one."]
 
 
-def test_a_shared_port_is_a_mistake() -> None:
-    assert _mistakes({"AUTH_PORT": "5001"}) == ["auth and catalog have the same port: each needs its own."]
-    (line,) = _mistakes({"AUTH_METRICS_PORT": "9100", "CATALOG_METRICS_PORT": "9100"})
-    assert line.startswith("auth and catalog have the same metrics_port")
+def test_a_shared_port_is_an_error() -> None:
+    assert _errors({"AUTH_PORT": "5001"}) == ["AUTH_PORT and CATALOG_PORT are equal: set them to different values."]
+    (line,) = _errors({"AUTH_METRICS_PORT": "9100", "CATALOG_METRICS_PORT": "9100"})
+    assert line.startswith("AUTH_METRICS_PORT and CATALOG_METRICS_PORT are equal")
 
 
-def test_a_shared_database_is_a_mistake() -> None:
+def test_a_shared_database_is_an_error() -> None:
     url = "postgresql://localhost/all"
-    (line,) = _mistakes({"AUTH_DATABASE_URL": url, "CATALOG_DATABASE_URL": url})
-    assert line.startswith("auth and catalog have the same database")
+    (line,) = _errors({"AUTH_DATABASE_URL": url, "CATALOG_DATABASE_URL": url})
+    assert line.startswith("AUTH_DATABASE_URL and CATALOG_DATABASE_URL are equal")
+    assert url not in line
 
 
-def _mistakes(environment: dict[str, str]) -> list[str]:
+def _errors(environment: dict[str, str]) -> list[str]:
     with pytest.raises(SettingsError) as error:
         read_settings(environment, PORTS)
     return str(error.value).splitlines()
@@ -138,6 +139,6 @@ def test_a_workers_limits_can_be_set() -> None:
         ("RETRY_SECONDS", ",".join(map(str, range(1, 12)))),
     ],
 )
-def test_a_limit_that_is_none_is_told(name: str, value: str) -> None:
+def test_an_invalid_limit_is_an_error(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         read_settings({name: value}, {})

@@ -16,7 +16,7 @@ from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import ConsumerThreads
 
 QUEUE = "catalog.create_product"
-NEWS_SECONDS = 30.0
+WAIT_SECONDS = 30.0
 # How long a thing must not happen.
 SILENCE_SECONDS = 0.2
 
@@ -48,16 +48,16 @@ def test_a_copy_that_comes_before_its_confirm_waits_until_the_original_is_acknow
 
     moving = threading.Thread(target=dispatcher.quarantine, args=([_delivery(suspect)],), daemon=True)
     moving.start()
-    confirm = broker.unconfirmed.get(timeout=NEWS_SECONDS)
+    confirm = broker.unconfirmed.get(timeout=WAIT_SECONDS)
     copy = _delivery(alone(suspect, quarantine_queue("catalog")))
     trying = threading.Thread(target=quarantine.handle_batch, args=([copy], threads), daemon=True)
     trying.start()
     with pytest.raises(Empty):
         told.get(timeout=SILENCE_SECONDS)
     confirm(PublishOutcome.CONFIRMED)
-    assert [told.get(timeout=NEWS_SECONDS) for _ in range(2)] == ["acknowledged", "carried out"]
+    assert [told.get(timeout=WAIT_SECONDS) for _ in range(2)] == ["acknowledged", "carried out"]
     for thread in (moving, trying):
-        thread.join(NEWS_SECONDS)
+        thread.join(WAIT_SECONDS)
 
 
 def _delivery(message: Message) -> Delivery:

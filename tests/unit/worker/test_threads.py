@@ -11,7 +11,7 @@ from bus.messaging.trace_context import begin
 from bus.testing.waiting import wait_until
 from bus.worker.threads import ConsumerThreads, Stopped
 
-NEWS_SECONDS = 30.0
+WAIT_SECONDS = 30.0
 TRACE = begin()
 
 
@@ -27,7 +27,7 @@ class Desk:
         self.gate = threading.Event()
 
     def handle_batch(self, batch: Sequence[Delivery], threads: ConsumerThreads) -> None:
-        assert self.gate.wait(NEWS_SECONDS)
+        assert self.gate.wait(WAIT_SECONDS)
         self.batches.append([delivery.tag for delivery in batch])
 
 
@@ -39,7 +39,7 @@ def test_what_has_arrived_meanwhile_is_one_batch_of_at_most_the_given_size() -> 
     desk.gate.set()
     threads.start()
     threads.finish()
-    threads.join(time.monotonic() + NEWS_SECONDS)
+    threads.join(time.monotonic() + WAIT_SECONDS)
     assert desk.batches == [[1, 2, 3], [4, 5, 6], [7, 8]]
 
 
@@ -51,7 +51,7 @@ def test_a_lane_that_is_finished_works_off_what_is_there_with_all_its_threads() 
         threads.put(_delivery(number))
     threads.finish()
     desk.gate.set()
-    threads.join(time.monotonic() + NEWS_SECONDS)
+    threads.join(time.monotonic() + WAIT_SECONDS)
     assert sorted(desk.batches) == [[number] for number in range(20)]
 
 
@@ -59,11 +59,11 @@ def test_who_waits_at_a_lane_gets_what_comes_or_nothing_or_is_stopped() -> None:
     threads = ConsumerThreads("test", Desk().handle_batch)
     assert threads.next(0.01) is None
     threads.put(_delivery(1))
-    assert threads.next(NEWS_SECONDS) == _delivery(1)
+    assert threads.next(WAIT_SECONDS) == _delivery(1)
     threads.finish()
     for _ in range(2):
         with pytest.raises(Stopped):
-            threads.next(NEWS_SECONDS)
+            threads.next(WAIT_SECONDS)
 
 
 def test_an_error_that_should_not_be_ends_the_thread_and_is_told() -> None:
@@ -74,7 +74,7 @@ def test_an_error_that_should_not_be_ends_the_thread_and_is_told() -> None:
     threads.start()
     assert threads.failure is None
     threads.put(_delivery(1))
-    wait_until(lambda: isinstance(threads.failure, ZeroDivisionError), NEWS_SECONDS, "the lane fails")
+    wait_until(lambda: isinstance(threads.failure, ZeroDivisionError), WAIT_SECONDS, "the lane fails")
 
 
 def test_a_stop_in_the_middle_of_work_is_no_failure() -> None:
@@ -84,5 +84,5 @@ def test_a_stop_in_the_middle_of_work_is_no_failure() -> None:
     threads = ConsumerThreads("test", stop)
     threads.start()
     threads.put(_delivery(1))
-    threads.join(time.monotonic() + NEWS_SECONDS)
+    threads.join(time.monotonic() + WAIT_SECONDS)
     assert threads.failure is None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, update
-from support.event_services import Told
+from support.event_services import WordAdded
 
 from bus.database import outbox
 from bus.database.engine import Database, DatabaseUnavailable, PendingEvent
@@ -48,7 +48,7 @@ def test_what_waits_is_shown_with_its_age(database: Database) -> None:
     survey.run_once()
     assert [_shown(metrics, name) for name in ("bus_outbox_events", "bus_outbox_oldest_seconds")] == [0, 0]
     with database.transaction() as transaction:
-        told = [PendingEvent(Told(thing=1, version=version, word="a")) for version in (1, 2, 3)]
+        told = [PendingEvent(WordAdded(thing=1, version=version, word="a")) for version in (1, 2, 3)]
         outbox.write(transaction.connection, told)
         ids = [row.id for row in outbox.unsent(transaction.connection, 10)]
         outbox.mark_sent(transaction.connection, ids[:1])

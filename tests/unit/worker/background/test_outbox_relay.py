@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.event_services import Told
+from support.event_services import WordAdded
 
 from bus.database import outbox
 from bus.database.engine import Database, PendingEvent
@@ -55,7 +55,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @contextmanager
 def _relaying(broker: Broker, database: Database) -> Iterator[OutboxRelay]:
     transport: Transport = broker  # type: ignore[assignment]  # the part of one that a relay uses
-    relay = OutboxRelay("teller", transport, database)
+    relay = OutboxRelay("emitter", transport, database)
     relay.start()
     try:
         yield relay
@@ -66,7 +66,7 @@ def _relaying(broker: Broker, database: Database) -> Iterator[OutboxRelay]:
 
 def _commit(database: Database, *words: str) -> None:
     with database.transaction() as transaction:
-        outbox.write(transaction.connection, [PendingEvent(Told(thing=1, version=1, word=word)) for word in words])
+        outbox.write(transaction.connection, [PendingEvent(WordAdded(thing=1, version=1, word=word)) for word in words])
 
 
 def _unsent(database: Database) -> int:

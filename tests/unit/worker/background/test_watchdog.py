@@ -11,7 +11,7 @@ from bus.testing.waiting import wait_until
 from bus.worker.background import watchdog
 from bus.worker.background.watchdog import TRIES, NotConsuming, Suspicions, Watchdog, is_silent
 
-NEWS_SECONDS = 30.0
+WAIT_SECONDS = 30.0
 WELL = QueueView(queue="a.b", ready=0, consumers=1, session=1, delivered=5, in_hand=0, prefetch=10)
 SILENT = replace(WELL, ready=3)
 GONE = replace(WELL, consumers=0)
@@ -84,8 +84,8 @@ def _watch(broker: Any) -> Watchdog:
 def test_a_worker_that_no_new_connection_helps_fails() -> None:
     broker = Broker([GONE])
     dog = _watch(broker)
-    wait_until(lambda: dog.failure is not None, NEWS_SECONDS, "it gives up")
-    dog.stop(NEWS_SECONDS)
+    wait_until(lambda: dog.failure is not None, WAIT_SECONDS, "it gives up")
+    dog.stop(WAIT_SECONDS)
     assert isinstance(dog.failure, NotConsuming)
     assert "a.b" in str(dog.failure)
     assert broker.restarts == TRIES
@@ -95,11 +95,11 @@ def test_a_worker_that_no_new_connection_helps_fails() -> None:
 def test_what_a_new_connection_mends_is_forgotten() -> None:
     broker = Broker([GONE], mended_by=1)
     dog = _watch(broker)
-    wait_until(lambda: broker.restarts == 1 and not dog.why_silent, NEWS_SECONDS, "it is mended")
+    wait_until(lambda: broker.restarts == 1 and not dog.why_silent, WAIT_SECONDS, "it is mended")
     for _ in range(TRIES):
         broker.mended_by = broker.restarts + 1
-        wait_until(lambda: broker.restarts == broker.mended_by and not dog.why_silent, NEWS_SECONDS, "mended again")
-    dog.stop(NEWS_SECONDS)
+        wait_until(lambda: broker.restarts == broker.mended_by and not dog.why_silent, WAIT_SECONDS, "mended again")
+    dog.stop(WAIT_SECONDS)
     assert dog.failure is None
 
 
@@ -107,6 +107,6 @@ def test_what_a_new_connection_mends_is_forgotten() -> None:
 def test_while_the_broker_says_nothing_nothing_is_done() -> None:
     broker = Broker([])
     dog = _watch(broker)
-    wait_until(lambda: broker.looks > 20, NEWS_SECONDS, "it looks")
-    dog.stop(NEWS_SECONDS)
+    wait_until(lambda: broker.looks > 20, WAIT_SECONDS, "it looks")
+    dog.stop(WAIT_SECONDS)
     assert (broker.restarts, dog.failure, dog.why_silent) == (0, None, "")

@@ -1,4 +1,4 @@
-"""The real servers that tests run against: each part, on each way to it that this machine has."""
+"""The real servers that tests run against: RabbitMQ and PostgreSQL, in a container and as a process."""
 
 import os
 import subprocess
@@ -11,17 +11,17 @@ import psycopg
 import pytest
 from support.docker_engine import need_docker
 
-from bus.testing.servers.part import LoginFailed, Part
-from bus.testing.servers.postgres import Database, find_database
-from bus.testing.servers.rabbitmq import Broker, NoBroker, find_broker, fresh_vhost
-from bus.testing.servers.server import Kind
-from bus.testing.servers.unavailable import NotOurs
+from bus.testing.servers.errors import NotControllable
+from bus.testing.servers.postgres import PostgresServer, find_database
+from bus.testing.servers.rabbitmq import Broker, NoBroker, find_broker
+from bus.testing.servers.runner import Kind
+from bus.testing.servers.server import LoginFailed, Server
 from bus.testing.waiting import wait_until
 
 # A first start of a broker takes 7 to 15 s on two idle cores.
 RUN_SECONDS = 180.0
 
-# The watcher acts at once, and removes the folder a second later.
+# The parent watch acts at once, and removes the folder a second later.
 DEATH_SECONDS = 60.0
 
 QUEUE = "durable"
@@ -43,19 +43,19 @@ def broker(kind: Kind) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="module")
-def database(kind: Kind) -> Iterator[Database]:
+def database(kind: Kind) -> Iterator[PostgresServer]:
     with find_database(kind) as found:
         yield found
 
 
 def test_a_message_published_to_a_fresh_vhost_is_consumed_there(broker: Broker) -> None:
-    url = fresh_vhost(broker)
+    url = broker.fresh_vhost()
     _publish(url, b"hello")
     assert _consume(url) == b"hello"
 
 
 def test_no_two_tests_get_the_same_vhost(broker: Broker) -> None:
-    assert fresh_vhost(broker) != fresh_vhost(broker)
+    assert broker.fresh_vhost() != broker.fresh_vhost()
 
 
 def test_rabbitmqctl_speaks_to_this_very_broker(broker: Broker) -> None:
@@ -65,7 +65,7 @@ def test_rabbitmqctl_speaks_to_this_very_broker(broker: Broker) -> None:
 
 
 def test_a_killed_broker_comes_back_under_its_url_with_its_durable_message(broker: Broker) -> None:
-    url = fresh_vhost(broker)
+    url = broker.fresh_vhost()
     _publish(url, b"kept")
     broker.ctl(
         "eval", "mnesia:sync_log()."
@@ -77,7 +77,7 @@ def test_a_killed_broker_comes_back_under_its_url_with_its_durable_message(broke
     assert _consume(url) == b"kept"
 
 
-def test_a_stopped_broker_lets_nobody_in_until_it_is_started(broker: Broker) -> None:
+def test_a_stopped_broker_accepts_no_log_in_until_it_is_started(broker: Broker) -> None:
     broker.stop()
     with pytest.raises(LoginFailed):
         broker.login()
@@ -85,14 +85,14 @@ def test_a_stopped_broker_lets_nobody_in_until_it_is_started(broker: Broker) -> 
     assert broker.login() == broker.version
 
 
-def test_a_running_part_tells_its_processes(broker: Broker, database: Database) -> None:
-    parts: tuple[Part, ...] = (broker, database)
-    for part in parts:
-        names = [_name(pid) for pid in part.pids()]
+def test_a_running_server_knows_its_processes(broker: Broker, database: PostgresServer) -> None:
+    servers: tuple[Server, ...] = (broker, database)
+    for server in servers:
+        names = [_name(pid) for pid in server.pids()]
         assert any(name.startswith(("beam", "postgres")) for name in names), names
 
 
-def test_a_committed_row_survives_the_kill_of_its_database(database: Database) -> None:
+def test_a_committed_row_survives_the_kill_of_its_database(database: PostgresServer) -> None:
     url = database.fresh_database()
     _execute(url, "CREATE TABLE kept (id int)")
     _execute(url, "INSERT INTO kept VALUES (7)")
@@ -104,28 +104,28 @@ def test_a_committed_row_survives_the_kill_of_its_database(database: Database) -
 
 
 @pytest.mark.parametrize("immediate", [False, True])
-def test_a_restarted_database_keeps_its_url(database: Database, immediate: bool) -> None:
+def test_a_restarted_database_keeps_its_url(database: PostgresServer, immediate: bool) -> None:
     url = database.fresh_database()
     database.restart(immediate=immediate)
     assert _execute(url, "SELECT 1") == [(1,)]
 
 
 def test_a_given_server_is_used_as_it_is_and_stays_up(
-    broker: Broker, database: Database, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, database: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BUS_TEST_URL", broker.url)
     monkeypatch.setenv("BUS_TEST_POSTGRES_URL", database.url)
     with find_broker() as given_broker, find_database() as given_database:
         assert (given_broker.kind, given_broker.url, given_broker.fresh_vhost()) == ("given", broker.url, broker.url)
         made = given_database.fresh_database()
-        with pytest.raises(NotOurs):
+        with pytest.raises(NotControllable):
             given_broker.kill()
     assert broker.login() == broker.version
     with pytest.raises(psycopg.OperationalError, match="does not exist"):
         _execute(made, "SELECT 1")
 
 
-def test_a_command_is_run_beside_its_parts_and_answers_with_its_code(kind: Kind) -> None:
+def test_a_command_is_run_beside_its_servers_and_its_exit_code_is_returned(kind: Kind) -> None:
     script = "import os, sys; print(os.environ['BUS_URL']); sys.exit(7)"
     run = _command(kind, sys.executable, "-c", script)
     output, _ = run.communicate(timeout=RUN_SECONDS)
@@ -147,7 +147,9 @@ def test_a_process_dies_with_a_run_that_is_killed() -> None:
     wait_until(lambda: not any(map(_lives, family)), DEATH_SECONDS, "everything that was started has ended")
 
 
-def test_a_forced_way_that_is_closed_is_an_error_that_names_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_demanded_kind_that_is_not_available_is_an_error_that_names_the_choices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("BUS_TEST_URL", raising=False)
     monkeypatch.setenv("BUS_TEST_BROKER", "given")
     with pytest.raises(NoBroker, match="set BUS_TEST_URL, start a Docker engine, or install rabbitmq-server"):

@@ -1,17 +1,17 @@
-"""Clocks: a difference is told when it is sure, and only then."""
+"""Clocks: a difference is reported when it is certain, and only then."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bus.runtime.doctor.clock import compared
+from bus.runtime.doctor.findings import clock_finding
 
 BEFORE = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 AFTER = BEFORE + timedelta(seconds=3)
 
 
 def _state(seconds_after_before: float) -> tuple[str, str]:
-    finding = compared("worker", "catalog", BEFORE + timedelta(seconds=seconds_after_before), BEFORE, AFTER)
+    finding = clock_finding("worker", "catalog", BEFORE + timedelta(seconds=seconds_after_before), BEFORE, AFTER)
     return finding.state, finding.detail
 
 
@@ -21,9 +21,11 @@ def test_a_clock_that_may_be_within_a_second_of_ours_is_right(seconds: float) ->
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(-1.2, "1.2 s behind"), (4.5, "1.5 s ahead of"), (3603, "3600.0 s ahead")]
+    ("seconds", "expected"), [(-1.2, "1.2 s behind"), (4.5, "1.5 s ahead of"), (3603, "3600.0 s ahead")]
 )
-def test_a_clock_that_is_surely_more_than_a_second_off_is_told_with_its_side(seconds: float, told: str) -> None:
+def test_a_clock_that_is_certainly_more_than_a_second_off_is_reported_with_its_side(
+    seconds: float, expected: str
+) -> None:
     state, detail = _state(seconds)
     assert state == "wrong"
-    assert told in detail
+    assert expected in detail

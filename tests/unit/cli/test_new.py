@@ -1,4 +1,4 @@
-"""The skeleton: names that work are filled in, others refused before anything is written."""
+"""`bus new`: names that work are filled in, others are refused before anything is written."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Event lines: one line, whatever somebody published."""
+"""Lines of `bus events tail`: one line for each event, whatever was published."""
 
 import json
 from datetime import UTC, datetime
@@ -11,12 +11,12 @@ from bus.messaging.message import Message
 NOON = datetime(2026, 11, 25, 12, 0, 0, 7000, UTC)
 
 
-def _event(body: bytes, name: str | None = "teller.told") -> Message:
+def _event(body: bytes, name: str | None = "emitter.word_added") -> Message:
     return Message(queue="bus.watch.1", body=body, type=name, message_id="id-1")
 
 
 def test_a_line_has_time_name_id_and_body() -> None:
-    assert line_of(_event(b'{"a":1}'), NOON) == '2026-11-25T12:00:00.007Z  teller.told  id-1  {"a":1}'
+    assert line_of(_event(b'{"a":1}'), NOON) == '2026-11-25T12:00:00.007Z  emitter.word_added  id-1  {"a":1}'
 
 
 @pytest.mark.parametrize("body", [b"\x1b[2J", b"a\nb", b"a\rb", b"\xff\x00", "a\u2028b".encode()])
@@ -38,7 +38,7 @@ def test_a_line_of_json_holds_the_body_as_it_is_or_as_text(body: bytes, shown: o
     assert "\n" not in line
     assert json.loads(line) == {
         "received_at": "2026-11-25T12:00:00.007Z",
-        "name": "teller.told",
+        "name": "emitter.word_added",
         "id": "id-1",
         "body": shown,
     }
