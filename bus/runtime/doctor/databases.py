@@ -1,14 +1,12 @@
-"""Databases: whether each service's is there, and migrated."""
+"""Databases: whether each service's can be reached, and is migrated."""
 
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.engine import make_url
 
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database, DatabaseUnavailable, sqlite_file
 from bus.database.migrate import NotMigrated, check_migrated
 from bus.runtime.doctor.clock import compared
 from bus.runtime.doctor.finding import Finding, ok, wrong
@@ -18,7 +16,7 @@ _NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 
 def database_findings(application: Application, url: str) -> Iterator[Finding]:
-    """Of the database of a service, and of its clock; makes none where there is none."""
+    """Findings on a service's database and its clock. Creates no database file."""
     service = application.name
     if fault := _fault_of_file(url):
         yield wrong("database", fault, service)
@@ -40,11 +38,9 @@ def database_findings(application: Application, url: str) -> Iterator[Finding]:
 
 
 def _fault_of_file(url: str) -> str:
-    """SQLite makes a file that is not there; we do not."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+    """What is wrong with the file of an SQLite database, which opening it would create; empty if nothing is."""
+    if (path := sqlite_file(url)) is None:
         return ""
-    path = Path(str(parsed.database))
     if not path.exists():
         return f"{path} is not there. `bus migrate` makes it, and so does `bus run`."
     may_write = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # the folder, for the log beside it
