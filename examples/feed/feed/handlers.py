@@ -6,15 +6,17 @@ from urllib.parse import urlencode
 
 from auth.contract import UserChanged
 from bus import Service, Work
-from bus.contract.codec import encode
 from catalog.contract import ProductChanged, ProductRemoved
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, json
 from sqlalchemy import Row, insert, select
 
 from feed.contract import Entry, EntryPage, ListEntries
 from feed.tables import entry
 
 service = Service("feed")
+
+# Prices stay numbers, with their digits, as on the wire.
+_json = json.Encoder(decimal_format="number")
 
 
 @service.on(ProductChanged)
@@ -43,8 +45,9 @@ def list_entries(query: ListEntries, work: Work) -> EntryPage:
 
 
 def _note(kind: str, event: ProductChanged | ProductRemoved | UserChanged, work: Work) -> None:
-    told = {"event": event.operation_name, "id": event.id, "version": event.version, "body": encode(event).decode()}
-    work.connection.execute(insert(entry).values(kind=kind, noted_at=datetime.now(UTC), **told))
+    body = _json.encode(event).decode()
+    columns = {"event": event.operation_name, "id": event.id, "version": event.version, "body": body}
+    work.connection.execute(insert(entry).values(kind=kind, noted_at=datetime.now(UTC), **columns))
 
 
 def _entry(row: Row[Any]) -> Entry:
