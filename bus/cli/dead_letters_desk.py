@@ -20,7 +20,8 @@ from bus.database.engine import Database
 from bus.database.migrate import check_migrated
 from bus.dead_letters.actions import Kind, begin
 from bus.dead_letters.body import Operations
-from bus.dead_letters.queries import DeadLetterFilter, DeadLetterSummary, each
+from bus.dead_letters.queries import DeadLetterFilter, each
+from bus.dead_letters.store import DeadLetterSummary
 from bus.runtime.settings import Settings
 from bus.security.key_store import given_out
 from bus.security.sealer import Sealer

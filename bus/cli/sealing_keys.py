@@ -9,7 +9,7 @@ import msgspec
 from bus.cli.common import MAY_BEGIN_WITH_A_DASH, chosen_applications, settings_for
 from bus.database.engine import Database
 from bus.database.migrate import check_migrated
-from bus.security.key_store import KeyInUse, NoSuchKey, forget, kept_keys, rotate
+from bus.security.key_store import KeyInUse, KeyNotFound, forget, kept_keys, rotate
 
 _SERVICE = click.argument("service")
 
@@ -50,7 +50,7 @@ def forget_key(service: str, kid: str) -> None:
     with _database_of(service) as database:
         try:
             forget(database, kid)
-        except (KeyInUse, NoSuchKey) as mistake:
+        except (KeyInUse, KeyNotFound) as mistake:
             raise click.UsageError(str(mistake)) from None
 
 

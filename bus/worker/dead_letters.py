@@ -12,8 +12,8 @@ import structlog
 from bus.contract.names import is_reply_address
 from bus.database.engine import Database, DatabaseUnavailable
 from bus.dead_letters.body import Operations
-from bus.dead_letters.reading import DeadLetter, read_dead_letter
-from bus.dead_letters.store import store
+from bus.dead_letters.reading import read_dead_letter
+from bus.dead_letters.store import ReceivedDeadLetter, store
 from bus.messaging.message import Delivery, Message
 from bus.messaging.replies import EncodedReply
 from bus.service.service import Service
@@ -59,7 +59,7 @@ class DeadLetterConsumer:
         is_known = operation in self._service.operations or operation in self._service.listeners
         return operation if is_known else "unknown"
 
-    def _store(self, letters: Sequence[DeadLetter]) -> None:
+    def _store(self, letters: Sequence[ReceivedDeadLetter]) -> None:
         while True:
             try:
                 with self._database.transaction() as transaction:
@@ -71,7 +71,7 @@ class DeadLetterConsumer:
                 log_available(self._service.name)
 
 
-def last_word(letter: DeadLetter, message: Message, operations: Operations) -> Message | None:
+def last_word(letter: ReceivedDeadLetter, message: Message, operations: Operations) -> Message | None:
     """The reply to send for a letter that came in `message`; None when there is nobody to tell.
 
     Who waits for a command that a worker buried has been told by that worker.

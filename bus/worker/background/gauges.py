@@ -1,23 +1,23 @@
-"""The survey: what waits in a service's database, looked at now and then for the metrics."""
+"""Gauges of a service's database for the metrics: unsent events and waiting dead letters, counted now and then."""
 
 import contextlib
 import threading
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
 
 from bus.database.engine import Database, DatabaseUnavailable
-from bus.database.tables import dead_letter, outbox
+from bus.database.tables import UtcDateTime, dead_letter, outbox
 from bus.dead_letters.store import DEAD
 from bus.telemetry.metrics import Metrics
 
-# Between two looks: as often as Prometheus asks, usually.
+# Between two counts: as often as Prometheus usually asks.
 LOOK_SECONDS = 10.0
-# Beyond that it is many, and counting them would only make it worse.
+# The gauges stop here: counting more rows would only burden a database that is behind already.
 MOST_COUNTED = 10_000
 
 _unsent = outbox.c.sent_at.is_(None)
-_oldest = select(outbox.c.made_at, func.now().label("now")).where(_unsent).order_by(outbox.c.id).limit(1)
+_now = func.now(type_=UtcDateTime).label("now")
+_oldest = select(outbox.c.made_at, _now).where(_unsent).order_by(outbox.c.id).limit(1)
 _how_many_unsent = select(func.count()).select_from(select(outbox.c.id).where(_unsent).limit(MOST_COUNTED).subquery())
 _is_waiting = dead_letter.c.state == DEAD
 _how_many_letters = select(func.count()).select_from(
@@ -26,7 +26,7 @@ _how_many_letters = select(func.count()).select_from(
 
 
 class DatabaseGauges:
-    """A thread that looks into one service's database. What it found last is what the metrics show."""
+    """A thread that counts in one service's database. The metrics show the last counts."""
 
     def __init__(self, service: str, database: Database, metrics: Metrics) -> None:
         self._database = database
@@ -40,16 +40,16 @@ class DatabaseGauges:
         metrics.gauge("dead_letters_waiting", "Dead letters that nobody has dealt with.", label, lambda: self._letters)
 
     def start(self) -> None:
-        """Begin, with a look at once."""
+        """Begin, and count at once."""
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """End after the look in hand."""
+        """End after the current count; wait for that at most `seconds`."""
         self._stopping.set()
         self._thread.join(seconds)
 
     def look(self) -> None:
-        """Look once. Raises DatabaseUnavailable."""
+        """Count once. Raises DatabaseUnavailable."""
         with self._database.reading() as transaction:
             self._oldest_seconds = _age_of_oldest(transaction.connection)
             self._unsent = transaction.connection.execute(_how_many_unsent).scalar_one()
@@ -57,16 +57,11 @@ class DatabaseGauges:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            with contextlib.suppress(DatabaseUnavailable):  # told by those whose work it stops; the last values stay
+            with contextlib.suppress(DatabaseUnavailable):  # the consumers log it; the last values stay
                 self.look()
             self._stopping.wait(LOOK_SECONDS)
 
 
 def _age_of_oldest(connection: Connection) -> float:
     row = connection.execute(_oldest).one_or_none()
-    return 0.0 if row is None else max(0.0, (_utc(row.now) - _utc(row.made_at)).total_seconds())
-
-
-def _utc(moment: datetime) -> datetime:
-    """SQLite's times have no zone, and are UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return 0.0 if row is None else max(0.0, (row.now - row.made_at).total_seconds())
