@@ -15,7 +15,8 @@ import click
 from bus.cli.common import Time, application_and_settings, migrated_database
 from bus.cli.dead_letters_text import echo_lines, letters_table
 from bus.dead_letters.admin import DeadLetterAdmin
-from bus.dead_letters.queries import DeadLetterFilter, DeadLetterSummary
+from bus.dead_letters.queries import DeadLetterFilter
+from bus.dead_letters.store import DeadLetterSummary
 from bus.runtime.settings import Settings
 from bus.telemetry.logs import configure_logs
 

@@ -27,10 +27,10 @@ from bus.contract.codec import encode
 from bus.contract.problems import Invalid
 from bus.contract.validation import decode
 from bus.dead_letters.admin import DeadLetterAdmin
-from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter, DeadLetterSummary
+from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter
 from bus.dead_letters.replay import Progress, sending, why_not
 from bus.dead_letters.replay import replay as sent_again
-from bus.dead_letters.store import CHOSEN, DEAD
+from bus.dead_letters.store import CHOSEN, DEAD, DeadLetterSummary
 from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
 
 

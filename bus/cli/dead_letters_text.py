@@ -8,7 +8,8 @@ import click
 import msgspec
 
 from bus.dead_letters.actions import Action
-from bus.dead_letters.queries import DeadLetterDetail, DeadLetterGroup, DeadLetterSummary
+from bus.dead_letters.queries import DeadLetterGroup
+from bus.dead_letters.store import DeadLetter, DeadLetterSummary
 from bus.messaging.headers import lines
 
 
@@ -39,7 +40,7 @@ def actions_table(actions: Iterable[Action]) -> list[str]:
     return _table(("ACTION", "KIND", "MADE", "BY", "LETTERS", "LEFT", "CHOSEN BY"), rows)
 
 
-def letter_text(letter: DeadLetterDetail) -> str:
+def letter_text(letter: DeadLetter) -> str:
     """One dead letter in full."""
     shown_below = ("body", "traceback", "properties")
     fields = {name: value for name, value in msgspec.structs.asdict(letter).items() if name not in shown_below}
@@ -50,7 +51,7 @@ def letter_text(letter: DeadLetterDetail) -> str:
     return "\n".join(filter(None, (text, body_text(letter.body), letter.traceback and f"\n{letter.traceback}")))
 
 
-def letter_json(letter: DeadLetterDetail) -> dict[str, Any]:
+def letter_json(letter: DeadLetter) -> dict[str, Any]:
     """The same for programs; a body that is not JSON is text, with invalid UTF-8 escaped."""
     body: object = (
         msgspec.Raw(letter.body) if _is_json(letter.body) else letter.body.decode("utf-8", "backslashreplace")
@@ -76,7 +77,7 @@ def echo_lines(texts: Iterable[str]) -> None:
         click.echo(text)
 
 
-def _properties(letter: DeadLetterDetail) -> dict[str, str]:
+def _properties(letter: DeadLetter) -> dict[str, str]:
     kept = msgspec.structs.asdict(letter.properties)
     return {f"original_{name}" if name == "message_id" else name: value for name, value in kept.items() if value}
 

@@ -8,7 +8,7 @@ import msgspec
 
 from bus.cli.common import MAY_BEGIN_WITH_A_DASH, application_and_settings, migrated_database
 from bus.database.engine import Database
-from bus.security.key_store import KeyInUse, NoSuchKey, forget, kept_keys, rotate
+from bus.security.key_store import KeyInUse, KeyNotFound, forget, kept_keys, rotate
 
 _SERVICE = click.argument("service")
 
@@ -49,7 +49,7 @@ def forget_key(service: str, kid: str) -> None:
     with _database_of(service) as database:
         try:
             forget(database, kid)
-        except (KeyInUse, NoSuchKey) as mistake:
+        except (KeyInUse, KeyNotFound) as mistake:
             raise click.UsageError(str(mistake)) from None
 
 

@@ -3,7 +3,8 @@
 It imports `bus.telemetry` and what is below. Security, dead letters, services and workers import it; clients, front
 ends and contracts never do.
 
-Start at `engine.py`, then `inbox.py`, the table that makes every effect happen once.
+Start at `engine.py`, then `inbox.py`, the table that makes every effect happen once. A new table of the library is
+declared in `tables.py` and made by a new revision in `migrations/versions/`.
 """
 
 from bus.database.bulk import find_all, insert_all, update_all

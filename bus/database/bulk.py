@@ -1,7 +1,7 @@
 """Bulk statements: one statement for many rows, on PostgreSQL and SQLite alike.
 
-On PostgreSQL the text is constant, with all rows as one JSON text, or all keys as one array: nothing is compiled or
-prepared anew for another number of rows.
+On PostgreSQL the SQL is constant, with all rows as one JSON text, or all keys as one array: another number of rows
+needs no new compilation or preparation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ def insert_all(
 ) -> Sequence[Any]:
     """Insert many rows with one statement; returns the `returning` column in the order of the rows.
 
-    The column returned must be an ascending key that the database gives out. A row whose `unique`
-    column is in the table already is left out; nothing is returned then. Raises ValueError for rows of
+    The column returned must be an ascending key that the database generates. With `unique`, rows whose value in
+    that column is in the table already are skipped, and nothing is returned. Raises ValueError for rows with
     different columns.
     """
     if any(row.keys() != rows[0].keys() for row in rows):
@@ -52,7 +52,7 @@ def find_all(connection: Connection, table: Table, key: Column[Any], values: Seq
 def update_all(
     connection: Connection, table: Table, key: Column[Any], values: Sequence[Any], changes: Mapping[str, Any]
 ) -> None:
-    """Make the same changes to all rows whose `key` is one of the values."""
+    """Set the same new values in all rows whose `key` is one of the values."""
     statement = update(table).values(**changes)
     if connection.dialect.name == "postgresql":
         connection.execute(statement.where(_is_in_array(key)), {"keys": list(values)})
@@ -86,7 +86,7 @@ def _is_in_array(key: Column[Any]) -> Any:
 
 
 def _is_binary(column: Column[Any]) -> bool:
-    """Whether it holds bytes, which JSON has as text in base64."""
+    """Whether it holds bytes, which are base64 text in JSON."""
     return _type_of(column) == "BYTEA"
 
 

@@ -1,4 +1,4 @@
-"""Databases: opening PostgreSQL or SQLite so that both behave alike, and saying when one is away."""
+"""Databases: opening PostgreSQL or SQLite so that both behave alike, and one error for one that cannot be reached."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,19 +19,21 @@ CONNECT_SECONDS = 3
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be reached, or the connection was lost. The operator's to mend.
+    """The database cannot be reached, or the connection was lost. The operator has to bring it back.
 
-    After a lost COMMIT nobody knows whether it happened: look into the inbox before trying again.
+    After a lost COMMIT it is unknown whether it happened: look into the inbox before trying again.
     """
 
 
 class Database:
     """One service's database. `url` is SQLAlchemy's (`postgresql+psycopg://…` or `sqlite:///…`).
 
-    Opens no connection until one is needed. Raises ValueError for another kind of URL.
+    `file` is the file of an SQLite database, None for one in memory and for PostgreSQL.
+    Opens no connection until one is needed. Raises ValueError for a URL of another kind.
     """
 
     def __init__(self, url: str, connections: int = 4) -> None:
+        self.file = sqlite_file(url)
         self._engine = _open(url, connections)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -42,7 +44,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
-        """A transaction that opens with its first statement, and commits when the block ends well.
+        """A transaction that opens with its first statement; commits when the block ends without an exception.
 
         Raises DatabaseUnavailable.
         """
@@ -50,7 +52,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator["Transaction"]:
-        """Statements each on their own, for questions. Raises DatabaseUnavailable."""
+        """For reads: each statement in a transaction of its own. Raises DatabaseUnavailable."""
         yield from _lazily(self._reading)
 
     def answers(self) -> bool:
@@ -68,14 +70,14 @@ class Database:
 
 
 class PendingEvent(NamedTuple):
-    """An event that a handler has told of, and the trace it came of, where that is known."""
+    """An event that a handler has emitted, and the trace of the request it came from, where that is known."""
 
     event: Event
     trace: Trace | None = None
 
 
 class Transaction:
-    """A connection that is taken when it is first asked for, and the events to be told of when it is committed."""
+    """A connection, taken from the pool when it is first used, and the events to publish after the commit."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -94,8 +96,16 @@ class Transaction:
 
     @property
     def opened(self) -> Connection | None:
-        """The connection, when one was taken."""
+        """The connection, if one was taken."""
         return self._opened
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite database; None for one in memory, and for another kind."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database))
 
 
 def _lazily(engine: Engine) -> Iterator[Transaction]:
@@ -126,7 +136,7 @@ def _open_postgresql(url: str, connections: int) -> Engine:
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=connections,
-        hide_parameters=True,  # errors name the statement, never what a caller sent
+        hide_parameters=True,  # errors show the statement, never what a caller sent
         connect_args={"connect_timeout": CONNECT_SECONDS},
     )
 
@@ -139,22 +149,21 @@ def _open_postgresql(url: str, connections: int) -> Engine:
 
 
 def _open_sqlite(url: str) -> Engine:
-    path = make_url(url).database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if (file := sqlite_file(url)) is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     waiting = {"timeout": LOCK_SECONDS, "check_same_thread": False}
     engine = create_engine(url, hide_parameters=True, connect_args=waiting)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # transactions begin where we say, below
+        connection.isolation_level = None  # transactions begin at the event below
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # Taking the write lock first means waiting for it, where upgrading a read lock may only fail.
+        # Taking the write lock first waits for it; upgrading a read lock later could only fail.
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 

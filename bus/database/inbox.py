@@ -1,7 +1,7 @@
-"""The inbox: what has been done already, and how it was answered.
+"""The inbox: which messages were handled, and the reply to each.
 
-A row is written in the transaction of the effect. The key (caller, message_id) is what makes an
-effect happen once, however often its message comes.
+A row is written in the transaction of the effect. Its key (caller, message_id) makes an effect happen once,
+however often its message comes.
 """
 
 from collections.abc import Iterable
@@ -24,22 +24,22 @@ _stored = select(inbox.c.digest, inbox.c.status, inbox.c.location, inbox.c.reply
 
 
 class AlreadyDone(Exception):
-    """One of these calls is in the inbox: redelivered, sent twice, or being done by another worker."""
+    """One of these calls is in the inbox: it was redelivered, sent twice, or another worker handles it now."""
 
 
-def record(connection: Connection, answered: Iterable[tuple[Call, EncodedReply]]) -> None:
-    """Write the answers of the calls that have a message id. Raises AlreadyDone."""
+def record(connection: Connection, calls: Iterable[tuple[Call, EncodedReply]]) -> None:
+    """Write the replies to the calls that have a message id. Raises AlreadyDone."""
     rows = [
         {
             "caller": EVENTS if call.kind == "event" else call.caller,
             "message_id": call.message_id,
             "operation": call.operation.operation_name,
             "digest": call.digest,
-            "status": answer.status,
-            "location": answer.location,
-            "reply": answer.cut_body or answer.body,
+            "status": reply.status,
+            "location": reply.location,
+            "reply": reply.cut_body or reply.body,
         }
-        for call, answer in answered
+        for call, reply in calls
         if call.message_id is not None
     ]
     if not rows:
@@ -51,7 +51,7 @@ def record(connection: Connection, answered: Iterable[tuple[Call, EncodedReply]]
 
 
 def look_up(connection: Connection, call: Call) -> EncodedReply | None:
-    """The stored answer of a call that was done before; a refusal when its id was used for another."""
+    """The stored reply to a call that was handled before; a refusal when its id was used for another request."""
     if call.message_id is None:
         return None
     caller = EVENTS if call.kind == "event" else call.caller
@@ -64,7 +64,7 @@ def look_up(connection: Connection, call: Call) -> EncodedReply | None:
 
 
 def outcome_of(connection: Connection, caller: str, message_id: str) -> EncodedReply | None:
-    """How a message was answered; None while it was not."""
+    """The reply to a message; None while there is none."""
     row = connection.execute(_stored, {"caller": caller, "message_id": message_id}).one_or_none()
     return EncodedReply(row.status, bytes(row.reply), row.location) if row else None
 

@@ -1,52 +1,160 @@
-"""Migrating: bringing a service's database to the newest revision of its Alembic history."""
+"""Migrating: bringing a service's database to the newest revisions of its two Alembic histories.
 
+The library's history, `bus.database.migrations`, makes the library's tables and is run first; the service's own makes
+only the service's. A lock keeps two migrations of one database apart, so any number of processes may migrate at the
+same moment: one does the work, the others find it done.
+"""
+
+import fcntl
 import io
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from bus.database.engine import Database
+from bus.database.migrations import VERSION_TABLE
+
+# For another migration to end: twice as long as the longest statement.
+WAIT_SECONDS = 60.0
+# Between two tries of the lock.
+TRY_SECONDS = 0.1
+
+# Each schema has histories of its own. The lock ends with the transaction, however that ends.
+_try_lock = text(
+    "SELECT pg_try_advisory_xact_lock(hashtext('bus.migrations'), hashtext(coalesce(current_schema(), '')))"
+)
 
 
 class NotMigrated(Exception):
-    """A database is not, or cannot be brought, at the newest revision. The operator's to mend."""
+    """A database is not at the newest revisions, or cannot be brought there. The operator has to act."""
+
+
+class _History(NamedTuple):
+    """An Alembic history: its package, and the table that says how far a database has followed it."""
+
+    package: str
+    version_table: str
+
+    @property
+    def config(self) -> Config:
+        config = Config(stdout=io.StringIO())
+        folder = Path(str(import_module(self.package).__file__)).parent
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        return config
+
+    @property
+    def newest(self) -> str:
+        return str(ScriptDirectory.from_config(self.config).get_current_head())
+
+    def upgrade(self, connection: Connection) -> None:
+        """Raises NotMigrated for a database at a revision that this history does not have, and DBAPIError."""
+        config = self.config
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise NotMigrated(
+                f"{self.package} cannot be run: {error}. Was the database migrated by a newer release? Then use that."
+            ) from error
+
+    def why_behind(self, connection: Connection) -> str:
+        """In words, where a database is at another revision than the newest; empty when it is not."""
+        context = MigrationContext.configure(connection, opts={"version_table": self.version_table})
+        current, newest = context.get_current_revision(), self.newest
+        return "" if current == newest else f"at revision {current} of {self.package}, not {newest}"
 
 
 def migrate(database: Database, migrations: str) -> str:
-    """Bring a database up to date; returns the revision. `migrations` is the package of the history.
+    """Bring a database up to date, in one transaction; returns the revision of the service's history.
 
-    Raises DatabaseUnavailable, and NotMigrated when the database refuses.
+    `migrations` is the package of that history. Waits for another migration of the same database, at most
+    WAIT_SECONDS.
+
+    Raises DatabaseUnavailable, and NotMigrated when the other one does not end or the database refuses.
     """
-    config = _config(migrations)
+    histories = _histories(migrations)
     try:
-        with database.transaction() as transaction:
-            config.attributes["connection"] = transaction.connection
-            command.upgrade(config, "head")
+        with _exclusive(database) as connection:
+            for history in histories:
+                history.upgrade(connection)
     except DBAPIError as error:
         raise NotMigrated(f"the database refuses the migration: {error.orig}") from error
-    return _newest(config)
+    return histories[-1].newest
 
 
 def check_migrated(database: Database, migrations: str) -> None:
-    """Raises NotMigrated, or DatabaseUnavailable."""
-    newest = _newest(_config(migrations))
+    """Raises NotMigrated, with the history that was not followed to its end, or DatabaseUnavailable."""
     with database.reading() as transaction:
-        current = MigrationContext.configure(transaction.connection).get_current_revision()
-    if current != newest:
-        raise NotMigrated(f"its database is at revision {current}, not {newest}: run `bus migrate`")
+        behind = [words for each in _histories(migrations) if (words := each.why_behind(transaction.connection))]
+    if behind:
+        raise NotMigrated(f"its database is {', and '.join(behind)}: run `bus migrate`")
 
 
-def _config(migrations: str) -> Config:
-    config = Config(stdout=io.StringIO())
-    folder = Path(str(import_module(migrations).__file__)).parent
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    return config
+def _histories(migrations: str) -> Sequence[_History]:
+    """In the order in which they are run."""
+    return _History("bus.database.migrations", VERSION_TABLE), _History(migrations, "alembic_version")
 
 
-def _newest(config: Config) -> str:
-    return str(ScriptDirectory.from_config(config).get_current_head())
+@contextmanager
+def _exclusive(database: Database) -> Iterator[Connection]:
+    """A transaction beside which no other migration of this database runs.
+
+    Raises NotMigrated when another one holds the lock for WAIT_SECONDS, and DatabaseUnavailable.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    if database.kind == "postgresql":
+        while True:  # a transaction for each try, so that the one that gets the lock sees what was committed before
+            with database.transaction() as transaction:
+                if transaction.connection.execute(_try_lock).scalar_one():
+                    yield transaction.connection
+                    return
+            _wait(deadline, "end its connection: it is in pg_locks, with locktype advisory")
+    # The file is locked before the first connection: that may switch it to WAL, which two cannot do at once.
+    with _file_lock(database.file, deadline), database.transaction() as transaction:
+        transaction.connection.begin()  # else Alembic would commit after each revision
+        yield transaction.connection
+
+
+@contextmanager
+def _file_lock(file: Path | None, deadline: float) -> Iterator[None]:
+    """Hold a lock on a file beside the database. It ends with this process; the file stays, and means nothing.
+
+    A database in memory needs none: no other process can reach it.
+    """
+    if file is None:
+        yield
+        return
+    path = file.resolve().with_name(f"{file.resolve().name}-migrate.lock")
+    try:
+        lock = path.open("a")
+    except OSError as error:
+        raise NotMigrated(f"{path} cannot be opened: {error.strerror}. Let this user write to its folder") from error
+    with lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                _wait(deadline, f"end the process that holds {path}")
+        yield
+
+
+def _wait(deadline: float, remedy: str) -> None:
+    """Until the next try. Raises NotMigrated after the deadline."""
+    if time.monotonic() > deadline:
+        raise NotMigrated(
+            f"another migration of this database has not ended for {WAIT_SECONDS:g} s. "
+            f"Wait for it, then run `bus migrate` again. If it hangs, {remedy}"
+        )
+    time.sleep(TRY_SECONDS)

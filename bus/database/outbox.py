@@ -1,10 +1,10 @@
-"""The outbox: events that are committed with the change they tell of, and sent afterwards.
+"""The outbox: events that are committed with the change they report, and sent afterwards.
 
 A row is written in the transaction of the change. The relay sends rows in the order of their ids and marks them
-once the broker has confirmed them. For one thing that is the order of its changes: a transaction that changes
+once the broker has confirmed them. For one entity that is the order of its changes: a transaction that changes
 it waits for the one before, and writes its row after that. Several workers may relay at the same time. Each sends
-from the oldest row on that is not marked, so a later event never comes before an earlier one of its thing; at worst an
-event comes twice, with the same id.
+from the oldest unmarked row on, so a later event never comes before an earlier one of its entity; at worst an event
+comes twice, with the same id.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from bus.messaging.topology import EVENTS_EXCHANGE
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, Trace, continued
 
 _unsent = select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id).limit(bindparam("most"))
-# One relay at a time spares the listeners what would come twice. However the transaction ends, the lock ends with it.
+# One relay at a time spares the listeners duplicates. The lock ends with the transaction, however that ends.
 _lock = text("SELECT pg_try_advisory_xact_lock(hashtext('bus.outbox'), hashtext(current_schema()))")
 
 
@@ -33,24 +33,24 @@ def write(connection: Connection, events: Sequence[PendingEvent]) -> None:
 
 
 def unsent(connection: Connection, most: int) -> Sequence[Row[Any]]:
-    """The oldest events that were not sent; none while another worker sends them."""
+    """The oldest unsent events, at most `most`; empty while another worker sends them."""
     if connection.dialect.name == "postgresql" and not connection.execute(_lock).scalar_one():
         return []
     return connection.execute(_unsent, {"most": most}).all()
 
 
 def mark_sent(connection: Connection, ids: Sequence[int]) -> None:
-    """The broker has these."""
+    """Mark events that the broker has confirmed."""
     update_all(connection, outbox, outbox.c.id, ids, {"sent_at": func.now()})
 
 
 def hop_of(row: Row[Any]) -> Trace:
-    """The hop that sends an event: each time it is sent is one of its own."""
+    """The trace context to send an event with; each time it is sent is a new span."""
     return continued({TRACEPARENT: row.traceparent, TRACESTATE: row.tracestate})
 
 
 def message_of(row: Row[Any], hop: Trace | None = None) -> Message:
-    """An event as it is published: its name is routing key and `type`, its id the message id."""
+    """An event as it is published: its name is the routing key and `type`, its id the message id."""
     return Message(
         exchange=EVENTS_EXCHANGE,
         queue=row.name,

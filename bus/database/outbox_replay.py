@@ -1,6 +1,6 @@
-"""Replays: events of a service's outbox once more, for a listener that is new or was repaired.
+"""Replays: events of a service's outbox sent again, for a listener that is new or was repaired.
 
-They keep their ids, so a listener that has noted some of them already notes only the others.
+They keep their ids, so a listener handles only those that it has not handled before.
 """
 
 import time
@@ -22,17 +22,17 @@ from bus.messaging.transport import PublishOutcome, Transport
 
 MAX_EVENTS = 500
 CONFIRM_SECONDS = 5.0
-# A listener that empties its queue makes room soon; one that does not in so many tries is down.
+# A listener that runs makes room in its queue soon; one that has made none after this many tries is down.
 FULL_SECONDS = 1.0
 FULL_TRIES = 60
 
-_FOR_A_WHILE = (PublishOutcome.FULL, PublishOutcome.BLOCKED)
+_TEMPORARY = (PublishOutcome.FULL, PublishOutcome.BLOCKED)
 
 log = structlog.get_logger("bus.event_replay")
 
 
 class ReplayStopped(Exception):
-    """The broker took no more. The operator's to mend, and to replay again: nothing is noted twice."""
+    """The broker took no more. The operator has to find out why, then replay again: no event is handled twice."""
 
     def __init__(self, outcome: PublishOutcome, queue: str, sent: int) -> None:
         reason = f"There is no queue {queue}." if outcome is PublishOutcome.UNROUTABLE else f"{queue}: {outcome.value}"
@@ -41,14 +41,14 @@ class ReplayStopped(Exception):
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Which events: made from `since` on and before `until`, all or those of one `name`. SQLite notes whole seconds."""
+    """Events made from `since` on and before `until`, all or those of one `name`. SQLite stores whole seconds."""
 
     since: datetime
     until: datetime | None = None
     name: str | None = None
 
     def condition(self) -> ColumnElement[bool]:
-        """What the rows of the outbox must fulfil."""
+        """The filter as an SQL condition."""
         # SQLite compares times as text, where a whole second comes before the same second with a fraction.
         conditions = [table.c.made_at > self.since - timedelta(microseconds=1)]
         if self.until is not None:
@@ -58,22 +58,22 @@ class EventFilter:
         return and_(*conditions)
 
 
-def count(database: Database, chosen: EventFilter) -> int:
-    """How many events are chosen. Raises DatabaseUnavailable."""
+def count(database: Database, filter_: EventFilter) -> int:
+    """How many events match. Raises DatabaseUnavailable."""
     with database.reading() as transaction:
-        statement = select(func.count()).select_from(table).where(chosen.condition())
+        statement = select(func.count()).select_from(table).where(filter_.condition())
         return int(transaction.connection.execute(statement).scalar_one())
 
 
-def replay(database: Database, transport: Transport, chosen: EventFilter, queue: str, rate: int | None = None) -> int:
-    """Publish the chosen events to a queue, at most `rate` a second; returns how many.
+def replay(database: Database, transport: Transport, filter_: EventFilter, queue: str, rate: int | None = None) -> int:
+    """Publish the matching events to a queue, at most `rate` a second; returns how many.
 
-    Takes those of the moment it begins, the ones that were not sent yet among them: they may be sent before
-    the listener's queue was there. Raises ReplayStopped and DatabaseUnavailable.
+    Takes the events that are there when it begins, unsent ones too: the relay may send those before the listener's
+    queue exists. Raises ReplayStopped and DatabaseUnavailable.
     """
     sent = after = refusals = 0
     last = _last_id(database)
-    while rows := _page(database, chosen, after, last, min(MAX_EVENTS, rate or MAX_EVENTS)):
+    while rows := _page(database, filter_, after, last, min(MAX_EVENTS, rate or MAX_EVENTS)):
         begun = time.monotonic()
         outcomes = publish_all(transport, [_message_of(row, queue) for row in rows], CONFIRM_SECONDS)
         taken = taken_in_order(outcomes)
@@ -88,7 +88,7 @@ def replay(database: Database, transport: Transport, chosen: EventFilter, queue:
 
 
 def _wait_for_room(outcome: PublishOutcome, queue: str, sent: int, refusals: int) -> None:
-    if outcome not in _FOR_A_WHILE or refusals > FULL_TRIES:
+    if outcome not in _TEMPORARY or refusals > FULL_TRIES:
         raise ReplayStopped(outcome, queue, sent)
     log.warning("events_not_confirmed", queue=queue, sent=sent, outcome=outcome.name)
     time.sleep(FULL_SECONDS)
@@ -99,8 +99,8 @@ def _last_id(database: Database) -> int:
         return transaction.connection.execute(select(func.max(table.c.id))).scalar_one() or 0
 
 
-def _page(database: Database, chosen: EventFilter, after: int, last: int, most: int) -> Sequence[Row[Any]]:
-    statement = select(table).where(table.c.id > after, table.c.id <= last, chosen.condition())
+def _page(database: Database, filter_: EventFilter, after: int, last: int, most: int) -> Sequence[Row[Any]]:
+    statement = select(table).where(table.c.id > after, table.c.id <= last, filter_.condition())
     with database.reading() as transaction:
         return transaction.connection.execute(statement.order_by(table.c.id).limit(most)).all()
 

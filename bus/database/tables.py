@@ -1,16 +1,52 @@
 """The tables that `bus` keeps in every service's database, beside the service's own.
 
-`bus.bus_tables` makes them in migrations; a test compares the two.
+The history in `migrations/` makes them; a test compares the two.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, LargeBinary, MetaData, Table, Text, func
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    func,
+)
+from sqlalchemy.types import TypeDecorator
 
 metadata = MetaData()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, aware and in UTC on both databases; SQLite keeps times without their zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """A moment on its way into the database. Raises ValueError for one without a zone."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """A moment on its way out."""
+        if value is not None and value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
+        return value and value.astimezone(UTC)
+
 
 # SQLite numbers rows by itself only in a column of exactly this type.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
-# What has been done already, and how it was answered.
+# Messages that were handled, and the reply to each.
 inbox = Table(
     "inbox",
     metadata,
@@ -21,7 +57,7 @@ inbox = Table(
     Column("status", Integer, nullable=False),
     Column("location", Text, nullable=False),
     Column("reply", LargeBinary, nullable=False),
-    Column("done_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("done_at", UtcDateTime, nullable=False, server_default=func.now()),
 )
 # Rows come in the order of their time: a block range index costs next to nothing to keep.
 Index("inbox_done_at", inbox.c.done_at, postgresql_using="brin")
@@ -34,8 +70,8 @@ outbox = Table(
     Column("event_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Column("made_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("sent_at", DateTime(timezone=True)),
+    Column("made_at", UtcDateTime, nullable=False, server_default=func.now()),
+    Column("sent_at", UtcDateTime),
     Column("traceparent", Text),
     Column("tracestate", Text),
     sqlite_autoincrement=True,
@@ -44,8 +80,8 @@ _unsent = outbox.c.sent_at.is_(None)
 Index("outbox_unsent", outbox.c.id, postgresql_where=_unsent, sqlite_where=_unsent)
 Index("outbox_made_at", outbox.c.made_at, postgresql_using="brin")
 
-# What a person did with dead letters, and how many it took in hand. `held_by` is the process that
-# is sending them again, until `held_until`.
+# What a person did with dead letters; `letters` is how many the action took. `held_by` is the process that is
+# sending them again; its lease ends at `held_until`.
 dead_letter_action = Table(
     "dead_letter_actions",
     metadata,
@@ -55,12 +91,12 @@ dead_letter_action = Table(
     Column("chosen_by", Text, nullable=False),
     Column("letters", Integer, nullable=False),
     Column("held_by", Text),
-    Column("held_until", DateTime(timezone=True)),
-    Column("made_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("held_until", UtcDateTime),
+    Column("made_at", UtcDateTime, nullable=False, server_default=func.now()),
     sqlite_autoincrement=True,
 )
 
-# Messages set aside for a person. `state` is dead, chosen (an action has them in hand), replayed or
+# Messages set aside for a person. `state` is dead, chosen (taken by an action, not sent again yet), replayed or
 # discarded. A body that is not `whole` lacks secrets or its end; `replayed_as` is the message id it
 # was sent again with.
 dead_letter = Table(
@@ -79,11 +115,11 @@ dead_letter = Table(
     Column("error_class", Text, nullable=False),
     Column("traceback", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("first_at", DateTime(timezone=True), nullable=False),
-    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
     Column("state", Text, nullable=False),
     Column("action_id", BigInteger),
-    Column("handled_at", DateTime(timezone=True)),
+    Column("handled_at", UtcDateTime),
     Column("replayed_as", Text),
     sqlite_autoincrement=True,
 )
@@ -97,6 +133,6 @@ sealing_key = Table(
     Column("kid", Text, primary_key=True),
     Column("number", Integer, nullable=False, unique=True),
     Column("private_jwk", Text, nullable=False),
-    Column("made_at", DateTime(timezone=True), nullable=False),
-    Column("retired_at", DateTime(timezone=True)),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("retired_at", UtcDateTime),
 )

@@ -1,7 +1,7 @@
-"""Actions: what a person does with dead letters, written down before and while it is done.
+"""Actions: what a person does with dead letters, recorded before it begins and as it goes on.
 
-An action takes exactly the letters it was shown, and no letter belongs to two: it is taken only while
-it is dead. Whoever sends the letters of an action again holds it for a while, so that no two do.
+An action takes exactly the letters that the person saw, and a letter belongs to one action at most: it is taken only
+in the state it was seen in. The process that replays an action holds a lease on it, so that no second one does.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,9 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from bus.database.tables import dead_letter, dead_letter_action
-from bus.dead_letters.queries import in_utc
 from bus.dead_letters.store import CHOSEN, DISCARDED, REPLAYED
 
-# Longer than it takes to send one letter at the slowest rate, so that only a process that died lets go by this.
+# Longer than one letter takes at the slowest rate, so a lease runs out only when its process died or stood still.
 LEASE_SECONDS = 30.0
 
 # `edit` is a replay with another body, of one letter.
@@ -32,7 +31,7 @@ _take = (
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. `letters` are those it took in hand, `left` those of them that are still to be sent."""
+    """One row. `letters` is how many it took, `left` how many of them are still to be sent."""
 
     id: int
     kind: Kind
@@ -44,13 +43,13 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActionUnavailable(Exception):
-    """There is no such action, it is no replay, or another process is at it. The person's at the terminal to mend."""
+    """The action does not exist, is no replay, or another process replays it. The message says what to do."""
 
 
 def begin(connection: Connection, kind: Kind, made_by: str, chosen_by: str, letters: Sequence[tuple[int, str]]) -> int:
-    """Write down an action and take these letters (number and the state they were seen in) in hand.
+    """Record an action and take these letters, each given by its number and the state it was seen in.
 
-    Returns the action's number. Letters that another action was faster to take are left to it.
+    Returns the action's number. A letter that another action took first stays with that one.
     """
     now = datetime.now(UTC)
     values = {"kind": kind, "made_by": made_by, "chosen_by": chosen_by, "letters": 0, "made_at": now}
@@ -70,17 +69,17 @@ def begin(connection: Connection, kind: Kind, made_by: str, chosen_by: str, lett
 
 
 def actions(connection: Connection, limit: int, action_id: int | None = None) -> list[Action]:
-    """The latest actions, the latest last; or the one asked for."""
+    """The newest `limit` actions, the newest last; or only the one with this number."""
     left = select(func.count()).where(_letter.action_id == _action.id, _letter.state == CHOSEN).scalar_subquery()
     columns = (_action.id, _action.kind, _action.made_by, _action.chosen_by, _action.letters, _action.made_at)
     statement = select(*columns, left.label("left")).order_by(_action.id.desc()).limit(limit)
     if action_id is not None:
         statement = statement.where(_action.id == action_id)
-    return [Action(**in_utc(row)) for row in reversed(connection.execute(statement).all())]
+    return [Action(**row._mapping) for row in reversed(connection.execute(statement).all())]
 
 
 def claim_lease(connection: Connection, action_id: int, holder: str) -> Action:
-    """Become the one who sends an action's letters. Raises ActionUnavailable."""
+    """Take the lease on an action, to send its letters for LEASE_SECONDS. Raises ActionUnavailable."""
     now = datetime.now(UTC)
     is_free = or_(_action.held_until.is_(None), _action.held_until < now)
     taking = update(dead_letter_action).where(_action.id == action_id, is_free)
@@ -91,23 +90,23 @@ def claim_lease(connection: Connection, action_id: int, holder: str) -> Action:
             f"There is no replay with the number {action_id}. `bus dead-letters actions` lists them."
         )
     if not taken:
-        raise ActionUnavailable(f"Another process is at action {action_id}. Try again in {LEASE_SECONDS:g} s.")
+        raise ActionUnavailable(f"Another process replays action {action_id}. Try again in {LEASE_SECONDS:g} s.")
     return found[0]
 
 
 def renew_lease(connection: Connection, action_id: int, holder: str) -> bool:
-    """Hold it for a while more. False when it went to another, as this process was away too long."""
+    """Extend the lease by LEASE_SECONDS from now. False when it ran out and another process took it."""
     values = {"of_action": action_id, "holder": holder}
     return connection.execute(_held.values(held_until=_until(datetime.now(UTC))), values).rowcount == 1
 
 
 def release_lease(connection: Connection, action_id: int, holder: str) -> None:
-    """Somebody else may go on at once."""
+    """Give the lease back, so that another process can go on at once."""
     connection.execute(_held.values(held_by=None, held_until=None), {"of_action": action_id, "holder": holder})
 
 
 def mark_replayed(connection: Connection, letter: int, message_id: str) -> None:
-    """The broker has confirmed it."""
+    """Record that the broker has confirmed a letter's replay."""
     statement = update(dead_letter).where(_letter.id == letter, _letter.state == CHOSEN)
     connection.execute(statement.values(state=REPLAYED, handled_at=datetime.now(UTC), replayed_as=message_id))
 

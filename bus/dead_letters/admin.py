@@ -11,14 +11,13 @@ from bus.database.engine import Database
 from bus.dead_letters.actions import Action, Kind, actions, begin
 from bus.dead_letters.body import Operations
 from bus.dead_letters.queries import (
-    DeadLetterDetail,
     DeadLetterFilter,
     DeadLetterGroup,
-    DeadLetterSummary,
     each,
     grouped,
     newest,
 )
+from bus.dead_letters.store import DeadLetter, DeadLetterSummary
 from bus.security.key_store import given_out
 from bus.security.sealer import Sealer
 
@@ -45,7 +44,7 @@ class DeadLetterAdmin:
         with self.database.reading() as transaction:
             return each(transaction.connection, letter_filter, limit)
 
-    def letter(self, which: str) -> DeadLetterDetail | None:
+    def letter(self, which: str) -> DeadLetter | None:
         """The newest dead letter with this message id, letter id or number."""
         with self.database.reading() as transaction:
             return newest(transaction.connection, which)

@@ -1,4 +1,4 @@
-"""The body of a dead letter as it may be kept: without secrets, and known to be whole or not."""
+"""The body of a dead letter as it may be stored: without secrets, with a note on whether it is whole."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +13,17 @@ from bus.messaging.message import MAX_BODY_BYTES, Message
 from bus.messaging.topology import is_events_queue
 from bus.security.seal import SEALED, looks_sealed
 
-# What stands in a dead letter in place of a body that could not be read, and so not be cleared of secrets.
+# Stored in place of a body that cannot be read: its secrets cannot be removed.
 NOT_KEPT = b'"[the body may hold secrets and is not kept]"'
 
 Operations = Mapping[str, type[Operation[Any]]]
 
 
 def body_to_keep(message: Message, origin: str, operations: Operations) -> tuple[bytes, bool]:
-    """The body without secrets, and whether it is whole.
+    """The body without secrets, and whether it is whole. `origin` is the queue it was first sent to.
 
-    What a worker buried has none any more; what the broker moved has them still. Where it is of no
-    operation we know, any field may be one. Events have none.
+    A body from a worker has no secrets any more, one that the broker moved still has them. In the body of an unknown
+    operation any field may be a secret. Events have none.
     """
     if is_events_queue(origin):
         return message.body[:MAX_BODY_BYTES], len(message.body) < MAX_BODY_BYTES
@@ -34,13 +34,13 @@ def body_to_keep(message: Message, origin: str, operations: Operations) -> tuple
         kept = message.body
     else:
         kept = without_secrets(message, operation)
-    # A body as long as the limit was cut there, or is so long that nobody can tell.
+    # A body as long as the limit was cut there, or may have been.
     whole = kept != NOT_KEPT and len(kept) < MAX_BODY_BYTES and CUT not in _secrets_in(kept, operation)
     return kept, whole
 
 
 def _secrets_in(body: bytes, operation: type[Operation[Any]] | None) -> list[object]:
-    """The values of the secret fields, where the body can be read."""
+    """The values of the secret fields; empty for a body that cannot be read."""
     secrets = secrets_of(operation) if operation else ()
     if not secrets or len(body) > MAX_BODY_BYTES:
         return []
@@ -52,7 +52,7 @@ def _secrets_in(body: bytes, operation: type[Operation[Any]] | None) -> list[obj
 
 
 def without_secrets(message: Message, operation: type[Operation[Any]]) -> bytes:
-    """The body as it may be kept: with its secrets sealed, or without them, or not at all if it cannot be read."""
+    """The body with its secrets sealed or removed; NOT_KEPT for one that cannot be read."""
     if not secrets_of(operation):
         return message.body[:MAX_BODY_BYTES]
     if len(message.body) > MAX_BODY_BYTES:
@@ -67,7 +67,7 @@ def without_secrets(message: Message, operation: type[Operation[Any]]) -> bytes:
 
 
 def _is_sealed(fields: dict[str, Any], operation: type[Operation[Any]]) -> bool:
-    """Whether all there is beside the seal are fields of this operation that are not secret."""
+    """Whether the body has a seal, and beside it only fields of this operation that are not secret."""
     plain = {name: value for name, value in fields.items() if name != SEALED}
     named = looks_sealed(fields.get(SEALED)) and plain.keys().isdisjoint(secrets_of(operation))
     return named and are_fields_of(plain, operation)

@@ -1,4 +1,4 @@
-"""Dead letters: messages set aside for a person, with the reason."""
+"""The envelope: what a worker publishes to its service's queue of dead letters, with the reason in headers."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -11,12 +11,12 @@ from bus.messaging.topology import dead_letter_queue
 from bus.messaging.trace_context import TRACE_HEADERS
 
 MAX_DETAIL = 1000  # characters
-# The end of a traceback says most. All headers together must fit a frame, of 128 KiB unless agreed otherwise.
+# The end of a traceback says most. All headers together must fit a frame: 128 KiB, RabbitMQ's default frame_max.
 MAX_TRACEBACK_BYTES = 8 * 1024
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """What a handler raised: the name of its class, and the traceback without anything secret."""
+    """The exception that a handler raised: the name of its class, and the traceback without secrets."""
 
     error_class: str
     traceback: str
@@ -35,8 +35,8 @@ def dead_letter(
 ) -> Message:
     """The message to publish to the service's dead letters; `body` is the original without secrets.
 
-    `first_at` is when it was first tried; None for now. Headers of the original are left behind, forged
-    or not, but for those of its trace.
+    `first_at` is when it was first tried; None for now. Of the original's headers only those of its trace are copied,
+    as the sender may have forged the others.
     """
     died_at = datetime.now(UTC)
     headers: dict[str, object] = {
@@ -67,7 +67,7 @@ def dead_letter(
 
 
 def _writable(text: str) -> str:
-    """Without lone surrogates, which have no bytes."""
+    """Without lone surrogates, which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode()
 
 

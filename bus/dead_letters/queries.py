@@ -1,23 +1,24 @@
-"""Queries on the stored dead letters: which ones a person means, counted, one a line, or one with everything in it."""
+"""Queries on the stored dead letters: filtered, then counted, listed, or one with everything in it."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, true
 
-from bus.contract.codec import read_json
 from bus.database.tables import dead_letter
-from bus.dead_letters.reading import OriginalProperties
-from bus.dead_letters.store import CHOSEN
+from bus.dead_letters.store import CHOSEN, DeadLetter, DeadLetterSummary
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is asked for; all that is given must hold. `error` is a reason or the class of an error, `which` a
-    message id, a letter's number or its id; `state` is empty for any; `action` is the one that took them last."""
+    """Letters that match every field given; an empty field matches all.
+
+    `error` is a reason or the class of an error. `which` is a message id, a letter's number or its letter id.
+    `since` is compared with the letter's last death. `action` is the number of the action that took the letter last.
+    """
 
     operation: str = ""
     error: str = ""
@@ -28,17 +29,17 @@ class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing was asked for, but the state."""
+        """Whether neither an operation, an error, a time nor an id is given."""
         return not (self.operation or self.error or self.since or self.which)
 
     def __str__(self) -> str:
-        """As the options of the command that say the same."""
+        """The command line options that mean the same."""
         given = {"operation": self.operation, "error": self.error, "since": self.since, "id": self.which}
         words = (f"--{name} {value}" for name, value in given.items() if value)
         return " ".join(words) or "--all"
 
     def condition(self) -> ColumnElement[bool]:
-        """The same for the database."""
+        """The filter as an SQL condition."""
         column = dead_letter.c
         conditions = [column.state == self.state if self.state else true()]
         if self.operation:
@@ -60,20 +61,14 @@ def named(which: str) -> ColumnElement[bool]:
     return or_(names, dead_letter.c.id == int(which)) if _NUMBER.fullmatch(which) else names
 
 
-# Letters read at once where no limit is given; who has more deals with them in several goes.
+# Letters read at once where no limit is given; more need several commands.
 MAX_LETTERS = 100_000
 
-_SUMMARY = tuple(
-    dead_letter.c[name]
-    for name in (
-        *("id", "letter_id", "operation", "origin_queue", "reason", "error_class", "attempts"),
-        *("first_at", "last_at", "message_id", "whole", "state", "action_id"),
-    )
-)
+_SUMMARY = tuple(dead_letter.c[name] for name in DeadLetterSummary.__struct_fields__)
 
 
 class DeadLetterGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Letters of one operation that died of the same."""
+    """Letters of one operation with the same cause."""
 
     operation: str
     reason: str
@@ -83,78 +78,35 @@ class DeadLetterGroup(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime
 
 
-class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A letter in a line."""
-
-    id: int
-    letter_id: str
-    operation: str
-    origin_queue: str
-    reason: str
-    error_class: str
-    attempts: int
-    first_at: datetime
-    last_at: datetime
-    message_id: str | None
-    whole: bool
-    state: str
-    action_id: int | None
-
-
-class DeadLetterDetail(DeadLetterSummary, frozen=True, kw_only=True):
-    """A letter with everything in it."""
-
-    detail: str
-    traceback: str
-    properties: OriginalProperties
-    body: bytes
-    handled_at: datetime | None
-    replayed_as: str | None
-
-
-def grouped(connection: Connection, choice: DeadLetterFilter, limit: int) -> list[DeadLetterGroup]:
+def grouped(connection: Connection, filter_: DeadLetterFilter, limit: int) -> list[DeadLetterGroup]:
     """The letters counted by operation and cause, the latest group last."""
     column = dead_letter.c
     names = (column.operation, column.reason, column.error_class)
     first, last = func.min(column.first_at).label("first_at"), func.max(column.last_at).label("last_at")
-    statement = select(*names, func.count().label("count"), first, last).where(choice.condition())
+    statement = select(*names, func.count().label("count"), first, last).where(filter_.condition())
     rows = connection.execute(statement.group_by(*names).order_by(last).limit(limit))
-    return [DeadLetterGroup(**in_utc(row)) for row in rows]
+    return [DeadLetterGroup(**row._mapping) for row in rows]
 
 
-def each(connection: Connection, choice: DeadLetterFilter, limit: int = MAX_LETTERS) -> list[DeadLetterSummary]:
+def each(connection: Connection, filter_: DeadLetterFilter, limit: int = MAX_LETTERS) -> list[DeadLetterSummary]:
     """The letters one by one, in the order they arrived."""
-    statement = _ordered(select(*_SUMMARY).where(choice.condition())).limit(limit)
-    return [DeadLetterSummary(**in_utc(row)) for row in connection.execute(statement)]
+    statement = _ordered(select(*_SUMMARY).where(filter_.condition())).limit(limit)
+    return [DeadLetterSummary(**row._mapping) for row in connection.execute(statement)]
 
 
-def newest(connection: Connection, which: str) -> DeadLetterDetail | None:
-    """Everything of the letter that is meant, the newest where several are; None where there is none."""
+def newest(connection: Connection, which: str) -> DeadLetter | None:
+    """The newest letter with this number, letter id or message id; None without one."""
     statement = select(dead_letter).where(named(which)).order_by(dead_letter.c.id.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
-    return _stored(row) if row else None
+    return DeadLetter.of_row(row) if row else None
 
 
-def next_chosen(connection: Connection, action_id: int) -> DeadLetterDetail | None:
+def next_chosen(connection: Connection, action_id: int) -> DeadLetter | None:
     """The first letter of an action that waits to be sent again."""
     chosen = and_(dead_letter.c.action_id == action_id, dead_letter.c.state == CHOSEN)
     row = connection.execute(_ordered(select(dead_letter).where(chosen)).limit(1)).one_or_none()
-    return _stored(row) if row else None
-
-
-def _stored(row: Any) -> DeadLetterDetail:
-    fields = in_utc(row)
-    properties = read_json(bytes(fields["properties"]), OriginalProperties)
-    return DeadLetterDetail(**{**fields, "properties": properties, "body": bytes(fields["body"])})
+    return DeadLetter.of_row(row) if row else None
 
 
 def _ordered(statement: Select[Any]) -> Select[Any]:
     return statement.order_by(dead_letter.c.id)
-
-
-def in_utc(row: Any) -> dict[str, Any]:
-    """A row's columns; SQLite gives times without their zone, which is UTC."""
-    return {
-        name: value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
-        for name, value in row._mapping.items()
-    }

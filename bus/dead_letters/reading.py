@@ -1,7 +1,7 @@
-"""Letters: what was taken off a service's dead letters, read without trusting any of it.
+"""Reading: messages off a service's queue of dead letters, without trusting anything in them.
 
-Three kinds arrive: those a worker buried, with the headers of `bus.dead_letter`; those the broker
-moved, with RabbitMQ's own; and whatever anybody published there directly.
+Three kinds arrive: those that a worker published, with the headers of `envelope.py`; those that the broker moved, with
+RabbitMQ's own headers; and whatever else was published there directly.
 """
 
 import hashlib
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-import msgspec
 from msgspec import structs
 
 from bus.dead_letters.body import Operations, body_to_keep
 from bus.dead_letters.envelope import MAX_DETAIL, MAX_TRACEBACK_BYTES
+from bus.dead_letters.store import OriginalProperties, ReceivedDeadLetter
 from bus.messaging.headers import count, lines, moment, one_line
 from bus.messaging.message import MESSAGE_ID, Delivery, Message
 from bus.messaging.topology import is_events_queue
@@ -28,7 +28,7 @@ _LETTER_ID = re.compile(r"[0-9a-f]{32}")
 _REASON = re.compile(r"[a-z0-9-]{1,64}")
 # Of the same message, these differ from one delivery to the next.
 _COUNTERS = ("x-delivery-count", "x-acquired-count")
-# RabbitMQ's reasons, as we write them, in words.
+# RabbitMQ's reasons: the code that is stored, and a sentence for a person.
 _BROKER_REASONS = {
     "delivery_limit": ("delivery-limit", "It was delivered too often without an acknowledgement."),
     "expired": ("expired", "Its expiration passed while it waited in its queue."),
@@ -37,48 +37,8 @@ _BROKER_REASONS = {
 }
 
 
-class OriginalProperties(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Properties of the original message, cleaned, for a person to see."""
-
-    message_id: str = ""
-    correlation_id: str = ""
-    content_type: str = ""
-    content_encoding: str = ""
-    reply_to: str = ""
-    traceparent: str = ""
-    tracestate: str = ""
-
-
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """One dead letter. `operation` is empty when its origin is no operation of the service; of an event it is
-    the event's name.
-
-    `message_id` is None unless it is a legal one. `whole`: the body is as it came, so that it can be
-    sent again. `by_broker`: the broker moved it, so nobody has told the caller. `again`: the broker
-    delivers it not for the first time.
-    """
-
-    letter_id: str
-    operation: str
-    message_id: str | None
-    kept: OriginalProperties
-    body: bytes
-    whole: bool
-    origin_queue: str
-    reason: str
-    detail: str
-    error_class: str
-    traceback: str
-    attempts: int
-    first_at: datetime
-    last_at: datetime
-    by_broker: bool
-    has_own_id: bool
-    again: bool
-
-
 class _Death(NamedTuple):
-    """What the broker says of having moved a message."""
+    """Why and from where the broker moved a message, by its own headers."""
 
     queue: str
     reason: str
@@ -87,8 +47,8 @@ class _Death(NamedTuple):
     at: datetime | None
 
 
-def read_dead_letter(delivery: Delivery, operations: Operations, now: datetime) -> DeadLetter:
-    """The letter in a message off the dead letters. `operations` are the service's; `now` bounds all times."""
+def read_dead_letter(delivery: Delivery, operations: Operations, now: datetime) -> ReceivedDeadLetter:
+    """The letter in a delivered message. `operations` are the service's; no time of the letter is after `now`."""
     message = delivery.message
     headers, death = message.headers, _death(message.headers, now)
     origin = _origin(headers, death, operations)
@@ -100,11 +60,11 @@ def read_dead_letter(delivery: Delivery, operations: Operations, now: datetime) 
     attempts = count(headers.get("attempts"), MAX_ATTEMPTS)
     if attempts is None:
         attempts = death.times if death and death.times is not None else 1
-    return DeadLetter(
+    return ReceivedDeadLetter(
         letter_id=str(own_id) if has_own_id else _digest(message),
         operation=_operation(origin, message, operations),
         message_id=message.message_id if message.message_id and MESSAGE_ID.fullmatch(message.message_id) else None,
-        kept=_kept(message),
+        properties=_properties(message),
         body=body,
         whole=whole,
         origin_queue=origin,
@@ -122,7 +82,7 @@ def read_dead_letter(delivery: Delivery, operations: Operations, now: datetime) 
 
 
 def _death(headers: Mapping[str, object], now: datetime) -> _Death | None:
-    """The newest entry of `x-death`, which is the broker's own; the rest may be the sender's."""
+    """The newest entry of `x-death`: only that is surely the broker's, the sender may have written the rest."""
     deaths = headers.get("x-death")
     if deaths is None and "x-first-death-reason" not in headers:
         return None
@@ -135,10 +95,10 @@ def _death(headers: Mapping[str, object], now: datetime) -> _Death | None:
 
 
 def _origin(headers: Mapping[str, object], death: _Death | None, operations: Operations) -> str:
-    """The queue it was sent to first: where the broker took it from a queue of ours in between, our header says it."""
-    told = one_line(headers.get("origin-queue"), MAX_NAME)
-    taken_from = death.queue if death else ""
-    return taken_from if taken_from in operations or not told else told
+    """The queue that the message was first sent to; our header has it where the broker moved it between queues."""
+    named = one_line(headers.get("origin-queue"), MAX_NAME)
+    moved_from = death.queue if death else ""
+    return moved_from if moved_from in operations or not named else named
 
 
 def _operation(origin: str, message: Message, operations: Operations) -> str:
@@ -151,7 +111,7 @@ def _reason(value: object) -> str:
     return value if isinstance(value, str) and _REASON.fullmatch(value) else UNKNOWN
 
 
-def _kept(message: Message) -> OriginalProperties:
+def _properties(message: Message) -> OriginalProperties:
     correlation_id, reply_to = message.correlation_id, message.reply_to or message.headers.get("reply-to")
     if isinstance(correlation_id, bytes):
         correlation_id = correlation_id.decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Replay: dead letters are sent to their operations again, each once."""
+"""Replay: send the dead letters of an action to their operations again, each once."""
 
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -10,7 +10,8 @@ from bus.contract.problems import Unavailable
 from bus.database.engine import Database
 from bus.dead_letters.actions import ActionUnavailable, claim_lease, mark_replayed, release_lease, renew_lease
 from bus.dead_letters.body import Operations
-from bus.dead_letters.queries import DeadLetterDetail, DeadLetterSummary, next_chosen
+from bus.dead_letters.queries import next_chosen
+from bus.dead_letters.store import DeadLetter, DeadLetterSummary
 from bus.messaging.connect import transport_for
 from bus.messaging.message import JSON, SENT_AT, Message, now_ms
 from bus.messaging.publishing import not_taken, publish_all
@@ -34,7 +35,7 @@ def why_not(letter: DeadLetterSummary, operations: Operations, *, has_other_body
     if operation is None:
         return "its queue is no operation of this service"
     if not operation.is_command:
-        return "it is a question, and nobody waits for its answer"
+        return "it is a query, and no caller waits for its reply any more"
     if not (letter.whole or has_other_body):
         return "secrets were cut from its body, or it was not kept whole; give it another with --body"
     return ""
@@ -43,11 +44,10 @@ def why_not(letter: DeadLetterSummary, operations: Operations, *, has_other_body
 def replay(database: Database, action_id: int, send: Send, *, rate: float, other_body: bytes | None = None) -> Progress:
     """Send an action's letters, at most `rate` a second, and mark each when it is confirmed.
 
-    Yields how many were sent and how many are left of them, at first and after each. When it is
-    interrupted, what was not sent stays with the action, to go on with later. `other_body`, if given,
-    takes the place of the letter's own.
+    Yields how many were sent and how many are left, before the first and after each. When it is interrupted, the
+    unsent letters stay with the action, and another replay of it sends them. `other_body` replaces the letter's own.
 
-    Raises ActionUnavailable, and what `send` raises.
+    Raises ActionUnavailable, DatabaseUnavailable, and what `send` raises.
     """
     holder = uuid4().hex
     with database.transaction() as transaction:
@@ -62,8 +62,8 @@ def replay(database: Database, action_id: int, send: Send, *, rate: float, other
             with database.transaction() as transaction:
                 mark_replayed(transaction.connection, letter.id, message.message_id or "")
                 is_held = renew_lease(transaction.connection, action_id, holder)
-            if not is_held:  # this process stood still for long
-                raise ActionUnavailable(f"Another process has gone on with action {action_id}.")
+            if not is_held:  # this process stood still for longer than its lease
+                raise ActionUnavailable(f"Another process has gone on with action {action_id}, and sends what is left.")
             yield sent, total - sent
             if sent < total:
                 time.sleep(max(0.0, next_at - time.monotonic()))
@@ -72,12 +72,11 @@ def replay(database: Database, action_id: int, send: Send, *, rate: float, other
             release_lease(transaction.connection, action_id, holder)
 
 
-def message_of(letter: DeadLetterDetail, action_id: int, other_body: bytes | None) -> Message:
-    """A letter as a request again, without anything of it that asks for a reply.
+def message_of(letter: DeadLetter, action_id: int, other_body: bytes | None) -> Message:
+    """The request to send for a letter. It asks for no reply.
 
-    It keeps its message id, so that the inbox protects it as it did before. Where it had none, the
-    letter's id makes that a second replay has no second effect. Another body is another request, and
-    has an id of its own.
+    It keeps its message id, so the inbox recognises it as before. Without one it gets the letter's id, so that a second
+    replay has no second effect. With another body it is another request, with an id of its own.
     """
     is_event = is_events_queue(letter.origin_queue)
     kept, is_edited = letter.properties, other_body is not None
@@ -97,9 +96,9 @@ def message_of(letter: DeadLetterDetail, action_id: int, other_body: bytes | Non
 
 @contextmanager
 def sending(url: str) -> Iterator[Send]:
-    """A function that publishes a message and returns when the broker has confirmed it.
+    """Yields a function that publishes a message and returns when the broker has confirmed it.
 
-    Raises TransportFailure, and Unavailable when the broker is away; the function raises Unavailable.
+    Raises TransportFailure, and Unavailable when the broker cannot be reached; the function raises both too.
     """
     transport = transport_for(url, "bus-dead-letters")
     transport.open(TransportOptions())
@@ -119,7 +118,7 @@ def _send(transport: Transport, message: Message) -> None:
         raise not_taken(message.queue, outcome)
 
 
-def _letters(database: Database, action_id: int) -> Iterator[DeadLetterDetail]:
+def _letters(database: Database, action_id: int) -> Iterator[DeadLetter]:
     while True:
         with database.reading() as transaction:
             letter = next_chosen(transaction.connection, action_id)

@@ -1,13 +1,13 @@
 """Sealing keys: the key pairs of one service, in its own database.
 
-They are numbered. Whoever makes one claims its number, so workers that start at the same moment agree on
-the first, and two rotations cannot both be the next.
+They are numbered, and a number is unique: workers that start at the same moment agree on the first key, and two
+rotations at the same moment make one next key.
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -19,8 +19,8 @@ from bus.security.keys import KeyPair
 from bus.security.seal import ALG, ENC
 from bus.security.unsealer import UNKNOWN_SECONDS
 
-# A new key is given out when every worker may have looked for it: none of them looks more often than
-# once in UNKNOWN_SECONDS.
+# A new key is given out only when every worker can find it: a worker looks for an unknown key once in
+# UNKNOWN_SECONDS at most.
 SETTLE_SECONDS = 2 * UNKNOWN_SECONDS
 
 _newest_first = select(sealing_key).order_by(sealing_key.c.number.desc())
@@ -35,11 +35,11 @@ class KeptKey(NamedTuple):
 
 
 class KeyInUse(Exception):
-    """The key is the one that is given out: rotate first. The operator's to mend."""
+    """The key is the one that is given out. The operator has to rotate first."""
 
 
-class NoSuchKey(Exception):
-    """The service has no key with this id. The operator's to mend."""
+class KeyNotFound(Exception):
+    """The service has no key with this id. The operator has to give another."""
 
 
 def current_key(connection: Connection) -> KeyPair:
@@ -54,23 +54,23 @@ def current_key(connection: Connection) -> KeyPair:
 
 
 def given_out(connection: Connection) -> SealingKey:
-    """The same as callers get it."""
+    """The key to give out, as callers get it: its public half."""
     pair = current_key(connection)
     return SealingKey(kid=pair.kid, alg=ALG, enc=ENC, jwk=pair.public_jwk)
 
 
 def prepare_key(database: Database) -> None:
-    """Make the first key, if there is none; where the database is away, the first who asks for it has it made."""
+    """Make the first key, if there is none. Without the database, the first request for a key makes it."""
     with suppress(DatabaseUnavailable), database.reading() as transaction:
         current_key(transaction.connection)
 
 
 def rotate(database: Database) -> str:
-    """Make a new key and retire the others, which still open what was sealed to them; returns its id.
+    """Make a new key and retire the others, which still open secrets sealed to them; returns its id.
 
     Raises DatabaseUnavailable.
     """
-    # Somebody else who rotates at the same moment is first with the number, and theirs is as new.
+    # Another rotation at the same moment may take the number first; its key is as new.
     with suppress(IntegrityError), database.transaction() as transaction:
         connection = transaction.connection
         newest = connection.execute(_newest_first).first()
@@ -91,19 +91,19 @@ def kept_keys(database: Database) -> Sequence[KeptKey]:
     """All keys, the newest first. Raises DatabaseUnavailable."""
     with database.reading() as transaction:
         rows = transaction.connection.execute(_newest_first).all()
-    return [KeptKey(row.kid, _in_utc(row.made_at), row.retired_at and _in_utc(row.retired_at)) for row in rows]
+    return [KeptKey(row.kid, row.made_at, row.retired_at) for row in rows]
 
 
 def forget(database: Database, kid: str) -> None:
-    """Delete a retired key: what is still sealed to it can never be opened.
+    """Delete a retired key: secrets still sealed to it can never be opened.
 
-    Raises KeyInUse, NoSuchKey and DatabaseUnavailable.
+    Raises KeyInUse, KeyNotFound and DatabaseUnavailable.
     """
     retired = {key.kid: key.retired_at for key in kept_keys(database)}
     if kid not in retired:
-        raise NoSuchKey(f"There is no key {kid}.")
+        raise KeyNotFound(f"There is no key {kid}. `bus sealing-keys list` shows the keys.")
     if retired[kid] is None:
-        raise KeyInUse(f"{kid} is the key that is given out. Rotate first.")
+        raise KeyInUse(f"{kid} is the key that is given out. Rotate first: `bus sealing-keys rotate`.")
     with database.transaction() as transaction:
         transaction.connection.execute(delete(sealing_key).where(sealing_key.c.kid == kid))
 
@@ -116,10 +116,6 @@ def _make(connection: Connection, number: int) -> KeyPair:
     return pair
 
 
-def _age_of(row: Row[tuple[object, ...]]) -> timedelta:
-    return datetime.now(UTC) - _in_utc(row.made_at)
-
-
-def _in_utc(time: datetime) -> datetime:
-    """SQLite forgets the zone."""
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+def _age_of(row: Row[Any]) -> timedelta:
+    made_at: datetime = row.made_at
+    return datetime.now(UTC) - made_at

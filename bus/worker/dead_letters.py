@@ -12,8 +12,8 @@ import structlog
 from bus.contract.names import is_reply_address
 from bus.database.engine import Database, DatabaseUnavailable
 from bus.dead_letters.body import Operations
-from bus.dead_letters.reading import DeadLetter, read_dead_letter
-from bus.dead_letters.store import store
+from bus.dead_letters.reading import read_dead_letter
+from bus.dead_letters.store import ReceivedDeadLetter, store
 from bus.messaging.message import Delivery, Message
 from bus.messaging.replies import EncodedReply
 from bus.messaging.transport import Transport
@@ -56,7 +56,7 @@ class DeadLetterConsumer:
                 self._metrics.dead_letter(name if is_known else "unknown")
         self._transport.acknowledge(batch)
 
-    def _store(self, letters: Sequence[DeadLetter]) -> None:
+    def _store(self, letters: Sequence[ReceivedDeadLetter]) -> None:
         while True:
             try:
                 with self._database.transaction() as transaction:
@@ -68,7 +68,7 @@ class DeadLetterConsumer:
                 log_available(self._service)
 
 
-def last_reply(letter: DeadLetter, message: Message, operations: Operations) -> Message | None:
+def last_reply(letter: ReceivedDeadLetter, message: Message, operations: Operations) -> Message | None:
     """The reply for the caller of a command that the broker gave up; None when there is no caller to answer.
 
     A worker that makes a command a dead letter answers the caller itself.

@@ -228,7 +228,7 @@ def test_a_broker_that_takes_no_messages_is_told_within_seconds() -> None:
 def test_a_database_is_told_to_be_unmigrated_or_away(setup: DoctorSetup) -> None:
     state, words = _findings_of("database")
     assert state == {"wrong"}
-    assert words.startswith("its database is at revision None, not ")
+    assert words.startswith("its database is at revision None of bus.database.migrations, not ")
     assert words.endswith(": run `bus migrate`.")
     setup.point(CATALOG_DATABASE_URL=_with(setup.database_url, port=free_ports(1)[0]))
     state, words = _findings_of("database")

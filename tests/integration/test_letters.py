@@ -179,7 +179,7 @@ def test_one_process_at_a_time_sends_an_actions_letters(shop: Database) -> None:
     action = _begin(shop, "replay", letters_in(shop)[0].id)
     with shop.transaction() as transaction:
         assert claim_lease(transaction.connection, action, "one").left == 1
-    with pytest.raises(ActionUnavailable, match="Another process is at action"), shop.transaction() as transaction:
+    with pytest.raises(ActionUnavailable, match="Another process replays action"), shop.transaction() as transaction:
         claim_lease(transaction.connection, action, "two")
     with shop.transaction() as transaction:
         release_lease(transaction.connection, action, "two")  # what it does not hold it cannot let go

@@ -11,20 +11,14 @@ from pathlib import Path
 
 import pika
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import MetaData
 from support.example_service import words_in
 from support.installed_programs import need_programs
 from support.long_timeouts import use_long_timeouts
 from support.plain_publisher import Answer, PlainPublisher
 from support.worker_threads import WAIT_SECONDS, System, all_services
 
-import auth.tables
-import catalog.tables
 from auth.handlers import auth as auth_service
 from bus.client.client import Client
-from bus.database import tables
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.testing.waiting import wait_until
@@ -259,19 +253,6 @@ def test_without_its_database_a_worker_still_sends_nothing_into_our_queues(
 
 
 # The database.
-
-
-@pytest.mark.parametrize("history", ["auth", "catalog"])
-def test_on_postgresql_too_the_migrated_schema_is_the_declared_one(database_url: str, history: str) -> None:
-    database = Database(database_url)
-    migrate(database, f"{history}.migrations")
-    everything = MetaData()
-    declared = auth.tables.metadata if history == "auth" else catalog.tables.metadata
-    for table in (*declared.tables.values(), *tables.metadata.tables.values()):
-        table.to_metadata(everything)
-    with database.transaction() as transaction:
-        assert compare_metadata(MigrationContext.configure(transaction.connection), everything) == []
-    database.close()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bus.database.engine import Database
-from bus.dead_letters.queries import DeadLetterDetail, DeadLetterFilter, DeadLetterSummary, each, newest
+from bus.dead_letters.queries import DeadLetterFilter, each, newest
 from bus.dead_letters.reading import read_dead_letter
-from bus.dead_letters.store import store
+from bus.dead_letters.store import DeadLetter, DeadLetterSummary, store
 from bus.messaging.message import Delivery, Message
 from bus.service.service import Service
 from bus.testing.waiting import wait_until
@@ -47,7 +47,7 @@ class DeadLetterReader:
         self._database = database
         self._count = 0
 
-    def next(self) -> DeadLetterDetail:
+    def next(self) -> DeadLetter:
         """Wait for the next one, and return it."""
         self._count += 1
         summary = wait_for_letters(self._database, self._count)[self._count - 1]

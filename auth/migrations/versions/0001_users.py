@@ -3,8 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bus.database.bus_tables import create_inbox, drop_inbox
-
 revision = "0001"
 down_revision = None
 
@@ -21,9 +19,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
         sqlite_autoincrement=True,
     )
-    create_inbox()
 
 
 def downgrade() -> None:
-    drop_inbox()
     op.drop_table("users")

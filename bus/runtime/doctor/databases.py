@@ -3,12 +3,10 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.engine import make_url
 
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database, DatabaseUnavailable, sqlite_file
 from bus.database.migrate import NotMigrated, check_migrated
 from bus.runtime.doctor.findings import Finding, clock_finding, ok, wrong
 from bus.service.application import Application
@@ -41,10 +39,8 @@ def database_findings(application: Application, url: str) -> Iterator[Finding]:
 
 def _fault_of_file(url: str) -> str:
     """Why the SQLite file cannot be used; empty if it can. SQLite itself would create a missing file."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+    if (path := sqlite_file(url)) is None:
         return ""
-    path = Path(str(parsed.database))
     if not path.exists():
         return f"{path} does not exist. `bus migrate` or `bus run` creates it."
     may_write = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # the folder, for the log beside it

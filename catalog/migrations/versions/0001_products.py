@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bus.database.bus_tables import create_inbox, drop_inbox
 from catalog.tables import Money
 
 revision = "0001"
@@ -20,9 +19,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer, nullable=False),
         sqlite_autoincrement=True,
     )
-    create_inbox()
 
 
 def downgrade() -> None:
-    drop_inbox()
     op.drop_table("products")

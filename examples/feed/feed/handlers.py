@@ -46,16 +46,9 @@ def list_entries(query: ListEntries, work: Work) -> EntryPage:
 
 
 def _note(kind: str, event: ProductChanged | ProductRemoved | UserChanged, work: Work) -> None:
+    columns = {"event": event.operation_name, "id": event.id, "version": event.version}
     body = _encoder.encode(event).decode()
-    statement = insert(entry).values(
-        event=event.operation_name,
-        kind=kind,
-        id=event.id,
-        version=event.version,
-        body=body,
-        noted_at=datetime.now(UTC),
-    )
-    work.connection.execute(statement)
+    work.connection.execute(insert(entry).values(kind=kind, body=body, noted_at=datetime.now(UTC), **columns))
 
 
 def _entry(row: Row[Any]) -> Entry:

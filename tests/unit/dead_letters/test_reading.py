@@ -13,7 +13,8 @@ from support.example_service import make_service
 
 from bus.dead_letters.body import NOT_KEPT
 from bus.dead_letters.envelope import Fault, dead_letter
-from bus.dead_letters.reading import DeadLetter, read_dead_letter
+from bus.dead_letters.reading import read_dead_letter
+from bus.dead_letters.store import ReceivedDeadLetter
 from bus.messaging.message import MAX_BODY_BYTES, Message
 from bus.service.service import Service
 from bus.worker.dead_letters import last_reply
@@ -25,7 +26,7 @@ WORD = b'{"word":"a"}'
 SECRET = b'{"word":"a","password":"hunter22"}'
 
 
-def _read(message: Message, *, again: bool = False) -> DeadLetter:
+def _read(message: Message, *, again: bool = False) -> ReceivedDeadLetter:
     return read_dead_letter(delivery_of(message, again=again), OPERATIONS, NOW)
 
 
@@ -48,7 +49,7 @@ def test_what_a_worker_buried_is_read_as_it_was_written() -> None:
     assert (letter.operation, letter.origin_queue, letter.body) == ("example.keep", "example.keep", WORD)
     assert (letter.reason, letter.detail, letter.attempts) == ("fault", "No.", 4)
     assert (letter.error_class, letter.traceback) == ("Broken", "Traceback:\n  one\n")
-    assert (letter.kept.correlation_id, letter.kept.reply_to) == ("\\xff", "reply")
+    assert (letter.properties.correlation_id, letter.properties.reply_to) == ("\\xff", "reply")
     assert letter.whole
     assert not letter.by_broker
     assert abs(letter.last_at - datetime.now(UTC)) < timedelta(minutes=1)
@@ -163,7 +164,7 @@ _NAMES = st.sampled_from(
 )
 def test_no_header_can_do_harm(headers: dict[str, Any], body: bytes, message_id: Any, correlation_id: Any) -> None:
     letter = _read(_dead(headers, body, message_id=message_id, correlation_id=correlation_id))
-    encoded = msgspec.json.encode(letter.kept).decode()
+    encoded = msgspec.json.encode(letter.properties).decode()
     texts = [letter.letter_id, letter.origin_queue, letter.reason, letter.detail, letter.error_class, encoded]
     assert all(text.isprintable() for text in texts)
     assert letter.traceback.replace("\n", "").isprintable()

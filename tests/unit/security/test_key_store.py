@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from bus.database.engine import Database
 from bus.database.tables import sealing_key
-from bus.security.key_store import KeyInUse, NoSuchKey, current_key, forget, kept_keys, prepare_key, read_keys, rotate
+from bus.security.key_store import KeyInUse, KeyNotFound, current_key, forget, kept_keys, prepare_key, read_keys, rotate
 from bus.security.keys import KeyPair
 
 WORKERS = 8
@@ -105,6 +105,6 @@ def test_a_retired_key_can_be_deleted(database: Database) -> None:
 def test_neither_the_key_in_use_nor_one_that_is_not_there_can_be_deleted(database: Database) -> None:
     with pytest.raises(KeyInUse):
         forget(database, _current(database).kid)
-    with pytest.raises(NoSuchKey):
+    with pytest.raises(KeyNotFound):
         forget(database, "none")
     assert len(kept_keys(database)) == 1

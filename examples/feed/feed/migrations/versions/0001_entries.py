@@ -2,15 +2,6 @@
 
 import sqlalchemy as sa
 from alembic import op
-from bus.database.bus_tables import (
-    create_dead_letters,
-    create_inbox,
-    create_outbox,
-    create_sealing_keys,
-    drop_inbox,
-    drop_rest,
-    index_inbox,
-)
 
 revision = "0001"
 down_revision = None
@@ -29,14 +20,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("entries_of_thing", "entries", ["kind", "id", "number"])
-    create_inbox()
-    index_inbox()
-    create_outbox()
-    create_dead_letters()
-    create_sealing_keys()
 
 
 def downgrade() -> None:
-    drop_rest()
-    drop_inbox()
     op.drop_table("entries")
