@@ -193,7 +193,7 @@ def test_a_copy_button_gives_exactly_the_program(context: BrowserContext, system
         page.locator(f"[id='auth.register-{language}-tab']").click()
         panel = page.locator(f"[id='auth.register-{language}']")
         panel.get_by_role("button", name="Copy").click()
-        page.locator(".told.shown").wait_for()
+        page.locator(".notice.shown").wait_for()
         # The word of the copy before may be shown still, so that is not enough.
         wait_until(lambda: page.evaluate(CLIPBOARD) != "", PAGE_MS / 1000, "something is copied")
         assert page.evaluate(CLIPBOARD) == programs["auth.register", language]

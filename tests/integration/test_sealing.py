@@ -25,6 +25,7 @@ from bus.client.client import Client
 from bus.contract.builtin import ping_of
 from bus.contract.codec import encode
 from bus.contract.problems import Unavailable
+from bus.contract.redaction import TEXT_DROPPED
 from bus.database.engine import Database
 from bus.database.inbox import outcome_of
 from bus.database.migrate import migrate
@@ -299,8 +300,8 @@ def test_what_a_failing_handler_says_of_a_secret_is_in_no_log_and_no_dead_letter
     worker.stop(STOP_SECONDS)
     printed = "".join(capfd.readouterr())
     assert "handler_failed" in printed
-    assert "no '[secret]' today" in printed
-    assert (letter.reason, letter.detail) == ("fault", "no '[secret]' today")
+    assert "raise Broken(" in printed
+    assert (letter.reason, letter.error_class, letter.detail) == ("fault", "Broken", TEXT_DROPPED)
     assert PASSWORD not in printed + repr(letter)
 
 
