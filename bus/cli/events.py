@@ -15,14 +15,13 @@ from bus.cli.common import (
     migrated_database,
     settings_for,
 )
-from bus.client.event_stream import CLOSE_SECONDS, CONNECT_SECONDS, EventStream
+from bus.client.event_stream import event_stream
 from bus.contract.codec import parse
 from bus.contract.problems import Invalid
 from bus.database.engine import Database
 from bus.database.outbox_replay import EventFilter, ReplayStopped, count, replay
-from bus.messaging.connect import transport_for
+from bus.messaging.connect import connected
 from bus.messaging.message import Message
-from bus.messaging.transport import TransportFailure, TransportOptions
 from bus.runtime.process import stop_on_signals
 from bus.telemetry.logs import configure_logs
 
@@ -46,18 +45,15 @@ def tail(pattern: str, as_json: bool) -> None:
         raise click.UsageError(f"--name is too long: a pattern has at most {MAX_PATTERN_BYTES} bytes.")
     url = broker_of(settings_for(chosen_applications([])))
     configure_logs("info")
-    stopping, transport = stop_on_signals(), transport_for(url, "bus-events-tail")
-    stream = EventStream(transport, pattern)
+    stopping = stop_on_signals()
     try:
-        stream.open()
-        click.echo(f"Events {pattern} on {transport.describe()}. Ctrl-C stops it.", err=True)
-        for message, received_at in stream.events(stopping):
-            click.echo((json_of if as_json else line_of)(message, received_at))
+        with event_stream(url, pattern) as stream:
+            click.echo(f"Events {pattern} on {stream.broker}. Ctrl-C stops it.", err=True)
+            for message, received_at in stream.events(stopping):
+                click.echo((json_of if as_json else line_of)(message, received_at))
     except BrokenPipeError:
         # The reader has closed the pipe. Python would still try to flush the rest, and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    finally:
-        stream.close()
 
 
 @events.command("replay")
@@ -92,16 +88,11 @@ def replay_command(
 
 
 def _replay(url: str, database: Database, chosen: EventFilter, queue: str, rate: int | None) -> int:
-    transport = transport_for(url, "bus-events-replay")
-    transport.open(TransportOptions())
     try:
-        if not transport.wait_until_ready(CONNECT_SECONDS):
-            raise TransportFailure(f"{transport.describe()} cannot be reached.")
-        return replay(database, transport, chosen, queue, rate)
+        with connected(url, "bus-events-replay") as transport:
+            return replay(database, transport, chosen, queue, rate)
     except ReplayStopped as stopped:
         raise click.ClickException(str(stopped)) from None
-    finally:
-        transport.close(CLOSE_SECONDS)
 
 
 def line_of(message: Message, received_at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The client: call an operation and get its reply, or a typed reason why there is none."""
+"""The client: call an operation and get its reply, or an exception that says why there is none."""
 
 import math
 import time
@@ -28,25 +28,25 @@ R = TypeVar("R", bound=Reply)
 
 # Long enough for a worker's restart, short enough for a person who waits.
 ANSWER_SECONDS = 5.0
-# Time given to a first connection before a call says that the broker is away.
+# How long a new client may take to connect before its calls fail because the broker cannot be reached.
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 MAX_IN_FLIGHT = 512
 LATE = "Replies that came after their caller had stopped waiting."
 
-# A worker answers "accepted" to a command that it keeps until its database is back.
+# A worker replies "accepted" to a command that waits until the database is back.
 _CANNOT_WORK_NOW = (ACCEPTED, 503)
 
 
 class Client:
-    """Calls operations over one connection to the broker. One for a process; safe to use from many threads.
+    """Calls operations over one connection to the broker. Make one for a process; it is safe to use from many threads.
 
         product = Client("amqp://…").call(GetProduct(product_id=1), timeout=2)
 
     `bus` is the broker's URL (`amqp://`, `amqps://` or `memory://`), `name` what the broker lists the connection as.
-    At most `max_in_flight` calls wait at the same time; one more is refused at once. A call made by a handler waits no
-    longer than the handler's own caller does. Secret fields are sealed for their service, unless `seal` is False.
-    `metrics` and `spans` record what is called.
+    At most `max_in_flight` calls wait at the same time; one more raises Unavailable at once. A call made by a handler
+    waits no longer than the handler's own caller does. Secret fields are sealed for their service, unless `seal` is
+    False. `metrics` and `spans` record the calls.
     """
 
     def __init__(
@@ -103,14 +103,14 @@ class Client:
     ) -> R:
         """Send a request and wait for its reply, at most `timeout` seconds.
 
-        `message_id` makes a command repeatable: sent again with the same id it is carried out once and answered alike.
-        `token` goes along as `authorization: Bearer …`.
+        `message_id` makes a command repeatable: sent again with the same id, it is carried out once and gets the same
+        reply. `token` is sent as `authorization: Bearer …`.
 
         Raises:
             Refusal: the service refused (the class the contract declares, else Refused).
-            Invalid: the request is not acceptable as it stands.
+            Invalid: the request breaks a rule of its contract, or its message id is malformed.
             Unavailable: the request was not accepted, or the service cannot answer now.
-            ReplyTimeout: no reply in time; a command is still carried out.
+            ReplyTimeout: no reply came in time; a command is still carried out.
         """
         message_id = uuid4().hex if message_id is None else message_id
         body = encode(request)
@@ -130,7 +130,7 @@ class Client:
         message_id: str | None = None,
         token: str | None = None,
     ) -> str:
-        """Hand a command to the broker and do not wait for its reply; returns its message id.
+        """Publish a command without waiting for its reply; returns its message id.
 
         Raises Unavailable when the broker did not accept it within `timeout` seconds, Invalid for a malformed message
         id.
@@ -146,12 +146,12 @@ class Client:
             )
         except ReplyTimeout:  # confirmed, and no reply was asked for
             return message_id
-        raise AssertionError("a request without a reply address was answered")
+        raise AssertionError("a request without a reply address got a reply")
 
     def ping(self, service: str, *, timeout: float) -> Pong:
-        """Ask whether a worker of the service and its database answer; waits at most `timeout` seconds.
+        """Ask a worker of the service whether it and its database work; wait at most `timeout` seconds.
 
-        A `call` gives up after 0.6 s when no worker answers; this does not. Raises Unavailable.
+        Unlike this, a `call` gives up after 0.6 s when no worker answers. Raises Unavailable.
         """
         try:
             return read_json(self._ask(ping_of(service), timeout), Pong)
@@ -169,11 +169,11 @@ class Client:
         token: str | None = None,
         trace: Trace | None = None,
     ) -> Message:
-        """The same as `call` with bytes: send a valid body, not yet sealed, and return the reply message.
+        """As `call`, but with bytes: send a valid body that is not sealed yet, and return the reply message.
 
-        `wait`, if given, is the time for the reply in seconds, while service and broker still have all of `timeout` to
-        accept the request; with 0 a command is only handed over. `trace` is the caller's hop; None for that of the
-        handler in this thread.
+        `wait` is the time for the reply in seconds (None: `timeout`), while the liveness check and the broker still
+        have all of `timeout`; with 0 a command is only published. `trace` is the caller's hop (None: that of the
+        handler in this thread).
 
         Raises Unavailable and ReplyTimeout as `call` does, and Invalid for a malformed message id.
         """
@@ -214,7 +214,7 @@ class Client:
         *,
         with_reply: bool = True,
     ) -> Message:
-        """The one way a request goes: seal, address, publish, wait. Raises Unavailable and ReplyTimeout."""
+        """Seal and publish a request, and wait for its reply. All requests pass here. Raises as `exchange` does."""
         if not self._has_connected:
             self._wait_for_first_connection(deadlines.accepted_by - time.monotonic())
         if self._sealer is not None and secrets_of(operation):
@@ -255,7 +255,7 @@ class Client:
         self._ask(ping_of(service), seconds)
 
     def _ask(self, query: type[Query[Any]], seconds: float) -> bytes:
-        """The reply to one of the library's own queries, without a look at liveness. Raises ProblemError."""
+        """The reply to a built-in query, sent without a liveness check. Raises ProblemError."""
         seconds = max(0.0, seconds)
         reply = self._publish(query, b"{}", Deadlines.of(seconds, seconds), uuid4().hex, None)
         if status_of(reply) >= 400:
@@ -263,7 +263,7 @@ class Client:
         return reply.body
 
     def _wait_for_first_connection(self, seconds: float) -> None:
-        """A new client has a moment to connect, before a broker that is away is said to be so."""
+        """Give a new client time to connect. Raises Unavailable if it has failed for good."""
         grace = self._opened_at + CONNECT_SECONDS - time.monotonic()
         if self._has_connected or grace <= 0:
             return

@@ -1,39 +1,32 @@
-"""Watching: events shown as they are published, to somebody whom nobody waits for."""
+"""The event stream: events shown to an operator as they are published. It may miss some: delivery is not guaranteed."""
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 
+from bus.messaging.connect import connected
 from bus.messaging.message import Delivery, Message
 from bus.messaging.topology import stream_queue
-from bus.messaging.transport import Transport, TransportFailure, TransportOptions
+from bus.messaging.transport import Transport, TransportOptions
 
-CONNECT_SECONDS = 5.0
-CLOSE_SECONDS = 2.0
-# Between two looks at whether to stop.
-LOOK_SECONDS = 0.2
-# What is on its way to a slow terminal; the rest waits at the broker.
+# Between two checks whether to stop.
+STOP_CHECK_SECONDS = 0.2
+# How many events may be on their way to a slow terminal; the others wait in the broker.
 PREFETCH = 100
 
 
 class EventStream:
-    """The events whose names match a pattern of the topic exchange, from when it was opened on.
+    """Events from the time it was opened on. Those that are published while the connection is lost are missed."""
 
-    Those that are published while the connection is lost are missed.
-    """
+    def __init__(self, transport: Transport, deliveries: SimpleQueue[Delivery]) -> None:
+        self._transport, self._deliveries = transport, deliveries
 
-    def __init__(self, transport: Transport, pattern: str) -> None:
-        self._transport, self._queue = transport, stream_queue(pattern)
-        self._heard: SimpleQueue[Delivery] = SimpleQueue()
-
-    def open(self) -> None:
-        """Begin to listen. Raises TransportFailure when the broker cannot be reached now."""
-        queue = self._queue
-        options = TransportOptions(declares=[queue], consumes=[queue], prefetch=PREFETCH, on_delivery=self._heard.put)
-        self._transport.open(options)
-        if not self._transport.wait_until_ready(CONNECT_SECONDS):
-            raise TransportFailure(f"{self._transport.describe()} cannot be reached.")
+    @property
+    def broker(self) -> str:
+        """The broker in a few words, without credentials."""
+        return self._transport.describe()
 
     def events(self, stopping: threading.Event) -> Iterator[tuple[Message, datetime]]:
         """Each event with the time it was received, until `stopping` is set. Raises TransportFailure."""
@@ -41,12 +34,20 @@ class EventStream:
             if failure := self._transport.failure:
                 raise failure
             try:
-                delivery = self._heard.get(timeout=LOOK_SECONDS)
+                delivery = self._deliveries.get(timeout=STOP_CHECK_SECONDS)
             except Empty:
                 continue
             yield delivery.message, datetime.now(UTC)
             self._transport.acknowledge([delivery])
 
-    def close(self) -> None:
-        """End it, and with it the queue."""
-        self._transport.close(CLOSE_SECONDS)
+
+@contextmanager
+def event_stream(url: str, pattern: str) -> Iterator[EventStream]:
+    """The events whose names match `pattern`, a binding key of a topic exchange; its queue ends with the block.
+
+    Raises TransportFailure when the broker cannot be reached or refuses the queue.
+    """
+    queue, deliveries = stream_queue(pattern), SimpleQueue[Delivery]()
+    options = TransportOptions(declares=[queue], consumes=[queue], prefetch=PREFETCH, on_delivery=deliveries.put)
+    with connected(url, "bus-events-tail", options) as transport:
+        yield EventStream(transport, deliveries)

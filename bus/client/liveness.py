@@ -1,8 +1,8 @@
-"""Liveness: whether a service answers, asked before anything is entrusted to it.
+"""Liveness: whether a service answers, checked before a request is sent to it.
 
-A command handed to a queue without a worker, or to a worker without its database, would be accepted
-and then wait. Whoever calls is better served by a quick no. So a service that was not heard for a
-moment is pinged first; one that answers all the time costs nothing.
+The broker accepts a command for a queue without a worker, or with a worker that has no database, and the command then
+waits there. An error at once serves the caller better. So the client pings a service first, unless it has replied
+within the last second; a service that replies all the time costs no pings.
 """
 
 import threading
@@ -12,38 +12,35 @@ from collections.abc import Callable
 
 from bus.contract.problems import Problem, ReplyTimeout, Unavailable
 
-# A sign of life is trusted for this long.
+# After a reply the service counts as alive for this long.
 FRESH_SECONDS = 1.0
 # A ping that takes longer than this counts as silence: the caller gets its 503 within a second.
 PING_SECONDS = 0.6
-# After silence nobody asks again for this long: many callers cost one ping.
+# After an unanswered ping the service counts as silent for this long, so that many callers cost one ping.
 SILENCE_SECONDS = 0.2
 
 Ping = Callable[[str, float], None]
 
 
 class Liveness:
-    """When each service was last heard. `ping(service, seconds)` raises a ProblemError for silence.
+    """When each service last replied. `ping(service, seconds)` raises ReplyTimeout or Unavailable if it does not.
 
-    `heard_at` has the time of the last answer of each service (time.monotonic()), for the client to note.
+    `heard_at` has the time of the last reply of each service (time.monotonic()); the client updates it.
     """
 
     def __init__(self, ping: Ping) -> None:
         self._ping = ping
         self.heard_at: dict[str, float] = {}
-        # The reason alone: an exception holds the frames it went through, and so all who were told it.
+        # Not the exception: it would keep the frames of the callers it was raised in, with all their objects.
         self._silent: dict[str, tuple[float, Problem]] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def doubt(self, service: str) -> None:
-        """The service has just said that it cannot work: ask before trusting it again."""
+        """The service has replied that it cannot work now: ping it before the next request."""
         self.heard_at.pop(service, None)
 
     def check(self, service: str, seconds: float) -> None:
-        """Return when the service is alive; asks it, at most `seconds`, when that is not known.
-
-        Raises Unavailable.
-        """
+        """Return if the service has replied lately, or answers a ping in at most `seconds`. Raises Unavailable."""
         if self._is_fresh(service):
             return
         with self._locks[service]:
@@ -71,7 +68,7 @@ class Liveness:
 
 
 def no_worker(service: str) -> Unavailable:
-    """What is said when a ping was not answered."""
+    """The error when no worker answers a ping."""
     return Unavailable("no-worker", f"No worker of {service} answers.")
 
 

@@ -1,4 +1,4 @@
-"""Pending calls: requests that were published, and what may come back for each.
+"""Pending calls: requests that were published and wait for their replies.
 
 A call ends with a reply, with an outcome of publishing that is not "confirmed", or at its deadline. Everything that
 decides between these is here.
@@ -26,8 +26,7 @@ CONFIRM_SECONDS = 0.5
 class Deadlines(NamedTuple):
     """Until when a call waits (time.monotonic()): for the broker to accept it, and for its reply.
 
-    A query without its reply is worthless, so only `reply_by` counts for it. `seconds` is the time for the reply from
-    the beginning.
+    A query is worthless without its reply, so only `reply_by` counts for it. `seconds` is the whole time for the reply.
     """
 
     accepted_by: float
@@ -36,7 +35,7 @@ class Deadlines(NamedTuple):
 
     @classmethod
     def of(cls, timeout: float, wait: float) -> Self:
-        """From now on: `timeout` seconds for the broker, and `wait` seconds, at most `timeout`, for the reply."""
+        """From now on, `timeout` seconds for the broker and `wait` seconds, at most `timeout`, for the reply."""
         now = time.monotonic()
         return cls(now + timeout, now + min(wait, timeout), min(wait, timeout))
 
@@ -44,7 +43,7 @@ class Deadlines(NamedTuple):
 class PendingCall:
     """One published request. `results` gets its reply, a bad outcome, or None when no reply can come any more.
 
-    It gets the confirm too where the call ends with it; otherwise that would wake the caller for nothing.
+    It gets a confirm only if the call ends with it, so that no caller wakes for nothing.
     """
 
     __slots__ = ("_deadlines", "confirmed", "results")
@@ -65,7 +64,7 @@ class PendingCall:
         self.results.put(outcome)
 
     def wait(self, operation: type[Operation[Any]], message_id: str) -> Message:
-        """The reply. Raises Unavailable; or ReplyTimeout, for a command only after the broker has confirmed it."""
+        """Wait for the reply. Raises Unavailable or ReplyTimeout, the latter for a command only if it was confirmed."""
         while True:
             is_unsure = operation.is_command and not self.confirmed
             deadline = self._deadlines.accepted_by if is_unsure else self._deadlines.reply_by
@@ -89,7 +88,7 @@ class PendingCall:
         raise ReplyTimeout(operation.operation_name, message_id, self._deadlines.seconds)
 
     def _late_outcome(self) -> PublishOutcome | None:
-        """No reply can come any more: why the broker refused the request, if it says so in a moment."""
+        """Without a reply to wait for: wait a moment for a refusal by the broker. None if it confirms, or is silent."""
         while not self.confirmed:
             try:
                 result = self.results.get(timeout=CONFIRM_SECONDS)
@@ -101,7 +100,7 @@ class PendingCall:
 
 
 class PendingCalls:
-    """At most `limit` calls at the same time; one more is refused at once. Safe to use from many threads.
+    """At most `limit` calls at the same time; one more raises Unavailable at once. Safe to use from many threads.
 
     `late_replies` counts the replies that came after their call had ended, duplicates among them.
     """
@@ -116,12 +115,14 @@ class PendingCalls:
     def exchange(
         self, operation: type[Operation[Any]], request: Message, deadlines: Deadlines, *, with_reply: bool = True
     ) -> Message:
-        """Publish a request and wait for its reply; without one, a confirmed command ends in ReplyTimeout.
+        """Publish a request and wait for its reply. Raises Unavailable or ReplyTimeout.
 
-        Raises Unavailable or ReplyTimeout.
+        Without a reply (`with_reply`) a confirmed command ends in ReplyTimeout.
         """
         if not self._room.acquire(blocking=False):
-            raise Unavailable("too-many-in-flight", f"{self._limit} requests are waiting here already.")
+            raise Unavailable(
+                "too-many-in-flight", f"{self._limit} requests of this client are waiting already. Try again later."
+            )
         number = str(next(self._numbers))
         call = self._pending[number] = PendingCall(deadlines)
         try:
@@ -139,7 +140,7 @@ class PendingCalls:
             self._room.release()
 
     def replied(self, reply: Message) -> None:
-        """A reply has come, on the transport's thread."""
+        """A reply has come. Called on the transport's thread."""
         call = self._pending.get(str(reply.correlation_id))
         if call is None:
             self.late_replies += 1
@@ -147,6 +148,6 @@ class PendingCalls:
             call.results.put(reply)
 
     def replies_lost(self) -> None:
-        """Replies under way can no longer arrive."""
+        """Replies that are under way cannot arrive any more. Called on the transport's thread."""
         for call in list(self._pending.values()):
             call.results.put(None)

@@ -1,4 +1,4 @@
-"""A client that tries again: for callers beside workers that were only just started, on a machine that may be busy."""
+"""A client that repeats calls: for programs that start at the same time as the workers they call."""
 
 import time
 from collections.abc import Callable
@@ -14,15 +14,15 @@ R = TypeVar("R", bound=Reply)
 
 # As long as `bus run` waits for its front ends.
 TRY_SECONDS = 60.0
-# Between two tries.
+# Between two attempts.
 PAUSE_SECONDS = 0.2
 
 
 class RetryingClient(Client):
     """A client whose `call` sends the request again, with the same message id, while the service does not answer.
 
-    It does so for `seconds`, until `is_over()` or until the connection has failed for good, and raises then what the
-    last try has raised.
+    It gives up after `seconds`, when `is_over()`, or when the connection has failed for good; then it raises the last
+    attempt's exception.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RetryingClient(Client):
         message_id: str | None = None,
         token: str | None = None,
     ) -> R:
-        """As `Client.call`; each try has `timeout` seconds."""
+        """As `Client.call`; each attempt has `timeout` seconds."""
         message_id = uuid4().hex if message_id is None else message_id
         deadline = time.monotonic() + self._seconds
         while True:

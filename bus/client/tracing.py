@@ -1,4 +1,4 @@
-"""The client's part in a trace: a span for each request it sends."""
+"""The client's part in a trace: a span for each request that it sends."""
 
 from bus.contract.builtin import is_ping
 from bus.messaging.message import Message
@@ -17,6 +17,6 @@ class ClientTracing:
         return self._spans.decided(begin())
 
     def record(self, request: Message, hop: Trace, begun: float, error: str) -> None:
-        """A request is over. `begun` is time.monotonic(), `error` the code of the failure, empty for success."""
+        """Record a finished request. `begun` is time.monotonic(), `error` the problem code, empty for success."""
         if not is_ping(request.queue):
             self._spans.record(sent(request.queue, hop, begun, attributes_of(request), error))

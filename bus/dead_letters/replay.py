@@ -12,16 +12,14 @@ from bus.dead_letters.actions import ActionUnavailable, claim_lease, mark_replay
 from bus.dead_letters.body import Operations
 from bus.dead_letters.queries import next_chosen
 from bus.dead_letters.store import DeadLetter, DeadLetterSummary
-from bus.messaging.connect import transport_for
+from bus.messaging.connect import BrokerUnreachable, connected
 from bus.messaging.message import JSON, SENT_AT, Message, now_ms
 from bus.messaging.publishing import not_taken, publish_all
 from bus.messaging.topology import is_events_queue
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, continued
-from bus.messaging.transport import PublishOutcome, Transport, TransportOptions
+from bus.messaging.transport import PublishOutcome, Transport
 
-CONNECT_SECONDS = 5.0
 CONFIRM_SECONDS = 5.0
-CLOSE_SECONDS = 5.0
 
 Send = Callable[[Message], None]
 Progress = Generator[tuple[int, int], None, None]
@@ -100,14 +98,11 @@ def sending(url: str) -> Iterator[Send]:
 
     Raises TransportFailure, and Unavailable when the broker cannot be reached; the function raises both too.
     """
-    transport = transport_for(url, "bus-dead-letters")
-    transport.open(TransportOptions())
     try:
-        if not transport.wait_until_ready(CONNECT_SECONDS):
-            raise Unavailable("broker-away", "The broker cannot be reached.")
-        yield lambda message: _send(transport, message)
-    finally:
-        transport.close(CLOSE_SECONDS)
+        with connected(url, "bus-dead-letters") as transport:
+            yield lambda message: _send(transport, message)
+    except BrokerUnreachable:
+        raise Unavailable("broker-away", "The broker cannot be reached.") from None
 
 
 def _send(transport: Transport, message: Message) -> None:

@@ -1,7 +1,11 @@
-"""The wire: messages and their headers, the topology, and the interface that both transports keep.
+"""Messaging: messages and their headers, the topology, and the two transports that carry messages to a broker.
 
-`rabbitmq/` speaks AMQP through pika, `memory/` is the embedded broker. Which of them is used is decided in
-`connect.py`, by the URL. It imports `bus.contract` and `bus.failpoints`; everything above may import it.
+`message.py` is one message, `call.py` a valid request, `replies.py` its reply, `topology.py` the queues with their
+arguments, `publishing.py` publishing with confirms, `redelivery.py` the copies for a retry or the quarantine.
+`transport.py` is the interface to a broker: `rabbitmq/` implements it with pika, `memory/` inside this process, and
+`connect.py` chooses one by the URL. Only `bus cli` and `bus doctor` import `rabbitmq/` itself, to inspect a broker.
 
-Start at `transport.py`, the interface, then `topology.py`, the queues with their arguments.
+It imports `bus.contract` and `bus.failpoints`; every package above may import it.
+
+Start at `transport.py`, then `topology.py`.
 """

@@ -1,7 +1,4 @@
-"""Calls: valid requests that a worker carries out, and what the thread of a handler knows of them.
-
-A call made inside a handler inherits the deadline and the trace of the call that is handled.
-"""
+"""Calls: valid requests that a worker carries out, and the deadline and trace that a handler's own calls inherit."""
 
 import hashlib
 import math
@@ -25,9 +22,9 @@ Kind = Literal["request", "event"]
 
 
 class HandlerTiming(msgspec.Struct):
-    """When the last try of a handler with a call began and ended (time.monotonic()).
+    """When a handler last started and finished a call (time.monotonic()).
 
-    A handler may take several calls together: `shared_by` is their number, and 0 before any handler has run.
+    A batch handler carries out several calls together: `shared_by` is their number, and 0 before any handler has run.
     """
 
     begun: float = 0.0
@@ -40,15 +37,15 @@ class HandlerTiming(msgspec.Struct):
         return (self.ended - self.begun) / self.shared_by if self.shared_by else None
 
     def forget(self) -> None:
-        """The handler's work was rolled back, and the answer comes from the inbox."""
+        """Forget the times: the handler's work was rolled back, and the reply comes from the inbox."""
         self.shared_by = 0
 
 
 class Call(msgspec.Struct, frozen=True):
     """A valid request and its caller, or (`kind`) an event for a listener.
 
-    Calls without a message id are not protected from repetition. `until` is when the caller stops waiting
-    (time.monotonic()), `trace` the worker's hop, `timing` is filled in while the handler runs.
+    A call without a message id is not protected from repetition. `until` is when the caller stops waiting
+    (time.monotonic()), `trace` the worker's hop in the trace; `current_handler` fills in `timing`.
     """
 
     operation: type[Operation[Any]] | type[Event]
@@ -62,13 +59,13 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> bytes:
-        """A hash that differs for another request under the same id. It is stored, so secrets are left out."""
+        """A hash that tells two requests with the same id apart. It is stored, so secrets are left out."""
         content = (encode_without_secrets if holds_secrets(type(self.request)) else encode)(self.request)
         return hashlib.sha256(self.operation.operation_name.encode() + b"\0" + content).digest()
 
 
 class HandlerContext(NamedTuple):
-    """A running handler. Times are time.monotonic(). `trace` is None while it works for several callers."""
+    """A running handler. `since` and `until` are time.monotonic(); `trace` is None for a batch of several calls."""
 
     operation: str
     since: float
@@ -80,7 +77,7 @@ _running: dict[int, HandlerContext] = {}
 
 
 class current_handler:  # noqa: N801  # used as `with current_handler(calls)`, and cheaper than a generator
-    """While the block lasts, this thread handles these calls of one operation. Fills in their timings at the end."""
+    """Marks this thread as the handler of these calls of one operation for the block, and times them."""
 
     def __init__(self, calls: Sequence[Call]) -> None:
         first, self._calls = calls[0], calls
@@ -98,18 +95,18 @@ class current_handler:  # noqa: N801  # used as `with current_handler(calls)`, a
 
 
 def seconds_left(most: float) -> float:
-    """`most` seconds, or what is left of the time of this thread's caller, if that is less."""
+    """At most `most` seconds; less if the caller that this thread's handler works for stops waiting before."""
     current = _running.get(threading.get_ident())
     return most if current is None else max(0.0, min(most, current.until - time.monotonic()))
 
 
 def current_trace() -> Trace | None:
-    """The trace that this thread's handler works for; None outside of a handler, and for several callers."""
+    """The trace of the call that this thread handles; None outside of a handler, and for a batch of several calls."""
     current = _running.get(threading.get_ident())
     return None if current is None else current.trace
 
 
 def longest_running(threads: Iterable[int | None]) -> HandlerContext | None:
-    """The handler that has run for the longest time in these threads; None when none runs."""
+    """The handler that has run for the longest time in these threads; None if no handler runs."""
     found = [_running[thread] for thread in threads if thread in _running]
     return min(found, key=lambda each: each.since, default=None)

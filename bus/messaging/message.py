@@ -1,4 +1,4 @@
-"""Messages: what transports carry, free of any broker library, and what can be said of one without its contract."""
+"""Messages as transports carry them, and the checks that need no contract. Free of any broker library."""
 
 import re
 import time
@@ -13,9 +13,9 @@ from bus.messaging.trace_context import TRACE_HEADERS, Trace, begin, continued
 # When a message was sent, in milliseconds since 1970. RabbitMQ's own timestamp interceptor sets the same header.
 SENT_AT = "timestamp_in_ms"
 
-# As long as a message id is remembered. Whoever forges more than that spoils no average.
+# As long as the inbox keeps a message id. A forged value is cut to it, so that it cannot spoil an average.
 MOST_WAITED_MS = 7 * 24 * 60 * 60 * 1000
-# The first of January 2020: before the first line of this project, so an older time is a mistake or a forgery.
+# 1 January 2020, older than this project: an earlier time is a mistake or a forgery.
 _OLDEST_MS = 1_577_836_800_000
 
 JSON = "application/json"
@@ -23,10 +23,9 @@ PROBLEM = "application/problem+json"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A message with the AMQP properties we use (AMQP 0-9-1, section 4.2.6).
+    """A message with the AMQP properties that we use (AMQP 0-9-1, section 4.2.6).
 
-    `queue` is where it goes, or, published through an `exchange`, its routing key. `timestamp` is in seconds
-    since 1970.
+    `queue` is where it goes; with an `exchange`, it is the routing key. `timestamp` is in seconds since 1970.
     """
 
     queue: str
@@ -45,11 +44,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A message in a consumer's hands until it is acknowledged.
+    """A message that this process has received and not yet acknowledged.
 
-    `tag` and `session` name it to the transport that delivered it; `deaths` is how often it was in the hands
-    of a consumer that was lost, as far as the broker counts it, and at least 1 if it was; `received_at` is
-    time.monotonic(). `queued_ms` is how long ago it was sent, where it says so, and `trace` our hop in its trace.
+    `tag` and `session` identify it to the transport that delivered it. `deaths`: how many consumers were lost before
+    they acknowledged it, as far as the broker counts them (classic queues: at most 1). `received_at` is
+    time.monotonic(). `queued_ms`: how long ago it was sent, if it says so. `trace`: this process's hop in its trace.
     """
 
     message: Message
@@ -62,13 +61,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def traced(self) -> Message:
-        """The message as it goes on from here: in its trace, with this hop as the one before."""
+        """The message as this process passes it on: in the same trace, with this hop as the one before."""
         headers = {name: value for name, value in self.message.headers.items() if name not in TRACE_HEADERS}
         return structs.replace(self.message, headers={**headers, **self.trace.headers})
 
 
 def arrived(message: Message, *, tag: int, session: int, deaths: int) -> Delivery:
-    """The message in our hands from now on."""
+    """A delivery that is received now."""
     return Delivery(
         message=message,
         tag=tag,
@@ -81,21 +80,21 @@ def arrived(message: Message, *, tag: int, session: int, deaths: int) -> Deliver
 
 
 MAX_BODY_BYTES = 256 * 1024
-# A message id is a key in the database, and a name in a path: visible ASCII (RFC 5234, VCHAR).
+# A message id is a key in the database and part of a path: visible ASCII (RFC 5234, VCHAR).
 MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,255}")
 
 _JSON = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
 
 
 def check_message(message: Message) -> None:
-    """What can be said of a message without reading its body. Raises Invalid (400, 413 or 415)."""
+    """Check a message without reading its body. Raises Invalid (400, 413 or 415)."""
     check_body(message.content_type, message.content_encoding, len(message.body), MAX_BODY_BYTES)
     if message.message_id is not None:
         check_message_id(message.message_id)
 
 
 def check_body(content_type: str | None, content_encoding: str | None, length: int, limit: int) -> None:
-    """What can be said of a body without reading it. Raises Invalid (413 or 415)."""
+    """Check the type, encoding and length of a body. Raises Invalid (413 or 415)."""
     if length > limit:
         raise Invalid("too-large", 413, "Too large", f"A body may have {limit} bytes.")
     if content_type and not _JSON.fullmatch(content_type):
@@ -105,7 +104,7 @@ def check_body(content_type: str | None, content_encoding: str | None, length: i
 
 
 def check_message_id(message_id: str) -> None:
-    """Raises Invalid (400)."""
+    """Check a message id. Raises Invalid (400)."""
     if not MESSAGE_ID.fullmatch(message_id):
         raise Invalid(
             "invalid-message-id", 400, "Invalid message id", "A message id is 1 to 255 visible ASCII characters."
@@ -113,22 +112,23 @@ def check_message_id(message_id: str) -> None:
 
 
 def is_undecodable(refused: Invalid) -> bool:
-    """Whether the message could not even be understood, so that an operator should see it."""
+    """Whether the message could not be read at all; it becomes a dead letter, for an operator to see."""
     return refused.problem.status in (400, 413, 415)
 
 
 def now_ms() -> int:
-    """What goes into `timestamp_in_ms`."""
+    """The time for the header `timestamp_in_ms`: milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def waited_ms(headers: Mapping[str, object], timestamp: object, now: int) -> int | None:
-    """How many milliseconds ago a message was sent, as its header says, or else its AMQP timestamp in seconds.
+    """How many milliseconds ago a message was sent: by its header, or else by its AMQP timestamp in seconds.
 
-    None when neither is a time after 2020: seconds in the place of milliseconds are none. A time to come is now.
+    None when neither is a time after 2020, so also when the header is in seconds by mistake. A time in the future
+    gives 0.
     """
     for value, unit_ms in ((headers.get(SENT_AT), 1), (timestamp, 1000)):
-        # pika has a kind of its own for long ones.
+        # pika reads a 64-bit number as its own subclass of int.
         if isinstance(value, int) and not isinstance(value, bool) and value * unit_ms >= _OLDEST_MS:
             return min(max(0, now - value * unit_ms), MOST_WAITED_MS)
     return None

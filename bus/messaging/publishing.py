@@ -1,4 +1,4 @@
-"""Publishing with certainty: several messages at once, and what the broker said of each."""
+"""Publishing with confirms: several messages at once, each with the outcome that the broker gave it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ _REFUSED_BY_BROKER = {
     PublishOutcome.DISCONNECTED: ("broker-away", "The broker cannot be reached; {} was not sent."),
     PublishOutcome.UNKNOWN: (
         "outcome-unknown",
-        "The connection was lost while {} was sent. Send it again with the same id: it will be done once.",
+        "The broker did not confirm {}. Send it again with the same id: it will be carried out once.",
     ),
 }
 
@@ -27,24 +27,24 @@ def publish_all(
     seconds: float,
     on_confirmed: Callable[[int], None] = lambda _place: None,
 ) -> list[PublishOutcome]:
-    """Publish, and wait for the broker's answers at most `seconds`; what it did not answer by then is UNKNOWN.
+    """Publish the messages and wait at most `seconds`; one that has no outcome by then is UNKNOWN.
 
-    `on_confirmed` is told the place of each message at the moment it is confirmed, on the transport's thread.
+    `on_confirmed` is called with the place of each message when it is confirmed, on the transport's thread.
     """
-    told: SimpleQueue[tuple[int, PublishOutcome]] = SimpleQueue()
+    settled: SimpleQueue[tuple[int, PublishOutcome]] = SimpleQueue()
 
-    def tell(place: int, outcome: PublishOutcome) -> None:
+    def settle(place: int, outcome: PublishOutcome) -> None:
         if outcome is PublishOutcome.CONFIRMED:
             on_confirmed(place)
-        told.put((place, outcome))
+        settled.put((place, outcome))
 
     for place, message in enumerate(messages):
-        transport.publish(message, partial(tell, place))
+        transport.publish(message, partial(settle, place))
     outcomes = [PublishOutcome.UNKNOWN] * len(messages)
     deadline = time.monotonic() + seconds
     for _ in messages:
         try:
-            place, outcome = told.get(timeout=max(0.0, deadline - time.monotonic()))
+            place, outcome = settled.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty:
             break
         outcomes[place] = outcome
@@ -52,11 +52,11 @@ def publish_all(
 
 
 def taken_in_order(outcomes: Sequence[PublishOutcome]) -> int:
-    """How many the broker has of messages whose order matters: those before the first that it did not confirm."""
+    """Of messages whose order matters, how many come before the first that the broker did not confirm."""
     return next((n for n, outcome in enumerate(outcomes) if outcome is not PublishOutcome.CONFIRMED), len(outcomes))
 
 
 def not_taken(queue: str, outcome: PublishOutcome) -> Unavailable:
-    """Why the broker did not take a message, for whoever sent it."""
+    """The error for the sender of a message that the broker did not confirm."""
     code, detail = _REFUSED_BY_BROKER[outcome]
     return Unavailable(code, detail.format(queue))

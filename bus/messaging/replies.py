@@ -1,4 +1,4 @@
-"""Replies: status and body, as they go into reply messages and over HTTP, and as their caller reads them."""
+"""Replies: how a status and a body become a reply message, and how a caller reads one. HTTP sends the same two."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,17 +15,17 @@ from bus.contract.redaction import encode_without_secrets
 from bus.contract.refusals import Refused
 from bus.messaging.message import JSON, PROBLEM, Message
 
-# The command is kept and will be done; another answer follows (RFC 9110, section 15.3.3).
+# The command is stored and will be carried out; its real reply comes later (RFC 9110, section 15.3.3).
 ACCEPTED = 202
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class EncodedReply(msgspec.Struct, frozen=True):
-    """What the caller is told. `location` is empty when nothing was made.
+    """A reply as bytes. `location` is the path of what was created, if anything was.
 
-    `cut_body` is the body without its secrets, empty where there are none: it is what the inbox keeps, and a duplicate
-    gets. Secrets go out once.
+    `cut_body` is the body without its secrets, which the inbox keeps and a duplicate gets: secrets are sent only in the
+    first reply. It is empty if the body has none.
     """
 
     status: int
@@ -47,13 +47,13 @@ class EncodedReply(msgspec.Struct, frozen=True):
 
     @classmethod
     def accepted(cls, message_id: str) -> "EncodedReply":
-        """Not done yet, but sure to be: where its outcome can be read."""
+        """A command that is stored and not carried out yet, with the path where its outcome can be read."""
         location = f"/operations/{quote(message_id, safe='')}"
         body = msgspec.json.encode({"message": "Accepted", "operation": location})
         return cls(ACCEPTED, body, location, retry_after=1)
 
     def to(self, request: Message, more: Mapping[str, object] = NOTHING) -> Message | None:
-        """The reply message, with `more` headers, or None when the request names no address for it."""
+        """The reply message, with `more` headers; None if the request has no `reply_to`."""
         if not request.reply_to:
             return None
         headers: dict[str, object] = {"status": self.status, **more}
@@ -73,18 +73,18 @@ class EncodedReply(msgspec.Struct, frozen=True):
 _NOT_ACCEPTABLE = (400, 413, 415, 422)
 
 
-# What the inbox has for an event: a listener replies to nobody.
+# The inbox row of an event needs a reply, and a listener sends none.
 EVENT_HANDLED = EncodedReply(204, b"{}")
 
 
 def status_of(reply: Message) -> int:
-    """The status a reply carries, as HTTP would give it (RFC 9110, section 15)."""
+    """The status of a reply, with the meaning it has in HTTP (RFC 9110, section 15); 500 if it carries none."""
     status = reply.headers.get("status")
     return status if isinstance(status, int) else 500
 
 
 def error_of(operation: type[Operation[Any]], status: int, body: bytes) -> ProblemError:
-    """What a caller in Python is to be raised for a problem document."""
+    """The exception for a reply that is a problem document. Each carries the problem's code and detail."""
     problem = read_json(body, Problem)
     refusal = operation.refusals.get(problem.code)
     if refusal is not None:

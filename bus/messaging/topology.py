@@ -1,4 +1,4 @@
-"""The topology: which queues and exchanges there are, and with which arguments."""
+"""The topology: all queues and exchanges, their names and their arguments."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from bus.contract.operations import Operation, service_of
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a handler may take, how often a fault is retried, how much may wait, how long is remembered.
+    """How long a handler may run, how often a fault is retried, how much may wait, how long rows are kept.
 
-    `handler_seconds`: a handler that takes longer is taken for hung, and its process ends. It is longer
-    than the longest statement (`bus.database`). `retry_seconds`: the pauses before another try of a command
-    whose handler failed; after the last it is a dead letter. `queue_bound`: the greatest length of a
-    command queue, in messages. `replicate_queries`: queries wait on several nodes of a cluster, as commands
-    do. `keep_days`: how long the inbox and sent events are kept.
+    `handler_seconds`: a handler that runs longer counts as stuck, and its process ends. Keep it longer than the
+    longest statement (`bus.database`). `retry_seconds`: the delays before each retry of a command whose handler
+    failed; after the last retry the command is dead-lettered. `queue_bound`: the greatest length of a command queue,
+    in messages. `replicate_queries`: query queues are replicated in a cluster, as command queues are. `keep_days`: how
+    long inbox rows and sent events are kept.
 
-    All workers of a service must have the same `retry_seconds`, `queue_bound` and `replicate_queries`:
-    they are the broker's too.
+    All workers of a service need the same `retry_seconds`, `queue_bound` and `replicate_queries`, because queues are
+    declared with them.
     """
 
     handler_seconds: float = 60.0
@@ -35,31 +35,32 @@ DEFAULT_LIMITS = Limits()
 REQUESTS_EXCHANGE = "bus.requests"
 EVENTS_EXCHANGE = "bus.events"
 
-# A queue's bound. Past it the broker refuses the message, and the publisher is told at once. That of
-# command queues is in `bus.limits`.
+# The greatest length of a query queue. The broker refuses further messages at once. For command queues see
+# `Limits.queue_bound`.
 MAX_QUERIES = 10_000
 
-# Ends of the names of a service's exchanges: where what has waited for another try goes back to its queue, and
-# where that goes which belongs to no queue of the service.
+# A service has two exchanges, named after it with these suffixes: one returns messages from the retry queues to
+# their own queue, the other takes those whose queue does not exist.
 RETRIED, UNROUTABLE = ".retried", ".unroutable"
 
-# RabbitMQ delivers a quorum queue's message at most this often plus one. A message that was in hand when
-# its worker died twice is a suspect, and moves to the quarantine; one that has died there three times alone
-# is a dead letter. The limit of other queues only has to be larger than an innocent neighbour ever sees.
+# With a delivery limit of L, RabbitMQ delivers a message of a quorum queue at most L+1 times. A message that two
+# workers died with is a suspect, and moves to the quarantine. There it is delivered alone; if three more workers die
+# with it, it is dead-lettered. In other queues the limit must only be higher than what a harmless message reaches
+# because of its neighbours.
 SUSPECT_DELIVERIES = 2
 QUARANTINE_DELIVERY_LIMIT = 2
 DELIVERY_LIMIT = 20
 
-# Whoever looks through dead letters and puts them back does not use them up; unlimited (-1) is
-# known only to RabbitMQ 4.
+# An operator who reads dead letters in the broker and requeues them must not reach the limit. Unlimited (-1) exists
+# only since RabbitMQ 4.
 DEAD_DELIVERY_LIMIT = 1_000_000
 
-# What is shown to somebody who looks on; of what they are too slow for, the oldest is dropped.
+# The greatest length of the queue of an event stream. When its reader is too slow, the oldest events are dropped.
 MAX_WATCHED = 10_000
 
 Kind = Literal["command", "query", "quarantine", "retry", "events", "dead", "watch"]
 
-# Bound to the requests exchange under their own names, and so reached by requests.
+# These are bound to the requests exchange by their own names, so that requests reach them.
 REQUEST_KINDS: tuple[Kind, ...] = ("command", "query")
 # What a worker consumes.
 CONSUMED_KINDS: tuple[Kind, ...] = (*REQUEST_KINDS, "events", "quarantine", "dead")
@@ -67,12 +68,12 @@ CONSUMED_KINDS: tuple[Kind, ...] = (*REQUEST_KINDS, "events", "quarantine", "dea
 
 @dataclass(frozen=True)
 class Queue:
-    """A durable queue. `bound` is its greatest length in messages, 0 for none.
+    """A durable queue. `bound` is its greatest length in messages, 0 for unlimited.
 
-    A `retry` queue is behind a fanout exchange of its own name; what was published there under the name of a
-    command queue of its service moves to that queue after `delay_seconds`. An `events` queue takes the `topics`
-    from the events exchange; so does a `watch` queue, which is one connection's alone and ends with it. A `query`
-    queue is `replicated` where that is asked for; all others but `watch` queues always are.
+    A `retry` queue has a fanout exchange of its own name. A message published there with the name of a command queue
+    as its routing key moves to that queue after `delay_seconds`. An `events` queue receives its `topics` from the
+    events exchange. So does a `watch` queue, which belongs to one connection and is deleted with it. A `query` queue
+    is `replicated` on request; all others except `watch` queues always are.
     """
 
     name: str
@@ -88,15 +89,15 @@ class Queue:
         return self.name.partition(".")[0]
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments every RabbitMQ from 3.10 on accepts.
+        """Arguments that every RabbitMQ from 3.10 on accepts.
 
-        Queries are in classic queues where nobody asked for more, for they are not worth a write to disk; all
-        else is in quorum queues, which survive the loss of a node. What a quorum queue passes on stays in it
+        A query queue is a classic queue unless `replicated`, because a query is not worth a write to disk. The others
+        are quorum queues, which survive the loss of a node. A message that a quorum queue dead-letters stays in it
         until the next queue has confirmed it (at-least-once).
         """
         bound = {"x-max-length": self.bound} if self.bound else {}
         if self.kind == "watch":
-            return {"x-queue-type": "classic", **bound}  # without a word the broker may take another kind
+            return {"x-queue-type": "classic", **bound}  # a broker may have another default
         refuse = {"x-overflow": "reject-publish"}
         if self.kind == "query":
             kind = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT} if self.replicated else {}
@@ -107,8 +108,8 @@ class Queue:
 
     def _passing_on(self) -> dict[str, Any]:
         if self.kind == "retry":
-            # Without a routing key of its own, each message keeps the one it came with. It must lead somewhere:
-            # what a quorum queue cannot pass on stays in it, and in the way of all that comes after.
+            # Without a dead-letter routing key each message keeps the one it was published with. It must lead to a
+            # queue: a message that a quorum queue cannot pass on stays in it and blocks those behind it.
             back = {"x-dead-letter-exchange": f"{self.service}{RETRIED}", "x-dead-letter-strategy": "at-least-once"}
             return {"x-delivery-limit": DELIVERY_LIMIT, "x-message-ttl": self.delay_seconds * 1000, **back}
         dead = dead_letter_queue(self.service).name
@@ -119,19 +120,19 @@ class Queue:
 
 
 def queue_of(operation: type[Operation[Any]], limits: Limits = DEFAULT_LIMITS) -> Queue:
-    """The queue of an operation, which bears its name."""
+    """The queue of an operation; it has the operation's name."""
     if operation.is_command:
         return Queue(operation.operation_name, "command", limits.queue_bound)
     return Queue(operation.operation_name, "query", MAX_QUERIES, replicated=limits.replicate_queries)
 
 
 def quarantine_queue(service: str, limits: Limits = DEFAULT_LIMITS) -> Queue:
-    """Where messages go that were in hand when a worker died, to be carried out one at a time."""
+    """For messages that workers died with; they are carried out one at a time."""
     return Queue(f"{service}.quarantine", "quarantine", limits.queue_bound)
 
 
 def retry_queues(service: str, limits: Limits = DEFAULT_LIMITS) -> list[Queue]:
-    """Where commands wait for another try; one queue for each pause."""
+    """Where commands wait for a retry; one queue for each delay."""
     return [
         Queue(f"{service}.retry.{seconds}s", "retry", limits.queue_bound, delay_seconds=seconds)
         for seconds in limits.retry_seconds
@@ -139,29 +140,29 @@ def retry_queues(service: str, limits: Limits = DEFAULT_LIMITS) -> list[Queue]:
 
 
 def events_queue(service: str, topics: Iterable[str], limits: Limits = DEFAULT_LIMITS) -> Queue:
-    """Where the events come to that a service listens to: one queue, so that their order is kept."""
+    """For all events that a service listens to: one queue, so that they stay in order."""
     return Queue(f"{service}.events", "events", limits.queue_bound, topics=tuple(topics))
 
 
 def stream_queue(pattern: str) -> Queue:
-    """For somebody who looks on, without being missed when they are gone. The pattern is a topic exchange's."""
+    """For an event stream, deleted with its connection. `pattern` is a binding key of a topic exchange."""
     return Queue(f"bus.watch.{uuid4().hex}", "watch", MAX_WATCHED, topics=(pattern,))
 
 
 def is_events_queue(name: str) -> bool:
-    """Whether a queue is one that events come to."""
+    """Whether a queue receives the events that a service listens to."""
     return name.endswith(".events")
 
 
 def dead_letter_queue(service: str) -> Queue:
-    """Where a service's messages go that can never work. Unbounded: what is in it must not be lost."""
+    """For messages of a service that can never be carried out. Unbounded, because they must not be lost."""
     return Queue(f"{service}.dead", "dead")
 
 
 def queues_of(
     operations: Iterable[type[Operation[Any]]], limits: Limits = DEFAULT_LIMITS, topics: Iterable[str] = ()
 ) -> list[Queue]:
-    """All queues of services: what is set aside, what waits, what is asked, and the `topics` listened to."""
+    """All queues of the services of these operations, and those for the events of `topics`."""
     operations, topics = list(operations), tuple(topics)
     queues: list[Queue] = []
     for service in sorted({service_of(operation) for operation in operations}):
@@ -171,7 +172,7 @@ def queues_of(
 
 
 def _to(queue: str) -> dict[str, Any]:
-    """Pass on to a queue."""
+    """Dead-letter to a queue."""
     return {
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": queue,

@@ -1,4 +1,4 @@
-"""Traces: which hop of which trace we are, after W3C Trace Context.
+"""Trace context: the trace and the hop that headers name, by W3C Trace Context.
 
 Sections are those of https://www.w3.org/TR/trace-context/.
 """
@@ -12,7 +12,7 @@ import msgspec
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 TRACE_HEADERS = (TRACEPARENT, TRACESTATE)
 
-# What must be passed on is 512 characters; longer lists may be dropped (section 3.3.1.5).
+# Lists up to 512 characters should be passed on; longer ones may be dropped (section 3.3.1.5).
 MAX_STATE = 512
 MAX_MEMBERS = 32
 
@@ -27,9 +27,9 @@ _MEMBER = re.compile(rf"({_KEY})={_VALUE}")
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """One hop of a trace. `span_id` is this hop's own, `parent_id` that of the hop before; empty in the first.
+    """One hop of a trace. `parent_id` is the `span_id` of the hop before; empty in the first hop.
 
-    `sampled`: whoever came before may have recorded it. `state` is what other makers of tools pass along.
+    `sampled`: the hop before may have recorded the trace. `state` is the `tracestate` that tracing systems pass along.
     """
 
     trace_id: str
@@ -39,35 +39,35 @@ class Trace(msgspec.Struct, frozen=True):
     state: str = ""
 
     def next_hop(self) -> "Trace":
-        """The hop that comes of this one."""
+        """A new hop after this one."""
         return Trace(self.trace_id, _span_id(), self.span_id, self.sampled, self.state)
 
     @property
     def traceparent(self) -> str:
-        """What the next hop is told (section 3.2)."""
+        """The header for the next hop (section 3.2)."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a message carries, or a request over HTTP."""
+        """The headers for a message or an HTTP request."""
         if not self.state:
             return {TRACEPARENT: self.traceparent}
         return {TRACEPARENT: self.traceparent, TRACESTATE: self.state}
 
 
 def begin() -> Trace:
-    """The first hop of a new trace. It counts as recorded, for the log names it."""
+    """The first hop of a new trace. It is sampled, because the log names it."""
     return Trace(f"{getrandbits(128) or 1:032x}", _span_id())
 
 
 def continued(headers: Mapping[str, object]) -> Trace:
-    """Our hop in the trace that these headers name; of a new trace where they name none, or not by the rules."""
+    """A new hop in the trace that these headers name; in a new trace if they are missing or malformed."""
     before = read(headers.get(TRACEPARENT), headers.get(TRACESTATE))
     return begin() if before is None else before.next_hop()
 
 
 def read(traceparent: object, tracestate: object = None) -> Trace | None:
-    """The hop that a header tells of; None for one that breaks the rules (sections 3.2 and 3.3)."""
+    """The hop that sent these headers; None if `traceparent` is missing or malformed (sections 3.2 and 3.3)."""
     if not isinstance(traceparent, str) or (found := _PARENT.fullmatch(traceparent)) is None:
         return None
     version, trace_id, span_id, flags, more = found.groups()
@@ -79,7 +79,7 @@ def read(traceparent: object, tracestate: object = None) -> Trace | None:
 
 
 def _state(tracestate: object) -> str:
-    """The list of other makers' members as it came; empty when it breaks a rule (section 3.3.1)."""
+    """The `tracestate` list unchanged; empty if it is malformed (section 3.3.1)."""
     if not isinstance(tracestate, str) or not tracestate or len(tracestate) > MAX_STATE:
         return ""
     found = [_MEMBER.fullmatch(member) for each in tracestate.split(",") if (member := each.strip(" \t"))]

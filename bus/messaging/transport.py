@@ -1,4 +1,4 @@
-"""The transport interface: all that the rest of `bus` knows of a broker."""
+"""The transport interface: the only way in which the rest of `bus` uses a broker."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,29 +12,29 @@ from bus.messaging.topology import Queue
 class PublishOutcome(Enum):
     """What became of a published message."""
 
-    CONFIRMED = "The broker has taken responsibility for it."
+    CONFIRMED = "The broker has accepted it."
     FULL = "The queue is full and refused it."
-    UNROUTABLE = "There is no such queue."
-    BLOCKED = "The broker takes no messages now: it is out of memory or disk."
+    UNROUTABLE = "The queue does not exist."
+    BLOCKED = "The broker accepts no messages now: it is short of memory or disk."
     DISCONNECTED = "There is no connection to the broker; the message was not sent."
-    UNKNOWN = "The connection was lost before the broker said anything."
+    UNKNOWN = "The broker neither confirmed nor refused it: the connection was lost, or the time was over."
 
 
 class TransportFailure(Exception):
-    """The broker answers, but trying again will not help: a queue declared differently, no permission.
+    """The broker cannot be used: it is not reachable, a queue is declared differently, a permission is missing.
 
-    The operator's to mend; the message is one sentence for them.
+    The message is one sentence for the operator, who has to act.
     """
 
 
 @dataclass(frozen=True)
 class TransportOptions:
-    """What a process wants of its transport. Callbacks run on the transport's thread and return at once.
+    """What a process needs from its transport. Callbacks run on the transport's thread and must return at once.
 
-    `declares`: queues that must exist, now and after every reconnect. `consumes`: queues to take
-    messages from, at most `prefetch` unacknowledged ones of each (of some, the number in `prefetches`),
-    given to `on_delivery`. With `on_reply` a reply address is opened; `on_replies_lost` tells that
-    replies under way can no longer arrive, or not while the broker is blocked.
+    `declares`: queues to declare, now and after every reconnect. `consumes`: queues to consume; each message goes to
+    `on_delivery`, and at most `prefetch` messages of a queue are unacknowledged at a time (`prefetches` has the
+    exceptions, by name). With `on_reply` a reply queue is opened. `on_replies_lost` is called when replies that are
+    under way cannot arrive any more, and when the broker blocks publishers, because it blocks those who reply too.
     """
 
     declares: Sequence[Queue] = ()
@@ -46,7 +46,7 @@ class TransportOptions:
     on_replies_lost: Callable[[], None] = lambda: None
 
     def prefetch_of(self, queue: Queue) -> int:
-        """How many unacknowledged messages of a queue may be in hand."""
+        """How many messages of a queue may be unacknowledged at a time."""
         return self.prefetches.get(queue.name, self.prefetch)
 
 
@@ -54,9 +54,9 @@ class TransportOptions:
 class QueueView:
     """A consumed queue as broker and consumer see it at one moment.
 
-    `ready` and `consumers` are the broker's counts. `delivered` is how many messages came over our connection
-    number `session`, of which `in_hand` are unacknowledged; it may be `prefetch`. With `one_at_a_time` the broker
-    gives messages to one of the consumers only.
+    `ready` and `consumers` are the broker's counts. `delivered` is how many messages came over this process's
+    connection number `session`; `unacknowledged` of them are still open, at most `prefetch`. With
+    `single_active_consumer` the broker delivers to only one of the consumers.
     """
 
     queue: str
@@ -64,14 +64,14 @@ class QueueView:
     consumers: int
     session: int
     delivered: int
-    in_hand: int
+    unacknowledged: int
     prefetch: int
-    one_at_a_time: bool = False
+    single_active_consumer: bool = False
 
 
 class Transport(Protocol):
-    """One process's way to a broker. Every method may be called from any thread, and none waits
-    longer than it says."""
+    """A process's connections to a broker. Every method may be called from any thread. Only the methods with `seconds`
+    wait, and at most that long."""
 
     @property
     def failure(self) -> TransportFailure | None:
@@ -79,49 +79,49 @@ class Transport(Protocol):
 
     @property
     def reply_address(self) -> str | None:
-        """The queue our replies come to; None while there is no connection."""
+        """The queue for replies to this process; None while there is no connection."""
 
     @property
     def dropped_replies(self) -> int:
-        """How many messages published without `on_outcome` found no queue."""
+        """How many messages published without `on_outcome` were dropped, because their queue does not exist."""
 
     def describe(self) -> str:
         """The broker in a few words, without credentials."""
 
     def open(self, options: TransportOptions) -> None:
-        """Start to connect, in the background, and keep trying. Called once, first."""
+        """Start to connect in the background, and keep trying. Call it once, before anything else."""
 
     def wait_until_ready(self, seconds: float) -> bool:
-        """Wait until everything the wiring asks for is there. Raises TransportFailure."""
+        """Wait until everything in the options is set up. Raises TransportFailure."""
 
     def publish(self, message: Message, on_outcome: Callable[[PublishOutcome], None] | None = None) -> None:
-        """Send a message. With `on_outcome` the broker is asked, and the answer given exactly once;
-        without, the message is dropped where it cannot be delivered (replies). An event that nobody
-        listens to is delivered."""
+        """Send a message. `on_outcome` is called exactly once with what the broker did with it. Without `on_outcome`
+        (replies) a message that cannot be delivered is dropped. An event without a listener is CONFIRMED."""
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Done with these. Those of a lost connection are ignored: the broker delivers them again."""
+        """Acknowledge these. Those of a lost connection are ignored, because the broker delivers them again."""
 
     def stop_consuming(self, on_stopped: Callable[[], None] = lambda: None) -> None:
-        """Take no more messages; those already here can still be acknowledged.
+        """Stop consuming. Messages that were delivered can still be acknowledged.
 
-        `on_stopped` is called once nothing more can come but events. Those end with the connection, for
-        another worker would be given later ones at once, while earlier ones are still in our hands.
+        `on_stopped` is called when nothing but events can be delivered any more. The consumers of events end with the
+        connection: after a cancel the broker would deliver later events to another worker at once, while earlier ones
+        are still unacknowledged here.
         """
 
     def view(self, seconds: float) -> Sequence[QueueView]:
-        """The queues that we consume now. Waits at most so long for the broker's answer; empty without one, while
-        there is no connection, and of a broker that can lose no consumer."""
+        """The queues that this process consumes now. Empty if the broker does not answer in `seconds` or there is no
+        connection, and for the embedded broker, which cannot lose a consumer."""
 
-    def consume_anew(self, reason: str) -> None:
-        """Give up the consuming connection, as if it were lost, and consume over a new one."""
+    def reconnect_consumer(self, reason: str) -> None:
+        """Drop the consuming connection, as if it were lost, and open a new one."""
 
     def close(self, seconds: float) -> None:
-        """Send what is waiting, then close; takes at most this long."""
+        """Send what is waiting, then close."""
 
 
 def is_connected(transport: Transport) -> bool:
-    """Whether all that the transport was asked for is there now."""
+    """Whether everything in the transport's options is set up now."""
     try:
         return transport.wait_until_ready(0)
     except TransportFailure:

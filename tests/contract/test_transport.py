@@ -1,4 +1,4 @@
-"""What every transport promises, and what RabbitMQ promises besides."""
+"""What every transport guarantees, and what RabbitMQ guarantees besides."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from bus.messaging.connect import transport_for
 from bus.messaging.memory import Embedded
 from bus.messaging.message import Delivery, Message
 from bus.messaging.rabbitmq import RabbitMQ
-from bus.messaging.rabbitmq.queue_counts import Counting
+from bus.messaging.rabbitmq.queue_counts import QueueCounter
 from bus.messaging.topology import EVENTS_EXCHANGE, Queue
 from bus.messaging.transport import PublishOutcome, Transport, TransportFailure, TransportOptions
 from bus.testing.servers.rabbitmq import Broker
@@ -24,14 +24,14 @@ from bus.testing.waiting import wait_until
 # A quorum queue on a busy machine takes a while to be declared; reconnecting waits a second or so.
 READY_SECONDS = 60.0
 WAIT_SECONDS = 30.0
-# What is known at once comes long before any of these, also on a machine that stands still for seconds.
+# What needs no wait is over long before this, even on a machine that stalls for seconds.
 AT_ONCE_SECONDS = 10.0
-# How long a thing must not happen. It ends such a test, so it is short.
+# How long to check that something does not happen. Such a test always takes it, so it is short.
 SILENCE_SECONDS = 0.3
 
 
 class End:
-    """A process's end of the bus: a transport and what it was told."""
+    """A process's end of the bus: a transport and what it has received."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self.deliveries: SimpleQueue[Delivery] = SimpleQueue()
@@ -108,7 +108,7 @@ def _queue(kind: str, bound: int = 0) -> Queue:
     return Queue(f"contract.q{uuid.uuid4().hex[:12]}", kind, bound)  # type: ignore[arg-type]
 
 
-# What every transport promises.
+# What every transport guarantees.
 
 
 @pytest.mark.parametrize("kind", ["command", "query", "quarantine", "events", "dead"])
@@ -175,14 +175,14 @@ def test_a_reply_finds_its_way_to_the_reply_address(open_end: Opener) -> None:
     assert (reply.body, reply.correlation_id, reply.headers["status"]) == (b"yes", "7", 200)
 
 
-def test_everyone_has_a_reply_address_of_their_own(open_end: Opener) -> None:
+def test_each_transport_has_a_reply_address_of_its_own(open_end: Opener) -> None:
     one, two = (open_end(replies=True).transport.reply_address for _ in range(2))
     assert one is not None
     assert one != two
     assert open_end().transport.reply_address is None
 
 
-def test_a_reply_to_nowhere_is_dropped_and_hinders_nothing(open_end: Opener, queue: Queue) -> None:
+def test_a_reply_to_a_missing_queue_is_dropped_and_blocks_nothing(open_end: Opener, queue: Queue) -> None:
     end = open_end(declares=[queue], consumes=[queue])
     end.transport.publish(Message(queue=f"reply-{uuid.uuid4().hex}", body=b"lost"))
     assert end.publish(queue.name, b"next") is PublishOutcome.CONFIRMED
@@ -193,18 +193,18 @@ def test_a_message_without_a_queue_is_unroutable(open_end: Opener) -> None:
     assert open_end().publish(f"contract.none{uuid.uuid4().hex[:8]}") is PublishOutcome.UNROUTABLE
 
 
-def test_messages_with_one_id_are_told_apart(open_end: Opener, queue: Queue) -> None:
+def test_messages_with_one_id_get_their_own_outcomes(open_end: Opener, queue: Queue) -> None:
     """The broker may settle many at once, and a return names only the id."""
-    end, told = open_end(declares=[queue]), [SimpleQueue[PublishOutcome]() for _ in range(40)]
-    for number, outcomes in enumerate(told):
+    end, settled = open_end(declares=[queue]), [SimpleQueue[PublishOutcome]() for _ in range(40)]
+    for number, outcomes in enumerate(settled):
         name = queue.name if number % 2 else f"{queue.name}.none"
         end.transport.publish(Message(queue=name, body=b"{}", message_id="same"), outcomes.put)
-    outcomes_told = [outcomes.get(timeout=WAIT_SECONDS) for outcomes in told]
-    assert outcomes_told == [PublishOutcome.UNROUTABLE, PublishOutcome.CONFIRMED] * 20
+    received = [outcomes.get(timeout=WAIT_SECONDS) for outcomes in settled]
+    assert received == [PublishOutcome.UNROUTABLE, PublishOutcome.CONFIRMED] * 20
 
 
 @pytest.mark.parametrize("kind", ["command", "query"])
-def test_a_full_queue_refuses_more_and_takes_again_when_it_is_emptied(open_end: Opener, kind: str) -> None:
+def test_a_full_queue_refuses_messages_until_it_is_emptied(open_end: Opener, kind: str) -> None:
     queue = _queue(kind, bound=3)
     publisher = open_end(declares=[queue])
     # A quorum queue notices its length a few messages late.
@@ -215,10 +215,12 @@ def test_a_full_queue_refuses_more_and_takes_again_when_it_is_emptied(open_end: 
     assert taken >= 3
     consumer = open_end(declares=[queue], consumes=[queue], prefetch=100)
     consumer.transport.acknowledge([consumer.take() for _ in range(taken)])
-    wait_until(lambda: publisher.publish(queue.name) is PublishOutcome.CONFIRMED, WAIT_SECONDS, "the queue takes again")
+    wait_until(
+        lambda: publisher.publish(queue.name) is PublishOutcome.CONFIRMED, WAIT_SECONDS, "the queue accepts messages"
+    )
 
 
-def test_no_more_than_the_prefetch_is_in_hand(open_end: Opener, queue: Queue) -> None:
+def test_no_more_than_the_prefetch_is_unacknowledged(open_end: Opener, queue: Queue) -> None:
     end = open_end(declares=[queue], consumes=[queue], prefetch=2)
     for number in range(5):
         end.publish(queue.name, b"%d" % number)
@@ -251,12 +253,10 @@ def test_what_is_acknowledged_is_gone(open_end: Opener, queue: Queue) -> None:
     assert open_end(declares=[queue], consumes=[queue], prefetch=10).nothing_comes()
 
 
-def test_after_stop_consuming_nothing_comes_and_what_is_in_hand_can_be_acknowledged(
-    open_end: Opener, queue: Queue
-) -> None:
-    # More than can be published before the deadline: a full hand would look like having stopped.
+def test_after_stop_consuming_nothing_comes_and_deliveries_can_be_acknowledged(open_end: Opener, queue: Queue) -> None:
+    # More than can be published before the deadline: a full prefetch would look like a stopped consumer.
     end = open_end(declares=[queue], consumes=[queue], prefetch=10_000)
-    end.publish(queue.name, b"in hand")
+    end.publish(queue.name, b"delivered")
     delivery = end.take()
     end.transport.stop_consuming()
     wait_until(lambda: _is_left_alone(end, queue), WAIT_SECONDS, "the consumer is cancelled")
@@ -267,12 +267,15 @@ def test_after_stop_consuming_nothing_comes_and_what_is_in_hand_can_be_acknowled
 
 
 def test_many_publishers_at_once_get_one_outcome_each(open_end: Opener, queue: Queue) -> None:
-    end, told = open_end(declares=[queue], consumes=[queue], prefetch=1000), SimpleQueue[tuple[int, PublishOutcome]]()
+    end, settled = (
+        open_end(declares=[queue], consumes=[queue], prefetch=1000),
+        SimpleQueue[tuple[int, PublishOutcome]](),
+    )
 
     def publish(number: int) -> None:
         name = queue.name if number % 3 else f"{queue.name}.none"
         message = Message(queue=name, body=b"%d" % number)
-        end.transport.publish(message, lambda outcome: told.put((number, outcome)))
+        end.transport.publish(message, lambda outcome: settled.put((number, outcome)))
 
     threads = [
         threading.Thread(target=lambda first=first: [publish(first + n) for n in range(50)])
@@ -280,15 +283,15 @@ def test_many_publishers_at_once_get_one_outcome_each(open_end: Opener, queue: Q
     ]
     for thread in threads:
         thread.start()
-    outcomes = dict(told.get(timeout=WAIT_SECONDS) for _ in range(400))
+    outcomes = dict(settled.get(timeout=WAIT_SECONDS) for _ in range(400))
     expected = {number: PublishOutcome.CONFIRMED if number % 3 else PublishOutcome.UNROUTABLE for number in range(400)}
     assert outcomes == expected
-    assert told.empty()
+    assert settled.empty()
     bodies = end.take_bodies(sum(outcome is PublishOutcome.CONFIRMED for outcome in expected.values()))
     assert len(set(bodies)) == len(bodies)
 
 
-def test_what_is_more_than_a_socket_takes_at_once_arrives_whole_and_in_order(open_end: Opener, queue: Queue) -> None:
+def test_more_than_a_socket_accepts_at_once_arrives_whole_and_in_order(open_end: Opener, queue: Queue) -> None:
     end = open_end(declares=[queue], consumes=[queue], prefetch=10)
     bodies = [b"before", b"large" * 2**21, b"after", b"large again" * 2**20, b"last"]
     for body in bodies:
@@ -301,13 +304,13 @@ def test_close_sends_what_is_waiting_and_waits_for_the_outcomes(open_end: Opener
     replies = _queue("query")
     publisher = open_end(declares=[queue, replies])
     reader = open_end(declares=[queue, replies], consumes=[queue, replies], prefetch=500)
-    told: SimpleQueue[PublishOutcome] = SimpleQueue()
+    settled: SimpleQueue[PublishOutcome] = SimpleQueue()
     for number in range(100):
-        publisher.transport.publish(Message(queue=queue.name, body=b"%d" % number), told.put)
+        publisher.transport.publish(Message(queue=queue.name, body=b"%d" % number), settled.put)
         publisher.transport.publish(Message(queue=replies.name, body=b"r%d" % number))
     publisher.transport.close(WAIT_SECONDS)
-    assert [told.get(timeout=WAIT_SECONDS) for _ in range(100)] == [PublishOutcome.CONFIRMED] * 100
-    assert told.empty()
+    assert [settled.get(timeout=WAIT_SECONDS) for _ in range(100)] == [PublishOutcome.CONFIRMED] * 100
+    assert settled.empty()
     assert len(set(reader.take_bodies(200))) == 200
 
 
@@ -317,14 +320,14 @@ def test_closing_twice_does_no_harm(open_end: Opener) -> None:
     end.transport.close(WAIT_SECONDS)
 
 
-def test_a_transport_in_order_has_no_failure_and_tells_no_password(open_end: Opener) -> None:
+def test_a_working_transport_has_no_failure_and_shows_no_password(open_end: Opener) -> None:
     end = open_end()
     assert end.transport.failure is None
     assert "guest" not in end.transport.describe()
     assert "@" not in end.transport.describe()
 
 
-def test_what_is_to_come_later_comes_to_its_own_queue_after_the_pause(open_end: Opener, queue: Queue) -> None:
+def test_a_message_in_a_retry_queue_comes_to_its_own_queue_after_the_delay(open_end: Opener, queue: Queue) -> None:
     pause = Queue(f"{queue.name}.retry", "retry", delay_seconds=1)
     end = open_end(declares=[queue, pause], consumes=[queue])
     sent_at = time.monotonic()
@@ -334,7 +337,7 @@ def test_what_is_to_come_later_comes_to_its_own_queue_after_the_pause(open_end: 
     assert (message.queue, message.body, message.message_id) == (queue.name, b"later", "7")
 
 
-def test_an_event_comes_to_all_who_listen_and_to_nobody_else(open_end: Opener) -> None:
+def test_an_event_comes_to_all_its_listeners_and_to_no_other(open_end: Opener) -> None:
     name = uuid.uuid4().hex[:12]
     one, two, other = (
         Queue(f"contract.{name}{listener}", "events", topics=(topic,))
@@ -346,7 +349,7 @@ def test_an_event_comes_to_all_who_listen_and_to_nobody_else(open_end: Opener) -
     assert end.nothing_comes()
 
 
-def test_an_event_that_nobody_listens_to_is_taken_all_the_same(open_end: Opener, queue: Queue) -> None:
+def test_an_event_without_a_listener_is_confirmed(open_end: Opener, queue: Queue) -> None:
     end = open_end(declares=[queue])
     assert end.publish("contract.unheard_of", exchange=EVENTS_EXCHANGE) is PublishOutcome.CONFIRMED
 
@@ -361,7 +364,7 @@ def test_a_queue_may_have_a_prefetch_of_its_own(open_end: Opener, queue: Queue) 
     assert end.take().message.body == b"2"
 
 
-def test_who_stops_to_consume_is_told_when_nothing_more_comes(open_end: Opener, queue: Queue) -> None:
+def test_on_stopped_is_called_when_nothing_more_is_delivered(open_end: Opener, queue: Queue) -> None:
     end, stopped = open_end(declares=[queue], consumes=[queue], prefetch=1000), threading.Event()
     for _ in range(100):
         end.publish(queue.name)
@@ -373,17 +376,17 @@ def test_who_stops_to_consume_is_told_when_nothing_more_comes(open_end: Opener, 
     assert end.nothing_comes()
 
 
-def test_replies_that_find_no_queue_are_counted(open_end: Opener, queue: Queue) -> None:
+def test_replies_to_a_missing_queue_are_counted(open_end: Opener, queue: Queue) -> None:
     end = open_end(declares=[queue])
     for _ in range(3):
         end.transport.publish(Message(queue=f"reply-{uuid.uuid4().hex}", body=b"lost"))
     wait_until(lambda: end.transport.dropped_replies == 3, WAIT_SECONDS, "they are counted")
 
 
-# What only RabbitMQ promises.
+# What only RabbitMQ guarantees.
 
 
-def test_a_broker_that_is_not_there_is_away_at_once() -> None:
+def test_without_a_broker_a_message_is_disconnected_at_once() -> None:
     end = End("amqp://127.0.0.1:1/", replies=True)
     started = time.monotonic()
     assert end.publish("contract.q") is PublishOutcome.DISCONNECTED
@@ -420,7 +423,7 @@ def test_what_expires_in_its_queue_is_gone(open_on_rabbitmq: Opener, kind: str) 
     assert open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10).take().message.body == b"kept"
 
 
-def test_a_queue_declared_otherwise_is_a_failure_told_in_one_sentence(open_on_rabbitmq: Opener, queue: Queue) -> None:
+def test_a_queue_declared_differently_is_a_failure_in_one_sentence(open_on_rabbitmq: Opener, queue: Queue) -> None:
     open_on_rabbitmq(declares=[queue])
     other = End(open_on_rabbitmq.url, declares=[Queue(queue.name, "query")], consumes=[Queue(queue.name, "query")])
     with pytest.raises(TransportFailure, match=r"RabbitMQ refuses our topology: .*PRECONDITION_FAILED") as failure:
@@ -431,7 +434,7 @@ def test_a_queue_declared_otherwise_is_a_failure_told_in_one_sentence(open_on_ra
     other.transport.close(WAIT_SECONDS)
 
 
-def test_a_wrong_password_is_a_failure_told_in_one_sentence(broker_url: str) -> None:
+def test_a_wrong_password_is_a_failure_in_one_sentence(broker_url: str) -> None:
     scheme, _, rest = broker_url.partition("://")
     end = End(f"{scheme}://nobody:wrong@{rest.rpartition('@')[2]}")
     with pytest.raises(TransportFailure, match="RabbitMQ refuses this user name, password or virtual host"):
@@ -439,7 +442,7 @@ def test_a_wrong_password_is_a_failure_told_in_one_sentence(broker_url: str) -> 
     end.transport.close(WAIT_SECONDS)
 
 
-def test_properties_in_binary_arrive_as_text_that_no_rule_accepts(open_on_rabbitmq: Opener, queue: Queue) -> None:
+def test_binary_properties_arrive_as_text_that_no_check_accepts(open_on_rabbitmq: Opener, queue: Queue) -> None:
     end = open_on_rabbitmq(declares=[queue], consumes=[queue])
     binary: Any = b"id\xff\xfe"
     names = ("message_id", "reply_to", "content_type", "content_encoding")
@@ -463,14 +466,14 @@ def test_after_the_broker_closed_the_connections_everything_is_as_before(
     if rabbitmq.kind == "given":
         pytest.skip("RECONNECTING IS NOT TESTED: the broker is given, its connections are not ours to close")
     end = open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10, replies=True)
-    end.publish(queue.name, b"in hand")
-    in_hand = end.take()
+    end.publish(queue.name, b"delivered")
+    delivery = end.take()
     address = end.transport.reply_address
     rabbitmq.ctl("close_all_connections", "--vhost", _vhost(open_on_rabbitmq.url), "for a test")
     assert end.replies_lost.wait(WAIT_SECONDS)
     again = end.take()
-    assert (again.message.body, again.deaths) == (b"in hand", 1)
-    end.transport.acknowledge([in_hand])  # of a lost connection: ignored
+    assert (again.message.body, again.deaths) == (b"delivered", 1)
+    end.transport.acknowledge([delivery])  # of a lost connection: ignored
     wait_until(lambda: end.transport.reply_address not in (None, address), WAIT_SECONDS, "a new reply address")
     wait_until(lambda: end.publish(queue.name, b"next") is PublishOutcome.CONFIRMED, WAIT_SECONDS, "publishing works")
     assert end.take().message.body == b"next"
@@ -479,13 +482,13 @@ def test_after_the_broker_closed_the_connections_everything_is_as_before(
     assert open_on_rabbitmq(declares=[queue], consumes=[queue], prefetch=10).take().message.body == b"next"
 
 
-def test_outcomes_are_told_once_also_when_the_connection_is_lost(
+def test_outcomes_come_once_also_when_the_connection_is_lost(
     open_on_rabbitmq: Opener, queue: Queue, rabbitmq: Broker
 ) -> None:
     if rabbitmq.kind == "given":
         pytest.skip("LOSING CONNECTIONS IS NOT TESTED: the broker is given, its connections are not ours to close")
     end = open_on_rabbitmq(declares=[queue])
-    told: SimpleQueue[tuple[int, PublishOutcome]] = SimpleQueue()
+    settled: SimpleQueue[tuple[int, PublishOutcome]] = SimpleQueue()
     closing = threading.Thread(
         target=rabbitmq.ctl, args=("close_all_connections", "--vhost", _vhost(open_on_rabbitmq.url), "for a test")
     )
@@ -493,15 +496,15 @@ def test_outcomes_are_told_once_also_when_the_connection_is_lost(
     sent = 0
     while closing.is_alive() or sent < 100:
         number, sent = sent, sent + 1
-        end.transport.publish(Message(queue=queue.name, body=b"{}"), partial(_tell, told, number))
+        end.transport.publish(Message(queue=queue.name, body=b"{}"), partial(_add, settled, number))
         closing.join(0.001)
-    outcomes = [told.get(timeout=WAIT_SECONDS) for _ in range(sent)]
+    outcomes = [settled.get(timeout=WAIT_SECONDS) for _ in range(sent)]
     assert sorted(number for number, _ in outcomes) == list(range(sent))
     assert {outcome for _, outcome in outcomes} & {PublishOutcome.UNKNOWN, PublishOutcome.DISCONNECTED}
-    assert told.empty()
+    assert settled.empty()
 
 
-def test_a_consumed_queue_is_viewed_with_what_waits_and_what_is_in_hand(open_on_rabbitmq: Opener) -> None:
+def test_a_view_of_a_queue_counts_ready_and_unacknowledged_messages(open_on_rabbitmq: Opener) -> None:
     busy, other, events = _queue("command"), _queue("query"), _queue("events")
     queues = [busy, other, events]
     end = open_on_rabbitmq(declares=queues, consumes=queues, prefetch=2)
@@ -513,14 +516,14 @@ def test_a_consumed_queue_is_viewed_with_what_waits_and_what_is_in_hand(open_on_
     wait_until(lambda: end.transport.view(WAIT_SECONDS)[0].ready == 2, WAIT_SECONDS, "the broker has counted")
     views = {view.queue: view for view in end.transport.view(WAIT_SECONDS)}
     seen = views[busy.name]
-    assert (seen.ready, seen.consumers, seen.delivered, seen.in_hand, seen.prefetch) == (2, 1, 3, 2, 2)
+    assert (seen.ready, seen.consumers, seen.delivered, seen.unacknowledged, seen.prefetch) == (2, 1, 3, 2, 2)
     assert (views[other.name].consumers, views[other.name].delivered) == (1, 0)
-    assert [views[queue.name].one_at_a_time for queue in queues] == [False, False, True]
+    assert [views[queue.name].single_active_consumer for queue in queues] == [False, False, True]
     end.transport.stop_consuming()
-    wait_until(lambda: not end.transport.view(WAIT_SECONDS), WAIT_SECONDS, "nothing is consumed, nothing viewed")
+    wait_until(lambda: not end.transport.view(WAIT_SECONDS), WAIT_SECONDS, "there is no view without consumers")
 
 
-def test_a_queue_that_is_gone_is_viewed_without_consumers_and_the_others_as_they_are(open_on_rabbitmq: Opener) -> None:
+def test_a_deleted_queue_counts_as_empty_and_the_others_are_counted(open_on_rabbitmq: Opener) -> None:
     queues = [_queue("query") for _ in range(4)]
     end = open_on_rabbitmq(declares=queues, consumes=queues)
     looking = open_on_rabbitmq()
@@ -528,33 +531,33 @@ def test_a_queue_that_is_gone_is_viewed_without_consumers_and_the_others_as_they
     counts: SimpleQueue[Any] = SimpleQueue()
     names = [queues[0].name, "gone.one", queues[1].name, "gone.two"]
     assert isinstance(connection, RabbitMQ)
-    publishing = connection._publisher.link.connection
+    publishing = connection._publisher.connection.pika_connection
     assert publishing is not None
-    connection._soon(lambda: Counting(publishing, names, counts.put))
-    told = counts.get(timeout=WAIT_SECONDS)
-    assert [told[name].consumers for name in names] == [1, 0, 1, 0]
+    connection._soon(lambda: QueueCounter(publishing, names, counts.put))
+    counted = counts.get(timeout=WAIT_SECONDS)
+    assert [counted[name].consumers for name in names] == [1, 0, 1, 0]
     assert end.publish(queues[0].name) is PublishOutcome.CONFIRMED
 
 
-def test_without_a_connection_there_is_no_view_of_anything(queue: Queue) -> None:
+def test_without_a_connection_there_is_no_view(queue: Queue) -> None:
     transport = transport_for("amqp://nobody:x@127.0.0.1:1/none", "test")
     transport.open(TransportOptions(declares=[queue], consumes=[queue]))
     assert not transport.view(SILENCE_SECONDS)
     transport.close(WAIT_SECONDS)
 
 
-def test_what_is_consumed_anew_comes_again(open_end: Opener, queue: Queue) -> None:
+def test_after_the_consumer_reconnected_deliveries_come_again(open_end: Opener, queue: Queue) -> None:
     end = open_end(declares=[queue], consumes=[queue], prefetch=10)
-    end.publish(queue.name, b"in hand")
+    end.publish(queue.name, b"delivered")
     end.take()
-    end.transport.consume_anew("for a test")
+    end.transport.reconnect_consumer("for a test")
     if not isinstance(end.transport, Embedded):  # which loses nothing
-        assert end.take().message.body == b"in hand"
+        assert end.take().message.body == b"delivered"
     wait_until(lambda: end.publish(queue.name, b"next") is PublishOutcome.CONFIRMED, WAIT_SECONDS, "publishing works")
     assert end.take().message.body == b"next"
 
 
-def test_a_channel_that_hears_only_refusals_is_replaced_and_every_outcome_is_told_once(
+def test_a_channel_with_nothing_but_refusals_is_replaced_and_every_outcome_comes_once(
     open_on_rabbitmq: Opener, rabbitmq: Broker
 ) -> None:
     if rabbitmq.kind == "given":
@@ -562,7 +565,7 @@ def test_a_channel_that_hears_only_refusals_is_replaced_and_every_outcome_is_tol
     queue = _queue("command", bound=1)
     end = open_on_rabbitmq(declares=[queue])
     wait_until(lambda: end.publish(queue.name) is PublishOutcome.FULL, WAIT_SECONDS, "the queue is full")
-    told: SimpleQueue[tuple[int, PublishOutcome]] = SimpleQueue()
+    settled: SimpleQueue[tuple[int, PublishOutcome]] = SimpleQueue()
     sent = 0
 
     def channels() -> list[str]:
@@ -573,19 +576,19 @@ def test_a_channel_that_hears_only_refusals_is_replaced_and_every_outcome_is_tol
     def is_replaced() -> bool:
         nonlocal sent
         for number in range(sent, sent + 10):
-            end.transport.publish(Message(queue=queue.name, body=b"{}"), partial(_tell, told, number))
+            end.transport.publish(Message(queue=queue.name, body=b"{}"), partial(_add, settled, number))
         sent += 10
         # One to consume, one for replies, and the third channel in the first one's place.
         return channels() == ["1", "2", "3"]
 
     wait_until(is_replaced, WAIT_SECONDS, "another channel")
-    outcomes = [told.get(timeout=WAIT_SECONDS) for _ in range(sent)]
+    outcomes = [settled.get(timeout=WAIT_SECONDS) for _ in range(sent)]
     assert sorted(number for number, _ in outcomes) == list(range(sent))
     assert {outcome for _, outcome in outcomes} == {PublishOutcome.FULL}
     _delete(open_on_rabbitmq.url, queue)
     open_on_rabbitmq(declares=[queue])
     assert end.publish(queue.name) is PublishOutcome.CONFIRMED
-    assert told.empty()
+    assert settled.empty()
 
 
 def _is_left_alone(end: End, queue: Queue) -> bool:
@@ -604,8 +607,8 @@ def _delete(url: str, queue: Queue) -> None:
         connection.channel().queue_delete(queue.name)
 
 
-def _tell(told: SimpleQueue[tuple[int, PublishOutcome]], number: int, outcome: PublishOutcome) -> None:
-    told.put((number, outcome))
+def _add(settled: SimpleQueue[tuple[int, PublishOutcome]], number: int, outcome: PublishOutcome) -> None:
+    settled.put((number, outcome))
 
 
 def _vhost(url: str) -> str:

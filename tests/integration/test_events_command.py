@@ -100,7 +100,7 @@ def test_a_tail_as_json_is_one_object_a_line(broker_url: str) -> None:
 def test_a_tail_goes_on_after_a_restart_of_the_broker() -> None:
     with find_broker() as broker, _tail(broker.url) as tail:
         broker.stop()
-        wait_until(lambda: tail.shows("broker_away"), WAIT_SECONDS, "the loss is told")
+        wait_until(lambda: tail.shows("broker_disconnected"), WAIT_SECONDS, "the loss is logged")
         broker.start()
 
         def is_shown() -> bool:

@@ -128,10 +128,10 @@ def _answered(logs: list[object]) -> int:
 
 def _is_all_taken(views: Sequence[QueueView]) -> bool:
     """More waits than may be in hand."""
-    return any(view.ready > 0 and view.in_hand == view.prefetch for view in views)
+    return any(view.ready > 0 and view.unacknowledged == view.prefetch for view in views)
 
 
 def _is_idle(transport: Transport) -> bool:
     """The broker answers for every queue, and each has its consumer."""
     views = transport.view(WAIT_SECONDS)
-    return bool(views) and all(view.consumers == 1 and view.in_hand == 0 for view in views)
+    return bool(views) and all(view.consumers == 1 and view.unacknowledged == 0 for view in views)

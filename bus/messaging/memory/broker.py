@@ -1,6 +1,6 @@
-"""The embedded broker: queues in this process, on kombu's memory transport. The only file that knows kombu.
+"""The embedded broker: the queues of one URL, on kombu's memory transport.
 
-kombu polls its queues; here a publisher wakes the consumers instead.
+kombu polls its queues; here each publish wakes the consumers instead.
 """
 
 import heapq
@@ -18,12 +18,12 @@ from kombu.transport import memory
 from bus.messaging.message import Message
 from bus.messaging.topology import Queue
 
-# How long a consumer sleeps at most when nothing wakes it; it is woken by every publish.
+# The longest sleep of a consumer that nothing wakes; every publish wakes it.
 IDLE_SECONDS = 1.0
 
 
 class Broker:
-    """The queues of one URL, the messages that come into them later, and what wakes their consumers."""
+    """The queues of one URL, the delayed messages of its retry queues, and the condition that wakes its consumers."""
 
     def __init__(self) -> None:
         self.queues: dict[str, Buffer[Any]] = {}
@@ -79,7 +79,7 @@ class Broker:
             self._bell.notify_all()
 
     def sleep(self, seen: int) -> None:
-        """Sleep until woken or the next delayed message is due; not at all if there was a waking since `seen`."""
+        """Sleep until `wake` is called or a delayed message is due; not at all if `wakings` is not `seen` any more."""
         with self._bell:
             if self.wakings == seen:
                 next_due = self.delayed[0][0] - time.monotonic() if self.delayed else IDLE_SECONDS
@@ -87,6 +87,6 @@ class Broker:
 
 
 @cache
-def broker_of(url: str) -> Broker:  # noqa: ARG001  # the cache tells brokers apart by it
+def broker_of(url: str) -> Broker:  # noqa: ARG001  # it is the key of the cache
     """The broker of a URL; the same object for the same URL."""
     return Broker()

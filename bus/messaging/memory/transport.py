@@ -1,4 +1,4 @@
-"""The transport for the embedded broker: one thread that delivers, acknowledges, and sleeps until it is woken."""
+"""The transport for the embedded broker: one thread that delivers, acknowledges and sleeps until it is woken."""
 
 import threading
 from collections import deque
@@ -15,7 +15,7 @@ from bus.messaging.transport import PublishOutcome, QueueView, TransportFailure,
 class Embedded:
     """The transport for `memory://NAME`; see `bus.messaging.transport.Transport`.
 
-    All transports of one process with the same name share one broker. It is never away or blocked.
+    All transports of a process with the same URL share one broker. It is never disconnected or blocked.
     """
 
     failure: TransportFailure | None = None
@@ -69,8 +69,8 @@ class Embedded:
     def view(self, seconds: float) -> Sequence[QueueView]:  # noqa: ARG002  # nothing to wait for
         return ()
 
-    def consume_anew(self, reason: str) -> None:
-        """There is no connection that could fail."""
+    def reconnect_consumer(self, reason: str) -> None:
+        """Nothing to do: there is no connection that could fail."""
 
     def close(self, seconds: float) -> None:
         self._closed = True

@@ -1,6 +1,16 @@
-"""RabbitMQ, on pika's asynchronous connection. The only package that knows pika."""
+"""The transport for RabbitMQ, on pika's asynchronous connection, and the inspection of a broker.
 
-from bus.messaging.rabbitmq.inspection import Inspection, Seen, differences
+A process has two connections, `publisher.py` and `consumer.py`, both kept open by `reconnecting.py` and run by the one
+I/O thread of `transport.py`. `confirms.py` and `acknowledgements.py` are rules without I/O. `inspection.py` has a
+connection of its own.
+
+This is the only package that imports pika. `bus.messaging.connect`, `bus cli` and `bus doctor` import it.
+
+Start at `transport.py`.
+"""
+
+from bus.messaging.rabbitmq.inspection import Inspection, differences
+from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.transport import RabbitMQ
 
-__all__ = ["Inspection", "RabbitMQ", "Seen", "differences"]
+__all__ = ["Inspection", "QueueCounts", "RabbitMQ", "differences"]

@@ -1,27 +1,27 @@
-"""Acknowledgements: as few frames as the broker needs. Rules only, no I/O."""
+"""Acknowledgements: which frames acknowledge a batch, as few as possible. Rules only, no I/O."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 
 class Unacknowledged:
-    """The delivery tags of one channel that are still in our hands, in the order they came."""
+    """The delivery tags of one channel that are not acknowledged, in the order of delivery."""
 
     def __init__(self) -> None:
         self._tags: dict[int, str] = {}
 
     def delivered(self, tag: int, queue: str = "") -> None:
-        """A message came."""
+        """A message was delivered."""
         self._tags[tag] = queue
 
     def by_queue(self) -> Counter[str]:
-        """How many there are of each queue."""
+        """How many messages of each queue are unacknowledged."""
         return Counter(self._tags.values())
 
     def done(self, tags: Iterable[int]) -> Iterator[tuple[int, bool]]:
-        """Forget these tags; yields the acknowledgements to send, as (tag, multiple).
+        """Forget these tags, and yield the frames to send, as (tag, multiple).
 
-        One frame for all where nothing older is left unfinished, else one for each.
+        It is one frame for all of them if nothing older is unacknowledged, else one for each.
         """
         finished = sorted(tag for tag in tags if tag in self._tags)
         for tag in finished:

@@ -1,4 +1,4 @@
-"""Confirming: a channel whose messages the broker confirms."""
+"""A channel in confirm mode, on which each message gets its outcome."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from bus.messaging.transport import PublishOutcome
 
 
 class ConfirmingChannel:
-    """One channel in confirm mode. `on_ready` is called when it is."""
+    """One channel in confirm mode. `on_ready` is called when the broker has switched it to that mode."""
 
     def __init__(self, channel: Channel, on_ready: Callable[["ConfirmingChannel"], None]) -> None:
         self._channel = channel
@@ -24,7 +24,7 @@ class ConfirmingChannel:
         self._refusals = Refusals()
         self._is_retired = False
         channel.add_on_return_callback(self._returned)
-        channel.connection.tell_confirms(channel.channel_number, self._answered)
+        channel.connection.add_on_confirm_callback(channel.channel_number, self._answered)
         channel.confirm_delivery(self._answered, lambda _frame: on_ready(self))
 
     @property
@@ -32,32 +32,32 @@ class ConfirmingChannel:
         return bool(self._channel.is_open)
 
     @property
-    def awaits_answers(self) -> bool:
-        """Whether messages are under way that the broker has not confirmed or refused."""
+    def has_unconfirmed(self) -> bool:
+        """Whether the broker has yet to confirm or refuse a message."""
         return len(self._confirms) > 0
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether the broker may refuse because of this channel, and not of a queue."""
-        return self._refusals.are_suspicious(time.monotonic())
+        """Whether the broker may refuse messages because of this channel, and not because of a queue."""
+        return self._refusals.last_too_long(time.monotonic())
 
     def publish(self, message: Message, on_outcome: OnOutcome) -> None:
-        """Publish a message; the broker's answer comes once, also when the channel is lost."""
+        """Publish a message. `on_outcome` is called exactly once, also when the channel is lost."""
         self._confirms.sent(message.message_id or "", message.queue, partial(self._settled, message.queue, on_outcome))
         mandatory = message.exchange != EVENTS_EXCHANGE
         self._channel.basic_publish(message.exchange, message.queue, message.body, properties_of(message), mandatory)
 
     def retire(self) -> None:
-        """Close the channel when all is answered; nothing is published on it any more."""
+        """Close the channel once it has no unconfirmed message. Publish nothing on it after this."""
         self._is_retired = True
         self._close_if_done()
 
     def lost(self) -> None:
-        """The connection is gone: nobody knows what became of what was under way."""
+        """The connection is lost: the outcome of unconfirmed messages is unknown."""
         self._confirms.lost()
 
     def _settled(self, queue: str, on_outcome: OnOutcome, outcome: PublishOutcome) -> None:
-        self._refusals.heard(queue, outcome, time.monotonic())
+        self._refusals.note(queue, outcome, time.monotonic())
         on_outcome(outcome)
 
     def _returned(self, _channel: Channel, method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
@@ -69,5 +69,5 @@ class ConfirmingChannel:
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._is_retired and self.is_open and not self.awaits_answers:
+        if self._is_retired and self.is_open and not self.has_unconfirmed:
             self._channel.close()

@@ -8,10 +8,10 @@ OnOutcome = Callable[[PublishOutcome], None]
 
 
 class Confirms:
-    """The messages of one channel that the broker has not answered yet, by their delivery tags.
+    """The messages of one channel that the broker has not confirmed or refused yet, by their delivery tags.
 
-    A broker returns an unroutable message before it confirms it, so a return only marks the
-    message and the confirm settles it.
+    A broker returns an unroutable message before it confirms it. So a return only marks the message, and the confirm
+    settles it.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Confirms:
         self._waiting[self._last_tag] = ((message_id, queue), on_outcome)
 
     def returned(self, message_id: str, queue: str) -> None:
-        """The broker found no queue for a message: the oldest of this id to this queue, as it returns in order."""
+        """The broker found no queue for a message. It returns in order, so it is the oldest with this id and queue."""
         for tag, (name, _) in self._waiting.items():
             if name == (message_id, queue) and tag not in self._returned:
                 self._returned.add(tag)
@@ -41,7 +41,7 @@ class Confirms:
             self._settle(each, accepted)
 
     def lost(self) -> None:
-        """The channel is gone: nobody knows what became of the rest."""
+        """The channel is lost: the outcome of the rest is unknown."""
         waiting, self._waiting = self._waiting, {}
         for _, on_outcome in waiting.values():
             on_outcome(PublishOutcome.UNKNOWN)
@@ -58,27 +58,27 @@ class Confirms:
             on_outcome(PublishOutcome.CONFIRMED if accepted else PublishOutcome.FULL)
 
 
-# A queue that is full for a moment needs nothing; one that has been for longer costs a new channel this often.
-PATIENCE_SECONDS = 1.0
+# A queue may be full for a moment. If it refuses everything for this long, the channel is replaced.
+REFUSED_SECONDS = 1.0
 
 
 class Refusals:
-    """What one channel has heard of its queues.
+    """Since when each queue has refused all messages of one channel.
 
-    A channel that published to a quorum queue while that had no leader may be refused for ever after, when
-    all others are not (seen with RabbitMQ 3.10.8). From outside this looks like a full queue.
+    A channel that published to a quorum queue without a leader may be refused for ever after, while other channels
+    are not (seen with RabbitMQ 3.10.8). To the publisher this looks like a full queue.
     """
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
-    def heard(self, queue: str, outcome: PublishOutcome, now: float) -> None:
-        """The broker has answered a message to a queue; `now` is in seconds, by a monotonic clock."""
+    def note(self, queue: str, outcome: PublishOutcome, now: float) -> None:
+        """A message to a queue has this outcome; `now` is time.monotonic()."""
         if outcome is PublishOutcome.FULL:
             self._since.setdefault(queue, now)
         else:
             self._since.pop(queue, None)
 
-    def are_suspicious(self, now: float) -> bool:
-        """Whether a queue has taken nothing for so long that another channel should try."""
-        return any(now - since >= PATIENCE_SECONDS for since in self._since.values())
+    def last_too_long(self, now: float) -> bool:
+        """Whether a queue has accepted nothing for so long that another channel should try."""
+        return any(now - since >= REFUSED_SECONDS for since in self._since.values())

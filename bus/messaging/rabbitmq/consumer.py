@@ -1,4 +1,16 @@
-"""The consumer: what comes to a process."""
+"""The consuming connection of a process. Everything that declares, consumes and acknowledges is here.
+
+Its rules:
+
+- All of it runs on the I/O thread; `transport.py` brings the calls of other threads there.
+- Every new connection is a new session: it declares all queues with their bindings, then consumes them, then opens the
+  reply queue, and only then is ready. What an old session delivered is not acknowledged any more, because the broker
+  delivers it again.
+- A message is acknowledged, and never rejected or requeued. What is unacknowledged goes back to its queue when the
+  connection is lost, and the broker counts that.
+- Events stay in order. Their consumers are never cancelled, and their connection ends without a close handshake, so
+  that the broker requeues the unacknowledged events before it delivers later ones to the next consumer.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,17 +24,17 @@ from bus import failpoints
 from bus.messaging.message import Delivery, arrived
 from bus.messaging.rabbitmq.acknowledgements import Unacknowledged
 from bus.messaging.rabbitmq.properties import message_of
-from bus.messaging.rabbitmq.queue_counts import Counts
+from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.reconnecting import ReconnectingConnection
 from bus.messaging.topology import EVENTS_EXCHANGE, REQUEST_KINDS, REQUESTS_EXCHANGE, RETRIED, UNROUTABLE, Queue
 from bus.messaging.transport import QueueView, TransportOptions
 
 
 class Consumer:
-    """The consuming connection: declares, consumes, acknowledges, and owns the reply queue."""
+    """Consumes the queues that the options name. `reply_address` is the reply queue, while there is one."""
 
     def __init__(self, loop: IOLoop, parameters: pika.ConnectionParameters, options: TransportOptions) -> None:
-        self.link = ReconnectingConnection(loop, parameters, self._set_up, self._lost)
+        self.connection = ReconnectingConnection(loop, parameters, self._set_up, self._lost)
         self.reply_address: str | None = None
         self._options = options
         self._tags: list[str] = []
@@ -32,33 +44,33 @@ class Consumer:
         self._stopped = False
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        channel = self.link.channel
+        channel = self.connection.channel
         if channel is None or not channel.is_open:
             return
         tags = [delivery.tag for delivery in deliveries if delivery.session == self._session]
-        failpoints.reach("worker.before-ack")  # replies handed over before have been written to the socket
+        failpoints.reach("worker.before-ack")  # the replies to these were written to the socket before
         for tag, multiple in self._unacknowledged.done(tags):
             channel.basic_ack(tag, multiple)
 
     @property
     def consumed(self) -> list[str]:
-        """The queues that we take messages from now; none while that is being set up."""
-        is_consuming = self.link.settled.is_set() and not self._stopped
+        """The queues that are consumed now; none during the set-up."""
+        is_consuming = self.connection.settled.is_set() and not self._stopped
         return [queue.name for queue in self._options.consumes] if is_consuming else []
 
-    def views(self, counts: Mapping[str, Counts]) -> list[QueueView]:
-        """Those of the consumed queues that the broker has told of."""
-        in_hand = self._unacknowledged.by_queue()
+    def views(self, counts: Mapping[str, QueueCounts]) -> list[QueueView]:
+        """The consumed queues that the broker has counted."""
+        unacknowledged = self._unacknowledged.by_queue()
         return [
             QueueView(
                 queue=queue.name,
-                ready=counts[queue.name].ready,
+                ready=counts[queue.name].messages,
                 consumers=counts[queue.name].consumers,
                 session=self._session,
                 delivered=self._delivered[queue.name],
-                in_hand=in_hand[queue.name],
+                unacknowledged=unacknowledged[queue.name],
                 prefetch=self._options.prefetch_of(queue),
-                one_at_a_time=queue.kind == "events",
+                single_active_consumer=queue.kind == "events",
             )
             for queue in self._options.consumes
             if queue.name in counts and queue.name in self.consumed
@@ -67,35 +79,35 @@ class Consumer:
     def stop(self, on_stopped: Callable[[], None]) -> None:
         self._stopped = True
         tags, self._tags = self._tags, []
-        channel = self.link.channel
+        channel = self.connection.channel
         if channel is None or not channel.is_open or not tags:
             on_stopped()
             return
         for tag in tags[:-1]:
             channel.basic_cancel(tag, callback=lambda _frame: None)
-        # Answered in order, so the last answer says that nothing more comes.
+        # The broker answers in order, so after the last answer it delivers nothing more.
         channel.basic_cancel(tags[-1], callback=lambda _frame: on_stopped())
 
     def close(self, on_closed: Callable[[], None]) -> None:
-        """Close the connection; called last.
+        """Close the connection. Call it last.
 
-        Of a consumer that says farewell RabbitMQ takes back what is in its hands after it has given later
-        messages to the next one. Of one that is lost it takes it back first, and so events keep their order.
+        When a connection is closed with a handshake, RabbitMQ delivers later messages to the next consumer before it
+        requeues the unacknowledged ones. When a connection is lost, it requeues first, and so events stay in order.
         """
         has_order = any(queue.kind == "events" for queue in self._options.consumes)
-        (self.link.drop if has_order else self.link.close)(on_closed)
+        (self.connection.drop if has_order else self.connection.close)(on_closed)
 
     def _set_up(self, channel: Channel) -> None:
-        """Ask for everything at once: pika sends one method after the other's answer, in this order."""
+        """Request everything at once. pika keeps the order: it sends each method after the answer to the one before."""
         self._session += 1
         self._unacknowledged = Unacknowledged()
         self._delivered = Counter()
-        channel.add_on_cancel_callback(lambda _frame: self.link.restart("a consumed queue was deleted"))
+        channel.add_on_cancel_callback(lambda _frame: self.connection.restart("a consumed queue was deleted"))
         self._declare(channel)
         self._consume(channel)
         if self._options.on_reply is None:
-            # The answer to a last, harmless question says that all before it has been done.
-            channel.basic_qos(prefetch_count=self._options.prefetch, callback=lambda _frame: self.link.ready())
+            # When this harmless method is answered, everything before it has been done.
+            channel.basic_qos(prefetch_count=self._options.prefetch, callback=lambda _frame: self.connection.ready())
         else:
             channel.queue_declare("", exclusive=True, callback=lambda frame: self._reply_queue(channel, frame))
 
@@ -116,10 +128,10 @@ class Consumer:
         self._tags = []
         for queue in () if self._stopped else self._options.consumes:
             prefetch = self._options.prefetch_of(queue)
-            channel.basic_qos(prefetch_count=prefetch, callback=lambda _frame: None)  # of consumers that come after
+            channel.basic_qos(prefetch_count=prefetch, callback=lambda _frame: None)  # for consumers started later
             on_message = self._on_message(queue, self._session)
             tag = channel.basic_consume(queue.name, on_message, callback=lambda _frame: None)
-            if queue.kind != "events":  # whose next consumer must not begin before all in our hands has gone back
+            if queue.kind != "events":  # see the rules above
                 self._tags.append(tag)
 
     def _on_message(self, queue: Queue, session: int) -> Callable[..., None]:
@@ -150,7 +162,7 @@ class Consumer:
 
         def consuming(_frame: Any) -> None:
             self.reply_address = name
-            self.link.ready()
+            self.connection.ready()
 
         channel.basic_consume(name, deliver, auto_ack=True, exclusive=True, callback=consuming)
 
@@ -182,11 +194,11 @@ def _bindings(channel: Channel, queue: Queue) -> Iterator[tuple[str, str]]:
 
 
 def _declare_way_back(channel: Channel, service: str) -> None:
-    """From the retry queues to the commands' own; what belongs to none is a dead letter."""
+    """The exchange from retry queues to command queues. A message whose queue does not exist is dead-lettered."""
     _declare_exchange(channel, f"{service}{RETRIED}", "direct", {"alternate-exchange": f"{service}{UNROUTABLE}"})
 
 
 def _deaths(properties: pika.BasicProperties) -> int:
-    """How many consumers were lost with this message in hand; classic queues do not count beyond one."""
+    """How many consumers were lost before they acknowledged this message; classic queues count only the first."""
     count = (properties.headers or {}).get("x-delivery-count")
     return max(1, count) if isinstance(count, int) else 1

@@ -1,4 +1,4 @@
-"""Properties: our messages as pika sees them, and back."""
+"""Message properties, from our messages to pika's and back."""
 
 import pika
 
@@ -39,10 +39,10 @@ def message_of(queue: str, properties: pika.BasicProperties, body: bytes) -> Mes
 
 
 class TolerantProperties(pika.BasicProperties):  # type: ignore[misc]  # pika is half typed
-    """Properties as they come, without a header table that Python cannot hold.
+    """pika's properties; header tables that Python cannot represent are left out.
 
-    A time beyond the calendar or tables a thousand deep are legal AMQP. pika gives up the connection
-    over them, the broker delivers the message again, and so one message would stop a service for good.
+    A time beyond year 9999 and tables nested a thousand deep are legal AMQP. pika would close the connection because of
+    them, the broker would deliver the message again, and so one message could stop a service for good.
     """
 
     def decode(self, encoded: bytes, offset: int = 0) -> pika.BasicProperties:
@@ -64,5 +64,5 @@ def _without_headers(encoded: bytes, offset: int) -> bytes:
 
 
 def _text(value: str | bytes | None) -> str | None:
-    """A property that pika could not read as text, as one that no rule accepts and that is no longer than it was."""
+    """Text for a property that pika could not decode: as long as the bytes, and with DEL, which no check accepts."""
     return value.decode("ascii", "replace").replace("\ufffd", "\x7f") if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""The publisher: what leaves a process."""
+"""The publishing connection of a process: requests with confirms on one channel, replies without on a second."""
 
 import threading
 from collections import deque
@@ -19,10 +19,10 @@ from bus.messaging.transport import PublishOutcome
 
 
 class Publisher:
-    """The publishing connection: requests with confirms, replies on a second channel without."""
+    """Publishes from any thread. `dropped_replies` counts replies whose queue does not exist."""
 
     def __init__(self, loop: IOLoop, parameters: pika.ConnectionParameters) -> None:
-        self.link = ReconnectingConnection(loop, parameters, self._set_up, self._lost)
+        self.connection = ReconnectingConnection(loop, parameters, self._set_up, self._lost)
         self._loop = loop
         self._waiting: deque[tuple[Message, OnOutcome | None]] = deque()
         self._flush_is_due = False
@@ -34,7 +34,7 @@ class Publisher:
         self.dropped_replies = 0
 
     def publish(self, message: Message, on_outcome: OnOutcome | None) -> None:
-        """From any thread: many messages wake the I/O thread once."""
+        """Hand a message to the I/O thread, which is woken once for many messages. May be called from any thread."""
         self._waiting.append((message, on_outcome))
         with self._lock:
             wake, self._flush_is_due = not self._flush_is_due, True
@@ -42,9 +42,9 @@ class Publisher:
             self._loop.add_callback_threadsafe(self._flush)
 
     @property
-    def awaits_answers(self) -> bool:
-        """Whether messages are under way that the broker has not confirmed or refused."""
-        return any(channel.awaits_answers for channel in self._confirming())
+    def has_unconfirmed(self) -> bool:
+        """Whether the broker has yet to confirm or refuse a message."""
+        return any(channel.has_unconfirmed for channel in self._confirming())
 
     def _confirming(self) -> list[ConfirmingChannel]:
         return [*self._retired, *([self._requests] if self._requests else [])]
@@ -53,15 +53,14 @@ class Publisher:
         self._requests = ConfirmingChannel(channel, lambda _channel: self._open_reply_channel())
 
     def _open_reply_channel(self) -> None:
-        connection = self.link.channel.connection if self.link.channel else None
-        if connection is not None and connection.is_open:
+        if (connection := self.connection.pika_connection) is not None:
             connection.channel(on_open_callback=self._reply_channel_opened)
 
     def _reply_channel_opened(self, channel: Channel) -> None:
         self._reply_channel = channel
-        channel.add_on_close_callback(lambda _channel, reason: self.link.restart(str(reason)))
+        channel.add_on_close_callback(lambda _channel, reason: self.connection.restart(str(reason)))
         channel.add_on_return_callback(self._reply_returned)
-        self.link.ready()
+        self.connection.ready()
 
     def _lost(self) -> None:
         lost = self._confirming()
@@ -70,9 +69,9 @@ class Publisher:
             channel.lost()
 
     def _renew(self) -> None:
-        """Publish what comes next on a new channel; the old one has heard nothing but refusals."""
-        connection = self.link.channel.connection if self.link.channel else None
-        if not self._renewal_is_due and connection is not None and connection.is_open:
+        """Open a new channel for further requests, because the broker refuses everything on the old one."""
+        connection = self.connection.pika_connection
+        if not self._renewal_is_due and connection is not None:
             self._renewal_is_due = True
             connection.channel(on_open_callback=self._renewal_opened)
 
@@ -82,7 +81,7 @@ class Publisher:
 
     def _renewal_closed(self, _channel: Channel, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByBroker):
-            self.link.restart(str(reason))
+            self.connection.restart(str(reason))
 
     def _renewed(self, channel: ConfirmingChannel) -> None:
         old, self._requests, self._renewal_is_due = self._requests, channel, False
@@ -94,7 +93,7 @@ class Publisher:
     def _flush(self) -> None:
         with self._lock:
             self._flush_is_due = False
-        with self.link.one_write():
+        with self.connection.buffered_writes():
             while self._waiting:
                 message, on_outcome = self._waiting.popleft()
                 if on_outcome is None:
@@ -104,7 +103,7 @@ class Publisher:
 
     def _send_unconfirmed(self, message: Message) -> None:
         if self._reply_channel is not None and self._reply_channel.is_open:
-            # To count what found no queue. Direct reply-to returns even what it delivers (RabbitMQ 3.10 to 4.1).
+            # Mandatory, to count dropped replies. Direct reply-to returns even what it delivers (RabbitMQ 3.10 to 4.1).
             mandatory = not message.queue.startswith(DIRECT_REPLY_TO)
             self._reply_channel.basic_publish("", message.queue, message.body, properties_of(message), mandatory)
 
@@ -112,7 +111,7 @@ class Publisher:
         channel = self._requests
         if channel is None or self._reply_channel is None or not channel.is_open:
             on_outcome(PublishOutcome.DISCONNECTED)
-        elif self.link.blocked:
+        elif self.connection.blocked:
             on_outcome(PublishOutcome.BLOCKED)
         else:
             channel.publish(message, on_outcome)

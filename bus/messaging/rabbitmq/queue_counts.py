@@ -1,4 +1,4 @@
-"""Counting: what waits in queues and who consumes them, as the broker says."""
+"""Queue counts: asks the broker how many messages and consumers queues have, over an open connection."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,47 +12,47 @@ from bus.messaging.rabbitmq.pika_connection import Connection
 NOT_FOUND = 404
 
 
-class Counts(NamedTuple):
-    """How many messages wait in a queue, and how many consumers it has. Of a queue that is gone both are 0."""
+class QueueCounts(NamedTuple):
+    """How many messages of a queue are ready for delivery, and how many consumers it has."""
 
-    ready: int
+    messages: int
     consumers: int
 
 
-OnCounts = Callable[[Mapping[str, Counts]], None]
+OnCounts = Callable[[Mapping[str, QueueCounts]], None]
 
 
-class Counting:
-    """Asks once for each queue, on channels of its own: a queue that is gone closes the channel.
+class QueueCounter:
+    """Asks for each queue once, on channels of its own, because a missing queue closes the channel. It counts as 0, 0.
 
-    `on_counts` is called when all is answered, and never if the connection is lost before.
+    `on_counts` is called when all answers are there, and never if the connection is lost before.
     """
 
     def __init__(self, connection: Connection, queues: Sequence[str], on_counts: OnCounts) -> None:
         self._connection, self._on_counts = connection, on_counts
-        self._left = list(queues)
-        self._counts: dict[str, Counts] = {}
-        self._go_on()
+        self._to_ask = list(queues)
+        self._counts: dict[str, QueueCounts] = {}
+        self._ask_next()
 
-    def _go_on(self) -> None:
-        if not self._left:
+    def _ask_next(self) -> None:
+        if not self._to_ask:
             self._on_counts(self._counts)
         elif self._connection.is_open:
             self._connection.channel(on_open_callback=self._ask)
 
     def _ask(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._closed)
-        for queue in self._left:
+        for queue in self._to_ask:
             channel.queue_declare(queue, passive=True, callback=partial(self._answered, channel, queue))
 
     def _answered(self, channel: Channel, queue: str, frame: Any) -> None:
-        self._left.remove(queue)
-        self._counts[queue] = Counts(frame.method.message_count, frame.method.consumer_count)
-        if not self._left:
+        self._to_ask.remove(queue)
+        self._counts[queue] = QueueCounts(frame.method.message_count, frame.method.consumer_count)
+        if not self._to_ask:
             channel.close()
-            self._go_on()
+            self._ask_next()
 
     def _closed(self, _channel: Channel, reason: Exception) -> None:
-        if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == NOT_FOUND and self._left:
-            self._counts[self._left.pop(0)] = Counts(0, 0)
-            self._go_on()
+        if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == NOT_FOUND and self._to_ask:
+            self._counts[self._to_ask.pop(0)] = QueueCounts(0, 0)
+            self._ask_next()

@@ -1,4 +1,4 @@
-"""A link: one connection with one channel, kept up for as long as there is hope."""
+"""A connection with one channel that is opened again whenever it is lost, unless the broker refuses it for good."""
 
 import random
 import threading
@@ -19,14 +19,14 @@ from pika.exceptions import (
 from bus.messaging.rabbitmq.pika_connection import Connection
 from bus.messaging.transport import TransportFailure
 
-# A connection ends at the first look that finds two heartbeats missed, so a silent network is noticed within three
-# times this (measured: 23 to 27 s by the broker).
+# A connection ends at the first check that finds two heartbeats missed, so a silent network is noticed within three
+# times this (measured: the broker needs 23 to 27 s).
 HEARTBEAT_SECONDS = 10
 CONNECT_SECONDS = 5
 
 
 def parameters_for(url: str, name: str) -> pika.URLParameters:
-    """Raises ValueError for a URL that is none (RabbitMQ URI specification)."""
+    """How to connect to this URL (RabbitMQ URI specification). Raises ValueError for a malformed one."""
     parameters = pika.URLParameters(url)
     parameters.heartbeat = HEARTBEAT_SECONDS
     parameters.socket_timeout = CONNECT_SECONDS
@@ -36,7 +36,7 @@ def parameters_for(url: str, name: str) -> pika.URLParameters:
     return parameters
 
 
-# Between two tries to connect, each with jitter so that many clients do not come back as one.
+# Between two attempts to connect, with jitter, so that many clients do not reconnect at the same moment.
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
 
@@ -44,7 +44,11 @@ log = structlog.get_logger("bus.rabbitmq")
 
 
 class ReconnectingConnection:
-    """One connection with one channel, opened again whenever it is lost. Lives on the I/O thread."""
+    """One connection with one channel, opened again whenever it is lost. All of it runs on the I/O thread.
+
+    `set_up` is called with each new channel, and calls `ready` when it is done; `on_lost` is called for each connection
+    that is lost or was not made. `settled` is set once the connection is ready, or has failed for good (`failure`).
+    """
 
     def __init__(
         self,
@@ -62,7 +66,7 @@ class ReconnectingConnection:
         self.on_blocked: Callable[[], None] = lambda: None
         self.channel: Channel | None = None
         self.failure: TransportFailure | None = None
-        self.settled = threading.Event()  # set when ready, or failed for good
+        self.settled = threading.Event()
         self.blocked = False
 
     @property
@@ -70,13 +74,13 @@ class ReconnectingConnection:
         return self._connection is not None and self._connection.is_open
 
     @property
-    def connection(self) -> Connection | None:
-        """The connection, while it is open."""
+    def pika_connection(self) -> Connection | None:
+        """pika's connection, while it is open."""
         return self._connection if self.is_open else None
 
-    def one_write(self) -> AbstractContextManager[None]:
-        """What is sent in this block goes out together."""
-        return nullcontext() if self._connection is None else self._connection.one_write()
+    def buffered_writes(self) -> AbstractContextManager[None]:
+        """Send what is published in this block in one write at its end."""
+        return nullcontext() if self._connection is None else self._connection.buffered_writes()
 
     def connect(self) -> None:
         if self._on_closed is None and self.failure is None:
@@ -85,21 +89,21 @@ class ReconnectingConnection:
             )
 
     def ready(self) -> None:
-        """Everything set up: from here on the channel is used."""
+        """The set-up is complete, and the channel can be used."""
         if self._retry_seconds > FIRST_RETRY_SECONDS:
-            log.info("broker_back")
+            log.info("broker_connected")
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._has_been_ready = True
         self.settled.set()
 
     def restart(self, reason: str) -> None:
-        """Give up this connection and open a new one."""
+        """Close this connection and open a new one."""
         if self._connection is not None and self._connection.is_open:
             log.warning("connection_restarted", reason=reason)
             self._connection.close(200, reason[:100])
 
     def reset(self, reason: str) -> None:
-        """The same without a farewell, which a connection that does not work may not hear."""
+        """Drop this connection without the close handshake, which may hang when it does not work; open a new one."""
         if self._connection is not None and self._connection.is_open:
             log.warning("connection_restarted", reason=reason)
             self._connection.drop()
@@ -110,13 +114,13 @@ class ReconnectingConnection:
             self._connection.close()
 
     def drop(self, on_closed: Callable[[], None]) -> None:
-        """Close without a farewell, once the broker has heard all that was sent."""
+        """Close without the close handshake, after the broker has processed everything that was sent."""
         self._on_closed = on_closed
         connection, channel = self._connection, self.channel
         if connection is None or channel is None or not channel.is_open:
             self.close(on_closed)
         else:
-            # The broker answers this harmless question after it has done all before it.
+            # The broker answers this harmless method after it has processed everything before it.
             channel.basic_qos(callback=lambda _frame: connection.drop())
 
     def _opened(self, connection: Connection) -> None:
@@ -138,15 +142,15 @@ class ReconnectingConnection:
 
     def _channel_closed(self, _channel: Channel, reason: Exception) -> None:
         if isinstance(reason, ChannelClosedByBroker):
-            self._fail_if_hopeless(reason)
+            self._fail_if_permanent(reason)
             self.restart(str(reason))
 
     def _not_opened(self, _connection: Connection, reason: BaseException) -> None:
-        self._fail_if_hopeless(reason)
+        self._fail_if_permanent(reason)
         self._lost(reason)
 
     def _closed(self, _connection: Connection, reason: BaseException) -> None:
-        self._fail_if_hopeless(reason)
+        self._fail_if_permanent(reason)
         self._lost(reason)
 
     def _lost(self, reason: BaseException) -> None:
@@ -158,21 +162,21 @@ class ReconnectingConnection:
         if self._on_closed:
             self._on_closed()
             return
-        if self._retry_seconds == FIRST_RETRY_SECONDS:  # told once, not at every try
-            log.warning("broker_away", reason=_in_short(reason))
+        if self._retry_seconds == FIRST_RETRY_SECONDS:  # once, not at every attempt
+            log.warning("broker_disconnected", reason=_in_short(reason))
         self._loop.call_later(self._retry_seconds * random.uniform(0.5, 1.0), self.connect)
         self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
 
-    def _fail_if_hopeless(self, reason: BaseException) -> None:
-        """Only at the first try: what has worked once will again, when the broker has come up wholly."""
-        sentence = "" if self._has_been_ready else hopeless(reason)
+    def _fail_if_permanent(self, reason: BaseException) -> None:
+        """Give up, but only if it has never worked: a broker that is starting refuses what it will accept later."""
+        sentence = "" if self._has_been_ready else why_permanent(reason)
         if sentence:
             self.failure = self.failure or TransportFailure(sentence)
             self.settled.set()
 
 
-def hopeless(reason: BaseException) -> str:
-    """A sentence for what another try will not mend; empty for what it may."""
+def why_permanent(reason: BaseException) -> str:
+    """One sentence on why another attempt will fail too; empty if it may succeed."""
     if isinstance(reason, (ProbableAuthenticationError, ProbableAccessDeniedError)):
         return "RabbitMQ refuses this user name, password or virtual host."
     code = getattr(reason, "reply_code", 0)

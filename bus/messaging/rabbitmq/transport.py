@@ -1,7 +1,7 @@
-"""The transport: one thread that owns both connections of a process, to publish and to consume.
+"""The transport for RabbitMQ: one I/O thread with two connections, one to publish and one to consume.
 
-A broker that blocks publishers still takes acknowledgements, so each has a connection of its own.
-Other threads hand their work to the thread through a queue.
+They are apart because a broker that blocks a publishing connection reads no acknowledgements from it. Other threads
+hand their calls to the I/O thread.
 """
 
 import threading
@@ -18,21 +18,21 @@ from bus.messaging.rabbitmq.confirms import OnOutcome
 from bus.messaging.rabbitmq.consumer import Consumer
 from bus.messaging.rabbitmq.properties import TolerantProperties
 from bus.messaging.rabbitmq.publisher import Publisher
-from bus.messaging.rabbitmq.queue_counts import Counting
+from bus.messaging.rabbitmq.queue_counts import QueueCounter
 from bus.messaging.rabbitmq.reconnecting import parameters_for
 from bus.messaging.transport import PublishOutcome, QueueView, TransportFailure, TransportOptions
 
-# While closing: how often to look whether all confirms have come; they take a few milliseconds.
+# While closing: how often to check whether all confirms have come; they take a few milliseconds.
 CLOSE_POLL_SECONDS = 0.01
 
 log = structlog.get_logger("bus.rabbitmq")
 
 
 class RabbitMQ:
-    """The transport for `amqp://` and `amqps://` URLs; see `bus.transport.Transport`."""
+    """The transport for `amqp://` and `amqps://` URLs; see `bus.messaging.transport.Transport`."""
 
     def __init__(self, url: str, name: str) -> None:
-        pika.spec.props[pika.BasicProperties.INDEX] = TolerantProperties  # pika has no other place to say it
+        pika.spec.props[pika.BasicProperties.INDEX] = TolerantProperties  # pika has no setting for it
         self._parameters = parameters_for(url, name)
         self._loop = IOLoop()
         self._thread = threading.Thread(target=self._run, name=f"{name}-rabbitmq", daemon=True)
@@ -42,8 +42,8 @@ class RabbitMQ:
 
     @property
     def failure(self) -> TransportFailure | None:
-        consumer_failure = self._consumer.link.failure if self._consumer else None
-        return self._defect or self._publisher.link.failure or consumer_failure
+        consumer_failure = self._consumer.connection.failure if self._consumer else None
+        return self._defect or self._publisher.connection.failure or consumer_failure
 
     @property
     def reply_address(self) -> str | None:
@@ -58,15 +58,15 @@ class RabbitMQ:
 
     def open(self, options: TransportOptions) -> None:
         self._consumer = Consumer(self._loop, self._parameters, options)
-        self._publisher.link.on_blocked = options.on_replies_lost  # whoever replies is blocked as we are
-        self._soon(self._publisher.link.connect)
-        self._soon(self._consumer.link.connect)
+        self._publisher.connection.on_blocked = options.on_replies_lost  # the broker blocks those who reply too
+        self._soon(self._publisher.connection.connect)
+        self._soon(self._consumer.connection.connect)
         self._thread.start()
 
     def wait_until_ready(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
-        links = [self._publisher.link] + ([self._consumer.link] if self._consumer else [])
-        ready = all(link.settled.wait(max(0.0, deadline - time.monotonic())) for link in links)
+        connections = [self._publisher.connection] + ([self._consumer.connection] if self._consumer else [])
+        ready = all(each.settled.wait(max(0.0, deadline - time.monotonic())) for each in connections)
         if failure := self.failure:
             raise failure
         return ready
@@ -93,45 +93,45 @@ class RabbitMQ:
         except Empty:
             return ()
 
-    def consume_anew(self, reason: str) -> None:
+    def reconnect_consumer(self, reason: str) -> None:
         if consumer := self._consumer:
-            self._soon(lambda: consumer.link.reset(reason))
+            self._soon(lambda: consumer.connection.reset(reason))
 
     def close(self, seconds: float) -> None:
         if not self._thread.is_alive():
             return
-        patience = time.monotonic() + seconds / 2
-        self._soon(lambda: self._close_when_answered(patience))
+        deadline = time.monotonic() + seconds / 2
+        self._soon(lambda: self._close_when_confirmed(deadline))
         self._thread.join(seconds)
 
     def _run(self) -> None:
         try:
             self._loop.start()
         except Exception as error:
-            # A defect of ours or pika's. A process that looks alive and does nothing would be worse.
+            # A bug in this package or in pika. The process must end: it would look alive and do nothing.
             log.exception("connection_thread_failed")
-            self._defect = TransportFailure(f"The connection to RabbitMQ failed inside: {error!r}")
+            self._defect = TransportFailure(f"The I/O thread of RabbitMQ failed because of a bug: {error!r}")
 
-    def _inspect(self, tell: Callable[[Sequence[QueueView]], None]) -> None:
-        """Over the publishing connection: what is wrong with the other one must not be in the way."""
-        consumer, connection = self._consumer, self._publisher.link.connection
+    def _inspect(self, on_views: Callable[[Sequence[QueueView]], None]) -> None:
+        """Ask over the publishing connection, because the consuming one may be the one that does not work."""
+        consumer, connection = self._consumer, self._publisher.connection.pika_connection
         if consumer is None or connection is None or not consumer.consumed:
-            tell(())
+            on_views(())
         else:
-            Counting(connection, consumer.consumed, lambda counts: tell(consumer.views(counts)))
+            QueueCounter(connection, consumer.consumed, lambda counts: on_views(consumer.views(counts)))
 
-    def _close_when_answered(self, patience: float) -> None:
-        """What a quorum queue has not confirmed yet, a broker may forget when its channel is closed."""
-        if self._publisher.awaits_answers and time.monotonic() < patience:
-            self._loop.call_later(CLOSE_POLL_SECONDS, lambda: self._close_when_answered(patience))
+    def _close_when_confirmed(self, deadline: float) -> None:
+        """Wait for confirms first: when a channel is closed, a quorum queue may lose what it has not confirmed."""
+        if self._publisher.has_unconfirmed and time.monotonic() < deadline:
+            self._loop.call_later(CLOSE_POLL_SECONDS, lambda: self._close_when_confirmed(deadline))
         else:
             self._close()
 
     def _close(self) -> None:
-        """Close both connections after what is buffered has been written, then end the thread."""
-        links = [self._publisher.link] + ([self._consumer.link] if self._consumer else [])
-        open_links = [link for link in links if link.is_open]
-        remaining = len(open_links)
+        """Close both connections, after what is buffered has been written, and end the I/O thread."""
+        connections = [self._publisher.connection] + ([self._consumer.connection] if self._consumer else [])
+        are_open = [each for each in connections if each.is_open]
+        remaining = len(are_open)
 
         def closed() -> None:
             nonlocal remaining
@@ -139,10 +139,10 @@ class RabbitMQ:
             if not remaining:
                 self._loop.stop()
 
-        self._publisher.link.close(closed)
+        self._publisher.connection.close(closed)
         if self._consumer:
             self._consumer.close(closed)
-        if not open_links:
+        if not are_open:
             self._loop.stop()
 
     def _soon(self, work: Callable[[], None]) -> None:

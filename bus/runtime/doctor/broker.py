@@ -19,7 +19,7 @@ NEARLY_FULL = 0.8
 def broker_findings(inspection: "Inspection", queues: Sequence[Queue]) -> Iterator[Finding]:
     """Check the broker itself, its queues and exchanges, and our permissions. Raises TransportFailure."""
     yield _version(inspection.broker)
-    there = [queue for queue in queues if inspection.seen(queue.name) is not None]
+    there = [queue for queue in queues if inspection.counts(queue.name) is not None]
     declared = {queue.name: inspection.refusal_to_declare(queue) for queue in there}
     refused = {name: words for name, words in declared.items() if _is_permission(words)}
     missing = [queue for queue in queues if queue not in there]
@@ -29,7 +29,7 @@ def broker_findings(inspection: "Inspection", queues: Sequence[Queue]) -> Iterat
 
 def depth_findings(inspection: "Inspection", queues: Sequence[Queue]) -> Iterator[Finding]:
     """Check that workers consume these queues, and that the queues are not too full. Raises TransportFailure."""
-    looked = ((queue, inspection.seen(queue.name)) for queue in queues)
+    looked = ((queue, inspection.counts(queue.name)) for queue in queues)
     there = [(queue, seen) for queue, seen in looked if seen is not None]  # the others are reported as missing
     for service in sorted({queue.service for queue in queues}):
         left = {queue.name: seen.messages for queue, seen in there if queue.service == service and not seen.consumers}
@@ -73,7 +73,7 @@ def _permissions(inspection: "Inspection", there: Sequence[Queue], refused: dict
 
 def _refusals(inspection: "Inspection", there: Sequence[Queue]) -> Iterator[str]:
     for queue in there:
-        seen = inspection.seen(queue.name)
+        seen = inspection.counts(queue.name)
         # Reading from a queue that is not empty would deliver messages, and the quarantine counts deliveries.
         if queue.kind in REQUEST_KINDS and seen is not None and not seen.messages:
             yield inspection.refusal_to_read(queue.name)

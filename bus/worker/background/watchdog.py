@@ -62,14 +62,14 @@ class Watchdog(PeriodicTask):
                 operation=each.queue,
                 ready=each.ready,
                 consumers=each.consumers,
-                in_hand=each.in_hand,
+                unacknowledged=each.unacknowledged,
                 attempt=self._tries,
             )
         if self._tries > TRIES:
             self.failure = NotConsuming(f"{self.why_silent} {TRIES} new connections did not help.")
             return
         self._on_restart()
-        self._transport.consume_anew("nothing is delivered")
+        self._transport.reconnect_consumer("nothing is delivered")
 
     def _note_good(self, is_good: bool) -> None:
         """Over a new connection the first look has nothing to compare with, so it ends no alarm alone."""
@@ -116,5 +116,5 @@ def is_silent(view: QueueView, before: QueueView | None) -> bool:
     if before is None or view.session != before.session or view.delivered != before.delivered:
         return False
     # Of several consumers one alone is given events; we know that it is us only if it was us before.
-    may_be_others = view.one_at_a_time and view.delivered == 0
-    return view.ready > 0 and view.in_hand < view.prefetch and not may_be_others
+    may_be_others = view.single_active_consumer and view.delivered == 0
+    return view.ready > 0 and view.unacknowledged < view.prefetch and not may_be_others

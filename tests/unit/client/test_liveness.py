@@ -1,4 +1,4 @@
-"""Liveness: silence is known before anything is entrusted to it, and costs one ping for many callers."""
+"""Liveness: a silent service is noticed before a request is sent, at the cost of one ping for many callers."""
 
 import gc
 import weakref
@@ -14,7 +14,7 @@ from bus.testing.waiting import wait_until
 
 
 class Service:
-    """A service that answers, or behaves as told, and counts its pings."""
+    """A service that answers, or does what `answer` does, and counts its pings."""
 
     def __init__(self) -> None:
         self.pings: list[tuple[str, float]] = []
@@ -32,7 +32,7 @@ class Service:
 
 
 class Clock:
-    """Time that passes when told."""
+    """Time that passes only when `now` is set."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -48,7 +48,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_a_service_not_heard_of_is_pinged_once(clock: Clock) -> None:
+def test_an_unknown_service_is_pinged_once(clock: Clock) -> None:
     service = Service()
     known = Liveness(service.ping)
     known.check("shop", 5)
@@ -56,13 +56,13 @@ def test_a_service_not_heard_of_is_pinged_once(clock: Clock) -> None:
     assert service.pings == [("shop", PING_SECONDS)]
 
 
-def test_a_ping_takes_no_longer_than_the_caller_has(clock: Clock) -> None:
+def test_a_ping_takes_no_longer_than_the_caller_waits(clock: Clock) -> None:
     service = Service()
     Liveness(service.ping).check("shop", 0.1)
     assert service.pings == [("shop", 0.1)]
 
 
-def test_a_service_heard_a_moment_ago_is_not_asked(clock: Clock) -> None:
+def test_a_service_that_has_just_replied_is_not_pinged(clock: Clock) -> None:
     service = Service()
     known = Liveness(service.ping)
     known.heard_at["shop"] = clock.now
@@ -74,7 +74,7 @@ def test_a_service_heard_a_moment_ago_is_not_asked(clock: Clock) -> None:
     assert len(service.pings) == 1
 
 
-def test_silence_is_an_unavailability_that_names_the_service(clock: Clock) -> None:
+def test_silence_raises_unavailable_with_the_services_name(clock: Clock) -> None:
     service = Service()
     service.is_silent()
     with pytest.raises(Unavailable) as unavailable:
@@ -83,7 +83,7 @@ def test_silence_is_an_unavailability_that_names_the_service(clock: Clock) -> No
     assert "shop" in unavailable.value.problem.detail
 
 
-def test_nobody_asks_again_right_after_silence(clock: Clock) -> None:
+def test_a_silent_service_is_not_pinged_again_at_once(clock: Clock) -> None:
     service = Service()
     service.is_silent()
     known = Liveness(service.ping)
@@ -97,7 +97,7 @@ def test_nobody_asks_again_right_after_silence(clock: Clock) -> None:
     assert len(service.pings) == 2
 
 
-def test_why_a_ping_was_not_taken_is_told_on(clock: Clock) -> None:
+def test_the_callers_error_has_the_code_of_the_pings_error(clock: Clock) -> None:
     service = Service()
 
     def full() -> None:
@@ -109,7 +109,7 @@ def test_why_a_ping_was_not_taken_is_told_on(clock: Clock) -> None:
     assert unavailable.value.problem.code == "queue-full"
 
 
-def test_one_services_silence_is_not_anothers(clock: Clock) -> None:
+def test_one_silent_service_does_not_affect_another(clock: Clock) -> None:
     service = Service()
     service.is_silent()
     known = Liveness(service.ping)
@@ -145,15 +145,15 @@ def test_many_callers_at_once_cost_one_ping(silent: bool, clock: Clock) -> None:
     assert len(service.pings) == 1
 
 
-def test_silence_remembers_nothing_of_those_who_were_told(clock: Clock) -> None:
+def test_the_error_of_a_silent_service_keeps_no_objects_of_its_callers(clock: Clock) -> None:
     service = Service()
     service.is_silent()
     known = Liveness(service.ping)
-    told: list[weakref.ref[Service]] = []
+    requests: list[weakref.ref[Service]] = []
 
     def ask() -> None:
-        request = Service()  # anything large that a caller has in hand
-        told.append(weakref.ref(request))
+        request = Service()  # anything large that a caller holds
+        requests.append(weakref.ref(request))
         with pytest.raises(Unavailable):
             known.check("shop", 5)
 
@@ -161,4 +161,4 @@ def test_silence_remembers_nothing_of_those_who_were_told(clock: Clock) -> None:
         ask()
         clock.now += SILENCE_SECONDS / 2
     gc.collect()
-    assert [each() for each in told] == [None, None, None]
+    assert [each() for each in requests] == [None, None, None]

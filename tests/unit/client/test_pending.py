@@ -1,4 +1,4 @@
-"""Waiting calls: what a caller is told, whatever comes back, and in whatever order."""
+"""Pending calls: the result of a call for every order of confirm, reply and deadline."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from bus.messaging.message import Message
 from bus.messaging.transport import PublishOutcome
 
 REPLY = Message(queue="reply", body=b"{}", headers={"status": 201})
-# Nobody waits that long: what these tests are about ends the wait.
+# No test waits that long: another event ends the wait.
 LONG_SECONDS = 60.0
 QUICK_SECONDS = 20.0
 
@@ -30,12 +30,12 @@ def _call(
 
 
 @pytest.mark.parametrize("wait", [0.0, QUICK_SECONDS, LONG_SECONDS])
-def test_a_reply_is_the_answer_even_before_the_confirm(wait: float) -> None:
+def test_a_reply_ends_the_call_even_before_the_confirm(wait: float) -> None:
     assert _call(REPLY, wait=wait).wait(Keep, "id") is REPLY
     assert _call(REPLY, PublishOutcome.CONFIRMED, wait=max(wait, QUICK_SECONDS)).wait(Keep, "id") is REPLY
 
 
-def test_a_command_nobody_waits_for_is_late_as_soon_as_it_is_confirmed() -> None:
+def test_a_command_without_time_for_a_reply_ends_with_its_confirm() -> None:
     call = _call(wait=0.0)
     started = time.monotonic()
     threading.Timer(0.2, call.settle, [PublishOutcome.CONFIRMED]).start()
@@ -45,26 +45,26 @@ def test_a_command_nobody_waits_for_is_late_as_soon_as_it_is_confirmed() -> None
     assert late.value.message_id == "id"
 
 
-def test_a_command_nobody_waits_for_is_late_whether_or_not_its_reply_is_there_too() -> None:
+def test_a_command_without_time_for_a_reply_ends_so_even_if_the_reply_is_there() -> None:
     with pytest.raises(ReplyTimeout):
         _call(PublishOutcome.CONFIRMED, REPLY, wait=0.0).wait(Keep, "id")
 
 
-def test_a_confirm_after_the_time_for_the_answer_is_still_waited_for() -> None:
+def test_a_call_waits_for_the_confirm_beyond_the_time_for_the_reply() -> None:
     call = _call(wait=0.1)
     threading.Timer(0.4, call.settle, [PublishOutcome.CONFIRMED]).start()
     with pytest.raises(ReplyTimeout):
         call.wait(Keep, "id")
 
 
-def test_after_the_confirm_the_answer_is_waited_for_as_long_as_was_said() -> None:
+def test_after_the_confirm_a_call_waits_for_the_reply() -> None:
     call = _call(PublishOutcome.CONFIRMED, wait=QUICK_SECONDS)
     threading.Timer(0.2, call.results.put, [REPLY]).start()
     assert call.wait(Keep, "id") is REPLY
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.1, 0.3])
-def test_a_command_that_is_never_confirmed_is_unknown(wait: float) -> None:
+def test_a_command_without_a_confirm_has_an_unknown_outcome(wait: float) -> None:
     with pytest.raises(Unavailable) as unknown:
         _call(timeout=0.3, wait=wait).wait(Keep, "id")
     assert unknown.value.problem.code == "outcome-unknown"
@@ -72,7 +72,7 @@ def test_a_command_that_is_never_confirmed_is_unknown(wait: float) -> None:
 
 @pytest.mark.parametrize("wait", [0.0, LONG_SECONDS])
 @pytest.mark.parametrize("outcome", [each for each in PublishOutcome if each is not PublishOutcome.CONFIRMED], ids=str)
-def test_a_command_the_broker_did_not_take_is_unavailable_at_once(outcome: PublishOutcome, wait: float) -> None:
+def test_a_command_that_the_broker_refuses_raises_unavailable_at_once(outcome: PublishOutcome, wait: float) -> None:
     started = time.monotonic()
     with pytest.raises(Unavailable):
         _call(outcome, wait=wait).wait(Keep, "id")
@@ -80,7 +80,7 @@ def test_a_command_the_broker_did_not_take_is_unavailable_at_once(outcome: Publi
 
 
 @pytest.mark.parametrize("wait", [0.0, 1.0, LONG_SECONDS])
-def test_when_replies_are_lost_a_command_is_what_the_broker_last_said_of_it(wait: float) -> None:
+def test_when_replies_are_lost_a_command_ends_with_the_brokers_outcome(wait: float) -> None:
     with pytest.raises(ReplyTimeout):
         _call(PublishOutcome.CONFIRMED, None, wait=wait).wait(Keep, "id")
     with pytest.raises(ReplyTimeout):
@@ -91,7 +91,7 @@ def test_when_replies_are_lost_a_command_is_what_the_broker_last_said_of_it(wait
         assert unknown.value.problem.code == "outcome-unknown"
 
 
-def test_a_query_is_late_when_its_time_is_over_confirmed_or_not() -> None:
+def test_a_query_ends_when_its_time_is_over_confirmed_or_not() -> None:
     for outcomes in ([], [PublishOutcome.CONFIRMED]):
         with pytest.raises(ReplyTimeout):
             _call(*outcomes, wait=0.1).wait(Count, "id")

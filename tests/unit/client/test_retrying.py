@@ -1,4 +1,4 @@
-"""Pings and patience, on the embedded broker: whether a service answers, and asking again while it does not."""
+"""Pings, and a client that repeats calls until a service answers, on the embedded broker."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ Start = Callable[[], None]
 
 @pytest.fixture
 def start(memory_url: str, database: Database) -> Iterator[Start]:
-    """Starts a worker. Its queues are there before."""
+    """A function that starts a worker. Its queues exist before."""
     service = make_service()
     declaring = transport_for(memory_url, "declares")
     declaring.open(TransportOptions(declares=queues_of(service.operations.values())))
@@ -48,7 +48,7 @@ def test_a_ping_is_answered_by_the_worker_and_its_database(memory_url: str, star
 
 
 @pytest.mark.parametrize("kind", [Client, RetryingClient])
-def test_a_ping_waits_as_long_as_it_was_told_to(memory_url: str, start: Start, kind: type[Client]) -> None:
+def test_a_ping_waits_for_its_timeout(memory_url: str, start: Start, kind: type[Client]) -> None:
     with kind(memory_url, name="test") as client:
         started = time.monotonic()
         with pytest.raises(Unavailable) as silence:
@@ -57,7 +57,7 @@ def test_a_ping_waits_as_long_as_it_was_told_to(memory_url: str, start: Start, k
     assert silence.value.problem.code == "no-worker"
 
 
-def test_a_patient_client_asks_until_there_is_a_worker_and_has_it_done_once(
+def test_a_retrying_client_calls_until_there_is_a_worker_and_the_effect_comes_once(
     memory_url: str, start: Start, database: Database
 ) -> None:
     starting = threading.Timer(1.5, start)  # two pings of 0.6 s later
@@ -69,13 +69,13 @@ def test_a_patient_client_asks_until_there_is_a_worker_and_has_it_done_once(
     assert words_in(database) == ["late"]
 
 
-def test_a_patient_client_takes_no_for_an_answer(memory_url: str, start: Start) -> None:
+def test_a_retrying_client_does_not_repeat_a_refused_call(memory_url: str, start: Start) -> None:
     start()
     with RetryingClient(memory_url, name="test") as client, pytest.raises(WordRefused):
         client.call(Count(word="refuse"))
 
 
-def test_a_patient_client_ends_when_all_is_over(memory_url: str, start: Start) -> None:
+def test_a_retrying_client_stops_when_it_is_over(memory_url: str, start: Start) -> None:
     over = threading.Event()
     threading.Timer(1.0, over.set).start()
     with RetryingClient(memory_url, name="test", is_over=over.is_set) as client:
@@ -86,6 +86,6 @@ def test_a_patient_client_ends_when_all_is_over(memory_url: str, start: Start) -
     assert over.is_set()
 
 
-def test_a_patient_client_has_an_end_to_its_patience(memory_url: str, start: Start) -> None:
+def test_a_retrying_client_gives_up_after_its_time(memory_url: str, start: Start) -> None:
     with RetryingClient(memory_url, name="test", seconds=0.5) as client, pytest.raises(Unavailable):
         client.call(Count(word="x"))

@@ -1,4 +1,4 @@
-"""Calls: a call made inside a handler inherits the deadline of the call that is handled, and handlers are timed."""
+"""Calls: a call made inside a handler inherits the deadline of the handled call, and handlers are timed."""
 
 import math
 import threading
@@ -28,7 +28,7 @@ def test_inside_a_handler_a_call_has_no_more_than_what_is_left() -> None:
     assert seconds_left(5.0) == 5.0
 
 
-def test_a_handler_of_many_has_the_time_of_the_caller_that_stops_waiting_first() -> None:
+def test_a_batch_handler_has_the_time_of_the_caller_that_stops_waiting_first() -> None:
     with current_handler([_call(), _call(time.monotonic() + 60.0)]):
         assert 1.0 < seconds_left(100.0) <= 60.0
 
@@ -42,7 +42,7 @@ def test_calls_that_are_handled_together_share_the_time() -> None:
     assert (calls[0].timing.seconds or 0.0) >= 0.01
 
 
-def test_what_takes_longest_is_known_of_every_thread() -> None:
+def test_the_longest_running_handler_is_found_among_the_threads() -> None:
     started, gate = threading.Event(), threading.Event()
 
     def hang() -> None:

@@ -1,4 +1,4 @@
-"""Copies: they take along what is needed and nothing else, and believe nothing that was forged."""
+"""Redelivery: a copy keeps known headers and drops all others, and forged values have no effect."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from bus.messaging.message import Message
 from bus.messaging.redelivery import alone, attempts_of, first_at_of, later, original
 from bus.messaging.topology import quarantine_queue, retry_queues
 
-PAUSE = retry_queues("catalog")[0]
+RETRY = retry_queues("catalog")[0]
 QUARANTINE = quarantine_queue("catalog")
 MESSAGE = Message(
     queue="catalog.create_product",
@@ -34,8 +34,8 @@ MESSAGE = Message(
 _anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()) | st.binary()
 
 
-def test_a_copy_for_later_goes_through_the_pause_back_to_its_own_queue() -> None:
-    copy = later(MESSAGE, PAUSE)
+def test_a_copy_for_a_retry_goes_through_the_delay_to_its_own_queue() -> None:
+    copy = later(MESSAGE, RETRY)
     assert (copy.exchange, copy.queue) == ("catalog.retry.5s", "catalog.create_product")
     assert (copy.body, copy.message_id, copy.correlation_id) == (b"{}", "1", b"\xff")
     assert (copy.reply_to, copy.content_type) == ("amq.gen-1", "application/json")
@@ -43,8 +43,8 @@ def test_a_copy_for_later_goes_through_the_pause_back_to_its_own_queue() -> None
     assert copy.expiration_ms is None
 
 
-def test_a_copy_takes_no_header_along_that_is_not_known() -> None:
-    for copy in (later(MESSAGE, PAUSE), alone(MESSAGE, QUARANTINE)):
+def test_a_copy_has_only_known_headers() -> None:
+    for copy in (later(MESSAGE, RETRY), alone(MESSAGE, QUARANTINE)):
         assert copy.headers.keys() <= {
             "traceparent",
             "authorization",
@@ -56,28 +56,28 @@ def test_a_copy_takes_no_header_along_that_is_not_known() -> None:
         assert copy.headers["traceparent"] == "00-1"
 
 
-def test_a_copy_that_was_set_apart_still_knows_its_queue() -> None:
+def test_a_copy_in_quarantine_names_its_own_queue() -> None:
     copy = alone(MESSAGE, QUARANTINE)
     assert copy.queue == "catalog.quarantine"
     assert original(copy).queue == "catalog.create_product"
 
 
-def test_a_copy_for_later_counts_as_sent_when_its_pause_is_over() -> None:
+def test_a_copy_for_a_retry_counts_as_sent_when_its_delay_is_over() -> None:
     now = int(time.time() * 1000)
-    sent_at = later(MESSAGE, PAUSE).headers["timestamp_in_ms"]
+    sent_at = later(MESSAGE, RETRY).headers["timestamp_in_ms"]
     assert isinstance(sent_at, int)
     assert 0 <= sent_at - now - 5_000 < 60_000
 
 
-def test_each_copy_for_later_counts_and_the_first_time_stays() -> None:
-    once = later(MESSAGE, PAUSE)
-    twice = later(alone(once, QUARANTINE), PAUSE)
+def test_each_retry_is_counted_and_the_first_time_stays() -> None:
+    once = later(MESSAGE, RETRY)
+    twice = later(alone(once, QUARANTINE), RETRY)
     assert [attempts_of(each) for each in (MESSAGE, once, twice)] == [0, 1, 2]
     assert once.headers["first-at"] == twice.headers["first-at"]
 
 
 @given(_anything, _anything, _anything)
-def test_whatever_is_forged_the_count_is_bounded_and_the_time_is_one(attempts: Any, first: Any, origin: Any) -> None:
+def test_forged_headers_give_a_bounded_count_and_a_time_in_the_past(attempts: Any, first: Any, origin: Any) -> None:
     message = Message(
         queue="catalog.quarantine", body=b"", headers={"attempts": attempts, "first-at": first, "origin-queue": origin}
     )
@@ -87,13 +87,13 @@ def test_whatever_is_forged_the_count_is_bounded_and_the_time_is_one(attempts: A
 
 
 @pytest.mark.parametrize("forged", ["yesterday", 7, "9000-01-01T00:00:00+00:00"])
-def test_a_first_time_that_is_none_or_in_the_future_is_now(forged: object) -> None:
+def test_a_first_time_that_is_invalid_or_in_the_future_is_now(forged: object) -> None:
     first = first_at_of(Message(queue="", body=b"", headers={"first-at": forged}))
     assert datetime.now(UTC) - first < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("name", ["authorization", "traceparent", "tracestate"])
-def test_a_header_that_nearly_fills_a_frame_stays_behind(name: str) -> None:
+def test_a_header_that_nearly_fills_a_frame_is_dropped(name: str) -> None:
     message = Message(queue="catalog.create_product", body=b"{}", headers={name: "x" * 130_000})
-    for copy in (later(message, PAUSE), alone(message, QUARANTINE)):
+    for copy in (later(message, RETRY), alone(message, QUARANTINE)):
         assert name not in copy.headers

@@ -1,15 +1,21 @@
-"""Answers: one status and one body, in reply messages and over HTTP."""
+"""Replies: one status and one body, in reply messages and over HTTP."""
 
 import json
 from decimal import Decimal
 from typing import Annotated
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bus.contract.fields import Secret
 from bus.contract.operations import Reply
-from bus.contract.problems import Unavailable
-from bus.messaging.message import Message
+from bus.contract.problems import FieldError, Problem, Unavailable
+from bus.messaging.message import PROBLEM, Message
 from bus.messaging.replies import EncodedReply
 from catalog.contract import Product, ProductCreated, ProductNotFound
+
+_MEMBERS = {"type", "title", "status", "detail", "code", "error", "message"}
+_TEXT = st.text(min_size=1, max_size=30)
 
 LAMP = Product(id=7, name="Lamp", price=Decimal("9.90"), quantity=3, version=1)
 
@@ -18,7 +24,7 @@ def _request(**properties: str) -> Message:
     return Message(queue="catalog.create_product", body=b"{}", **properties)  # type: ignore[arg-type]
 
 
-def test_a_success_carries_its_status_its_body_and_where_the_thing_is() -> None:
+def test_a_success_carries_its_status_its_body_and_its_location() -> None:
     reply = EncodedReply.of(ProductCreated(product=LAMP), 201).to(_request(reply_to="amq.gen-1", correlation_id="c"))
     assert reply is not None
     assert (reply.queue, reply.correlation_id, reply.content_type) == ("amq.gen-1", "c", "application/json")
@@ -35,7 +41,28 @@ def test_a_refusal_is_a_problem_document() -> None:
     assert json.loads(reply.body)["code"] == "catalog.product_not_found"
 
 
-def test_an_unavailability_says_when_to_come_back() -> None:
+@given(
+    st.builds(
+        Problem.of,
+        code=st.from_regex(r"[a-z]+(-[a-z]+)*", fullmatch=True),
+        status=st.integers(400, 599),
+        title=_TEXT,
+        detail=_TEXT,
+        errors=st.lists(st.builds(FieldError, pointer=_TEXT, detail=_TEXT, code=_TEXT), max_size=3),
+        retry_after=st.integers(0, 100),
+    )
+)
+def test_a_problem_document_has_its_members_and_its_status(problem: Problem) -> None:
+    encoded = EncodedReply.problem(problem)
+    document = json.loads(encoded.body)
+    assert document.keys() >= _MEMBERS
+    assert document["status"] == encoded.status == problem.status
+    reply = encoded.to(Message(queue="x", body=b"", reply_to="reply"))
+    assert reply is not None
+    assert (reply.content_type, reply.headers["status"]) == (PROBLEM, problem.status)
+
+
+def test_unavailable_says_when_to_try_again() -> None:
     reply = EncodedReply.problem(Unavailable("queue-full", "Full.", retry_after=3).problem).to(
         _request(reply_to="reply")
     )
@@ -43,14 +70,14 @@ def test_an_unavailability_says_when_to_come_back() -> None:
     assert reply.headers == {"status": 503, "retry-after": 3}
 
 
-def test_a_binary_correlation_id_comes_back_as_it_was() -> None:
+def test_a_binary_correlation_id_is_returned_unchanged() -> None:
     request = Message(queue="q", body=b"", reply_to="reply", correlation_id=b"\xff\x00")
     reply = EncodedReply.of(LAMP, 200).to(request)
     assert reply is not None
     assert reply.correlation_id == b"\xff\x00"
 
 
-def test_nobody_is_answered_who_names_no_address() -> None:
+def test_a_request_without_a_reply_address_gets_no_reply() -> None:
     assert EncodedReply.of(LAMP, 200).to(_request()) is None
     assert EncodedReply.of(LAMP, 200).to(_request(reply_to="")) is None
 
@@ -60,12 +87,11 @@ class Key(Reply):
     secret: Annotated[str, Secret()]
 
 
-def test_a_secret_is_told_once_and_not_stored() -> None:
-    answer = EncodedReply.of(Key(name="door", secret="hunter22"), 201)
-    assert json.loads(answer.body) == {"name": "door", "secret": "hunter22"}
-    assert json.loads(answer.cut_body) == {"name": "door", "secret": "[secret]"}
+def test_a_secret_is_in_the_reply_and_not_in_the_stored_body() -> None:
+    reply = EncodedReply.of(Key(name="door", secret="hunter22"), 201)
+    assert json.loads(reply.body) == {"name": "door", "secret": "hunter22"}
+    assert json.loads(reply.cut_body) == {"name": "door", "secret": "[secret]"}
 
 
-def test_what_holds_no_secret_is_stored_as_it_is_told() -> None:
-    answer = EncodedReply.of(LAMP, 200)
-    assert answer.cut_body == b""
+def test_a_reply_without_secrets_is_stored_as_it_is_sent() -> None:
+    assert EncodedReply.of(LAMP, 200).cut_body == b""

@@ -1,4 +1,4 @@
-"""The topology: every RabbitMQ from 3.10 on takes it, and no queue is without a bound but the dead letters."""
+"""The topology: every RabbitMQ from 3.10 on accepts it, and only the queue of dead letters is unlimited."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from catalog import contract
 from catalog.contract import CreateProduct, GetProduct
 
 
-def test_an_operations_queue_bears_its_name() -> None:
+def test_an_operations_queue_has_its_name() -> None:
     assert queue_of(CreateProduct).name == "catalog.create_product"
     assert queue_of(GetProduct).name == "catalog.get_product"
 
@@ -35,11 +35,11 @@ def test_commands_are_replicated_bounded_and_dead_lettered_after_many_crashes() 
     }
 
 
-def test_queries_are_bounded_and_kept_nowhere() -> None:
+def test_queries_are_bounded_and_not_replicated() -> None:
     assert queue_of(GetProduct).arguments() == {"x-max-length": 10_000, "x-overflow": "reject-publish"}
 
 
-def test_queries_are_replicated_where_that_is_asked_for() -> None:
+def test_queries_are_replicated_on_request() -> None:
     assert queue_of(GetProduct, Limits(replicate_queries=True)).arguments() == {
         "x-queue-type": "quorum",
         "x-delivery-limit": 20,
@@ -48,14 +48,14 @@ def test_queries_are_replicated_where_that_is_asked_for() -> None:
     }
 
 
-def test_the_quarantine_gives_a_message_up_after_three_deaths() -> None:
+def test_the_quarantine_dead_letters_a_message_after_three_deaths() -> None:
     queue = quarantine_queue("catalog")
     arguments = queue.arguments()
     assert (queue.name, arguments["x-delivery-limit"]) == ("catalog.quarantine", 2)
     assert arguments["x-dead-letter-routing-key"] == "catalog.dead"
 
 
-def test_a_retry_queue_sends_what_waited_back_to_where_it_came_from() -> None:
+def test_a_retry_queue_returns_messages_to_the_queue_they_came_from() -> None:
     queues = retry_queues("catalog", Limits(retry_seconds=(1, 60)))
     assert [queue.name for queue in queues] == ["catalog.retry.1s", "catalog.retry.60s"]
     arguments = queues[1].arguments()
@@ -63,13 +63,13 @@ def test_a_retry_queue_sends_what_waited_back_to_where_it_came_from() -> None:
     assert "x-dead-letter-routing-key" not in arguments
 
 
-def test_events_of_all_kinds_come_in_one_queue_to_one_worker_at_a_time() -> None:
+def test_all_events_of_a_listener_are_in_one_queue_with_one_active_consumer() -> None:
     queue = events_queue("feed", ["catalog.product_changed", "auth.user_changed"])
     assert (queue.name, queue.topics) == ("feed.events", ("catalog.product_changed", "auth.user_changed"))
     assert queue.arguments()["x-single-active-consumer"] is True
 
 
-def test_who_looks_on_has_a_queue_that_drops_the_oldest_and_refuses_nothing() -> None:
+def test_the_queue_of_an_event_stream_drops_the_oldest_and_refuses_nothing() -> None:
     queue = stream_queue("catalog.*")
     assert queue.topics == ("catalog.*",)
     assert queue.arguments() == {"x-queue-type": "classic", "x-max-length": 10_000}
@@ -85,12 +85,12 @@ def test_dead_letters_are_replicated_and_never_dropped() -> None:
 
 
 @pytest.mark.parametrize("kind", ["command", "query"])
-def test_a_queue_without_a_bound_says_nothing_of_length(kind: str) -> None:
+def test_a_queue_without_a_bound_has_no_length_argument(kind: str) -> None:
     queue = Queue("catalog.x", kind)  # type: ignore[arg-type]
     assert "x-max-length" not in queue.arguments()
 
 
-def test_a_service_has_a_queue_for_each_operation_and_those_for_what_goes_wrong() -> None:
+def test_a_service_has_a_queue_for_each_operation_and_those_for_faults() -> None:
     names = [queue.name for queue in queues_of(operations_in(contract))]
     special, operations = names[:5], names[5:]
     retries = ["catalog.retry.5s", "catalog.retry.30s", "catalog.retry.120s"]

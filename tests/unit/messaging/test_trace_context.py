@@ -1,4 +1,4 @@
-"""Traces: the rules of W3C Trace Context, and no others."""
+"""Trace context: the rules of W3C Trace Context, and no others."""
 
 import pytest
 from hypothesis import given
@@ -55,7 +55,7 @@ def test_of_a_later_version_the_part_that_is_known_is_read() -> None:
         [GOOD],
     ],
 )
-def test_whatever_breaks_a_rule_begins_a_new_trace(broken: object) -> None:
+def test_a_malformed_header_begins_a_new_trace(broken: object) -> None:
     assert read(broken, "congo=1") is None
     ours = continued({"traceparent": broken, "tracestate": "congo=1"})
     assert ours.trace_id != TRACE_ID
@@ -66,7 +66,7 @@ def test_whatever_breaks_a_rule_begins_a_new_trace(broken: object) -> None:
     "state",
     ["a=1", "a=1,b=2", "a=1 , b=2,,", "fw529a3039@dt=FfAaA", "a*/-_=!", "a= b", ",".join(f"k{n}=v" for n in range(32))],
 )
-def test_a_list_of_members_is_passed_on_as_it_came(state: str) -> None:
+def test_a_list_of_members_is_passed_on_unchanged(state: str) -> None:
     assert continued({"traceparent": GOOD, "tracestate": state}).headers["tracestate"] == state
 
 
@@ -79,7 +79,7 @@ def test_a_list_of_members_is_passed_on_as_it_came(state: str) -> None:
         *(None, 7, b"a=1", ["a=1"]),
     ],
 )
-def test_a_list_that_breaks_a_rule_is_dropped_and_the_trace_goes_on(state: object) -> None:
+def test_a_malformed_list_is_dropped_and_the_trace_goes_on(state: object) -> None:
     ours = continued({"traceparent": GOOD, "tracestate": state})
     assert ours.trace_id == TRACE_ID
     assert ours.headers == {"traceparent": ours.traceparent}
@@ -93,7 +93,7 @@ def test_each_hop_has_an_id_of_its_own_and_names_the_one_before() -> None:
     assert len({SPAN_ID, first.span_id, second.span_id}) == 3
 
 
-def test_what_we_send_is_what_we_would_accept() -> None:
+def test_a_new_traceparent_is_valid() -> None:
     for _ in range(1000):
         ours = begin()
         assert read(ours.traceparent) == Trace(ours.trace_id, ours.span_id)
@@ -105,7 +105,7 @@ _ANYTHING = (
 
 
 @given(_ANYTHING, _ANYTHING)
-def test_whatever_is_forged_what_goes_on_keeps_the_rules(traceparent: object, tracestate: object) -> None:
+def test_forged_headers_give_a_valid_hop(traceparent: object, tracestate: object) -> None:
     ours = continued({"traceparent": traceparent, "tracestate": tracestate})
     assert read(ours.traceparent, ours.state) is not None
     assert len(ours.state) <= MAX_STATE

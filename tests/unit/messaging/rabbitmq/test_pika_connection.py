@@ -1,4 +1,4 @@
-"""The connection to RabbitMQ, on a pair of sockets: what goes out at once, and what is left to pika."""
+"""pika's connection, on a pair of sockets: what is sent at once, and what is left to pika."""
 
 import socket
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ LARGE = b"x" * 2**24
 
 
 class Protocol:
-    """What pika's transport tells."""
+    """What pika's transport reports to."""
 
     def connection_lost(self, error: BaseException | None) -> None:
         pass
@@ -34,16 +34,16 @@ def wire() -> Iterator[tuple[Connection, socket.socket]]:
         each.close()
 
 
-def test_what_the_socket_takes_goes_out_at_once(wire: tuple[Connection, socket.socket]) -> None:
+def test_what_the_socket_accepts_is_sent_at_once(wire: tuple[Connection, socket.socket]) -> None:
     connection, theirs = wire
     connection._adapter_emit_data(b"one")
     assert theirs.recv(100) == b"one"
     assert connection._transport.get_write_buffer_size() == 0
 
 
-def test_what_is_sent_in_a_block_goes_out_together_at_its_end(wire: tuple[Connection, socket.socket]) -> None:
+def test_buffered_writes_are_sent_together_at_the_end_of_the_block(wire: tuple[Connection, socket.socket]) -> None:
     connection, theirs = wire
-    with connection.one_write():
+    with connection.buffered_writes():
         connection._adapter_emit_data(b"one")
         connection._adapter_emit_data(b" two")
         theirs.setblocking(False)
@@ -52,7 +52,7 @@ def test_what_is_sent_in_a_block_goes_out_together_at_its_end(wire: tuple[Connec
     assert theirs.recv(100) == b"one two"
 
 
-def test_what_the_socket_does_not_take_waits_and_nothing_overtakes_it(wire: tuple[Connection, socket.socket]) -> None:
+def test_what_the_socket_does_not_accept_waits_and_nothing_overtakes_it(wire: tuple[Connection, socket.socket]) -> None:
     connection, theirs = wire
     connection._adapter_emit_data(LARGE)
     connection._adapter_emit_data(b"last")
@@ -65,7 +65,7 @@ def test_what_the_socket_does_not_take_waits_and_nothing_overtakes_it(wire: tupl
     assert bytes(received) == LARGE + b"last"
 
 
-def test_nothing_goes_out_once_the_connection_is_given_up(wire: tuple[Connection, socket.socket]) -> None:
+def test_nothing_is_sent_after_the_connection_was_aborted(wire: tuple[Connection, socket.socket]) -> None:
     connection, theirs = wire
     connection._transport.abort()
     connection._adapter_emit_data(b"too late")

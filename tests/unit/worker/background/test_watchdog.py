@@ -12,7 +12,7 @@ from bus.worker.background import watchdog
 from bus.worker.background.watchdog import TRIES, NotConsuming, Suspicions, Watchdog, is_silent
 
 WAIT_SECONDS = 30.0
-WELL = QueueView(queue="a.b", ready=0, consumers=1, session=1, delivered=5, in_hand=0, prefetch=10)
+WELL = QueueView(queue="a.b", ready=0, consumers=1, session=1, delivered=5, unacknowledged=0, prefetch=10)
 SILENT = replace(WELL, ready=3)
 GONE = replace(WELL, consumers=0)
 
@@ -26,12 +26,12 @@ GONE = replace(WELL, consumers=0)
         (SILENT, WELL, True),
         (replace(SILENT, delivered=6), SILENT, False),
         (replace(SILENT, session=2), SILENT, False),
-        (replace(SILENT, in_hand=10), replace(SILENT, in_hand=10), False),
-        (replace(SILENT, in_hand=9), replace(SILENT, in_hand=9), True),
+        (replace(SILENT, unacknowledged=10), replace(SILENT, unacknowledged=10), False),
+        (replace(SILENT, unacknowledged=9), replace(SILENT, unacknowledged=9), True),
         (GONE, None, True),
-        (replace(SILENT, one_at_a_time=True), SILENT, True),
-        (replace(SILENT, one_at_a_time=True, delivered=0), replace(SILENT, delivered=0), False),
-        (replace(GONE, one_at_a_time=True, delivered=0), None, True),
+        (replace(SILENT, single_active_consumer=True), SILENT, True),
+        (replace(SILENT, single_active_consumer=True, delivered=0), replace(SILENT, delivered=0), False),
+        (replace(GONE, single_active_consumer=True, delivered=0), None, True),
     ],
 )
 def test_silence_is_room_and_something_ready_and_nothing_delivered(
@@ -65,7 +65,7 @@ class Broker:
         self.looks += 1
         return [WELL] if self.restarts >= self.mended_by else self.views
 
-    def consume_anew(self, reason: str) -> None:
+    def reconnect_consumer(self, reason: str) -> None:
         self.restarts += 1
 
 
