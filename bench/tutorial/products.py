@@ -7,7 +7,7 @@ from flask import Flask, Response, jsonify, request
 from sqlalchemy import Column, Integer, MetaData, Numeric, Row, Table, Text, create_engine
 
 app = Flask(__name__)
-# As many connections as requests come at once: nobody waits for one, and none is opened under way.
+# As many connections as requests come at once: no request waits for one, and none is opened under way.
 engine = create_engine(os.environ["DATABASE_URL"], pool_size=16)
 metadata = MetaData()
 products = Table(

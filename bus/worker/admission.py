@@ -53,7 +53,7 @@ class Admission:
             return None
 
     def _refuse(self, delivery: Delivery, operation: type[Operation[Any]], refused: Invalid) -> None:
-        """Answer the sender; a message that nobody can read, or without an address for the answer, is kept."""
+        """Answer the sender; a message that cannot be read, or has no reply address, is kept as a dead letter."""
         problem = refused.problem
         if is_undecodable(refused) or not delivery.message.reply_to:
             self._dispatcher.dead_letter_request(delivery, operation, problem.code, problem.detail)

@@ -36,7 +36,8 @@ class DatabaseGauges(PeriodicTask):
         label = ("service", service)
         metrics.gauge("outbox_events", "Committed events that the broker has not taken.", label, lambda: self._unsent)
         metrics.gauge("outbox_oldest_seconds", "Age of the oldest of them.", label, lambda: self._oldest_seconds)
-        metrics.gauge("dead_letters_waiting", "Dead letters that nobody has dealt with.", label, lambda: self._letters)
+        waiting = "Dead letters that were neither replayed nor discarded."
+        metrics.gauge("dead_letters_waiting", waiting, label, lambda: self._letters)
 
     def pause(self) -> float:
         """The same between all counts."""

@@ -69,7 +69,7 @@ class OutboxRelay(PeriodicTask):
             taken = taken_in_order(outcomes)
             if taken:
                 outbox.mark_sent(transaction.connection, [row.id for row in rows[:taken]])
-        self._tell(list(zip(messages, hops, strict=True))[:taken], begun)
+        self._record(list(zip(messages, hops, strict=True))[:taken], begun)
         if taken < len(rows):
             log.warning("events_not_confirmed", service=self._service, outcome=outcomes[taken].name)
             self.stopping.wait(LOOK_SECONDS)
@@ -79,7 +79,7 @@ class OutboxRelay(PeriodicTask):
         hop = outbox.hop_of(row)
         return hop if self._spans is None else self._spans.decided(hop)
 
-    def _tell(self, sent_messages: Sequence[tuple[Message, Trace]], begun: float) -> None:
+    def _record(self, sent_messages: Sequence[tuple[Message, Trace]], begun: float) -> None:
         if self._spans is None:
             return
         for message, hop in sent_messages:

@@ -1,4 +1,4 @@
-"""The survey: what waits in the database, as the metrics show it. On both databases."""
+"""Database gauges: what waits in the database, as the metrics show it. On both databases."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -44,8 +44,8 @@ def _letter(number: int, state: str) -> dict[str, object]:
 
 def test_what_waits_is_shown_with_its_age(database: Database) -> None:
     metrics = Metrics()
-    survey = DatabaseGauges("catalog", database, metrics)
-    survey.run_once()
+    gauges = DatabaseGauges("catalog", database, metrics)
+    gauges.run_once()
     assert [_shown(metrics, name) for name in ("bus_outbox_events", "bus_outbox_oldest_seconds")] == [0, 0]
     with database.transaction() as transaction:
         told = [PendingEvent(WordAdded(thing=1, version=version, word="a")) for version in (1, 2, 3)]
@@ -56,15 +56,15 @@ def test_what_waits_is_shown_with_its_age(database: Database) -> None:
         transaction.connection.execute(update(table).where(table.c.id == ids[1]).values(made_at=long_ago))
         letters = [_letter(number, state) for number, state in enumerate(["dead", "dead", "replayed", "discarded"])]
         transaction.connection.execute(insert(dead_letter), letters)
-    survey.run_once()
+    gauges.run_once()
     assert _shown(metrics, "bus_outbox_events") == 2
     assert 299 <= _shown(metrics, "bus_outbox_oldest_seconds") < 360
     assert _shown(metrics, "bus_dead_letters_waiting") == 2
 
 
-def test_a_database_that_is_away_ends_no_survey(tmp_path: Path) -> None:
-    survey = DatabaseGauges("catalog", Database("postgresql://nobody@127.0.0.1:1/nothing"), Metrics())
+def test_a_database_that_is_away_ends_no_gauges(tmp_path: Path) -> None:
+    gauges = DatabaseGauges("catalog", Database("postgresql://nobody@127.0.0.1:1/nothing"), Metrics())
     with pytest.raises(DatabaseUnavailable):
-        survey.run_once()
-    survey.start()
-    survey.stop(10.0)
+        gauges.run_once()
+    gauges.start()
+    gauges.stop(10.0)
