@@ -46,7 +46,7 @@ def random_kills(servers: Servers, scale: Scale) -> Tally:
 
 def _dying_at(place: str, servers: Servers, scale: Scale) -> Tally:
     tally = Tally()
-    deaths_at = f"{place}:{scale.of(50, 8)}"
+    deaths_at = f"{place}:{scale.of(50, 16)}"
     with running(servers, BUS_FAILPOINT=deaths_at) as system:
         load = Load(system.urls, scale.creates)
         load.run()
