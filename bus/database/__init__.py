@@ -7,7 +7,7 @@ Start at `engine.py`, then `inbox.py`, the table that makes every effect happen 
 declared in `tables.py` and made by a new revision in `migrations/versions/`.
 """
 
-from bus.database.bulk import find_all, insert_all, update_all
+from bus.database.bulk import find_all, insert_all, lock_all, update_all, update_each
 from bus.database.engine import Database
 
-__all__ = ["Database", "find_all", "insert_all", "update_all"]
+__all__ = ["Database", "find_all", "insert_all", "lock_all", "update_all", "update_each"]

@@ -4,12 +4,12 @@ On PostgreSQL the SQL is constant, with all rows as one JSON text, or all keys a
 needs no new compilation or preparation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, Row, Table, insert, text, update
+from sqlalchemy import Column, Connection, Row, Table, bindparam, insert, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -49,6 +49,35 @@ def find_all(connection: Connection, table: Table, key: Column[Any], values: Seq
     return connection.execute(table.select().where(key.in_(values))).all()
 
 
+def lock_all(connection: Connection, table: Table, key: Column[Any], values: Iterable[Any]) -> Sequence[Row[Any]]:
+    """The rows whose `key` is one of the values, in the order of their keys, and locked until the transaction ends.
+
+    All who lock rows in this order wait for each other, and never each for the other (a deadlock).
+    """
+    keys = sorted(set(values))
+    if connection.dialect.name == "postgresql":
+        return connection.execute(_lock_by_array(table, key), {"keys": keys}).all()
+    # SQLite has one lock for all, and the transaction holds it already.
+    return connection.execute(table.select().where(key.in_(keys)).order_by(key)).all()
+
+
+def update_each(connection: Connection, table: Table, key: Column[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Set new values in many rows with one statement. Each mapping has the row's `key` and the columns to change.
+
+    Raises ValueError for mappings with different columns.
+    """
+    if any(row.keys() != rows[0].keys() for row in rows):
+        raise ValueError("the rows have different columns")
+    names = tuple(rows[0])
+    if connection.dialect.name == "postgresql":
+        connection.execute(_update_from_json(table, names, key), {"rows": msgspec.json.encode(rows).decode()})
+        return
+    changes = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names if name != key.name}
+    statement = update(table).where(key == bindparam("the_key", type_=key.type)).values(changes)
+    given = [{"the_key" if name == key.name else f"new_{name}": value for name, value in row.items()} for row in rows]
+    connection.execute(statement, given)
+
+
 def update_all(
     connection: Connection, table: Table, key: Column[Any], values: Sequence[Any], changes: Mapping[str, Any]
 ) -> None:
@@ -64,16 +93,38 @@ def update_all(
 def _insert_from_json(
     table: Table, names: tuple[str, ...], returning: Column[Any] | None, unique: Column[Any] | None
 ) -> Any:
-    given = ", ".join(f"{name} {'text' if _is_binary(table.c[name]) else _type_of(table.c[name])}" for name in names)
-    values = ", ".join(f"decode({name}, 'base64')" if _is_binary(table.c[name]) else name for name in names)
+    values = ", ".join(_given_value(table.c[name]) for name in names)
     sql = (
         f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {values} "  # noqa: S608  # names from our own tables
-        f"FROM ROWS FROM (json_to_recordset(CAST(:rows AS json)) AS ({given})) "
+        f"FROM ROWS FROM (json_to_recordset(CAST(:rows AS json)) AS ({_given_columns(table, names)})) "
         f"WITH ORDINALITY AS given({', '.join(names)}, place) ORDER BY place"
     )
     if unique is not None:
         sql = f"{sql} ON CONFLICT ({unique.name}) DO NOTHING"
     return text(sql if returning is None else f"{sql} RETURNING {returning.name}")
+
+
+@cache
+def _update_from_json(table: Table, names: tuple[str, ...], key: Column[Any]) -> Any:
+    changes = ", ".join(f"{name} = {_given_value(table.c[name])}" for name in names if name != key.name)
+    return text(
+        f"UPDATE {table.name} SET {changes} "  # noqa: S608  # names from our own tables
+        f"FROM json_to_recordset(CAST(:rows AS json)) AS given({_given_columns(table, names)}) "
+        f"WHERE {table.name}.{key.name} = given.{key.name}"
+    )
+
+
+def _given_columns(table: Table, names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {'text' if _is_binary(table.c[name]) else _type_of(table.c[name])}" for name in names)
+
+
+def _given_value(column: Column[Any]) -> str:
+    return f"decode(given.{column.name}, 'base64')" if _is_binary(column) else f"given.{column.name}"
+
+
+@cache
+def _lock_by_array(table: Table, key: Column[Any]) -> Any:
+    return _select_by_array(table, key).order_by(key).with_for_update()
 
 
 @cache

@@ -5,6 +5,7 @@ however often its message comes.
 """
 
 from collections.abc import Iterable
+from operator import itemgetter
 
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
@@ -44,6 +45,8 @@ def record(connection: Connection, calls: Iterable[tuple[Call, EncodedReply]]) -
     ]
     if not rows:
         return
+    # In one order for all workers: two that got the same messages then wait for each other in turn, without a deadlock.
+    rows.sort(key=itemgetter("caller", "message_id"))
     try:
         insert_all(connection, inbox, rows)
     except IntegrityError as error:

@@ -1,17 +1,17 @@
 """Products: create, read, list, change and delete them.
 
-Creating and reading handle whole batches, because one statement serves them all. The others handle one request
-each, as most handlers do.
+Creating, reading and changing handle whole batches, because one statement serves them all. The others handle one
+request each, as most handlers do.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET, convert
-from sqlalchemy import Row, bindparam, delete, select, update
+from msgspec import UNSET, convert, structs
+from sqlalchemy import Row, bindparam, delete, select
 
 from bus import Refusal, Work
-from bus.database import find_all, insert_all
+from bus.database import find_all, insert_all, lock_all, update_each
 from catalog.contract import (
     CreateProduct,
     DeleteProduct,
@@ -64,22 +64,26 @@ def list_products(query: ListProducts, work: Work) -> ProductPage:
     return ProductPage(products=products, next=next_page)
 
 
-@catalog.handles(UpdateProduct)
-def update_product(command: UpdateProduct, work: Work) -> ProductUpdated:
-    given = {"name": command.name, "price": command.price, "quantity": command.quantity}
-    changes = {name: value for name, value in given.items() if value is not UNSET}
-    statement = (
-        update(product)
-        .where(product.c.id == command.product_id)
-        .values(**changes, version=product.c.version + (1 if changes else 0))
-        .returning(product)
-    )
-    row = work.connection.execute(statement).one_or_none()
-    if row is None:
-        raise ProductNotFound
-    if changes:
-        work.emit(_changed(_product(row)))
-    return ProductUpdated(product=_product(row))
+@catalog.handles_many(UpdateProduct)
+def update_product(commands: list[UpdateProduct], work: Work) -> Sequence[ProductUpdated | Refusal]:
+    """Locks the rows in one order, so that two workers never wait for each other; writes each row once."""
+    rows = lock_all(work.connection, product, product.c.id, [command.product_id for command in commands])
+    products = {row.id: _product(row) for row in rows}
+    changed: dict[int, Product] = {}
+    replies: list[ProductUpdated | Refusal] = []
+    for command in commands:
+        current = products.get(command.product_id)
+        if current is None:
+            replies.append(ProductNotFound())
+            continue
+        if changes := _changes(command):
+            current = structs.replace(current, **changes, version=current.version + 1)
+            products[current.id] = changed[current.id] = current
+            work.emit(_changed(current), command)
+        replies.append(ProductUpdated(product=current))
+    if changed:
+        update_each(work.connection, product, product.c.id, [structs.asdict(each) for each in changed.values()])
+    return replies
 
 
 @catalog.handles(DeleteProduct)
@@ -89,6 +93,12 @@ def delete_product(command: DeleteProduct, work: Work) -> ProductDeleted:
         raise ProductNotFound
     work.emit(ProductRemoved(id=command.product_id, version=version + 1))
     return ProductDeleted()
+
+
+def _changes(command: UpdateProduct) -> dict[str, Any]:
+    price = command.price if command.price is UNSET else command.price.quantize(CENT)
+    given = {"name": command.name, "price": price, "quantity": command.quantity}
+    return {name: value for name, value in given.items() if value is not UNSET}
 
 
 def _product(row: Row[Any]) -> Product:

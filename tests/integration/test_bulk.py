@@ -1,6 +1,7 @@
 """Bulk statements with every kind of value that our tables have, on both kinds of database."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,10 +22,14 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     select,
+    text,
 )
 
-from bus.database.bulk import find_all, insert_all, update_all
+from bus.database.bulk import find_all, insert_all, lock_all, update_all, update_each
 from bus.database.engine import Database
+from bus.testing.waiting import wait_until
+
+WAIT_SECONDS = 8.0
 
 
 class Packed(TypeDecorator[bytes]):
@@ -86,6 +91,56 @@ def test_what_is_inserted_is_found_as_it_was(database: Database, rows: list[dict
     assert by_id == {row["id"]: row for row in rows}
 
 
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(things, things), min_size=1, max_size=6, unique_by=lambda pair: pair[0]["id"]))
+def test_each_row_gets_its_own_new_values(
+    database: Database, pairs: list[tuple[dict[str, Any], dict[str, Any]]]
+) -> None:
+    after = [{**new, "id": old["id"]} for old, new in pairs]
+    with database.transaction() as transaction:
+        transaction.connection.execute(thing.delete())
+        insert_all(transaction.connection, thing, [old for old, _ in pairs])
+        update_each(transaction.connection, thing, thing.c.id, after)
+        found = find_all(transaction.connection, thing, thing.c.id, [row["id"] for row in after])
+    assert {row.id: _with_zone(row._asdict()) for row in found} == {row["id"]: row for row in after}
+
+
+def test_locked_rows_come_in_the_order_of_their_keys_each_once(database: Database) -> None:
+    with database.transaction() as transaction:
+        insert_all(transaction.connection, thing, [{"id": number, "name": "x"} for number in (3, 1, 2)])
+        rows = lock_all(transaction.connection, thing, thing.c.id, [3, 1, 3, 9])
+    assert [row.id for row in rows] == [1, 3]
+
+
+def test_rows_are_locked_in_one_order_so_that_nobody_holds_what_comes_later(database_url: str) -> None:
+    """Two that want rows 1 and 2 wait for row 1, and neither has taken row 2 before: no deadlock is possible."""
+    database = Database(database_url, connections=4)
+    with database.transaction() as transaction:
+        metadata.create_all(transaction.connection)
+        insert_all(transaction.connection, thing, [{"id": 1, "name": "x"}, {"id": 2, "name": "y"}])
+
+    def lock(wanted: list[int]) -> list[int]:
+        with database.transaction() as transaction:
+            return [row.id for row in lock_all(transaction.connection, thing, thing.c.id, wanted)]
+
+    with ThreadPoolExecutor(2) as pool:
+        with database.transaction() as holder:
+            lock_all(holder.connection, thing, thing.c.id, [1])
+            locking = [pool.submit(lock, wanted) for wanted in ([1, 2], [2, 1])]
+            wait_until(lambda: _waiting(database) == 2, WAIT_SECONDS, "both wait")
+            with database.transaction() as other:
+                statement = select(thing.c.id).where(thing.c.id == 2).with_for_update(nowait=True)
+                assert other.connection.execute(statement).scalar_one() == 2
+        assert [each.result(WAIT_SECONDS) for each in locking] == [[1, 2], [1, 2]]
+    database.close()
+
+
+def _waiting(database: Database) -> int:
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with database.reading() as transaction:
+        return int(transaction.connection.execute(text(sql)).scalar_one())
+
+
 def test_a_row_whose_key_is_there_already_is_left_out(database: Database) -> None:
     with database.transaction() as transaction:
         for note in ("first", "second"):
@@ -99,6 +154,8 @@ def test_a_row_whose_key_is_there_already_is_left_out(database: Database) -> Non
 def test_rows_of_different_columns_are_refused(database: Database) -> None:
     with database.transaction() as transaction, pytest.raises(ValueError, match="different columns"):
         insert_all(transaction.connection, thing, [{"id": 1, "name": "x"}, {"id": 2, "name": "y", "note": "z"}])
+    with database.transaction() as transaction, pytest.raises(ValueError, match="different columns"):
+        update_each(transaction.connection, thing, thing.c.id, [{"id": 1, "name": "x"}, {"id": 2, "note": "z"}])
 
 
 def _with_zone(row: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ PUBLIC = {
         "Unavailable",
         "Work",
     ],
-    "bus.database": ["Database", "find_all", "insert_all", "update_all"],
+    "bus.database": ["Database", "find_all", "insert_all", "lock_all", "update_all", "update_each"],
     "bus.http": ["front_end", "relay"],
     "bus.testing": ["running", "wait_until"],
 }
