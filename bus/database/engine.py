@@ -1,6 +1,6 @@
 """Databases: opening PostgreSQL or SQLite so that both behave alike, and one error for one that cannot be reached."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,12 +77,16 @@ class PendingEvent(NamedTuple):
 
 
 class Transaction:
-    """A connection, taken from the pool when it is first used, and the events to publish after the commit."""
+    """A connection, taken from the pool when it is first used, and the events to publish after the commit.
+
+    `on_open` is called with the connection when it is taken.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._opened: Connection | None = None
         self.events: list[PendingEvent] = []
+        self.on_open: Callable[[Connection], None] | None = None
 
     @property
     def connection(self) -> Connection:
@@ -92,6 +96,8 @@ class Transaction:
                 self._opened = self._engine.connect()
             except (OperationalError, InterfaceError) as error:
                 raise DatabaseUnavailable(str(error.orig)) from error
+            if self.on_open is not None:
+                self.on_open(self._opened)
         return self._opened
 
     @property

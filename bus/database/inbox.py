@@ -4,10 +4,11 @@ A row is written in the transaction of the effect. Its key (caller, message_id) 
 however often its message comes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select, text, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from bus.contract.problems import Invalid
@@ -21,6 +22,16 @@ EVENTS = "an event"
 
 _stored = select(inbox.c.digest, inbox.c.status, inbox.c.location, inbox.c.reply).where(
     inbox.c.caller == bindparam("caller"), inbox.c.message_id == bindparam("message_id")
+)
+_columns = (inbox.c.caller, inbox.c.message_id, inbox.c.digest, inbox.c.status, inbox.c.location, inbox.c.reply)
+_stored_by_tuple = select(*_columns).where(
+    tuple_(inbox.c.caller, inbox.c.message_id).in_(bindparam("keys", expanding=True))
+)
+# Constant, so that it is prepared once for batches of any size.
+_stored_by_array = text(
+    "SELECT inbox.caller, inbox.message_id, digest, status, location, reply "
+    "FROM unnest(CAST(:callers AS text[]), CAST(:ids AS text[])) AS asked(caller, message_id) "
+    "JOIN inbox ON inbox.caller = asked.caller AND inbox.message_id = asked.message_id"
 )
 
 
@@ -53,17 +64,33 @@ def record(connection: Connection, calls: Iterable[tuple[Call, EncodedReply]]) -
         raise AlreadyDone from error
 
 
-def look_up(connection: Connection, call: Call) -> EncodedReply | None:
-    """The stored reply to a call that was handled before; a refusal when its id was used for another request."""
-    if call.message_id is None:
-        return None
-    caller = EVENTS if call.kind == "event" else call.caller
-    row = connection.execute(_stored, {"caller": caller, "message_id": call.message_id}).one_or_none()
+def look_up_all(connection: Connection, calls: Sequence[Call]) -> list[EncodedReply | None]:
+    """The stored replies to calls that were handled before, in the order of the calls; None for each that was not.
+
+    The reply is a refusal where the message id was used for another request. One statement looks up all.
+    """
+    keys = list(dict.fromkeys((_caller_of(call), call.message_id) for call in calls if call.message_id is not None))
+    if not keys:
+        return [None] * len(calls)
+    if connection.dialect.name == "postgresql":
+        callers, ids = zip(*keys, strict=True)
+        rows = connection.execute(_stored_by_array, {"callers": list(callers), "ids": list(ids)}).all()
+    else:
+        rows = connection.execute(_stored_by_tuple, {"keys": keys}).all()
+    found = {(row.caller, row.message_id): row for row in rows}
+    return [_reply_of(found.get((_caller_of(call), call.message_id)), call) for call in calls]
+
+
+def _reply_of(row: Row[Any] | None, call: Call) -> EncodedReply | None:
     if row is None:
         return None
     if bytes(row.digest) != call.digest:
         return EncodedReply.problem(_ID_REUSED)
     return EncodedReply(row.status, bytes(row.reply), row.location)
+
+
+def _caller_of(call: Call) -> str:
+    return EVENTS if call.kind == "event" else call.caller
 
 
 def outcome_of(connection: Connection, caller: str, message_id: str) -> EncodedReply | None:

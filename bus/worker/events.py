@@ -16,7 +16,7 @@ from bus.messaging.topology import DELIVERY_LIMIT, SUSPECT_DELIVERIES, Limits
 from bus.messaging.transport import Transport
 from bus.service.service import Service
 from bus.worker.dispatcher import Dispatcher
-from bus.worker.execution import HandlerFailed, OnEvents, execute_in_order
+from bus.worker.execution import Executor, HandlerFailed, OnEvents
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import ConsumerThreads, Stopped, log_available, log_unavailable, wait_until_available
 
@@ -48,8 +48,9 @@ class EventConsumer:
         on_events: OnEvents,
     ) -> None:
         self._service, self._listeners, self._database = service.name, service.listeners, database
+        self._executor = Executor(service.listeners, database, on_events=on_events)
         self._transport, self._dispatcher, self._telemetry = transport, dispatcher, telemetry
-        self._pauses, self._stopping, self._on_events = limits.retry_seconds, stopping, on_events
+        self._pauses, self._stopping = limits.retry_seconds, stopping
         self._session: int | None = None
 
     def handle_batch(self, batch: Sequence[Delivery], _threads: ConsumerThreads) -> None:
@@ -106,7 +107,7 @@ class EventConsumer:
     def _execute(self, calls: list[Call]) -> list[EncodedReply | HandlerFailed]:
         while True:
             try:
-                return execute_in_order(calls, self._listeners, self._database, on_events=self._on_events)
+                return self._executor.execute_in_order(calls)
             except DatabaseUnavailable as error:
                 log_unavailable(self._service, len(calls), error)
                 wait_until_available(self._database, self._stopping)

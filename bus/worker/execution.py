@@ -1,19 +1,27 @@
 """Execution: from valid calls to replies, with every effect exactly once. Everything that decides about it is here.
 
-The fast way takes a whole batch: the handlers, one statement that writes all inbox rows, one commit. It looks nothing
-up: a call that was carried out before conflicts with the key of the inbox. Whatever goes wrong (a duplicate, a refusal,
-an error) rolls the batch back, and each call is carried out on its own, the careful way: look into the inbox first.
+A batch is one transaction: the handlers, one statement that writes all inbox rows, one commit. It begins without a look
+into the inbox: a call that was carried out before conflicts with the key of the inbox. What goes wrong costs as little
+as it can, because it may go wrong in every batch:
+
+- A duplicate: the transaction is rolled back, all ids of the batch are looked up with one statement, and the rest is
+  done again. Where one came more may come, so the next LOOK_FIRST_BATCHES batches are looked up before they begin.
+- A refusal: undoes what its handler wrote, if it wrote anything. That needs a savepoint. The first time that a handler
+  refuses after it wrote, the transaction is rolled back and done again; from then on its calls have savepoints.
+- An error: what comes before it is committed, it is tried again on its own, and the rest is a batch again. So the
+  order of the calls holds.
 """
 
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import groupby, takewhile
 from operator import attrgetter
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from bus import failpoints
 from bus.contract.problems import Problem
@@ -21,7 +29,8 @@ from bus.contract.redaction import Request, error_text, error_traceback, refusal
 from bus.contract.refusals import Refusal
 from bus.database import outbox
 from bus.database.engine import Database, DatabaseUnavailable, Transaction
-from bus.database.inbox import AlreadyDone, look_up, record
+from bus.database.inbox import AlreadyDone, look_up_all, record
+from bus.database.steps import Steps
 from bus.messaging.call import Call, current_handler
 from bus.messaging.replies import EVENT_HANDLED, EncodedReply
 from bus.service.handler import Handler
@@ -30,6 +39,8 @@ from bus.service.work import Work
 # A fault is often a deadlock or a conflict that is gone at the next try. More tries come later, from a retry queue.
 QUICK_TRIES = 3
 LONGEST_PAUSE_SECONDS = 0.1
+# After a duplicate. A look costs a batch of creates about a thirtieth of its time, a batch done twice all of it.
+LOOK_FIRST_BATCHES = 100
 
 INTERNAL_ERROR = Problem.of("internal-error", 500, "Internal error", "The service failed; its operator has been told.")
 
@@ -54,34 +65,163 @@ class HandlerFailed(Exception):
         super().__init__(self.error_class)
 
 
-def execute(
-    calls: Sequence[Call],
-    handlers: Handlers,
-    database: Database,
-    *,
-    as_batch: bool = True,
-    on_events: OnEvents = lambda: None,
-) -> list[EncodedReply | HandlerFailed]:
-    """Carry out commands; `on_events` is called when events were committed.
+class _RefusedTooLate(Exception):
+    """A handler refused a call after it wrote without a savepoint. Done again, its calls have savepoints."""
 
-    Raises DatabaseUnavailable; what was not committed then has not happened.
+
+class Executor:
+    """Carries out the commands or events of one service; `on_events` is called when events were committed.
+
+    With `as_batch` the calls given together share transactions. Several threads may use one.
     """
-    done = _as_batch(calls, handlers, database, on_events) if as_batch else None
-    return done or list(_one_by_one(calls, handlers, database, on_events))
 
+    def __init__(
+        self,
+        handlers: Handlers,
+        database: Database,
+        *,
+        as_batch: bool = True,
+        on_events: OnEvents = lambda: None,
+    ) -> None:
+        self._handlers, self._database, self._as_batch, self._on_events = handlers, database, as_batch, on_events
+        self._look_first = 0
+        self._refused_late: set[str] = set()
 
-def execute_in_order(
-    calls: Sequence[Call], handlers: Handlers, database: Database, *, on_events: OnEvents = lambda: None
-) -> list[EncodedReply | HandlerFailed]:
-    """The same for events: ends with the first that its handler failed with. Raises DatabaseUnavailable."""
-    if done := _as_batch(calls, handlers, database, on_events):
-        return done
-    replies: list[EncodedReply | HandlerFailed] = []
-    for reply in _one_by_one(calls, handlers, database, on_events):
-        replies.append(reply)
-        if isinstance(reply, HandlerFailed):
-            break
-    return replies
+    def execute(self, calls: Sequence[Call]) -> list[EncodedReply | HandlerFailed]:
+        """The replies to commands. Raises DatabaseUnavailable; what was not committed then has not happened."""
+        if not self._as_batch:
+            return [self._alone(call) for call in calls]
+        firsts, repeats = _split(calls) if len(calls) > 1 else (calls, ())
+        replies = list(self._in_order(firsts))
+        if not repeats:
+            return replies
+        # A reply to a repeat is read from the inbox; one whose first failed is carried out now.
+        self._look_first = LOOK_FIRST_BATCHES
+        in_turn, again = iter(replies), iter(self.execute(repeats))
+        is_repeat = {id(call) for call in repeats}
+        return [next(again if id(call) in is_repeat else in_turn) for call in calls]
+
+    def execute_in_order(self, calls: Sequence[Call]) -> list[EncodedReply | HandlerFailed]:
+        """The same for events: ends with the first whose handler failed, or before one that is in it twice.
+
+        Raises DatabaseUnavailable.
+        """
+        firsts, repeats = _split(calls)
+        if repeats:
+            firsts = calls[: next(place for place, call in enumerate(calls) if call is repeats[0])]
+        replies: list[EncodedReply | HandlerFailed] = []
+        for reply in self._in_order(firsts):
+            replies.append(reply)
+            if isinstance(reply, HandlerFailed):
+                break
+        return replies
+
+    def _in_order(self, calls: Sequence[Call]) -> Iterator[EncodedReply | HandlerFailed]:
+        """Replies in the order of the calls, no two of which have the same id."""
+        while calls:
+            done = self._together(calls)
+            yield from done
+            if len(done) < len(calls):
+                yield self._alone(calls[len(done)])
+            calls = calls[len(done) + 1 :]
+
+    def _together(self, calls: Sequence[Call]) -> list[EncodedReply]:
+        """The replies to as many calls, from the first on, as one transaction could carry out."""
+        look, with_savepoints = self._look_first > 0, False
+        self._look_first = max(0, self._look_first - 1)
+        for _ in range(QUICK_TRIES + len(self._handlers)):
+            stored = self._look_up(calls) if look else [None] * len(calls)
+            new = [call for call, reply in zip(calls, stored, strict=True) if reply is None]
+            if len(new) < len(calls):
+                self._look_first = LOOK_FIRST_BATCHES
+            try:
+                done = iter(self._transact(new, with_savepoints=with_savepoints) if new else ())
+                found = (reply or next(done, None) for reply in stored)
+                return list(takewhile(bool, found))  # type: ignore[arg-type]  # none is None
+            except AlreadyDone:
+                look, self._look_first = True, LOOK_FIRST_BATCHES
+            except _RefusedTooLate as refused:
+                self._refused_late.add(str(refused))
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:  # any handler's
+                log.debug("batch_rolled_back", size=len(calls), reason=type(error).__name__)
+                if with_savepoints or len(calls) == 1:
+                    break
+                with_savepoints = True
+        return []
+
+    def _transact(self, calls: Sequence[Call], *, with_savepoints: bool = False) -> list[EncodedReply]:
+        """Carry out calls in one transaction. `with_savepoints`: ends before the first that failed.
+
+        Raises AlreadyDone, _RefusedTooLate, DatabaseUnavailable and, without savepoints, what a handler raises.
+        """
+        replies: list[EncodedReply] = []
+        with _committing(self._database, self._on_events) as transaction:
+            steps = Steps(transaction) if len(calls) > 1 else None
+            for handler, run in _runs(calls, self._handlers):
+                for group in [run] if handler.takes_many and not with_savepoints else [[call] for call in run]:
+                    done = self._step(handler, group, transaction, steps, with_savepoints=with_savepoints)
+                    if done is None:
+                        record(transaction.connection, zip(calls, replies, strict=False))
+                        return replies
+                    replies += done
+            record(transaction.connection, zip(calls, replies, strict=True))
+        return replies
+
+    def _step(
+        self,
+        handler: Handler,
+        group: Sequence[Call],
+        transaction: Transaction,
+        steps: Steps | None,
+        *,
+        with_savepoints: bool,
+    ) -> list[EncodedReply] | None:
+        """One run of a handler; None when it failed and was undone. `steps` is None if it has the transaction alone."""
+        name = group[0].operation.operation_name
+        if steps is not None:
+            steps.begin(undoable=with_savepoints or name in self._refused_late)
+        try:
+            return _run(handler, group, transaction)
+        except Refusal as refusal:
+            if len(group) > 1:  # it does not say which it refuses
+                raise
+            if steps is None:
+                _undo_all(transaction)
+            elif not steps.undo():
+                raise _RefusedTooLate(name) from None
+            return [_refused(refusal, group[0])]
+        except Exception as error:
+            if steps is None or not with_savepoints or _is_lost(error) or not steps.undo():
+                raise
+            return None
+
+    def _alone(self, call: Call) -> EncodedReply | HandlerFailed:
+        for tries_left in reversed(range(QUICK_TRIES)):
+            try:
+                (stored,) = self._look_up([call])
+                return stored or self._transact([call])[0]
+            except AlreadyDone:
+                continue  # another worker was faster; its reply is in the inbox now
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:  # the handler's, whatever it is
+                if not tries_left:
+                    return HandlerFailed(error, call.request)
+                time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
+        (stored,) = self._look_up([call])
+        return stored or HandlerFailed(AlreadyDone(), call.request)
+
+    def _look_up(self, calls: Sequence[Call]) -> list[EncodedReply | None]:
+        if all(call.message_id is None for call in calls):
+            return [None] * len(calls)
+        with self._database.reading() as transaction:
+            stored = look_up_all(transaction.connection, calls)
+        for call, reply in zip(calls, stored, strict=True):
+            if reply is not None:
+                call.timing.forget()
+        return stored
 
 
 def answer_queries(calls: Sequence[Call], handlers: Handlers, database: Database) -> list[EncodedReply | HandlerFailed]:
@@ -96,29 +236,32 @@ def answer_queries(calls: Sequence[Call], handlers: Handlers, database: Database
     return [reply for call in calls for reply in answer_queries([call], handlers, database)]
 
 
-def _as_batch(
-    calls: Sequence[Call], handlers: Handlers, database: Database, on_events: OnEvents
-) -> list[EncodedReply | HandlerFailed] | None:
-    """All in one transaction; None when that failed, and each call must show why on its own."""
-    replies: list[EncodedReply | HandlerFailed] = []
-    try:
-        with _committing(database, on_events) as transaction:
-            for handler, run in _runs(calls, handlers):
-                replies.extend(_run(handler, run, transaction))
-            record(transaction.connection, zip(calls, replies, strict=True))  # type: ignore[arg-type]
-    except DatabaseUnavailable:
-        raise
-    except Exception as error:  # any handler's error, or AlreadyDone
-        log.debug("batch_rolled_back", size=len(calls), reason=type(error).__name__)
-        return None
-    return replies
-
-
-def _one_by_one(
-    calls: Iterable[Call], handlers: Handlers, database: Database, on_events: OnEvents
-) -> Iterator[EncodedReply | HandlerFailed]:
+def _split(calls: Sequence[Call]) -> tuple[Sequence[Call], Sequence[Call]]:
+    """The calls that are the first with their id, and those that repeat an id of an earlier one."""
+    keys = [(call.caller, call.message_id) for call in calls if call.message_id is not None]
+    if len(set(keys)) == len(keys):
+        return calls, ()
+    seen: set[tuple[str, str]] = set()
+    firsts: list[Call] = []
+    repeats: list[Call] = []
     for call in calls:
-        yield _alone(call, handlers[call.operation.operation_name], database, on_events)
+        if call.message_id is None or (call.caller, call.message_id) not in seen:
+            firsts.append(call)
+            seen.add((call.caller, call.message_id or ""))
+        else:
+            repeats.append(call)
+    return firsts, repeats
+
+
+def _undo_all(transaction: Transaction) -> None:
+    transaction.events.clear()
+    if transaction.opened is not None:
+        transaction.opened.rollback()
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether the connection to the database is lost, which is not the handler's fault."""
+    return isinstance(error, DatabaseUnavailable) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 @contextmanager
@@ -141,15 +284,13 @@ def _runs(calls: Iterable[Call], handlers: Handlers) -> Iterator[tuple[Handler, 
 
 
 def _run(handler: Handler, calls: Sequence[Call], transaction: Transaction) -> list[EncodedReply]:
-    """Run a handler for calls of one caller. Raises what its function raises, Refusal included."""
-    replies: list[Any] = []
-    for group in [calls] if handler.takes_many else [[call] for call in calls]:
-        work = Work(transaction, group[0].caller, handler.service, group)
-        with current_handler(group):
-            if handler.takes_many:
-                replies += handler.function([call.request for call in group], work)
-            else:
-                replies.append(handler.function(group[0].request, work))
+    """Run a handler for one call, or for many of one caller. Raises what its function raises, Refusal included."""
+    work = Work(transaction, calls[0].caller, handler.service, calls)
+    with current_handler(calls):
+        if handler.takes_many:
+            replies: Sequence[Any] = handler.function([call.request for call in calls], work)
+        else:
+            replies = [handler.function(calls[0].request, work)]
     if len(replies) != len(calls):
         raise TypeError(f"{handler.function.__name__} gave {len(replies)} replies to {len(calls)} requests")
     return [_encoded(handler, call, reply) for call, reply in zip(calls, replies, strict=True)]
@@ -170,53 +311,13 @@ def _encoded(handler: Handler, call: Call, reply: Any) -> EncodedReply:
 def _read(calls: Sequence[Call], handlers: Handlers, database: Database) -> Iterator[EncodedReply]:
     with database.reading() as transaction:
         for handler, run in _runs(calls, handlers):
-            try:
-                yield from _run(handler, run, transaction)
-            except Refusal as refusal:
-                if len(run) > 1:
-                    raise
-                yield _refused(refusal, run[0])
-
-
-def _alone(call: Call, handler: Handler, database: Database, on_events: OnEvents) -> EncodedReply | HandlerFailed:
-    for tries_left in reversed(range(QUICK_TRIES)):
-        try:
-            return _stored(call, database) or _once(call, handler, database, on_events)
-        except AlreadyDone:
-            continue  # another worker was faster; its reply is in the inbox now
-        except DatabaseUnavailable:
-            raise
-        except Exception as error:  # the handler's, whatever it is
-            if not tries_left:
-                return HandlerFailed(error, call.request)
-            time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
-    return _stored(call, database) or HandlerFailed(AlreadyDone(), call.request)
-
-
-def _once(call: Call, handler: Handler, database: Database, on_events: OnEvents) -> EncodedReply:
-    """Raises AlreadyDone, and whatever the handler raises but Refusal."""
-    try:
-        with _committing(database, on_events) as transaction:
-            (reply,) = _run(handler, [call], transaction)
-            record(transaction.connection, [(call, reply)])
-        return reply
-    except Refusal as refusal:
-        refused = refusal
-    # A refusal may itself come from having carried the call out before, in another worker, a moment ago.
-    with database.transaction() as transaction:
-        reply = _refused(refused, call)
-        record(transaction.connection, [(call, reply)])
-    return reply
-
-
-def _stored(call: Call, database: Database) -> EncodedReply | None:
-    if call.message_id is None:
-        return None
-    with database.reading() as transaction:
-        stored = look_up(transaction.connection, call)
-    if stored is not None:
-        call.timing.forget()
-    return stored
+            for group in [run] if handler.takes_many else [[call] for call in run]:
+                try:
+                    yield from _run(handler, group, transaction)
+                except Refusal as refusal:
+                    if len(group) > 1:  # it does not say which it refuses
+                        raise
+                    yield _refused(refusal, group[0])
 
 
 def _refused(refusal: Refusal, call: Call) -> EncodedReply:

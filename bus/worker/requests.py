@@ -22,7 +22,7 @@ from bus.messaging.transport import Transport
 from bus.service.handler import Handler
 from bus.worker.admission import Admission
 from bus.worker.dispatcher import Dispatcher
-from bus.worker.execution import INTERNAL_ERROR, HandlerFailed, OnEvents, answer_queries, execute
+from bus.worker.execution import INTERNAL_ERROR, Executor, HandlerFailed, OnEvents, answer_queries
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import PROBE_SECONDS, ConsumerThreads, log_available, log_unavailable
 
@@ -51,7 +51,7 @@ class RequestConsumer:
     ) -> None:
         self._service, self._handlers, self._database, self._transport = service, handlers, database, transport
         self._admission, self._dispatcher, self._telemetry = admission, dispatcher, telemetry
-        self._as_batch, self._on_events = as_batch, on_events
+        self._executor = Executor(handlers, database, as_batch=as_batch, on_events=on_events)
         self._operations: dict[str, type[Operation[Any]]] = {
             name: handler.operation for name, handler in handlers.items() if issubclass(handler.operation, Operation)
         }
@@ -112,9 +112,7 @@ class RequestConsumer:
         calls = [call for _, call in commands]
         while True:
             try:
-                replies = execute(
-                    calls, self._handlers, self._database, as_batch=self._as_batch, on_events=self._on_events
-                )
+                replies = self._executor.execute(calls)
             except DatabaseUnavailable as error:
                 self._wait_for_database([delivery for delivery, _ in commands], threads, error)
             else:

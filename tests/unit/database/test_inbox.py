@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 from support.example_service import Keep, KeepSecret, call
 
 from bus.database.engine import Database
-from bus.database.inbox import AlreadyDone, look_up, outcome_of, record
+from bus.database.inbox import AlreadyDone, look_up_all, outcome_of, record
 from bus.database.tables import inbox
 from bus.messaging.call import Call
 from bus.messaging.replies import EncodedReply
@@ -23,21 +23,21 @@ def connection(database: Database) -> Iterator[Connection]:
 
 def test_what_was_recorded_is_found_again(connection: Connection) -> None:
     record(connection, [(call("a", "1"), ANSWER)])
-    assert look_up(connection, call("a", "1")) == ANSWER
+    assert look_up_all(connection, [call("a", "1")])[0] == ANSWER
     assert outcome_of(connection, "anonymous", "1") == ANSWER
 
 
 def test_what_was_not_recorded_is_not_found(connection: Connection) -> None:
     record(connection, [(call("a", "1"), ANSWER)])
-    assert look_up(connection, call("a", "2")) is None
-    assert look_up(connection, call("a")) is None
-    assert look_up(connection, Call(Keep, Keep(word="a"), "1", caller="ann")) is None
+    assert look_up_all(connection, [call("a", "2")])[0] is None
+    assert look_up_all(connection, [call("a")])[0] is None
+    assert look_up_all(connection, [Call(Keep, Keep(word="a"), "1", caller="ann")])[0] is None
     assert outcome_of(connection, "ann", "1") is None
 
 
 def test_another_request_under_the_same_id_is_refused(connection: Connection) -> None:
     record(connection, [(call("a", "1"), ANSWER)])
-    answer = look_up(connection, call("b", "1"))
+    answer = look_up_all(connection, [call("b", "1")])[0]
     assert answer is not None
     assert answer.status == 422
     assert b'"idempotency-key-reuse"' in answer.body

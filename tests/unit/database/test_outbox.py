@@ -17,7 +17,7 @@ from bus.messaging.call import Call
 from bus.messaging.topology import EVENTS_EXCHANGE
 from bus.messaging.trace_context import begin, continued
 from bus.service.work import Work
-from bus.worker.execution import execute
+from bus.worker.execution import Executor
 from catalog.contract import CreateProduct
 from catalog.handlers import catalog
 
@@ -101,7 +101,7 @@ def test_of_commands_that_were_done_together_each_event_keeps_the_trace_of_its_o
     commands = [CreateProduct(name=f"Lamp {number}", price=Decimal(1), quantity=1) for number in range(3)]
     calls = [Call(CreateProduct, command, None, trace=begin()) for command in commands]
     emitted: list[None] = []
-    execute(calls, catalog.handlers, database, on_events=lambda: emitted.append(None))
+    Executor(catalog.handlers, database, on_events=lambda: emitted.append(None)).execute(calls)
     assert len(emitted) == 1, "one transaction for all"
     with database.transaction() as transaction:
         rows = outbox.unsent(transaction.connection, 10)

@@ -38,7 +38,7 @@ from bus.messaging.replies import EncodedReply
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.worker import execution
-from bus.worker.execution import HandlerFailed, answer_queries
+from bus.worker.execution import Executor, HandlerFailed, answer_queries
 
 # A port that nothing listens on.
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -51,7 +51,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def execute(calls: Sequence[Call], service: Service, database: Database) -> list[EncodedReply | HandlerFailed]:
     """As a worker of this service does."""
-    return execution.execute(calls, service.handlers, database, as_batch=service.threads == 1)
+    return Executor(service.handlers, database, as_batch=service.threads == 1).execute(calls)
 
 
 @pytest.fixture

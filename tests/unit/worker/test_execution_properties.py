@@ -12,7 +12,7 @@ from support.example_service import Keep, KeepAll, KeepSecret, make_service
 from bus.database.engine import Database
 from bus.database.tables import inbox
 from bus.messaging.call import Call
-from bus.worker.execution import HandlerFailed, execute
+from bus.worker.execution import Executor, HandlerFailed
 
 MEMBERS = {"type", "title", "status", "detail", "code", "error", "message"}
 SECRET = "s3cret horse battery"
@@ -31,7 +31,8 @@ requests = st.one_of(
 @shared
 @given(st.lists(requests, min_size=1, max_size=4))
 def test_every_reply_is_json_with_its_status(database: Database, sent: list[Any]) -> None:
-    for reply in execute([Call(type(each), each, None) for each in sent], make_service().handlers, database):
+    calls = [Call(type(each), each, None) for each in sent]
+    for reply in Executor(make_service().handlers, database).execute(calls):
         if isinstance(reply, HandlerFailed):
             continue
         document = json.loads(reply.body)
@@ -45,7 +46,7 @@ def test_every_reply_is_json_with_its_status(database: Database, sent: list[Any]
 def test_no_secret_is_in_a_reply_a_log_or_an_inbox_row(database: Database, sent: list[Any], run: Any) -> None:
     calls = [Call(KeepSecret, each, f"{run}-{number}") for number, each in enumerate(sent)]
     with capture_logs() as logs:
-        replies = execute(calls, make_service().handlers, database)
+        replies = Executor(make_service().handlers, database).execute(calls)
     sent_back = [each.message + each.traceback if isinstance(each, HandlerFailed) else each.body for each in replies]
     with database.reading() as transaction:
         stored = transaction.connection.execute(select(inbox.c.reply)).scalars().all()
