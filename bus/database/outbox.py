@@ -2,29 +2,33 @@
 
 A row is written in the transaction of the change. The relay sends rows in the order of their ids and marks them
 once the broker has confirmed them. For one entity that is the order of its changes: a transaction that changes
-it waits for the one before, and writes its row after that. Several workers may relay at the same time. Each sends
-from the oldest unmarked row on, so a later event never comes before an earlier one of its entity; at worst an event
-comes twice, with the same id.
+it waits for the one before, and writes its row after that. One relay at a time sends, the one that holds the lease.
+One that stood still until its lease had ended can only send again what another has sent since: an event comes twice
+then, with the same id.
+
+The exchange refuses an event for all if the queue of one listener is full, though the others have taken it. Such an
+event is marked as refused, and sent again later, so that it stops no other.
 """
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, bindparam, func, select, text
+from sqlalchemy import Connection, Row, bindparam, exists, func, select
 
 from bus.contract.codec import encode
 from bus.contract.events import Event
 from bus.database.bulk import insert_all, update_all
 from bus.database.engine import PendingEvent
-from bus.database.tables import outbox
+from bus.database.tables import is_new, is_refused, outbox
 from bus.messaging.message import JSON, SENT_AT, Message, now_ms
 from bus.messaging.topology import EVENTS_EXCHANGE
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, Trace, continued
 
-_unsent = select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id).limit(bindparam("most"))
-# One relay at a time spares the listeners duplicates. The lock ends with the transaction, however that ends.
-_lock = text("SELECT pg_try_advisory_xact_lock(hashtext('bus.outbox'), hashtext(current_schema()))")
+_new, _refused = (
+    select(outbox).where(condition).order_by(outbox.c.id).limit(bindparam("most")) for condition in (is_new, is_refused)
+)
+_any_new, _any_refused = (select(exists().where(condition)) for condition in (is_new, is_refused))
 
 
 def write(connection: Connection, events: Sequence[PendingEvent]) -> None:
@@ -32,16 +36,24 @@ def write(connection: Connection, events: Sequence[PendingEvent]) -> None:
     insert_all(connection, outbox, [_row(event, trace) for event, trace in events])
 
 
-def unsent(connection: Connection, most: int) -> Sequence[Row[Any]]:
-    """The oldest unsent events, at most `most`; empty while another worker sends them."""
-    if connection.dialect.name == "postgresql" and not connection.execute(_lock).scalar_one():
-        return []
-    return connection.execute(_unsent, {"most": most}).all()
+def has_unsent(connection: Connection, *, refused: bool = False) -> bool:
+    """Whether there is anything to send; cheap, and writes nothing."""
+    return bool(connection.execute(_any_refused if refused else _any_new).scalar_one())
+
+
+def unsent(connection: Connection, most: int, *, refused: bool = False) -> Sequence[Row[Any]]:
+    """The oldest unsent events, at most `most`: those that were never refused, or those that were."""
+    return connection.execute(_refused if refused else _new, {"most": most}).all()
 
 
 def mark_sent(connection: Connection, ids: Sequence[int]) -> None:
     """Mark events that the broker has confirmed."""
     update_all(connection, outbox, outbox.c.id, ids, {"sent_at": func.now()})
+
+
+def mark_refused(connection: Connection, ids: Sequence[int]) -> None:
+    """Mark events that the full queue of a listener refused."""
+    update_all(connection, outbox, outbox.c.id, ids, {"refused_at": func.now()})
 
 
 def hop_of(row: Row[Any]) -> Trace:

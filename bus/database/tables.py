@@ -11,12 +11,14 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Double,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
+    and_,
     func,
 )
 from sqlalchemy.types import TypeDecorator
@@ -62,7 +64,8 @@ inbox = Table(
 # Rows come in the order of their time: a block range index costs next to nothing to keep.
 Index("inbox_done_at", inbox.c.done_at, postgresql_using="brin")
 
-# The events of committed changes: to be sent while `sent_at` is empty, then kept for replays.
+# The events of committed changes: to be sent while `sent_at` is empty, then kept for replays. `refused_at` is when the
+# full queue of a listener first refused one.
 outbox = Table(
     "outbox",
     metadata,
@@ -74,10 +77,13 @@ outbox = Table(
     Column("sent_at", UtcDateTime),
     Column("traceparent", Text),
     Column("tracestate", Text),
+    Column("refused_at", UtcDateTime),
     sqlite_autoincrement=True,
 )
-_unsent = outbox.c.sent_at.is_(None)
-Index("outbox_unsent", outbox.c.id, postgresql_where=_unsent, sqlite_where=_unsent)
+is_new = and_(outbox.c.sent_at.is_(None), outbox.c.refused_at.is_(None))
+is_refused = and_(outbox.c.sent_at.is_(None), outbox.c.refused_at.is_not(None))
+Index("outbox_new", outbox.c.id, postgresql_where=is_new, sqlite_where=is_new)
+Index("outbox_refused", outbox.c.id, postgresql_where=is_refused, sqlite_where=is_refused)
 Index("outbox_made_at", outbox.c.made_at, postgresql_using="brin")
 
 # What a person did with dead letters; `letters` is how many the action took. `held_by` is the process that is
@@ -125,6 +131,17 @@ dead_letter = Table(
 )
 Index("dead_letters_message_id", dead_letter.c.message_id)
 Index("dead_letters_state", dead_letter.c.state, dead_letter.c.operation)
+# A replay takes the letters of its action in their order, a batch at a time.
+Index("dead_letters_action", dead_letter.c.action_id, dead_letter.c.state, dead_letter.c.id)
+
+# What only one process may do at a time, and which one does it until when, in seconds since 1970.
+lease = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("held_until", Double, nullable=False),
+)
 
 # The key pairs that secrets in requests are sealed to, numbered as they were made.
 sealing_key = Table(

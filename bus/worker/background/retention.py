@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Column, Connection, Table, bindparam, delete, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, delete, select, tuple_
 
 from bus.database.engine import Database
-from bus.database.tables import inbox, outbox
+from bus.database.tables import inbox, is_refused, outbox
 from bus.dead_letters.store import purge as purge_letters
 from bus.worker.background.periodic import PeriodicTask
 
@@ -51,13 +51,24 @@ def purge_inbox(connection: Connection, before: datetime, most: int) -> int:
 
 
 def purge_outbox(connection: Connection, before: datetime, most: int) -> int:
-    """Delete at most `most` rows of events that were sent before a time; returns how many."""
-    return _purge(connection, outbox, (outbox.c.id,), outbox.c.sent_at, before, most)
+    """Delete at most `most` rows of events that were sent, or first refused, before a time; returns how many."""
+    sent = _purge(connection, outbox, (outbox.c.id,), outbox.c.sent_at, before, most)
+    refused = _purge(connection, outbox, (outbox.c.id,), outbox.c.refused_at, before, most - sent, is_refused)
+    if refused:
+        log.warning("refused_events_deleted", rows=refused)
+    return sent + refused
 
 
 def _purge(
-    connection: Connection, table: Table, key: tuple[Column[Any], ...], time: Column[Any], before: datetime, most: int
+    connection: Connection,
+    table: Table,
+    key: tuple[Column[Any], ...],
+    time: Column[Any],
+    before: datetime,
+    most: int,
+    condition: ColumnElement[bool] | None = None,
 ) -> int:
-    old = select(*key).where(time < bindparam("before")).limit(bindparam("most")).with_for_update(skip_locked=True)
+    conditions = [time < bindparam("before"), *([] if condition is None else [condition])]
+    old = select(*key).where(*conditions).limit(bindparam("most")).with_for_update(skip_locked=True)
     statement = delete(table).where(tuple_(*key).in_(old))
     return connection.execute(statement, {"before": before, "most": most}).rowcount

@@ -1,4 +1,4 @@
-"""The outbox: written with the change, read in order by one relay at a time. On both databases."""
+"""The outbox: written with the change, read in order, with a lease for the relay. On both databases."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -10,7 +10,7 @@ from msgspec import structs
 from sqlalchemy import Connection
 from support.event_services import WordAdded
 
-from bus.database import outbox
+from bus.database import leases, outbox
 from bus.database.engine import Database, PendingEvent
 from bus.database.migrate import migrate
 from bus.messaging.call import Call
@@ -86,15 +86,32 @@ def test_an_event_is_published_under_its_name_with_an_id_of_its_own(database: Da
     assert one.message_id != two.message_id
 
 
-def test_on_postgresql_one_relay_reads_at_a_time(database: Database) -> None:
-    _write(database, "one")
-    with database.transaction() as first, database.transaction() as second:
-        if database.kind == "postgresql":
-            assert (_words(first.connection), _words(second.connection)) == (["one"], [])
-        else:
-            assert _words(first.connection) == ["one"]  # SQLite has one writer, and nobody else begins now
-    with database.transaction() as third:
-        assert _words(third.connection) == ["one"]
+def test_a_refused_event_is_read_apart_from_the_others(database: Database) -> None:
+    _write(database, "one", "two", "three")
+    with database.transaction() as transaction:
+        outbox.mark_refused(transaction.connection, [row.id for row in outbox.unsent(transaction.connection, 2)])
+    with database.transaction() as transaction:
+        assert _words(transaction.connection) == ["three"]
+        refused = outbox.unsent(transaction.connection, MOST, refused=True)
+        outbox.mark_sent(transaction.connection, [row.id for row in refused])
+    with database.reading() as transaction:
+        assert len(refused) == 2
+        assert outbox.has_unsent(transaction.connection)
+        assert not outbox.has_unsent(transaction.connection, refused=True)
+
+
+def test_a_lease_has_one_holder_until_it_ends(database: Database) -> None:
+    def claim(holder: str, seconds: float = 100.0) -> bool:
+        with database.transaction() as transaction:
+            return leases.claim(transaction.connection, "outbox", holder, seconds)
+
+    assert [claim("a"), claim("b"), claim("a")] == [True, False, True]
+    with database.transaction() as transaction:
+        leases.release(transaction.connection, "outbox", "b")
+    assert not claim("b"), "only its holder gives it back"
+    with database.transaction() as transaction:
+        leases.release(transaction.connection, "outbox", "a")
+    assert [claim("b", -1.0), claim("a")] == [True, True], "it has ended"
 
 
 def test_of_commands_that_were_done_together_each_event_keeps_the_trace_of_its_own(database: Database) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from support.event_services import WordAdded
 
-from bus.database import outbox
+from bus.database import leases, outbox
 from bus.database.engine import Database, PendingEvent
 from bus.database.migrate import migrate
+from bus.database.tables import lease
 from bus.messaging.message import Message
 from bus.messaging.transport import PublishOutcome, Transport
 from bus.testing.waiting import wait_until
+from bus.worker.background import outbox_relay
 from bus.worker.background.outbox_relay import OutboxRelay
 
 SENT_SECONDS = 30.0
@@ -69,9 +71,9 @@ def _commit(database: Database, *words: str) -> None:
         outbox.write(transaction.connection, [PendingEvent(WordAdded(thing=1, version=1, word=word)) for word in words])
 
 
-def _unsent(database: Database) -> int:
-    with database.transaction() as transaction:
-        return len(outbox.unsent(transaction.connection, 1000))
+def _unsent(database: Database, *, refused: bool = False) -> int:
+    with database.reading() as transaction:
+        return len(outbox.unsent(transaction.connection, 1000, refused=refused))
 
 
 def test_what_is_committed_is_sent_once(database: Database) -> None:
@@ -98,17 +100,73 @@ def test_more_than_a_batch_is_sent_in_order(database: Database) -> None:
     assert broker.words == words
 
 
-@pytest.mark.parametrize(
-    "refused", [PublishOutcome.FULL, PublishOutcome.BLOCKED, PublishOutcome.DISCONNECTED, PublishOutcome.UNKNOWN]
-)
+@pytest.mark.parametrize("lost", [PublishOutcome.BLOCKED, PublishOutcome.DISCONNECTED, PublishOutcome.UNKNOWN])
 def test_what_the_broker_did_not_take_is_sent_later_and_all_behind_it_too(
-    database: Database, refused: PublishOutcome
+    database: Database, lost: PublishOutcome
 ) -> None:
-    broker = Broker(lambda place: refused if place == 1 else PublishOutcome.CONFIRMED)
+    broker = Broker(lambda place: lost if place == 1 else PublishOutcome.CONFIRMED)
     _commit(database, "one", "two", "three")
     with _relaying(broker, database):
         wait_until(lambda: _unsent(database) == 0, SENT_SECONDS, "all is marked as sent")
     assert broker.words == ["one", "two", "three", "two", "three"]
+
+
+def test_a_full_listener_neither_stops_nor_floods_the_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_relay, "MAX_EVENTS", 50)
+    monkeypatch.setattr(outbox_relay, "REFUSED_SECONDS", 0.2)
+    words, is_full = [f"w{number}" for number in range(200)], [True]
+    broker = Broker(lambda _: PublishOutcome.FULL if is_full[0] else PublishOutcome.CONFIRMED)
+    _commit(database, *words)
+    with _relaying(broker, database) as relay:
+        wait_until(lambda: {*broker.words} == {*words}, SENT_SECONDS, "each event was offered to the other listeners")
+        wait_until(lambda: len(broker.sent) > len(words), SENT_SECONDS, "one is tried again")
+        tries = broker.words[len(words) :]
+        assert tries == ["w0"] * len(tries), "and no other"
+        is_full[0] = False
+        relay.wake()
+        wait_until(lambda: _unsent(database, refused=True) == 0, SENT_SECONDS, "the listener has caught up")
+    assert broker.taken == words
+
+
+def test_two_relays_send_each_event_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_relay, "MAX_EVENTS", 20)
+    broker, words = Broker(), [f"w{number}" for number in range(400)]
+    with _relaying(broker, database) as first, _relaying(broker, database) as second:
+        for place in range(0, len(words), 40):
+            _commit(database, *words[place : place + 40])
+            first.wake()
+            second.wake()
+        wait_until(lambda: _unsent(database) == 0, SENT_SECONDS, "all is marked as sent")
+    assert broker.words == words
+
+
+def test_the_lease_of_a_relay_that_stands_still_ends(database: Database) -> None:
+    _commit(database, "one")
+    with database.transaction() as transaction:
+        assert leases.claim(transaction.connection, outbox_relay.LEASE, "frozen", 0.5)
+    broker = Broker()
+    with _relaying(broker, database):
+        wait_until(lambda: broker.words == ["one"], SENT_SECONDS, "another has sent it")
+
+
+def test_a_relay_that_lost_its_lease_marks_nothing(database: Database) -> None:
+    """It stood still between sending and marking; another has gone on from there."""
+
+    def freeze(place: int) -> PublishOutcome:
+        if place == 0:
+            with database.transaction() as transaction:
+                transaction.connection.execute(lease.update().values(holder="another", held_until=0))
+                assert leases.claim(transaction.connection, outbox_relay.LEASE, "another", 0.5)
+            assert _unsent(database) == 1
+        return PublishOutcome.CONFIRMED
+
+    broker = Broker(freeze)
+    _commit(database, "one")
+    with _relaying(broker, database):
+        wait_until(lambda: _unsent(database) == 0, SENT_SECONDS, "it is sent when the other's lease has ended")
+    assert broker.words == ["one", "one"]
 
 
 def test_while_there_is_no_connection_nothing_is_sent_or_marked(database: Database) -> None:
