@@ -18,8 +18,9 @@ from bus.cli.dead_letters_common import (
     with_filter,
 )
 from bus.cli.dead_letters_replay import replay
-from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter
-from bus.dead_letters.store import CHOSEN, DEAD, DISCARDED, REPLAYED
+from bus.contract.installed import named_services
+from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter, DeadLetterGroup
+from bus.dead_letters.store import CHOSEN, DEAD, DISCARDED, REPLAYED, DeadLetterSummary
 
 _STATES = click.Choice([DEAD, CHOSEN, REPLAYED, DISCARDED, "any"])
 
@@ -33,27 +34,36 @@ dead_letters.add_command(replay)
 
 
 @dead_letters.command("list")
-@SERVICE
+@click.argument("service", required=False)
 @with_filter
 @click.option("--state", type=_STATES, default=DEAD, show_default=True, help="Only dead letters in this state.")
 @click.option("--each", "one_by_one", is_flag=True, help="One line for each dead letter.")
 @limit_of(100)
 @AS_JSON
 def list_letters(
-    service: str, letter_filter: DeadLetterFilter, state: str, one_by_one: bool, limit: int, as_json: bool
+    service: str | None, letter_filter: DeadLetterFilter, state: str, one_by_one: bool, limit: int, as_json: bool
 ) -> None:
-    """Count the dead letters of SERVICE by operation and cause. Times are UTC."""
+    """Count the dead letters of SERVICE, or of all services, by operation and cause. Times are UTC."""
     letter_filter = structs.replace(letter_filter, state="" if state == "any" else state)
-    with open_dead_letters(service) as (admin, _):
-        letters = admin.letters(letter_filter, limit) if one_by_one else []
-        groups = [] if one_by_one else admin.groups(letter_filter, limit)
+    letters: dict[str, list[DeadLetterSummary]] = {}
+    groups: dict[str, list[DeadLetterGroup]] = {}
+    for name in [service] if service else sorted(each.name for each in named_services()):
+        with open_dead_letters(name) as (admin, _):
+            if one_by_one:
+                letters[name] = admin.letters(letter_filter, limit)
+            else:
+                groups[name] = admin.groups(letter_filter, limit)
     found = letters or groups
     if as_json:
-        click.echo(dead_letters_text.in_json(found))
+        lines = [{"service": name, **structs.asdict(each)} for name, some in found.items() for each in some]
+        click.echo(dead_letters_text.in_json(lines))
         return
-    table = dead_letters_text.letters_table(letters) if one_by_one else dead_letters_text.groups_table(groups)
-    dead_letters_text.echo_lines(table if found else ["No dead letters."])
-    if len(found) == limit:
+    if one_by_one:
+        table = dead_letters_text.letters_table(letters, with_service=service is None, with_state=state == "any")
+    else:
+        table = dead_letters_text.groups_table(groups, with_service=service is None)
+    dead_letters_text.echo_lines(table if any(found.values()) else ["No dead letters."])
+    if any(len(some) == limit for some in found.values()):
         click.echo(f"There may be more than these {limit}. Raise --limit to see them.", err=True)
 
 
@@ -104,7 +114,8 @@ def discard(
         confirm(f"Discard {len(letters)} dead letters?", letters, yes=yes or dry_run, quiet=as_json)
         action = admin.begin("discard", letter_filter, letters) if letters and not dry_run else None
     if as_json:
-        click.echo(dead_letters_text.in_json({"action": action, "discarded": 0 if dry_run else len(letters)}))
+        would = {"would_discard": len(letters), "letters": letters} if dry_run else {}
+        click.echo(dead_letters_text.in_json({"action": action, "discarded": 0 if dry_run else len(letters), **would}))
     else:
         click.echo(f"{'Would discard' if dry_run else 'Discarded'} {len(letters)}.")
 

@@ -69,7 +69,7 @@ def open_dead_letters(service: str) -> Iterator[tuple[DeadLetterAdmin, Settings]
 def confirm(question: str, letters: Sequence[DeadLetterSummary], *, yes: bool, quiet: bool) -> None:
     """Show the dead letters, and ask for confirmation if standard input is a terminal. Raises click.Abort."""
     if not quiet:
-        echo_lines(letters_table(letters))
+        echo_lines(letters_table({"": letters}))
     if letters and not yes and sys.stdin.isatty():
         click.confirm(question, abort=True, err=True)
 

@@ -42,7 +42,7 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 _RATE = click.option(
-    "--rate", type=click.FloatRange(0.1, 10_000), default=100, show_default=True, help="At most this many a second."
+    "--rate", type=click.FloatRange(0.1, 10_000), default=1000, show_default=True, help="At most this many a second."
 )
 
 
@@ -96,7 +96,8 @@ def replay(
                 run = sent_again(admin.database, action, send, rate=rate, other_body=other_body)
                 sent = _show_progress(run, f"bus dead-letters replay {service} --resume {action}", quiet=as_json)
     if as_json:
-        click.echo(in_json({"action": action, "replayed": sent, "skipped": skipped}))
+        would = {"would_replay": len(picked), "letters": picked} if dry_run else {}
+        click.echo(in_json({"action": action, "replayed": sent, **would, "skipped": skipped}))
     else:
         click.echo(f"Would replay {len(picked)}." if dry_run else f"Replayed {sent}.")
     sys.exit(1 if skipped else 0)
@@ -116,7 +117,8 @@ def _left_of(admin: DeadLetterAdmin, action_id: int, body: str | None) -> list[D
 def _checked(body: str, letters: Sequence[DeadLetterSummary], admin: DeadLetterAdmin) -> bytes:
     """The body for one dead letter, valid by its contract, with its secrets sealed. Raises click.UsageError."""
     if len(letters) != 1:
-        raise click.UsageError(f"--body is for one dead letter, but the filter matches {len(letters)}.")
+        count = len(letters) or "none"
+        raise click.UsageError(f"--body is for one dead letter, but the filter matches {count}. Choose one with --id.")
     operation = admin.operations.get(letters[0].operation)
     if operation is None:
         raise click.UsageError(
@@ -154,8 +156,8 @@ def _show_progress(run: Progress, resume_command: str, *, quiet: bool) -> int:
         hidden = quiet or not sys.stderr.isatty()
         with closing(run), click.progressbar(length=left, file=sys.stderr, hidden=hidden) as bar:
             for progress in run:
+                bar.update(progress[0] - sent)
                 sent, left = progress
-                bar.update(1)
         is_complete = True
     finally:
         if not is_complete:

@@ -1,6 +1,6 @@
 """The output of `bus dead-letters`: text for a terminal, and JSON for programs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,23 +12,50 @@ from bus.dead_letters.queries import DeadLetterGroup
 from bus.dead_letters.store import DeadLetter, DeadLetterSummary
 from bus.messaging.headers import lines
 
+# Wide enough for "original message id" and two spaces.
+NAME_WIDTH = 21
 
-def groups_table(groups: Iterable[DeadLetterGroup]) -> list[str]:
-    """A heading, and a line for each group."""
+
+def groups_table(groups: Mapping[str, Sequence[DeadLetterGroup]], *, with_service: bool) -> list[str]:
+    """A heading, and a line for each group of the services."""
     rows = [
-        (each.operation, each.reason, each.error_class, str(each.count), _time(each.first_at), _time(each.last_at))
-        for each in groups
+        (
+            service,
+            each.operation,
+            each.reason,
+            each.error_class,
+            str(each.count),
+            *map(_time, (each.first_at, each.last_at)),
+        )
+        for service, found in groups.items()
+        for each in found
     ]
-    return _table(("OPERATION", "REASON", "ERROR", "COUNT", "FIRST", "LAST"), rows)
+    heading = ("SERVICE", "OPERATION", "REASON", "ERROR", "COUNT", "FIRST", "LAST")
+    return _table(heading if with_service else heading[1:], rows if with_service else [row[1:] for row in rows])
 
 
-def letters_table(letters: Iterable[DeadLetterSummary]) -> list[str]:
-    """A heading, and a line for each dead letter."""
+def letters_table(
+    letters: Mapping[str, Sequence[DeadLetterSummary]], *, with_service: bool = False, with_state: bool = False
+) -> list[str]:
+    """A heading, and a line for each dead letter of the services."""
     rows = [
-        (str(each.id), each.operation, each.reason, each.error_class, _time(each.last_at), each.message_id or "")
-        for each in letters
+        {
+            "SERVICE": service,
+            "LETTER": str(each.id),
+            "STATE": each.state,
+            "OPERATION": each.operation,
+            "REASON": each.reason,
+            "ERROR": each.error_class,
+            "DIED": _time(each.last_at),
+            "MESSAGE ID": each.message_id or "",
+        }
+        for service, found in letters.items()
+        for each in found
     ]
-    return _table(("LETTER", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE ID"), rows)
+    hidden = {"SERVICE": not with_service, "STATE": not with_state}
+    names = ("SERVICE", "LETTER", "STATE", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE ID")
+    heading = [name for name in names if not hidden.get(name)]
+    return _table(heading, [[row[name] for name in heading] for row in rows])
 
 
 def actions_table(actions: Iterable[Action]) -> list[str]:
@@ -46,7 +73,9 @@ def letter_text(letter: DeadLetter) -> str:
     fields = {name: value for name, value in msgspec.structs.asdict(letter).items() if name not in shown_below}
     fields |= _properties(letter)
     text = "".join(
-        f"{name.replace('_', ' '):<18}{_word(value)}\n" for name, value in fields.items() if value not in (None, "")
+        f"{name.replace('_', ' '):<{NAME_WIDTH}}{_word(value)}\n"
+        for name, value in fields.items()
+        if value not in (None, "")
     )
     return "\n".join(filter(None, (text, body_text(letter.body), letter.traceback and f"\n{letter.traceback}")))
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
 
 from bus.database.tables import dead_letter, dead_letter_action
 from bus.dead_letters.store import CHOSEN, DISCARDED, REPLAYED
@@ -23,11 +23,13 @@ Kind = Literal["replay", "edit", "discard"]
 _action, _letter = dead_letter_action.c, dead_letter.c
 _of_action = _letter.action_id == bindparam("of_action")
 _held = update(dead_letter_action).where(_action.id == bindparam("of_action"), _action.held_by == bindparam("holder"))
-_take = (
+_mark = (
     update(dead_letter)
-    .where(_letter.id == bindparam("of_letter"), _letter.state == bindparam("from_state"))
-    .values(state=bindparam("to_state"), action_id=bindparam("by_action"), handled_at=bindparam("at"))
+    .where(_letter.id == bindparam("of_letter"), _letter.state == CHOSEN)
+    .values(state=REPLAYED, handled_at=bindparam("at"), replayed_as=bindparam("sent_as"))
 )
+# Letters that one statement takes.
+_MOST_TAKEN = 1000
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +57,12 @@ def begin(connection: Connection, kind: Kind, made_by: str, chosen_by: str, lett
     values = {"kind": kind, "made_by": made_by, "chosen_by": chosen_by, "letters": 0, "made_at": now}
     action_id: int = connection.execute(insert(dead_letter_action).values(values).returning(_action.id)).scalar_one()
     to_state, at = (DISCARDED, now) if kind == "discard" else (CHOSEN, None)
-    taken = [
-        {"of_letter": number, "from_state": state, "to_state": to_state, "by_action": action_id, "at": at}
-        for number, state in letters
-    ]
-    if taken:
-        connection.execute(_take, taken)
+    values = {"state": to_state, "action_id": action_id, "handled_at": at}
+    for from_state in {state for _, state in letters}:
+        numbers = [number for number, state in letters if state == from_state]
+        for start in range(0, len(numbers), _MOST_TAKEN):
+            is_taken = and_(_letter.id.in_(numbers[start : start + _MOST_TAKEN]), _letter.state == from_state)
+            connection.execute(update(dead_letter).where(is_taken).values(values))
     count = select(func.count()).where(_of_action).scalar_subquery()
     connection.execute(
         update(dead_letter_action).where(_action.id == action_id).values(letters=count), {"of_action": action_id}
@@ -105,10 +107,12 @@ def release_lease(connection: Connection, action_id: int, holder: str) -> None:
     connection.execute(_held.values(held_by=None, held_until=None), {"of_action": action_id, "holder": holder})
 
 
-def mark_replayed(connection: Connection, letter: int, message_id: str) -> None:
-    """Record that the broker has confirmed a letter's replay."""
-    statement = update(dead_letter).where(_letter.id == letter, _letter.state == CHOSEN)
-    connection.execute(statement.values(state=REPLAYED, handled_at=datetime.now(UTC), replayed_as=message_id))
+def mark_replayed(connection: Connection, letters: Sequence[tuple[int, str]]) -> None:
+    """Record that the broker has confirmed replays: each letter's number, and the message id it was sent with."""
+    now = datetime.now(UTC)
+    sent = [{"of_letter": number, "sent_as": message_id, "at": now} for number, message_id in letters]
+    if sent:
+        connection.execute(_mark, sent)
 
 
 def _until(now: datetime) -> datetime:

@@ -101,11 +101,11 @@ def newest(connection: Connection, which: str) -> DeadLetter | None:
     return DeadLetter.of_row(row) if row else None
 
 
-def next_chosen(connection: Connection, action_id: int) -> DeadLetter | None:
-    """The first letter of an action that waits to be sent again."""
+def next_chosen(connection: Connection, action_id: int, most: int) -> list[DeadLetter]:
+    """The first letters of an action that wait to be sent again, at most `most`."""
     chosen = and_(dead_letter.c.action_id == action_id, dead_letter.c.state == CHOSEN)
-    row = connection.execute(_ordered(select(dead_letter).where(chosen)).limit(1)).one_or_none()
-    return DeadLetter.of_row(row) if row else None
+    rows = connection.execute(_ordered(select(dead_letter).where(chosen)).limit(most))
+    return [DeadLetter.of_row(row) for row in rows]
 
 
 def _ordered(statement: Select[Any]) -> Select[Any]:

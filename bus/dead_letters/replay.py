@@ -1,7 +1,7 @@
 """Replay: send the dead letters of an action to their operations again, each once."""
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -20,8 +20,12 @@ from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, continued
 from bus.messaging.transport import PublishOutcome, Transport
 
 CONFIRM_SECONDS = 5.0
+# Letters that are sent together, with one look and one mark: as many as the rate allows in this time, at most so many.
+BATCH_SECONDS, MAX_LETTERS_AT_ONCE = 0.1, 500
+# A queue whose service works makes room soon; one that has made none after this many tries stops the replay.
+FULL_SECONDS, FULL_TRIES = 1.0, 60
 
-Send = Callable[[Message], None]
+Send = Callable[[Sequence[Message]], Sequence[PublishOutcome]]
 Progress = Generator[tuple[int, int], None, None]
 
 
@@ -40,34 +44,57 @@ def why_not(letter: DeadLetterSummary, operations: Operations, *, has_other_body
 
 
 def replay(database: Database, action_id: int, send: Send, *, rate: float, other_body: bytes | None = None) -> Progress:
-    """Send an action's letters, at most `rate` a second, and mark each when it is confirmed.
+    """Send an action's letters, at most `rate` a second, and mark those that were confirmed, batch by batch.
 
-    Yields how many were sent and how many are left, before the first and after each. When it is interrupted, the
+    Yields how many were sent and how many are left, before the first and after each batch. When it is interrupted, the
     unsent letters stay with the action, and another replay of it sends them. `other_body` replaces the letter's own.
+    A full queue is given time to make room.
 
-    Raises ActionUnavailable, DatabaseUnavailable, and what `send` raises.
+    Raises ActionUnavailable, DatabaseUnavailable, Unavailable when the broker takes no more, and what `send` raises.
     """
-    holder = uuid4().hex
+    holder, size = uuid4().hex, max(1, min(MAX_LETTERS_AT_ONCE, int(rate * BATCH_SECONDS)))
     with database.transaction() as transaction:
         total = claim_lease(transaction.connection, action_id, holder).left
+    sent = refusals = 0
     try:
         yield 0, total
-        for sent, letter in enumerate(_letters(database, action_id), 1):
-            next_at = time.monotonic() + 1 / rate
-            message = message_of(letter, action_id, other_body)
-            send(message)
+        while letters := _next_chosen(database, action_id, size):
+            next_at = time.monotonic() + len(letters) / rate
+            messages = [message_of(letter, action_id, other_body) for letter in letters]
+            outcomes = send(messages)
             failpoints.reach("replay.after-confirm")
+            confirmed = [
+                (letter.id, message.message_id or "")
+                for letter, message, outcome in zip(letters, messages, outcomes, strict=True)
+                if outcome is PublishOutcome.CONFIRMED
+            ]
             with database.transaction() as transaction:
-                mark_replayed(transaction.connection, letter.id, message.message_id or "")
+                mark_replayed(transaction.connection, confirmed)
                 is_held = renew_lease(transaction.connection, action_id, holder)
             if not is_held:  # this process stood still for longer than its lease
                 raise ActionUnavailable(f"Another process has gone on with action {action_id}, and sends what is left.")
+            sent, refusals = sent + len(confirmed), 0 if confirmed else refusals + 1
             yield sent, total - sent
-            if sent < total:
+            if len(confirmed) < len(letters):
+                _wait_for_room(messages, outcomes, refusals)
+            elif sent < total:
                 time.sleep(max(0.0, next_at - time.monotonic()))
     finally:
         with database.transaction() as transaction:
             release_lease(transaction.connection, action_id, holder)
+
+
+def _next_chosen(database: Database, action_id: int, most: int) -> list[DeadLetter]:
+    with database.reading() as transaction:
+        return next_chosen(transaction.connection, action_id, most)
+
+
+def _wait_for_room(messages: Sequence[Message], outcomes: Sequence[PublishOutcome], refusals: int) -> None:
+    """Pause if a queue is full. Raises Unavailable if it stays full, and for any other outcome."""
+    failed = next(place for place, outcome in enumerate(outcomes) if outcome is not PublishOutcome.CONFIRMED)
+    if outcomes[failed] is not PublishOutcome.FULL or refusals > FULL_TRIES:
+        raise not_taken(messages[failed].queue, outcomes[failed])
+    time.sleep(FULL_SECONDS)
 
 
 def message_of(letter: DeadLetter, action_id: int, other_body: bytes | None) -> Message:
@@ -94,29 +121,18 @@ def message_of(letter: DeadLetter, action_id: int, other_body: bytes | None) -> 
 
 @contextmanager
 def sending(url: str) -> Iterator[Send]:
-    """Yields a function that publishes a message and returns when the broker has confirmed it.
+    """Yields a function that publishes messages and returns what the broker did with each.
 
-    Raises TransportFailure, and Unavailable when the broker cannot be reached; the function raises both too.
+    Raises TransportFailure, and Unavailable when the broker cannot be reached; the function raises TransportFailure.
     """
     try:
         with connected(url, "bus-dead-letters") as transport:
-            yield lambda message: _send(transport, message)
+            yield lambda messages: _send(transport, messages)
     except BrokerUnreachable:
         raise Unavailable("broker-away", "The broker cannot be reached.") from None
 
 
-def _send(transport: Transport, message: Message) -> None:
+def _send(transport: Transport, messages: Sequence[Message]) -> list[PublishOutcome]:
     if failure := transport.failure:
         raise failure
-    (outcome,) = publish_all(transport, [message], CONFIRM_SECONDS)
-    if outcome is not PublishOutcome.CONFIRMED:
-        raise not_taken(message.queue, outcome)
-
-
-def _letters(database: Database, action_id: int) -> Iterator[DeadLetter]:
-    while True:
-        with database.reading() as transaction:
-            letter = next_chosen(transaction.connection, action_id)
-        if letter is None:
-            return
-        yield letter
+    return publish_all(transport, messages, CONFIRM_SECONDS)

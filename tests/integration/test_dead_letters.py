@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from bus.messaging import trace_context
 from bus.messaging.connect import transport_for
 from bus.messaging.message import Message
 from bus.messaging.topology import Limits
+from bus.messaging.transport import PublishOutcome
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.telemetry.logs import configure_logs
@@ -383,9 +384,68 @@ def test_letters_are_sent_no_faster_than_asked(offline_shop: Shop) -> None:
         action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
     sent: list[float] = []
     begun = time.monotonic()
-    steps = list(replay(offline_shop.database, action, lambda _: sent.append(time.monotonic()), rate=10))
+
+    def send(messages: Sequence[Message]) -> list[PublishOutcome]:
+        sent.append(time.monotonic())
+        return [PublishOutcome.CONFIRMED for _ in messages]
+
+    steps = list(replay(offline_shop.database, action, send, rate=10))
     assert steps == [(0, 5), (1, 4), (2, 3), (3, 2), (4, 1), (5, 0)]
     assert sent[-1] - begun >= 0.4
+
+
+def test_many_letters_are_sent_in_batches_and_a_full_queue_gets_time(
+    offline_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.dead_letters.replay.FULL_SECONDS", 0)
+    offline_shop.dead_letter(*(f"{number}" for number in range(250)))
+    with offline_shop.database.transaction() as transaction:
+        seen = [(letter.id, letter.state) for letter in letters_in(offline_shop.database)]
+        action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
+    sizes: list[int] = []
+
+    def send(messages: Sequence[Message]) -> list[PublishOutcome]:
+        sizes.append(len(messages))
+        is_full = len(sizes) == 2
+        return [PublishOutcome.FULL if is_full and n >= 30 else PublishOutcome.CONFIRMED for n in range(len(messages))]
+
+    steps = list(replay(offline_shop.database, action, send, rate=1000))
+    assert (sizes, steps[-1]) == ([100, 100, 100, 20], (250, 0))
+    assert set(offline_shop.states()) == {"replayed"}
+
+
+def test_without_a_service_the_dead_letters_of_all_are_listed(offline_shop: Shop, tmp_path: Path) -> None:
+    offline_shop.environment["AUTH_DATABASE_URL"] = url = f"sqlite:///{tmp_path}/auth.db"
+    auth_database = Database(url)
+    migrate(auth_database, "auth.migrations")
+    auth_database.close()
+    offline_shop.dead_letter("order-1", "order-2")
+    assert "catalog  catalog.create_product  fault" in offline_shop.bus("list").output
+    (group,) = offline_shop.json("list")
+    assert (group["service"], group["count"]) == ("catalog", 2)
+    discarded = offline_shop.bus("discard", "catalog", "--id", "order-1", "--yes")
+    assert discarded.exit_code == 0
+    listed = offline_shop.bus("list", "--each", "--state", "any").output.splitlines()
+    assert listed[0].split() == ["SERVICE", "LETTER", "STATE", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE", "ID"]
+    assert [line.split()[:3] for line in listed[1:]] == [["catalog", "1", "discarded"], ["catalog", "2", "dead"]]
+
+
+def test_names_and_values_of_a_letter_stand_apart(offline_shop: Shop) -> None:
+    offline_shop.dead_letter("order-1")
+    lines = offline_shop.bus("show", "catalog", "order-1").output.split("\n\n")[0].splitlines()
+    assert len({line.index(line[21:].split()[0], 21) for line in lines}) == 1, lines
+    assert all(line[19:21] == "  " for line in lines)
+
+
+def test_a_dry_run_says_what_it_would_send(offline_shop: Shop) -> None:
+    offline_shop.environment["BUS_URL"] = "amqp://127.0.0.1:1"
+    offline_shop.dead_letter("order-1", "order-2")
+    found = offline_shop.json("replay", "catalog", "--all", "--dry-run")
+    assert (found["action"], found["replayed"], found["would_replay"]) == (None, 0, 2)
+    assert [letter["message_id"] for letter in found["letters"]] == ["order-1", "order-2"]
+    found = offline_shop.json("discard", "catalog", "--all", "--dry-run")
+    assert (found["discarded"], found["would_discard"], len(found["letters"])) == (0, 2, 2)
+    assert offline_shop.states() == ["dead", "dead"]
 
 
 def test_an_interrupted_replay_says_how_to_go_on_and_goes_on(sqlite_shop: Shop) -> None:
@@ -428,12 +488,13 @@ def test_a_process_that_stood_still_stops_where_another_has_gone_on(offline_shop
     with offline_shop.database.transaction() as transaction:
         action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
 
-    def send_while_another_takes_over(_: Message) -> None:
+    def send_while_another_takes_over(messages: Sequence[Message]) -> list[PublishOutcome]:
         with offline_shop.database.transaction() as transaction:
             transaction.connection.execute(update(dead_letter_action).values(held_by="another"))
+        return [PublishOutcome.CONFIRMED for _ in messages]
 
     with pytest.raises(ActionUnavailable, match="has gone on"):
-        list(replay(offline_shop.database, action, send_while_another_takes_over, rate=100))
+        list(replay(offline_shop.database, action, send_while_another_takes_over, rate=10))
     assert offline_shop.states() == ["replayed", "chosen"]
 
 

@@ -213,7 +213,7 @@ def test_old_letters_that_were_dealt_with_are_purged_a_few_at_a_time_and_dead_on
     _begin(shop, "discard", *ids[:3])
     _begin(shop, "replay", *ids[3:5])
     with shop.transaction() as transaction:
-        mark_replayed(transaction.connection, ids[3], "3")
+        mark_replayed(transaction.connection, [(ids[3], "3")])
         assert purge(transaction.connection, datetime.now(UTC) - timedelta(days=1), 10) == 0
         soon = datetime.now(UTC) + timedelta(seconds=1)
         assert [purge(transaction.connection, soon, 3), purge(transaction.connection, soon, 3)] == [3, 1]
@@ -231,7 +231,7 @@ def test_the_outcome_of_a_dead_command_is_told_until_it_is_done(shop: Database) 
     _begin(shop, "replay", letters_in(shop)[0].id)
     assert _outcome(shop, "1") == dead
     with shop.transaction() as transaction:
-        mark_replayed(transaction.connection, letters_in(shop)[0].id, "1")
+        mark_replayed(transaction.connection, [(letters_in(shop)[0].id, "1")])
     assert _outcome(shop, "1") == CommandOutcome(id="1", state="pending")
     store_dead_letters(shop, catalog, _buried("1", "expired"))
     assert _outcome(shop, "1").reason == "expired"
@@ -249,23 +249,22 @@ def test_the_outcome_of_a_mended_command_is_found_under_the_first_id(shop: Datab
     store_dead_letters(shop, catalog, _buried("1"))
     _begin(shop, "edit", letters_in(shop)[0].id)
     with shop.transaction() as transaction:
-        mark_replayed(transaction.connection, letters_in(shop)[0].id, "mended")
+        mark_replayed(transaction.connection, [(letters_in(shop)[0].id, "mended")])
     assert _outcome(shop, "1").state == "pending"
     _done(shop, "mended")
     assert (_outcome(shop, "1").id, _outcome(shop, "1").state) == ("1", "done")
 
 
-def test_the_next_letter_of_an_action_is_its_first_that_is_not_sent(shop: Database) -> None:
-    store_dead_letters(shop, catalog, _buried("1"), _buried("2"))
-    one, two = (letter.id for letter in letters_in(shop))
-    action = _begin(shop, "replay", two, one)
+def test_the_next_letters_of_an_action_are_its_first_that_are_not_sent(shop: Database) -> None:
+    store_dead_letters(shop, catalog, *(_buried(f"{number}") for number in range(4)))
+    one, two, three, _ = (letter.id for letter in letters_in(shop))
+    action = _begin(shop, "replay", three, two, one)
     with shop.transaction() as transaction:
-        mark_replayed(transaction.connection, one, "1")
-        letter = next_chosen(transaction.connection, action)
-        assert letter is not None
-        assert letter.id == two
-        mark_replayed(transaction.connection, two, "2")
-        assert next_chosen(transaction.connection, action) is None
+        mark_replayed(transaction.connection, [(one, "1")])
+        assert [letter.id for letter in next_chosen(transaction.connection, action, 1)] == [two]
+        assert [letter.id for letter in next_chosen(transaction.connection, action, 9)] == [two, three]
+        mark_replayed(transaction.connection, [(two, "2"), (three, "3")])
+        assert next_chosen(transaction.connection, action, 9) == []
 
 
 def _done(database: Database, message_id: str) -> None:
