@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from bus.cli.common import chosen_applications
+from bus.cli.groups import SentenceGroup
 from bus.http.documents import as_text, asyncapi, openapi
 from bus.http.documents.breaking_changes import Break, breaks
 from bus.http.documents.description import NotADocument, parse_document
@@ -23,7 +24,7 @@ _SERVICE = click.argument("service")
 _OUTPUT = click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 
 
-@click.group()
+@click.group(cls=SentenceGroup)
 def contract() -> None:
     """Print or check the documents of a contract. Connects to nothing."""
 

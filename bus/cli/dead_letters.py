@@ -18,6 +18,7 @@ from bus.cli.dead_letters_common import (
     with_filter,
 )
 from bus.cli.dead_letters_replay import replay
+from bus.cli.groups import SentenceGroup
 from bus.contract.installed import named_services
 from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter, DeadLetterGroup
 from bus.dead_letters.store import CHOSEN, DEAD, DISCARDED, REPLAYED, DeadLetterSummary
@@ -25,7 +26,7 @@ from bus.dead_letters.store import CHOSEN, DEAD, DISCARDED, REPLAYED, DeadLetter
 _STATES = click.Choice([DEAD, CHOSEN, REPLAYED, DISCARDED, "any"])
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=SentenceGroup)
 def dead_letters() -> None:
     """Inspect dead letters, send them again, or discard them."""
 

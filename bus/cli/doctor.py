@@ -20,7 +20,7 @@ _COLOURS = {"ok": "green", "wrong": "red", "unknown": "yellow"}
 @click.option("--skip", type=click.Choice(CHECKS), multiple=True, help="Skip this check; may be given several times.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(services: Sequence[str], skip: Sequence[str], as_json: bool) -> None:
-    """Check everything that SERVICES, or all services, need: settings, ports, databases, broker and workers.
+    """Check all that SERVICES, or all services, need: settings, ports, databases, broker and workers.
 
     Prints what is wrong and what to do, and exits with 1 if something is wrong. Creates no queue, table or file.
     """

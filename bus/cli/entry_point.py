@@ -6,31 +6,35 @@ import sys
 import click
 
 from bus import failpoints
-from bus.cli.call import call, send
-from bus.cli.contract import contract
-from bus.cli.dead_letters import dead_letters
-from bus.cli.doctor import doctor
-from bus.cli.events import events
-from bus.cli.new import new
-from bus.cli.operations import operations, topology
-from bus.cli.run import migrate, run, web, worker
-from bus.cli.sealing_keys import sealing_keys
-from bus.contract.problems import Unavailable
-from bus.database.engine import DatabaseUnavailable
-from bus.database.migrate import NotMigrated
-from bus.dead_letters.actions import ActionUnavailable
-from bus.messaging.transport import TransportFailure
-from bus.runtime.servers import PortTaken
-from bus.runtime.settings import SettingsError
-from bus.runtime.supervisor import NEEDS_OPERATOR
-from bus.worker.background.watchdog import NotConsuming
-from bus.worker.worker import HandlerHung
+from bus.cli.groups import LazyGroup
 
 # The exit code of errors that a restart of the process fixes.
 RESTART = 1
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(LazyGroup):
+    """All commands of `bus`, in the order in which help lists them."""
+
+    sentences = {
+        "run": "Run the front ends and workers of SERVICES, or of all services.",
+        "web": "Run the HTTP front end of SERVICE.",
+        "worker": "Run workers of SERVICE.",
+        "migrate": "Migrate the databases of SERVICES, or of all services, to the latest revision.",
+        "doctor": "Check all that SERVICES, or all services, need: settings, ports, databases, broker and workers.",
+        "call": "Call OPERATION and print its reply.",
+        "send": "Send a command to the broker and print its message id, without waiting for the reply.",
+        "operations": "List all operations with their fields.",
+        "topology": "List the queues and their arguments.",
+        "contract": "Print or check the documents of a contract.",
+        "events": "Show events, and send them again.",
+        "dead-letters": "Inspect dead letters, send them again, or discard them.",
+        "sealing-keys": "Manage the keys that passwords and other secrets are sealed to.",
+        "new": "Write the skeleton of a new service: a package that runs, with tests that pass.",
+    }
+    modules = {"web": "run", "worker": "run", "migrate": "run", "send": "call", "topology": "operations"}
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="errand-bus")
 def bus() -> None:
     """Run and use message-driven services.
@@ -38,14 +42,6 @@ def bus() -> None:
     Environment variables configure it: BUS_URL, BIND, DATA_DIR, LOG_LEVEL, and for each service NAME_PORT,
     NAME_DATABASE_URL and NAME_REQUIRE_SEALED. Each may be given as NAME_FILE instead, the name of a file.
     """
-
-
-COMMANDS = (
-    *(run, web, worker, migrate, doctor, call, send, operations, topology, contract),
-    *(events, dead_letters, sealing_keys, new),
-)
-for command in COMMANDS:
-    bus.add_command(command)
 
 
 def main() -> None:
@@ -58,17 +54,28 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except (
-        SettingsError,
-        TransportFailure,
-        NotMigrated,
-        PortTaken,
-        DatabaseUnavailable,
-        ActionUnavailable,
-        Unavailable,
-    ) as error:
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
         click.echo(f"bus: {error}", err=True)
-        sys.exit(NEEDS_OPERATOR)
-    except (HandlerHung, NotConsuming) as failed:
-        click.echo(f"bus: {failed}", err=True)
-        sys.exit(RESTART)
+        sys.exit(code)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The exit code for an error that is one sentence; None for a defect. Imported here, as few runs need them."""
+    from bus.contract.problems import Unavailable
+    from bus.database.engine import DatabaseUnavailable
+    from bus.database.migrate import NotMigrated
+    from bus.dead_letters.actions import ActionUnavailable
+    from bus.messaging.transport import TransportFailure
+    from bus.runtime.servers import PortTaken
+    from bus.runtime.settings import SettingsError
+    from bus.runtime.supervisor import NEEDS_OPERATOR
+    from bus.worker.background.watchdog import NotConsuming
+    from bus.worker.worker import HandlerHung
+
+    for_operator = (SettingsError, TransportFailure, NotMigrated, PortTaken, DatabaseUnavailable)
+    if isinstance(error, (*for_operator, ActionUnavailable, Unavailable)):
+        return NEEDS_OPERATOR
+    return RESTART if isinstance(error, (HandlerHung, NotConsuming)) else None

@@ -15,6 +15,7 @@ from bus.cli.common import (
     migrated_database,
     settings_for,
 )
+from bus.cli.groups import SentenceGroup
 from bus.client.event_stream import event_stream
 from bus.contract.codec import parse
 from bus.contract.problems import Invalid
@@ -29,7 +30,7 @@ from bus.telemetry.logs import configure_logs
 MAX_PATTERN_BYTES = 255
 
 
-@click.group()
+@click.group(cls=SentenceGroup)
 def events() -> None:
     """Show events, and send them again."""
 

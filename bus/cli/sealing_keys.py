@@ -7,13 +7,14 @@ import click
 import msgspec
 
 from bus.cli.common import MAY_BEGIN_WITH_A_DASH, application_and_settings, migrated_database
+from bus.cli.groups import SentenceGroup
 from bus.database.engine import Database
 from bus.security.key_store import KeyInUse, KeyNotFound, forget, kept_keys, rotate
 
 _SERVICE = click.argument("service")
 
 
-@click.group("sealing-keys")
+@click.group("sealing-keys", cls=SentenceGroup)
 def sealing_keys() -> None:
     """Manage the keys that passwords and other secrets are sealed to."""
 

@@ -1,0 +1,46 @@
+"""The group `bus`: help in whole sentences, and few imports for what needs few."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bus.cli import bus
+from bus.cli.entry_point import Commands
+from bus.cli.groups import first_sentence
+
+HEAVY = ("sqlalchemy", "flask", "pika", "alembic", "kombu", "prometheus_client", "pygments", "argon2")
+
+
+@pytest.mark.parametrize("name", Commands.sentences)
+def test_the_sentence_in_the_list_is_the_first_of_the_commands_help(name: str) -> None:
+    command = bus.get_command(click.Context(bus), name)
+    assert command is not None
+    assert (command.name, first_sentence(command)) == (name, Commands.sentences[name])
+
+
+@pytest.mark.parametrize("arguments", [[], ["dead-letters"], ["events"], ["contract"], ["sealing-keys"]])
+def test_help_has_whole_sentences(arguments: list[str]) -> None:
+    output = CliRunner().invoke(bus, [*arguments, "--help"], terminal_width=80).output
+    _, _, commands = output.partition("Commands:\n")
+    assert commands
+    assert "..." not in commands
+    assert "…" not in commands
+
+
+def test_an_unknown_command_is_a_mistake_of_the_caller() -> None:
+    result = CliRunner().invoke(bus, ["dead-leters"])
+    assert (result.exit_code, "No such command" in result.output) == (2, True)
+
+
+def _imported(program: str) -> list[str]:
+    """Which of the heavy packages a program imports."""
+    listing = f"{program}\nimport sys; print(*[name for name in {HEAVY} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True)
+    return run.stdout.splitlines()[-1].split()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    assert _imported("from bus.cli import bus\nbus(['--help'], standalone_mode=False)") == []
