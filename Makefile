@@ -3,17 +3,26 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+# Programs of the environment must not find the modules of another one.
+unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults lint bench up down lock clean
+.PHONY: always help run test test-faults lint bench up down lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+ifneq ($(filter run,$(MAKECMDGOALS)),)
+ifneq ($(BROKER),)
+ifneq ($(BROKER),$(filter rabbitmq embedded,$(firstword $(BROKER))))
+$(error BROKER must be rabbitmq or embedded, not '$(BROKER)')
+endif
+endif
+endif
 run: $(VENV)/.run ## Run front ends and workers; BROKER=rabbitmq runs them on a private RabbitMQ
 ifeq ($(BROKER),rabbitmq)
 run: $(VENV)/.dev
-	@$(BIN)/python -m bus.testing run rabbitmq -- $(BIN)/bus run $(SERVICES)
+	@$(BIN)/python -P -m bus.testing run rabbitmq -- $(BIN)/bus run $(SERVICES)
 else
 	@$(BIN)/bus run $(SERVICES)
 endif
@@ -58,11 +67,14 @@ clean: ## Remove the environment and all caches; data/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
 # The environment has exactly the packages of the lock files: .run what the system needs, .dev what the tests need.
-# `uv` is used if it is installed, because it is faster; venv and pip give the same result.
-$(VENV)/.run: requirements.lock pyproject.toml
-	@deploy/install $(VENV) $(PYTHON) requirements.lock
+# It is made again when it does not fit this folder (a copy, another name) or this Python.
+$(VENV)/pyvenv.cfg: always
+	@deploy/make-environment '$(VENV)' '$(PYTHON)' $(if $(filter file,$(origin PYTHON)),,given)
+
+$(VENV)/.run: requirements.lock pyproject.toml $(VENV)/pyvenv.cfg
+	@deploy/install '$(VENV)' requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
-	@deploy/install $(VENV) $(PYTHON) requirements-dev.lock
+	@deploy/install '$(VENV)' requirements-dev.lock
 	@touch $@

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from bus.cli.common import broker_of, chosen_applications, in_words, operations_of, settings_for
+from bus.cli.common import chosen_applications, in_words, operations_of, reachable_broker_of, settings_for
 from bus.client.client import ANSWER_SECONDS, Client
 from bus.contract.codec import encode, parse
 from bus.contract.operations import Operation
@@ -72,7 +72,7 @@ def send(operation: str, fields: Sequence[str], message_id: str | None, timeout:
 def _prepare(name: str, fields: Sequence[str]) -> tuple[Operation[Any], Client]:
     applications = chosen_applications([])
     settings = settings_for(applications)
-    url = broker_of(settings)
+    url = reachable_broker_of(settings)
     operations = operations_of(applications)
     if name not in operations:
         raise click.UsageError(f"There is no operation {name!r}. `bus operations` lists them.")

@@ -13,7 +13,8 @@ from bus.contract.operations import Operation
 from bus.contract.problems import Problem
 from bus.database.engine import Database
 from bus.database.migrate import check_migrated
-from bus.runtime.settings import Settings, read_settings
+from bus.messaging.connect import check_reachable
+from bus.runtime.settings import Settings, misspelling, read_settings
 from bus.service.application import Application, installed_applications
 
 
@@ -27,8 +28,12 @@ def chosen_applications(names: Sequence[str]) -> list[Application]:
 
 
 def settings_for(applications: Iterable[Application]) -> Settings:
-    """The settings from the environment. Raises SettingsError."""
-    return read_settings(os.environ, {application.name: application.port for application in applications})
+    """The settings from the environment; warns of misspelt names on standard error. Raises SettingsError."""
+    settings = read_settings(os.environ, {application.name: application.port for application in applications})
+    for names in settings.misspelt.items():
+        click.echo(f"bus: {misspelling(names)}", err=True)
+        del os.environ[names[0]]  # the processes that this one starts would only say it again
+    return settings
 
 
 def application_and_settings(service: str) -> tuple[Application, Settings]:
@@ -50,9 +55,16 @@ def migrated_database(application: Application, settings: Settings) -> Iterator[
 
 def broker_of(settings: Settings) -> str:
     """The URL of the broker, if other processes can reach it. Raises click.UsageError for the embedded one."""
-    if settings.bus_url.startswith("memory://"):
+    if settings.is_embedded:
         raise click.UsageError("The embedded broker can only be used inside `bus run`. Set BUS_URL to an amqp:// URL.")
     return settings.bus_url
+
+
+def reachable_broker_of(settings: Settings) -> str:
+    """As `broker_of`, for commands that a person waits for. Raises BrokerUnreachable at once if nothing listens."""
+    url = broker_of(settings)
+    check_reachable(url)
+    return url
 
 
 def operations_of(applications: Iterable[Application]) -> dict[str, type[Operation[Any]]]:

@@ -1,18 +1,19 @@
 """`bus doctor`: the findings of `bus.runtime.doctor`, as lines or JSON."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
 import click
 import msgspec
 
-from bus.cli.common import chosen_applications, settings_for
-from bus.runtime.doctor import CHECKS, Finding, examine, ok, wrong
-from bus.runtime.settings import SettingsError
+from bus.cli.common import chosen_applications
+from bus.runtime.doctor import CHECKS, Finding, examine, ok, warning, wrong
+from bus.runtime.settings import SettingsError, misspelling, read_settings
 from bus.service.application import Application
 from bus.telemetry.logs import configure_logs
 
-_COLOURS = {"ok": "green", "wrong": "red", "unknown": "yellow"}
+_COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "unknown": "yellow"}
 
 
 @click.command()
@@ -41,11 +42,12 @@ def doctor(services: Sequence[str], skip: Sequence[str], as_json: bool) -> None:
 
 def _examined(applications: Sequence[Application], skip: Sequence[str]) -> Iterator[Finding]:
     try:
-        settings = settings_for(applications)
+        settings = read_settings(os.environ, {application.name: application.port for application in applications})
     except SettingsError as mistakes:
         yield from (wrong("settings", mistake) for mistake in str(mistakes).splitlines())
         return
     yield ok("settings", "all settings are valid")
+    yield from (warning("settings", misspelling(names)) for names in settings.misspelt.items())
     yield from examine(applications, settings, skip)
 
 

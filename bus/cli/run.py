@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from bus.cli.common import application_and_settings, chosen_applications, settings_for
+from bus.cli.common import application_and_settings, broker_of, chosen_applications, settings_for
 from bus.runtime.embedded import run_embedded
+from bus.runtime.local_http import base_url
 from bus.runtime.process import ignore_signals, stop_on_signals
 from bus.runtime.running import migrate_service, run_processes, run_worker
 from bus.runtime.servers import check_port, serve
@@ -29,12 +30,12 @@ def run(services: Sequence[str]) -> None:
     """
     applications = chosen_applications(services)
     settings = settings_for(applications)
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
 
     def on_ready() -> None:
         click.echo(_banner(applications, settings))
 
-    if settings.bus_url.startswith("memory://"):
+    if settings.is_embedded:
         run_embedded(applications, settings, on_ready)
     elif code := run_processes(applications, settings, on_ready):
         sys.exit(code)
@@ -47,6 +48,7 @@ def run(services: Sequence[str]) -> None:
 def web(service: str) -> None:
     """Run the HTTP front end of SERVICE."""
     _, settings = application_and_settings(service)
+    broker_of(settings)
     port = settings.services[service].port
     check_port(service, settings.bind, port)
     serve(service, settings.bind, port)
@@ -60,7 +62,8 @@ def web(service: str) -> None:
 def worker(service: str, processes: int) -> None:
     """Run workers of SERVICE."""
     application, settings = application_and_settings(service)
-    configure_logs(settings.log_level)
+    broker_of(settings)
+    configure_logs(settings.log_level, settings.log_format)
     if processes == 1:
         run_worker(application, settings)
         return
@@ -88,7 +91,7 @@ def migrate(services: Sequence[str]) -> None:
 
 
 def _banner(applications: Sequence[Application], settings: Settings) -> str:
-    urls = {each.name: f"http://{settings.bind}:{settings.services[each.name].port}" for each in applications}
+    urls = {each.name: base_url(settings.bind, settings.services[each.name].port) for each in applications}
     lines = [f"{name:<10}{url}" for name, url in urls.items()]
     if "auth" in urls:
         body = '{"username": "ada", "email": "ada@example.org", "password": "correct horse battery staple"}'
@@ -108,7 +111,7 @@ def activation(environment: Path, search_path: Sequence[str], here: Path) -> str
 
 def _what_it_runs_on(settings: Settings) -> str:
     broker = "RabbitMQ: queued messages survive a restart"
-    if settings.bus_url.startswith("memory://"):
+    if settings.is_embedded:
         broker = "the embedded broker: messages still queued are lost when this process ends"
     kinds = {service.database_url.partition(":")[0].partition("+")[0] for service in settings.services.values()}
     names = " and ".join({"sqlite": "SQLite", "postgresql": "PostgreSQL"}[kind] for kind in sorted(kinds))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import structlog
@@ -16,6 +17,9 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OTHER_METHOD, NO_ROUTE = "_OTHER", "none"
 # Asked for every few seconds, these would hide the rest of the log.
 QUIET = ("/health/live", "/health/ready", "/metrics")
+# A caller may send 64 KiB.
+PATH_CHARACTERS = 200
+_IN_PATHS = "/:@!$&'()*+,;=~"  # what a path may have unescaped (RFC 3986, section 3.3)
 # Where a view finds the record of its request in the WSGI environment (PEP 3333).
 REQUEST_RECORD = "bus.request_record"
 
@@ -41,7 +45,8 @@ class RequestTelemetry:
     """
 
     def __init__(self, service: str, app: WSGIApplication, metrics: Metrics, spans: Spans | None) -> None:
-        self._app, self._metrics, self._spans = app, WebMetrics(metrics, service), spans
+        self._service, self._app = service, app
+        self._metrics, self._spans = WebMetrics(metrics, service), spans
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self._metrics.arrived()
@@ -69,9 +74,22 @@ class RequestTelemetry:
         asked = {"operation": record.operation, "id": record.message_id} if record.operation else {}
         ms, trace_id = round(seconds * 1000, 1), record.trace.trace_id
         write = log.debug if route in QUIET else log.info
-        write("http", method=method, route=route, status=status, ms=ms, **asked, trace_id=trace_id)
+        known = {"service": self._service, "method": method, "route": route}
+        if route == NO_ROUTE:
+            known["path"] = _shown(path)
+        write("http", **known, status=status, ms=ms, **asked, trace_id=trace_id)
         if self._spans is not None and record.trace.sampled and route not in QUIET:
             self._spans.record(_span(record, method, path))
+
+
+def _shown(path: str) -> str:
+    """A path for the log: as it was sent, percent-encoded, but not longer than PATH_CHARACTERS.
+
+    `path` has a character for each byte (PEP 3333).
+    """
+    if not (path.isascii() and path.isprintable()) or " " in path:
+        path = quote(path[:PATH_CHARACTERS].encode("latin-1", "replace"), _IN_PATHS)
+    return path if len(path) <= PATH_CHARACTERS else f"{path[:PATH_CHARACTERS]}…"
 
 
 def _span(record: RequestRecord, method: str, path: str) -> Span:

@@ -3,8 +3,6 @@
 import os
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -13,6 +11,7 @@ from bus.database.engine import Database, DatabaseUnavailable
 from bus.database.migrate import check_migrated, migrate
 from bus.messaging.connect import transport_for
 from bus.messaging.transport import Transport
+from bus.runtime.local_http import ask
 from bus.runtime.monitor import Monitor
 from bus.runtime.process import DRAIN_SECONDS, stop_on_signals
 from bus.runtime.seeding import seed
@@ -31,6 +30,8 @@ HUNG_SECONDS = 2.0
 WATCH_SECONDS = 0.5
 # The front ends must answer within this time; otherwise `bus run` logs an error.
 START_SECONDS = 60.0
+# For the answer of a front end that is asked whether it is ready.
+ASK_SECONDS = 2.0
 
 log = structlog.get_logger("bus.running")
 
@@ -133,8 +134,8 @@ def _announce(
     applications: Sequence[Application], settings: Settings, on_ready: Ready, stopping: threading.Event
 ) -> None:
     deadline = time.monotonic() + START_SECONDS
-    urls = [f"http://{settings.bind}:{settings.services[each.name].port}/health/ready" for each in applications]
-    while not all(map(_answers, urls)):
+    ports = [settings.services[each.name].port for each in applications]
+    while not all(ask(settings.bind, port, "/health/ready", ASK_SECONDS)[0] == 200 for port in ports):
         if stopping.wait(WATCH_SECONDS):
             return
         if time.monotonic() > deadline:
@@ -142,14 +143,6 @@ def _announce(
             return
     if seed(applications, settings, stopping.is_set):
         on_ready()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # our own front end
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def _monitor(name: str, worker: Worker, metrics: Metrics | None, settings: Settings) -> Monitor | None:

@@ -1,24 +1,19 @@
 """The settings: every environment variable, read once; all errors are reported together."""
 
-import ipaddress
-import re
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
+from bus.messaging.broker_url import EMBEDDED
 from bus.messaging.topology import DEFAULT_LIMITS, Limits
+from bus.runtime.settings_reader import SettingsReader
 
-DEFAULT_BUS_URL = "memory://"
-_DATABASES = ("postgresql", "sqlite")
-_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
-_WHOLE = re.compile(r"[1-9][0-9]{0,5}")
-# The largest value of any number, such as a queue of many gigabytes.
-MAX_NUMBER = 10_000_000
-MAX_RETRIES = 10
+# Up to this many letters more, fewer, other or swapped make a misspelling. Short names are only one letter away from
+# words that have nothing to do with us.
+_LONG_NAME, _MISSPELT_LETTERS = 8, 2
 
 
 class SettingsError(Exception):
@@ -39,141 +34,120 @@ class ServiceSettings:
 @dataclass(frozen=True)
 class Settings:
     """The settings of a process. Each comes from the environment variable of its name, or from the file named by that
-    variable with `_FILE` at its end."""
+    variable with `_FILE` at its end.
+
+    `misspelt` has the variables whose names are nearly those of settings, each with the setting that is probably meant.
+    """
 
     bus_url: str
     bind: str
     seed: bool
     log_level: str
+    log_format: str
     limits: Limits
     services: Mapping[str, ServiceSettings]
+    misspelt: Mapping[str, str]
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the broker is inside the process, so that no other process can use it."""
+        return self.bus_url.startswith(EMBEDDED)
 
 
 def read_settings(environment: Mapping[str, str], default_ports: Mapping[str, int]) -> Settings:
     """Read and check the settings of these services. Raises SettingsError with all errors in it."""
-    reader = _Reader(environment)
-    data = reader.text("DATA_DIR", "data")
-    services = {name: reader.service(name, port, data) for name, port in default_ports.items()}
+    reader = SettingsReader(environment)
+    data = reader.folder("DATA_DIR", "data")
+    services = {name: _service(reader, name, port, data) for name, port in default_ports.items()}
     settings = Settings(
-        bus_url=reader.bus_url(),
+        bus_url=reader.bus_url("BUS_URL"),
         bind=reader.address("BIND", "127.0.0.1"),
         seed=reader.one_of("SEED", "1", ("0", "1")) == "1",
         log_level=reader.one_of("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
-        limits=reader.limits(),
+        log_format=reader.one_of("LOG_FORMAT", "auto", ("auto", "json", "text")),
+        limits=_limits(reader),
         services=services,
+        misspelt=_misspelt(environment, reader.names),
     )
-    reader.errors += _shared_values(services)
-    if reader.errors:
-        raise SettingsError("\n".join(reader.errors))
+    errors = [*reader.errors, *_shared_values(services)]
+    if errors:
+        errors += map(misspelling, settings.misspelt.items())
+        raise SettingsError("\n".join(errors))
     return settings
 
 
-class _Reader:
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self.errors: list[str] = []
-
-    def text(self, name: str, default: str) -> str:
-        file = self._environment.get(f"{name}_FILE")
-        if not file:
-            return self._environment.get(name) or default
-        if name in self._environment:
-            self.errors.append(f"{name} and {name}_FILE are both set: set one.")
-        try:
-            return Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            self.errors.append(f"{name}_FILE must name a readable text file: {error}.")
-            return default
-
-    def one_of(self, name: str, default: str, allowed: Iterable[str]) -> str:
-        value = self.text(name, default)
-        if value not in allowed:
-            self.errors.append(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
-        return value
-
-    def address(self, name: str, default: str) -> str:
-        value = self.text(name, default)
-        try:
-            ipaddress.ip_address(value)
-        except ValueError:
-            self.errors.append(f"{name} must be an IP address such as 127.0.0.1, not {value!r}.")
-        return value
-
-    def bus_url(self) -> str:
-        value = self.text("BUS_URL", DEFAULT_BUS_URL)
-        if not value.startswith(("memory://", "amqp://", "amqps://")):
-            self.errors.append("BUS_URL must begin with memory://, amqp:// or amqps://.")
-        return value
-
-    def service(self, name: str, default_port: int, data: str) -> ServiceSettings:
-        prefix = name.upper()
-        return ServiceSettings(
-            port=self._port(f"{prefix}_PORT", default_port),
-            database_url=self._database_url(f"{prefix}_DATABASE_URL", f"sqlite:///{data}/{name}.db"),
-            require_sealed=self.one_of(f"{prefix}_REQUIRE_SEALED", "0", ("0", "1")) == "1",
-            metrics_port=self._port(f"{prefix}_METRICS_PORT", None),
-        )
-
-    def limits(self) -> Limits:
-        defaults = DEFAULT_LIMITS
-        return Limits(
-            handler_seconds=self._number("HANDLER_SECONDS", defaults.handler_seconds),
-            retry_seconds=self._delays("RETRY_SECONDS", defaults.retry_seconds),
-            queue_bound=int(self._number("QUEUE_BOUND", defaults.queue_bound)),
-            replicate_queries=self.one_of("QUERY_QUEUES", "classic", ("classic", "quorum")) == "quorum",
-            keep_days=self._number("KEEP_DAYS", defaults.keep_days),
-        )
-
-    def _number(self, name: str, default: float) -> float:
-        value = self.text(name, str(default))
-        if not (_NUMBER.fullmatch(value) and 0 < float(value) <= MAX_NUMBER):
-            self.errors.append(f"{name} must be a number above 0, up to {MAX_NUMBER}, not {value!r}.")
-            return default
-        return float(value)
-
-    def _delays(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        value = self.text(name, ",".join(map(str, default)))
-        parts = value.split(",")
-        is_valid = len({*parts}) == len(parts) <= MAX_RETRIES
-        if not (is_valid and all(_WHOLE.fullmatch(part) for part in parts)):
-            allowed = f"up to {MAX_RETRIES} different whole numbers such as 5,30,120"
-            self.errors.append(f"{name} must be {allowed}, not {value!r}.")
-            return default
-        return tuple(map(int, parts))
-
-    @overload
-    def _port(self, name: str, default: int) -> int: ...
-
-    @overload
-    def _port(self, name: str, default: None) -> int | None: ...
-
-    def _port(self, name: str, default: int | None) -> int | None:
-        value = self.text(name, "" if default is None else str(default))
-        if default is None and not value:
-            return None
-        if not (value.isdecimal() and 0 < int(value) < 65536):
-            self.errors.append(f"{name} must be a port from 1 to 65535, not {value!r}.")
-            return default
-        return int(value)
-
-    def _database_url(self, name: str, default: str) -> str:
-        value = self.text(name, default)
-        try:
-            kind = make_url(value).get_backend_name()
-        except (ArgumentError, ValueError):  # ValueError: the port is not a number
-            kind = ""
-        if kind not in _DATABASES:
-            self.errors.append(f"{name} must begin with postgresql:// or sqlite:///.")
-        return value
+def misspelling(names: tuple[str, str]) -> str:
+    """A variable and the setting that is probably meant, in one sentence."""
+    return f"{names[0]} is set, but is not a setting. Did you mean {names[1]}?"
 
 
-def _shared_values(services: Mapping[str, ServiceSettings]) -> list[str]:
-    """One error for each port or database that several services have."""
-    errors = []
-    for field in ("port", "metrics_port", "database_url"):
-        users: dict[object, list[str]] = {}
-        for name, service in services.items():
-            users.setdefault(getattr(service, field), []).append(f"{name}_{field}".upper())
-        shared = (names for value, names in users.items() if value is not None and len(names) > 1)
-        errors += [f"{' and '.join(names)} are equal: set them to different values." for names in shared]
-    return errors
+def _service(reader: SettingsReader, name: str, default_port: int, data: Path) -> ServiceSettings:
+    prefix = name.upper()
+    return ServiceSettings(
+        port=reader.port(f"{prefix}_PORT", default_port),
+        database_url=reader.database_url(f"{prefix}_DATABASE_URL", data / f"{name}.db"),
+        require_sealed=reader.one_of(f"{prefix}_REQUIRE_SEALED", "0", ("0", "1")) == "1",
+        metrics_port=reader.port(f"{prefix}_METRICS_PORT", None),
+    )
+
+
+def _limits(reader: SettingsReader) -> Limits:
+    defaults = DEFAULT_LIMITS
+    return Limits(
+        handler_seconds=reader.number("HANDLER_SECONDS", defaults.handler_seconds),
+        retry_seconds=reader.delays("RETRY_SECONDS", defaults.retry_seconds),
+        queue_bound=int(reader.number("QUEUE_BOUND", defaults.queue_bound)),
+        replicate_queries=reader.one_of("QUERY_QUEUES", "classic", ("classic", "quorum")) == "quorum",
+        keep_days=reader.number("KEEP_DAYS", defaults.keep_days),
+    )
+
+
+def _shared_values(services: Mapping[str, ServiceSettings]) -> Iterator[str]:
+    """One error for each port or database that several settings name, in whatever words."""
+    users: dict[object, list[str]] = {}
+    for name, service in services.items():
+        for field in ("port", "metrics_port"):
+            if (port := getattr(service, field)) is not None:
+                users.setdefault(port, []).append(f"{name}_{field}".upper())
+        users.setdefault(_same_database(service.database_url), []).append(f"{name}_database_url".upper())
+    for names in users.values():
+        if len(names) > 1:
+            yield f"{' and '.join(names)} are equal: set them to different values."
+
+
+def _same_database(url: str) -> object:
+    """What is equal for two URLs of one database."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return os.path.realpath(str(parsed.database))
+    place = parsed.host or "", parsed.port or 5432, parsed.database or parsed.username
+    return place, tuple(sorted(parsed.query.items()))
+
+
+def _misspelt(environment: Iterable[str], settings: set[str]) -> dict[str, str]:
+    found = {}
+    for name in set(environment) - settings:
+        near = [(_distance(name.upper(), setting), setting) for setting in settings if _may_be_near(name, setting)]
+        distance, nearest = min(near, default=(_LONG_NAME, ""))
+        if distance <= (_MISSPELT_LETTERS if len(nearest) >= _LONG_NAME else 1):
+            found[name] = nearest
+    return found
+
+
+def _may_be_near(name: str, setting: str) -> bool:
+    """Rules out nearly all variables, without counting."""
+    other_letters = {*name.upper()} ^ {*setting}
+    return abs(len(name) - len(setting)) <= _MISSPELT_LETTERS and len(other_letters) <= 2 * _MISSPELT_LETTERS
+
+
+def _distance(one: str, other: str) -> int:
+    """How many letters are more, fewer, other or swapped (optimal string alignment)."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        before, above, row = row, before, [i]
+        for j, its in enumerate(other, 1):
+            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != its)))
+            if i > 1 and j > 1 and (letter, one[i - 2]) == (other[j - 2], its):
+                row[j] = min(row[j], above[j - 2] + 1)
+    return row[-1]

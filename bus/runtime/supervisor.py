@@ -65,6 +65,7 @@ class Supervisor:
 
 def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # A new session: Ctrl-C then reaches only this process, which stops the others in order.
+    # `-P`: without it, `-m` would import modules of this folder, such as a `queue.py`, instead of Python's or ours.
     return subprocess.Popen(  # noqa: S603  # our own command
-        [sys.executable, "-m", "bus.cli", *command], start_new_session=True, env={**os.environ, **environment}
+        [sys.executable, "-P", "-m", "bus.cli", *command], start_new_session=True, env={**os.environ, **environment}
     )

@@ -25,7 +25,7 @@ def application() -> Wsgi:
     applications = installed_applications()
     chosen = applications[os.environ[SERVICE_VARIABLE]]
     settings = read_settings(os.environ, {chosen.name: chosen.port})
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     switch_threads_soon()
     silent_connections.watch(settings.services[chosen.name].port)
     spans = spans_from(os.environ, f"{chosen.name}-web", settings.bus_url)

@@ -219,7 +219,7 @@ def test_a_wrong_password_and_a_broker_that_is_away_are_told_apart(setup: Doctor
 def test_a_broker_that_takes_no_messages_is_told_within_seconds() -> None:
     with find_broker() as broker, pytest.MonkeyPatch.context() as environment, ExitStack() as stack:
         url = broker.fresh_vhost()
-        setup = DoctorSetup(url, "sqlite:///:memory:", free_ports(1)[0], environment, stack)
+        setup = DoctorSetup(url, "sqlite:///none.db", free_ports(1)[0], environment, stack)
         setup.point(BUS_URL=url, CATALOG_DATABASE_URL=setup.database_url, CATALOG_PORT=str(setup.port))
         broker.ctl("set_vm_memory_high_watermark", "0.000001")
         assert "short of memory or disk" in _findings_of("broker")[1]

@@ -47,7 +47,7 @@ class Tail:
             self.lines.append(line)
 
 
-def _environment(broker_url: str, database_url: str = "sqlite://") -> dict[str, str]:
+def _environment(broker_url: str, database_url: str = "") -> dict[str, str]:
     return {**os.environ, "BUS_URL": broker_url, "CATALOG_DATABASE_URL": database_url}
 
 
@@ -224,7 +224,7 @@ def test_a_replay_to_a_queue_that_is_not_there_says_so(filled: Outbox) -> None:
     ("url", "code", "said"),
     [
         ("memory://", 2, "Set BUS_URL to an amqp:// URL."),
-        ("amqp://guest:guest@127.0.0.1:1/", 2, "RabbitMQ at 127.0.0.1:1 cannot be reached."),
+        ("amqp://guest:guest@127.0.0.1:1/", 2, "RabbitMQ at 127.0.0.1:1 cannot be reached: Connection refused."),
     ],
 )
 def test_without_a_broker_one_sentence_says_so(

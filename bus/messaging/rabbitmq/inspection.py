@@ -7,6 +7,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker, ConnectionBlockedTimeout
 
+from bus.messaging.broker_url import parse_broker_url
 from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.reconnecting import parameters_for, why_permanent
 from bus.messaging.topology import Queue
@@ -25,12 +26,13 @@ class Inspection:
     """A connection for questions to a broker. Raises TransportFailure when it cannot be made, or is lost."""
 
     def __init__(self, url: str) -> None:
-        parameters = parameters_for(url, "bus-inspection")
+        broker = parse_broker_url(url)
+        parameters = parameters_for(broker, "bus-inspection")
         parameters.blocked_connection_timeout = BLOCKED_SECONDS
         try:
             self._connection: Any = pika.BlockingConnection(parameters)
-        except AMQPConnectionError as error:
-            raise TransportFailure(why_permanent(error) or "RabbitMQ cannot be reached.") from None
+        except (AMQPConnectionError, OSError) as error:  # OSError: no such host, or TLS refused the certificate
+            raise TransportFailure(why_permanent(error) or broker.unreachable(error)) from None
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
+from bus.messaging.broker_url import BrokerUrl
 from bus.messaging.rabbitmq.pika_connection import Connection
 from bus.messaging.transport import TransportFailure
 
@@ -25,15 +26,22 @@ HEARTBEAT_SECONDS = 10
 CONNECT_SECONDS = 5
 
 
-def parameters_for(url: str, name: str) -> pika.URLParameters:
-    """How to connect to this URL (RabbitMQ URI specification). Raises ValueError for a malformed one."""
-    parameters = pika.URLParameters(url)
-    parameters.heartbeat = HEARTBEAT_SECONDS
-    parameters.socket_timeout = CONNECT_SECONDS
-    parameters.stack_timeout = CONNECT_SECONDS
-    parameters.connection_attempts = 1
-    parameters.client_properties = {"connection_name": name}
-    return parameters
+def parameters_for(broker: BrokerUrl, name: str) -> pika.ConnectionParameters:
+    """How to connect to this broker. Raises BadBrokerUrl when the files of its TLS options cannot be used."""
+    context = broker.tls_context()
+    tls = None if context is None else pika.SSLOptions(context, broker.tls.get("server_name_indication", broker.host))
+    return pika.ConnectionParameters(
+        host=broker.host,
+        port=broker.port,
+        virtual_host=broker.vhost,
+        credentials=pika.PlainCredentials(broker.user, broker.password),
+        heartbeat=HEARTBEAT_SECONDS if broker.heartbeat is None else broker.heartbeat,
+        ssl_options=tls,
+        socket_timeout=CONNECT_SECONDS,
+        stack_timeout=CONNECT_SECONDS,
+        connection_attempts=1,
+        client_properties={"connection_name": name},
+    )
 
 
 # Between two attempts to connect, with jitter, so that many clients do not reconnect at the same moment.

@@ -13,6 +13,7 @@ import pika
 import structlog
 from pika.adapters.select_connection import IOLoop
 
+from bus.messaging.broker_url import BrokerUrl
 from bus.messaging.message import Delivery, Message
 from bus.messaging.rabbitmq.confirms import OnOutcome
 from bus.messaging.rabbitmq.consumer import Consumer
@@ -31,9 +32,9 @@ log = structlog.get_logger("bus.rabbitmq")
 class RabbitMQ:
     """The transport for `amqp://` and `amqps://` URLs; see `bus.messaging.transport.Transport`."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, broker: BrokerUrl, name: str) -> None:
         pika.spec.props[pika.BasicProperties.INDEX] = TolerantProperties  # pika has no setting for it
-        self._parameters = parameters_for(url, name)
+        self._parameters = parameters_for(broker, name)
         self._loop = IOLoop()
         self._thread = threading.Thread(target=self._run, name=f"{name}-rabbitmq", daemon=True)
         self._publisher = Publisher(self._loop, self._parameters)

@@ -5,6 +5,6 @@ what is to be skipped. Only `bus.cli.doctor` imports this package. Start at `exa
 """
 
 from bus.runtime.doctor.examination import CHECKS, examine
-from bus.runtime.doctor.findings import Finding, ok, wrong
+from bus.runtime.doctor.findings import Finding, ok, warning, wrong
 
-__all__ = ["CHECKS", "Finding", "examine", "ok", "wrong"]
+__all__ = ["CHECKS", "Finding", "examine", "ok", "warning", "wrong"]

@@ -31,16 +31,31 @@ def examine(applications: Sequence[Application], settings: Settings, skip: Seque
     return (finding for finding in _examine(applications, settings, skip) if finding.check not in skip)
 
 
+def _or_defect(check: str, service: str | None, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """These findings. An error that nobody thought of must not hide what the other checks find.
+
+    Its text is left out: it may have a password in it.
+    """
+    try:
+        yield from findings
+    except Exception as error:
+        yield wrong(check, f"the check itself has a defect: {type(error).__name__}. Please report it.", service)
+
+
 def _examine(applications: Sequence[Application], settings: Settings, skip: Sequence[str]) -> Iterator[Finding]:
     for each in applications if "ports" not in skip else ():
-        yield from _ports(each.name, settings)
+        yield from _or_defect("ports", each.name, _ports(each.name, settings))
     for each in applications if "database" not in skip else ():
-        yield from database_findings(each, settings.services[each.name].database_url)
-    if settings.bus_url.startswith("memory://"):
-        detail = "the embedded broker is inside `bus run` and cannot be checked. Set BUS_URL to check a RabbitMQ."
+        found = database_findings(each, settings.services[each.name].database_url)
+        yield from _or_defect("database", each.name, found)
+    if settings.is_embedded:
+        detail = (
+            "BUS_URL names no RabbitMQ: only `bus run` can work, with a broker inside it, which cannot be checked. "
+            "`bus web`, `bus worker` and `bus call` need an amqp:// URL."
+        )
         yield unknown("broker", detail)
     elif not {*_OF_THE_BROKER} <= {*skip}:
-        yield from _broker(applications, settings)
+        yield from _or_defect("broker", None, _broker(applications, settings))
 
 
 def _ports(service: str, settings: Settings) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-State = Literal["ok", "wrong", "unknown"]
+State = Literal["ok", "warning", "wrong", "unknown"]
 
 # For how long the doctor waits for one worker or front end: they answer within milliseconds, even when busy; the rest
 # is for slow machines.
@@ -31,6 +31,11 @@ class Finding(msgspec.Struct, frozen=True):
 def ok(check: str, detail: str, service: str | None = None) -> Finding:
     """Nothing to do."""
     return Finding(check, service, "ok", detail)
+
+
+def warning(check: str, detail: str, service: str | None = None) -> Finding:
+    """The operator should look at it; it may be meant."""
+    return Finding(check, service, "warning", detail)
 
 
 def wrong(check: str, detail: str, service: str | None = None) -> Finding:

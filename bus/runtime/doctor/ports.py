@@ -1,15 +1,14 @@
 """Checks of the ports: each must be free, or in use by the front end or worker it belongs to."""
 
-import http.client
 import json
 from typing import Any
 
 from bus.runtime.doctor.findings import ANSWER_SECONDS, Finding, ok, wrong
+from bus.runtime.local_http import ask
 from bus.runtime.servers import METRICS_PORT, PortTaken, check_port
 
 # Stands for a front end that is not ready and so does not say its name; no service has this name.
 NOT_READY = "not ready"
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared, not listened on
 
 
 def port_finding(service: str, host: str, port: int) -> Finding:
@@ -40,14 +39,10 @@ def metrics_port_finding(service: str, host: str, port: int) -> Finding:
 
 def _answer(host: str, port: int, path: str) -> Any:
     """The answer at this address if it is JSON; None for anything else."""
-    connection = http.client.HTTPConnection(_EVERYWHERE.get(host, host), port, timeout=ANSWER_SECONDS)
     try:
-        connection.request("GET", path)
-        return json.loads(connection.getresponse().read(4096))
-    except (OSError, http.client.HTTPException, ValueError):
+        return json.loads(ask(host, port, path, ANSWER_SECONDS)[1])
+    except (ValueError, RecursionError):
         return None
-    finally:
-        connection.close()
 
 
 def _service_in(answer: Any) -> str:

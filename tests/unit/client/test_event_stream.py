@@ -36,7 +36,7 @@ def test_a_stream_without_a_broker_fails(monkeypatch: pytest.MonkeyPatch) -> Non
     opened = event_stream("amqp://127.0.0.1:1/", "#")
     with (
         capture_logs(),
-        pytest.raises(TransportFailure, match=r"^RabbitMQ at 127\.0\.0\.1:1 cannot be reached\.$"),
+        pytest.raises(TransportFailure, match=r"^RabbitMQ at 127\.0\.0\.1:1 cannot be reached: Connection refused\.$"),
         opened,
     ):
         pass

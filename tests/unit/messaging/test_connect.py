@@ -1,11 +1,12 @@
 """Connecting: the URL chooses the transport, and a block has one that is ready and closed afterwards."""
 
+import socket
 from typing import Any
 
 import pytest
 
 from bus.messaging import connect
-from bus.messaging.connect import BrokerUnreachable, connected, transport_for
+from bus.messaging.connect import BrokerUnreachable, check_reachable, connected, transport_for
 from bus.messaging.memory import Embedded
 from bus.messaging.rabbitmq import RabbitMQ
 from bus.messaging.topology import stream_queue
@@ -21,8 +22,19 @@ def test_the_scheme_chooses_the_transport(url: str, kind: type[Any]) -> None:
 
 
 def test_an_unknown_scheme_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="no transport for redis://: use amqp://, amqps:// or memory://"):
+    with pytest.raises(ValueError, match=r"^The URL of the broker must begin with amqp://, amqps:// or memory://\.$"):
         transport_for("redis://127.0.0.1/", "test")
+
+
+def test_a_command_learns_at_once_that_nothing_listens_or_the_host_is_unknown() -> None:
+    with pytest.raises(BrokerUnreachable, match=r"^RabbitMQ at 127.0.0.1:1 cannot be reached: Connection refused.$"):
+        check_reachable("amqp://guest:guest@127.0.0.1:1/")
+    with pytest.raises(BrokerUnreachable, match=r"^RabbitMQ at no.such.host.invalid:5672 cannot be reached: \S.*\.$"):
+        check_reachable("amqp://guest:guest@no.such.host.invalid/")
+    with pytest.raises(BrokerUnreachable, match="Connection refused"), connected("amqp://127.0.0.1:1/", "test"):
+        pass
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        check_reachable(f"amqp://127.0.0.1:{listening.getsockname()[1]}/")
 
 
 def test_a_transport_is_ready_in_the_block_and_closed_after_it(memory_url: str) -> None:
@@ -37,8 +49,10 @@ def test_a_transport_is_closed_after_an_error_in_the_block(memory_url: str) -> N
     assert not is_connected(transport)
 
 
-def test_a_broker_that_cannot_be_reached_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_does_not_answer_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connect, "CONNECT_SECONDS", 0.1)
-    opened = connected("amqp://guest:guest@127.0.0.1:1/", "test")
-    with pytest.raises(BrokerUnreachable, match=r"^RabbitMQ at 127\.0\.0\.1:1 cannot be reached\.$"), opened:
-        pass
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        opened = connected(f"amqp://guest:guest@127.0.0.1:{port}/", "test")
+        with pytest.raises(BrokerUnreachable, match=rf"^RabbitMQ at 127\.0\.0\.1:{port} cannot be reached\.$"), opened:
+            pass

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bus.database.engine import sqlite_file
 from bus.messaging.topology import Limits
 from bus.runtime.settings import ServiceSettings, SettingsError, read_settings
 
@@ -55,6 +56,7 @@ def test_all_errors_are_reported_at_once_each_with_the_name_of_its_variable() ->
         "BUS_URL": "http://localhost",
         "BIND": "everywhere",
         "SEED": "yes",
+        "LOG_FORMAT": "pretty",
         "LOG_LEVEL": "loud",
         "AUTH_PORT": "70000",
         "AUTH_METRICS_PORT": "70001",
@@ -67,19 +69,96 @@ def test_all_errors_are_reported_at_once_each_with_the_name_of_its_variable() ->
     assert sorted(line.split()[0] for line in lines) == sorted(environment)
 
 
-@pytest.mark.parametrize("port", ["0", "-1", "65536", "5000.0", "0x50", " ", "five", "+5"])
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "5000.0", "0x50", " ", "five", "+5", "5" * 5000])
 def test_an_invalid_port_is_an_error(port: str) -> None:
     assert len(_errors({"AUTH_PORT": port})) == 1
 
 
-@pytest.mark.parametrize("url", ["postgresql://localhost:abc/catalog", "postgresql", "://", "sqlite", "oracle://x/y"])
-def test_an_invalid_database_url_is_an_error(url: str) -> None:
-    assert len(_errors({"CATALOG_DATABASE_URL": url})) == 1
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("postgresql://localhost:abc/catalog", "must begin with postgresql"),
+        ("postgresql", "must begin with postgresql"),
+        ("://", "must begin with postgresql"),
+        ("sqlite", "must begin with postgresql"),
+        ("oracle://x/y", "must begin with postgresql"),
+        ("sqlite://", "must name a file"),
+        ("sqlite:///:memory:", "must name a file"),
+        ("sqlite:///a?b.db", "%3F"),
+        ("postgresql://u:s3@cret@h/d", "%40"),
+        ("postgresql://u:s3cret@h:70000/d", "from 1 to 65535"),
+        ("postgresql://u@h/d?s3cret=1", "does not know"),
+        ("postgresql://u:s3cret@h/d\x7f", "control character"),
+    ],
+)
+def test_an_invalid_database_url_is_an_error_that_repeats_nothing_of_it(url: str, fault: str) -> None:
+    (line,) = _errors({"CATALOG_DATABASE_URL": url})
+    assert line.startswith("CATALOG_DATABASE_URL ")
+    assert fault in line
+    assert "cret" not in line
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("postgres://u:a#b/c@h/d", "postgresql://u:a#b/c@h/d"),
+        (
+            "POSTGRESQL://h/d?prepare_threshold=0&sslmode=require",
+            "postgresql://h/d?prepare_threshold=0&sslmode=require",
+        ),
+        ("postgresql+psycopg://h/d", "postgresql+psycopg://h/d"),
+        ("sqlite:///a b.db", "sqlite:///a b.db"),
+    ],
+)
+def test_a_database_url_is_read_as_it_is_meant(url: str, meant: str) -> None:
+    assert read_settings({"CATALOG_DATABASE_URL": url}, PORTS).services["catalog"].database_url == meant
+
+
+@pytest.mark.parametrize("folder", ["/a b", "/a%20b", "/a%2Fb", "/a?b=c", "/a#b", "/ä:@", "~/a", "~nobody.such/a", "~"])
+def test_the_data_folder_may_have_any_name(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    url = read_settings({"DATA_DIR": folder}, PORTS).services["auth"].database_url
+    file = str(sqlite_file(url))
+    assert file == f"{folder.replace('~/', '/home/ada/')}/auth.db" or (folder, file) == ("~", "/home/ada/auth.db")
+
+
+@pytest.mark.parametrize("name", ["DATA_DIR", "AUTH_DATABASE_URL"])
+def test_a_path_that_no_file_can_have_is_an_error(name: str) -> None:
+    for path in ("a" * 300, "a/" * 2500):
+        (line,) = _errors({name: f"sqlite:///{path}b" if name == "AUTH_DATABASE_URL" else path})
+        assert line.startswith(f"{name} has a name of more than")
+
+
+@pytest.mark.parametrize(("given", "bind"), [("::1", "::1"), ("[::1]", "::1"), ("0.0.0.0", "0.0.0.0")])
+def test_an_address_may_have_the_brackets_of_a_url(given: str, bind: str) -> None:
+    assert read_settings({"BIND": given}, PORTS).bind == bind
 
 
 def test_a_setting_may_stand_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("amqp://user:secret@localhost/\n")
     assert read_settings({"BUS_URL_FILE": str(tmp_path / "url")}, PORTS).bus_url == "amqp://user:secret@localhost/"
+
+
+@pytest.mark.parametrize("content", ["\ufeffdebug", "debug\r\n", " debug \n\n"])
+def test_what_editors_add_to_a_file_does_not_count(tmp_path: Path, content: str) -> None:
+    (tmp_path / "level").write_text(content, encoding="utf-8")
+    assert read_settings({"LOG_LEVEL": "", "LOG_LEVEL_FILE": str(tmp_path / "level")}, PORTS).log_level == "debug"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "a\nb", "a\0b", "a" * 10_000])
+def test_a_file_with_anything_but_one_value_is_an_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "url").write_text(content)
+    (line,) = _errors({"BUS_URL_FILE": str(tmp_path / "url")})
+    assert line.startswith("The file in BUS_URL_FILE ")
+
+
+def test_the_line_end_of_another_system_does_not_count() -> None:
+    assert read_settings({"AUTH_PORT": "5005\r"}, PORTS).services["auth"].port == 5005
+
+
+def test_a_url_given_as_the_name_of_a_file_is_not_repeated() -> None:
+    (line,) = _errors({"BUS_URL_FILE": "amqp://u:s3cret@host/"})
+    assert line == "BUS_URL_FILE must name a readable text file: No such file or directory."
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -101,6 +180,8 @@ def test_a_setting_and_its_file_together_are_an_error(tmp_path: Path) -> None:
 
 def test_a_shared_port_is_an_error() -> None:
     assert _errors({"AUTH_PORT": "5001"}) == ["AUTH_PORT and CATALOG_PORT are equal: set them to different values."]
+    (line,) = _errors({"AUTH_METRICS_PORT": "5001"})
+    assert line.startswith("AUTH_METRICS_PORT and CATALOG_PORT are equal")
     (line,) = _errors({"AUTH_METRICS_PORT": "9100", "CATALOG_METRICS_PORT": "9100"})
     assert line.startswith("AUTH_METRICS_PORT and CATALOG_METRICS_PORT are equal")
 
@@ -110,6 +191,46 @@ def test_a_shared_database_is_an_error() -> None:
     (line,) = _errors({"AUTH_DATABASE_URL": url, "CATALOG_DATABASE_URL": url})
     assert line.startswith("AUTH_DATABASE_URL and CATALOG_DATABASE_URL are equal")
     assert url not in line
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        ("postgres://localhost/all", "postgresql+psycopg://u:p@localhost:5432/all"),
+        ("sqlite:///all.db", f"sqlite:///{Path.cwd()}/all.db"),
+        ("sqlite:///data/catalog.db", ""),
+    ],
+)
+def test_a_shared_database_is_an_error_in_whatever_words(urls: tuple[str, str]) -> None:
+    (line,) = _errors({"AUTH_DATABASE_URL": urls[0], "CATALOG_DATABASE_URL": urls[1]})
+    assert line.startswith("AUTH_DATABASE_URL and CATALOG_DATABASE_URL are equal")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("AUTH_DATABSE_URL", "AUTH_DATABASE_URL"),
+        ("AUTH_DATABASEURL_FILE", "AUTH_DATABASE_URL_FILE"),
+        ("BUS_ULR", "BUS_URL"),
+        ("bus_url", "BUS_URL"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("CATALOG_METRIC_PORT", "CATALOG_METRICS_PORT"),
+    ],
+)
+def test_a_name_nearly_that_of_a_setting_is_pointed_out(name: str, meant: str) -> None:
+    assert read_settings({name: "x"}, PORTS).misspelt == {name: meant}
+    assert _errors({name: "x", "SEED": "2"})[1:] == [f"{name} is set, but is not a setting. Did you mean {meant}?"]
+
+
+def test_other_names_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    kubernetes = ["AUTH_WEB_PORT", "CATALOG_WEB_PORT", "CATALOG_PORT_5001_TCP", "AUTH_SERVICE_PORT", "AUTH_WORKER_PORT"]
+    others = ["PATH", "HOME", "DATABASE_URL", "BASE_URL", "BUS_TEST_URL", "OTEL_SERVICE_NAME", "LOGNAME", "FEED_PORT"]
+    assert read_settings(dict.fromkeys([*kubernetes, *others, ""], "x"), PORTS).misspelt == {}
+
+
+def test_a_port_that_kubernetes_has_set_is_an_error_that_says_so() -> None:
+    (line,) = _errors({"AUTH_PORT": "tcp://10.0.0.7:5000"})
+    assert "enableServiceLinks: false" in line
 
 
 def _errors(environment: dict[str, str]) -> list[str]:
