@@ -65,6 +65,7 @@ def main() -> None:
 def _exit_code(error: Exception) -> int | None:
     """The exit code for an error that is one sentence; None for a defect. Imported here, as few runs need them."""
     from bus.contract.problems import Unavailable
+    from bus.database.connecting import DatabaseUnusable
     from bus.database.engine import DatabaseUnavailable
     from bus.database.migrate import NotMigrated
     from bus.dead_letters.actions import ActionUnavailable
@@ -75,7 +76,7 @@ def _exit_code(error: Exception) -> int | None:
     from bus.worker.background.watchdog import NotConsuming
     from bus.worker.worker import HandlerHung
 
-    for_operator = (SettingsError, TransportFailure, NotMigrated, PortTaken, DatabaseUnavailable)
+    for_operator = (SettingsError, TransportFailure, NotMigrated, PortTaken, DatabaseUnavailable, DatabaseUnusable)
     if isinstance(error, (*for_operator, ActionUnavailable, Unavailable)):
         return NEEDS_OPERATOR
     return RESTART if isinstance(error, (HandlerHung, NotConsuming)) else None

@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from bus.contract.events import Event
+from bus.database.connecting import DatabaseFileGone, prepare_connections
 from bus.messaging.trace_context import Trace
 
 # No statement, and no wait for a row that another transaction holds, lasts longer.
@@ -36,6 +37,7 @@ class Database:
         self.file = sqlite_file(url)
         self._engine = _open(url, connections)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        prepare_connections(self._engine, self.file)
 
     @property
     def kind(self) -> str:
@@ -96,6 +98,8 @@ class Transaction:
                 self._opened = self._engine.connect()
             except (OperationalError, InterfaceError) as error:
                 raise DatabaseUnavailable(str(error.orig)) from error
+            except DatabaseFileGone as gone:
+                raise DatabaseUnavailable(str(gone)) from gone
             if self.on_open is not None:
                 self.on_open(self._opened)
         return self._opened
@@ -155,8 +159,6 @@ def _open_postgresql(url: str, connections: int) -> Engine:
 
 
 def _open_sqlite(url: str) -> Engine:
-    if (file := sqlite_file(url)) is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
     waiting = {"timeout": LOCK_SECONDS, "check_same_thread": False}
     engine = create_engine(url, hide_parameters=True, connect_args=waiting)
 

@@ -22,6 +22,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from bus.database.connecting import check_file, check_usable
 from bus.database.engine import Database
 from bus.database.migrations import VERSION_TABLE
 
@@ -81,9 +82,11 @@ def migrate(database: Database, migrations: str) -> str:
     `migrations` is the package of that history. Waits for another migration of the same database, at most
     WAIT_SECONDS.
 
-    Raises DatabaseUnavailable, and NotMigrated when the other one does not end or the database refuses.
+    Raises DatabaseUnavailable, DatabaseUnusable, and NotMigrated when the other one does not end or the database
+    refuses.
     """
     histories = _histories(migrations)
+    _check(database)
     try:
         with _exclusive(database) as connection:
             for history in histories:
@@ -94,11 +97,20 @@ def migrate(database: Database, migrations: str) -> str:
 
 
 def check_migrated(database: Database, migrations: str) -> None:
-    """Raises NotMigrated, with the history that was not followed to its end, or DatabaseUnavailable."""
+    """Raises NotMigrated with the history not followed to its end, DatabaseUnusable and DatabaseUnavailable."""
+    _check(database)
     with database.reading() as transaction:
         behind = [words for each in _histories(migrations) if (words := each.why_behind(transaction.connection))]
     if behind:
         raise NotMigrated(f"its database is {', and '.join(behind)}: run `bus migrate`")
+
+
+def _check(database: Database) -> None:
+    """Raises DatabaseUnusable and DatabaseUnavailable."""
+    if database.file is not None:
+        check_file(database.file)
+    with database.reading() as transaction:
+        check_usable(transaction.connection)
 
 
 def _histories(migrations: str) -> Sequence[_History]:

@@ -1,11 +1,11 @@
 """Checks of a service's database: that it can be reached, that it is migrated, and its clock."""
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
 
+from bus.database.connecting import DatabaseUnusable, check_file
 from bus.database.engine import Database, DatabaseUnavailable, sqlite_file
 from bus.database.migrate import NotMigrated, check_migrated
 from bus.runtime.doctor.findings import Finding, clock_finding, ok, wrong
@@ -27,7 +27,7 @@ def database_findings(application: Application, url: str) -> Iterator[Finding]:
             yield ok("database", f"{_version(transaction.connection)}, migrated", service)
             if database.kind == "postgresql":
                 yield _clock(transaction.connection, service)
-    except NotMigrated as refused:
+    except (NotMigrated, DatabaseUnusable) as refused:
         yield wrong("database", f"{refused}.", service)
     except DatabaseUnavailable as away:
         reason = " ".join(str(away).split())
@@ -43,8 +43,11 @@ def _fault_of_file(url: str) -> str:
         return ""
     if not path.exists():
         return f"{path} does not exist. `bus migrate` or `bus run` creates it."
-    may_write = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # the folder, for the log beside it
-    return "" if may_write else f"this user may not write to {path} and its folder. Change their permissions."
+    try:
+        check_file(path)
+    except DatabaseUnusable as unusable:
+        return f"{unusable}."
+    return ""
 
 
 def _version(connection: Connection) -> str:
