@@ -1,10 +1,8 @@
-"""What commands share: the installed services, their settings and databases, and times on the command line."""
+"""What commands share: the installed services, their settings and databases."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -78,39 +76,3 @@ def in_words(problem: Problem) -> str:
     """A problem document as text for the terminal, one line for each wrong field."""
     faults = [f"{fault.pointer[1:]}: {fault.detail}" for fault in problem.errors]
     return "\n".join(faults) or f"{problem.title}. {problem.detail}"
-
-
-# For commands whose argument may begin with a dash. They have no short options, not even -h: click would find them in
-# the middle of an identifier.
-MAY_BEGIN_WITH_A_DASH = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
-
-
-_AGO = re.compile(r"([0-9]{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class Time(click.ParamType[datetime]):
-    """ISO 8601, in UTC unless it has an offset; or an age in seconds, minutes, hours or days: `90s`, `2h`."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The time, in UTC. Raises click.BadParameter."""
-        try:
-            return time_of(value, datetime.now(UTC))
-        except ValueError:
-            message = (
-                f"{value!r} is not a time: use ISO 8601 such as 2026-11-25T08:00 (UTC), or an age such as 2h or 3d."
-            )
-            self.fail(message, param, ctx)
-
-
-def time_of(text: str, now: datetime) -> datetime:
-    """The time that a text stands for, in UTC. Raises ValueError."""
-    try:
-        if ago := _AGO.fullmatch(text):
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except OverflowError:
-        raise ValueError("out of the calendar's range") from None

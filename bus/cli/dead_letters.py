@@ -4,7 +4,6 @@ import click
 from msgspec import structs
 
 from bus.cli import dead_letters_text
-from bus.cli.common import MAY_BEGIN_WITH_A_DASH
 from bus.cli.dead_letters_common import (
     AS_JSON,
     DRY_RUN,
@@ -12,26 +11,37 @@ from bus.cli.dead_letters_common import (
     SERVICE,
     YES,
     confirm,
+    installed_names,
     limit_of,
     open_dead_letters,
+    read_dead_letters,
     require_filter,
     with_filter,
 )
-from bus.cli.dead_letters_replay import replay
-from bus.cli.groups import SentenceGroup
-from bus.contract.installed import named_services
+from bus.cli.groups import MAY_BEGIN_WITH_A_DASH, SentenceGroup
 from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter, DeadLetterGroup
 from bus.dead_letters.store import CHOSEN, DEAD, DISCARDED, REPLAYED, DeadLetterSummary
 
 _STATES = click.Choice([DEAD, CHOSEN, REPLAYED, DISCARDED, "any"])
 
 
-@click.group("dead-letters", cls=SentenceGroup)
+class _Commands(SentenceGroup):
+    """Has `replay` too, which is imported when it is run: it needs the broker, the others do not."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "replay"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "replay":
+            return super().get_command(ctx, cmd_name)
+        from bus.cli.dead_letters_replay import replay
+
+        return replay
+
+
+@click.group("dead-letters", cls=_Commands)
 def dead_letters() -> None:
     """Inspect dead letters, send them again, or discard them."""
-
-
-dead_letters.add_command(replay)
 
 
 @dead_letters.command("list")
@@ -48,8 +58,8 @@ def list_letters(
     letter_filter = structs.replace(letter_filter, state="" if state == "any" else state)
     letters: dict[str, list[DeadLetterSummary]] = {}
     groups: dict[str, list[DeadLetterGroup]] = {}
-    for name in [service] if service else sorted(each.name for each in named_services()):
-        with open_dead_letters(name) as (admin, _):
+    for name in [service] if service else installed_names():
+        with read_dead_letters(name) as admin:
             if one_by_one:
                 letters[name] = admin.letters(letter_filter, limit)
             else:
@@ -74,7 +84,7 @@ def list_letters(
 @AS_JSON
 def show(service: str, letter: str, as_json: bool) -> None:
     """Show one dead letter in full. LETTER is its number or its message id; of several, the newest is shown."""
-    with open_dead_letters(service) as (admin, _):
+    with read_dead_letters(service) as admin:
         found = admin.letter(letter)
     if found is None:
         raise click.UsageError(f"There is no dead letter {letter!r}. `bus dead-letters list {service}` lists them.")
@@ -127,7 +137,7 @@ def discard(
 @AS_JSON
 def actions(service: str, limit: int, as_json: bool) -> None:
     """List the replays and discards of SERVICE: when, by whom, and how many dead letters."""
-    with open_dead_letters(service) as (admin, _):
+    with read_dead_letters(service) as admin:
         found = admin.actions(limit)
     if as_json:
         click.echo(dead_letters_text.in_json(found))

@@ -8,7 +8,6 @@ import click
 import msgspec
 
 from bus.cli.common import (
-    Time,
     application_and_settings,
     broker_of,
     chosen_applications,
@@ -16,6 +15,7 @@ from bus.cli.common import (
     settings_for,
 )
 from bus.cli.groups import SentenceGroup
+from bus.cli.times import Time
 from bus.client.event_stream import event_stream
 from bus.contract.codec import parse
 from bus.contract.problems import Invalid

@@ -4,6 +4,10 @@ from importlib import import_module
 
 import click
 
+# For commands whose argument may begin with a dash. They have no short options, not even -h: click would find them in
+# the middle of an identifier.
+MAY_BEGIN_WITH_A_DASH = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+
 
 class SentenceGroup(click.Group):
     """A group whose help has the first sentence of each command, however long."""

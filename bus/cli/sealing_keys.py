@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import click
 import msgspec
 
-from bus.cli.common import MAY_BEGIN_WITH_A_DASH, application_and_settings, migrated_database
-from bus.cli.groups import SentenceGroup
+from bus.cli.common import application_and_settings, migrated_database
+from bus.cli.groups import MAY_BEGIN_WITH_A_DASH, SentenceGroup
 from bus.database.engine import Database
 from bus.security.key_store import KeyInUse, KeyNotFound, forget, kept_keys, rotate
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bus.contract.builtin import SealingKey
 from bus.contract.operations import Operation
 from bus.database.engine import Database
 from bus.dead_letters.actions import Action, Kind, actions, begin
@@ -18,8 +17,6 @@ from bus.dead_letters.queries import (
     newest,
 )
 from bus.dead_letters.store import DeadLetter, DeadLetterSummary
-from bus.security.key_store import given_out
-from bus.security.sealer import Sealer
 
 
 @dataclass(frozen=True)
@@ -72,8 +69,12 @@ class DeadLetterAdmin:
 
     def sealed(self, operation: type[Operation[Any]], body: bytes) -> bytes:
         """A valid body with its secrets sealed to the key of the service, as a client would send it."""
-        return Sealer(self._sealing_key).sealed(operation, body, math.inf)
+        # Imported here: to list dead letters, nobody should wait for a library of cryptography.
+        from bus.security.key_store import given_out
+        from bus.security.sealer import Sealer
 
-    def _sealing_key(self, _service: str, _deadline: float) -> SealingKey:
-        with self.database.reading() as transaction:
-            return given_out(transaction.connection)
+        def sealing_key(_service: str, _deadline: float) -> Any:
+            with self.database.reading() as transaction:
+                return given_out(transaction.connection)
+
+        return Sealer(sealing_key).sealed(operation, body, math.inf)
