@@ -15,7 +15,6 @@ as it can, because it may go wrong in every batch:
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import groupby, takewhile
 from operator import attrgetter
 from typing import Any
@@ -92,7 +91,9 @@ class Executor:
         if not self._as_batch:
             return [self._alone(call) for call in calls]
         firsts, repeats = _split(calls) if len(calls) > 1 else (calls, ())
-        replies = list(self._in_order(firsts))
+        replies = self._together(firsts)
+        if len(replies) < len(firsts):
+            replies += self._from_failing(firsts[len(replies) :])
         if not repeats:
             return replies
         # A reply to a repeat is read from the inbox; one whose first failed is carried out now.
@@ -109,23 +110,22 @@ class Executor:
         firsts, repeats = _split(calls)
         if repeats:
             firsts = calls[: next(place for place, call in enumerate(calls) if call is repeats[0])]
-        replies: list[EncodedReply | HandlerFailed] = []
-        for reply in self._in_order(firsts):
+        replies = self._together(firsts)
+        for reply in self._from_failing(firsts[len(replies) :]):
             replies.append(reply)
             if isinstance(reply, HandlerFailed):
                 break
         return replies
 
-    def _in_order(self, calls: Sequence[Call]) -> Iterator[EncodedReply | HandlerFailed]:
-        """Replies in the order of the calls, no two of which have the same id."""
+    def _from_failing(self, calls: Sequence[Call]) -> Iterator[EncodedReply | HandlerFailed]:
+        """Replies in the order of the calls; the first of them failed together with others."""
         while calls:
-            done = self._together(calls)
+            yield self._alone(calls[0])
+            done = self._together(calls[1:]) if len(calls) > 1 else []
             yield from done
-            if len(done) < len(calls):
-                yield self._alone(calls[len(done)])
-            calls = calls[len(done) + 1 :]
+            calls = calls[1 + len(done) :]
 
-    def _together(self, calls: Sequence[Call]) -> list[EncodedReply]:
+    def _together(self, calls: Sequence[Call]) -> list[EncodedReply | HandlerFailed]:
         """The replies to as many calls, from the first on, as one transaction could carry out."""
         look, with_savepoints = self._look_first > 0, False
         self._look_first = max(0, self._look_first - 1)
@@ -157,16 +157,20 @@ class Executor:
         Raises AlreadyDone, _RefusedTooLate, DatabaseUnavailable and, without savepoints, what a handler raises.
         """
         replies: list[EncodedReply] = []
-        with _committing(self._database, self._on_events) as transaction:
+        with self._database.transaction() as transaction:
             steps = Steps(transaction) if len(calls) > 1 else None
-            for handler, run in _runs(calls, self._handlers):
-                for group in [run] if handler.takes_many and not with_savepoints else [[call] for call in run]:
-                    done = self._step(handler, group, transaction, steps, with_savepoints=with_savepoints)
-                    if done is None:
-                        record(transaction.connection, zip(calls, replies, strict=False))
-                        return replies
-                    replies += done
-            record(transaction.connection, zip(calls, replies, strict=True))
+            for handler, group in _groups(calls, self._handlers, one_by_one=with_savepoints):
+                done = self._step(handler, group, transaction, steps, with_savepoints=with_savepoints)
+                if done is None:
+                    break
+                replies += done
+            record(transaction.connection, zip(calls, replies, strict=False))
+            if transaction.events:
+                outbox.write(transaction.connection, transaction.events)
+            if failpoints.armed:
+                failpoints.reach("worker.before-commit")
+        if transaction.events:
+            self._on_events()
         return replies
 
     def _step(
@@ -264,23 +268,16 @@ def _is_lost(error: Exception) -> bool:
     return isinstance(error, DatabaseUnavailable) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
-@contextmanager
-def _committing(database: Database, on_events: OnEvents) -> Iterator[Transaction]:
-    """A transaction that takes its events along."""
-    with database.transaction() as transaction:
-        yield transaction
-        if transaction.events:
-            outbox.write(transaction.connection, transaction.events)
-        if failpoints.armed:
-            failpoints.reach("worker.before-commit")
-    if transaction.events:
-        on_events()
-
-
-def _runs(calls: Iterable[Call], handlers: Handlers) -> Iterator[tuple[Handler, list[Call]]]:
-    """Neighbours with the same operation and caller, in order."""
+def _groups(
+    calls: Iterable[Call], handlers: Handlers, *, one_by_one: bool = False
+) -> Iterator[tuple[Handler, list[Call]]]:
+    """The calls in order, as their handlers take them: neighbours with the same operation and caller, or each alone."""
     for (operation, _), run in groupby(calls, key=attrgetter("operation", "caller")):
-        yield handlers[operation.operation_name], list(run)
+        handler = handlers[operation.operation_name]
+        if handler.takes_many and not one_by_one:
+            yield handler, list(run)
+        else:
+            yield from ((handler, [call]) for call in run)
 
 
 def _run(handler: Handler, calls: Sequence[Call], transaction: Transaction) -> list[EncodedReply]:
@@ -310,14 +307,13 @@ def _encoded(handler: Handler, call: Call, reply: Any) -> EncodedReply:
 
 def _read(calls: Sequence[Call], handlers: Handlers, database: Database) -> Iterator[EncodedReply]:
     with database.reading() as transaction:
-        for handler, run in _runs(calls, handlers):
-            for group in [run] if handler.takes_many else [[call] for call in run]:
-                try:
-                    yield from _run(handler, group, transaction)
-                except Refusal as refusal:
-                    if len(group) > 1:  # it does not say which it refuses
-                        raise
-                    yield _refused(refusal, group[0])
+        for handler, group in _groups(calls, handlers):
+            try:
+                yield from _run(handler, group, transaction)
+            except Refusal as refusal:
+                if len(group) > 1:  # it does not say which it refuses
+                    raise
+                yield _refused(refusal, group[0])
 
 
 def _refused(refusal: Refusal, call: Call) -> EncodedReply:
