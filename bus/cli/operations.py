@@ -39,7 +39,9 @@ def topology(check: bool) -> None:
     differences = _differences(broker_of(settings), queues)
     for difference in differences:
         click.echo(difference)
-    click.echo("The broker's queues differ." if differences else f"All {len(queues)} queues are as declared.")
+    click.echo(
+        "The broker's queues or exchanges differ." if differences else f"All {len(queues)} queues are as declared."
+    )
     sys.exit(1 if differences else 0)
 
 

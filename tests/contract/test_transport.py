@@ -460,6 +460,46 @@ def test_a_queue_that_was_deleted_is_declared_and_consumed_again(open_on_rabbitm
     assert end.take().message.body == b"again"
 
 
+def test_what_is_only_published_to_is_declared_again_with_its_bindings(open_on_rabbitmq: Opener) -> None:
+    service = f"test{uuid.uuid4().hex[:8]}"
+    command = Queue(f"{service}.make", "command")
+    retry = Queue(f"{service}.retry.1s", "retry", delay_seconds=1)
+    events = Queue(f"{service}.events", "events", topics=(f"{service}.made",))
+    queues = [Queue(f"{service}.dead", "dead"), command, retry, events]
+    end, other = open_on_rabbitmq(declares=queues, consumes=[events]), open_on_rabbitmq(declares=queues)
+    with pika.BlockingConnection(pika.URLParameters(open_on_rabbitmq.url)) as connection:
+        channel = connection.channel()
+        channel.exchange_delete(EVENTS_EXCHANGE)
+        channel.exchange_delete(retry.name)
+        channel.queue_delete(retry.name)
+        channel.queue_unbind(command.name, "bus.requests", command.name)
+
+    def is_routed(key: str, exchange: str) -> bool:
+        return other.publish(key, exchange=exchange, persistent=True) is PublishOutcome.CONFIRMED
+
+    wait_until(lambda: is_routed(command.name, "bus.requests"), WAIT_SECONDS, "the command queue is bound")
+    wait_until(lambda: is_routed(command.name, retry.name), WAIT_SECONDS, "the retry queue is bound")
+
+    def event_arrives() -> bool:
+        return is_routed(f"{service}.made", EVENTS_EXCHANGE) and not end.nothing_comes()
+
+    wait_until(event_arrives, WAIT_SECONDS, "events arrive")
+
+
+def test_a_queue_of_another_version_does_not_end_the_upkeep_of_the_rest(open_on_rabbitmq: Opener) -> None:
+    service = f"test{uuid.uuid4().hex[:8]}"
+    first, second = Queue(f"{service}.first", "query"), Queue(f"{service}.second", "query")
+    end = open_on_rabbitmq(declares=[first, second])
+    with pika.BlockingConnection(pika.URLParameters(open_on_rabbitmq.url)) as connection:
+        channel = connection.channel()
+        channel.queue_delete(first.name)
+        channel.queue_declare(first.name, durable=True, arguments={"x-max-length": 7})
+        channel.queue_delete(second.name)
+    wait_until(
+        lambda: end.publish(second.name) is PublishOutcome.CONFIRMED, WAIT_SECONDS, "the second queue is declared"
+    )
+
+
 def test_after_the_broker_closed_the_connections_everything_is_as_before(
     open_on_rabbitmq: Opener, queue: Queue, rabbitmq: Broker
 ) -> None:

@@ -6,6 +6,7 @@ Its rules:
 - Every new connection is a new session: it declares all queues with their bindings, then consumes them, then opens the
   reply queue, and only then is ready. What an old session delivered is not acknowledged any more, because the broker
   delivers it again.
+- While it is open, everything is declared again every two seconds (`declaring.py`), since anything may be deleted.
 - A message is acknowledged, and never rejected or requeued. What is unacknowledged goes back to its queue when the
   connection is lost, and the broker counts that.
 - Events stay in order. Their consumers are never cancelled, and their connection ends without a close handshake, so
@@ -13,7 +14,7 @@ Its rules:
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pika
@@ -21,12 +22,14 @@ from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from bus import failpoints
+from bus.messaging.declarations import declarations
 from bus.messaging.message import Delivery, arrived
 from bus.messaging.rabbitmq.acknowledgements import Unacknowledged
+from bus.messaging.rabbitmq.declaring import Upkeep, declare
 from bus.messaging.rabbitmq.properties import message_of
 from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.reconnecting import ReconnectingConnection
-from bus.messaging.topology import EVENTS_EXCHANGE, REQUEST_KINDS, REQUESTS_EXCHANGE, RETRIED, UNROUTABLE, Queue
+from bus.messaging.topology import Queue
 from bus.messaging.transport import QueueView, TransportOptions
 
 
@@ -37,6 +40,7 @@ class Consumer:
         self.connection = ReconnectingConnection(loop, parameters, self._set_up, self._lost)
         self.reply_address: str | None = None
         self._options = options
+        self._upkeep = Upkeep(loop, self.connection, [queue for queue in options.declares if queue.kind != "watch"])
         self._tags: list[str] = []
         self._session = 0
         self._unacknowledged = Unacknowledged()
@@ -103,26 +107,15 @@ class Consumer:
         self._unacknowledged = Unacknowledged()
         self._delivered = Counter()
         channel.add_on_cancel_callback(lambda _frame: self.connection.restart("a consumed queue was deleted"))
-        self._declare(channel)
+        for each in declarations(self._options.declares):
+            declare(channel, each, lambda _frame: None)
+        self._upkeep.start()
         self._consume(channel)
         if self._options.on_reply is None:
             # When this harmless method is answered, everything before it has been done.
             channel.basic_qos(prefetch_count=self._options.prefetch, callback=lambda _frame: self.connection.ready())
         else:
             channel.queue_declare("", exclusive=True, callback=lambda frame: self._reply_queue(channel, frame))
-
-    def _declare(self, channel: Channel) -> None:
-        if not self._options.declares:
-            return
-        _declare_exchange(channel, REQUESTS_EXCHANGE, "direct")
-        _declare_exchange(channel, EVENTS_EXCHANGE, "topic")
-        for queue in self._options.declares:
-            arguments, own = queue.arguments(), queue.kind == "watch"
-            channel.queue_declare(
-                queue.name, durable=True, exclusive=own, arguments=arguments, callback=lambda _frame: None
-            )
-            for exchange, key in _bindings(channel, queue):
-                channel.queue_bind(queue.name, exchange, key, callback=lambda _frame: None)
 
     def _consume(self, channel: Channel) -> None:
         self._tags = []
@@ -169,33 +162,6 @@ class Consumer:
     def _lost(self) -> None:
         self.reply_address = None
         self._options.on_replies_lost()
-
-
-def _declare_exchange(channel: Channel, name: str, kind: str, arguments: dict[str, str] | None = None) -> None:
-    channel.exchange_declare(name, kind, durable=True, arguments=arguments, callback=lambda _frame: None)
-
-
-def _bindings(channel: Channel, queue: Queue) -> Iterator[tuple[str, str]]:
-    """The exchanges that lead to a queue, each with the routing key."""
-    if queue.kind in REQUEST_KINDS:
-        yield REQUESTS_EXCHANGE, queue.name
-    if queue.kind == "command":
-        _declare_way_back(channel, queue.service)
-        yield f"{queue.service}{RETRIED}", queue.name
-    if queue.kind == "retry":
-        _declare_way_back(channel, queue.service)
-        _declare_exchange(channel, queue.name, "fanout")
-        yield queue.name, ""
-    if queue.kind == "dead":
-        _declare_exchange(channel, f"{queue.service}{UNROUTABLE}", "fanout")
-        yield f"{queue.service}{UNROUTABLE}", ""
-    for topic in queue.topics:
-        yield EVENTS_EXCHANGE, topic
-
-
-def _declare_way_back(channel: Channel, service: str) -> None:
-    """The exchange from retry queues to command queues. A message whose queue does not exist is dead-lettered."""
-    _declare_exchange(channel, f"{service}{RETRIED}", "direct", {"alternate-exchange": f"{service}{UNROUTABLE}"})
 
 
 def _deaths(properties: pika.BasicProperties) -> int:

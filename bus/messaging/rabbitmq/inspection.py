@@ -8,6 +8,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker, ConnectionBlockedTimeout
 
 from bus.messaging.broker_url import parse_broker_url
+from bus.messaging.declarations import Exchange, exchanges_of
 from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.reconnecting import parameters_for, why_permanent
 from bus.messaging.topology import Queue
@@ -72,6 +73,17 @@ class Inspection:
             lambda channel: channel.queue_declare(queue.name, durable=True, arguments=queue.arguments())
         )
 
+    def exchange_difference(self, exchange: Exchange) -> str:
+        """How the broker's exchange differs from ours, in one sentence; empty if it does not."""
+        if self._refusal(lambda channel: channel.exchange_declare(exchange.name, passive=True)):
+            return f"The exchange {exchange.name} is missing."
+        refusal = self._refusal(
+            lambda channel: channel.exchange_declare(
+                exchange.name, exchange.type, durable=True, arguments=exchange.arguments()
+            )
+        )
+        return f"The exchange {exchange.name}: {refusal}" if refusal else ""
+
     def refusal_to_read(self, queue: str) -> str:
         """Why the broker does not let us read an empty queue; empty if it does."""
         return self._refusal(lambda channel: channel.basic_get(queue))
@@ -111,10 +123,11 @@ class Inspection:
 
 
 def differences(url: str, queues: Sequence[Queue]) -> list[str]:
-    """How the broker's queues differ from ours, one sentence for each difference. Creates nothing.
+    """How the broker's queues and exchanges differ from ours, one sentence for each difference. Creates nothing.
 
     Raises TransportFailure when the broker cannot be reached.
     """
     with Inspection(url) as inspection:
-        found = (inspection.difference(queue) for queue in queues)
+        found = [inspection.exchange_difference(exchange) for exchange in exchanges_of(queues)]
+        found += [inspection.difference(queue) for queue in queues]
         return [sentence for sentence in found if sentence]
