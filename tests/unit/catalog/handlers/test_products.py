@@ -12,14 +12,16 @@ from bus.database.engine import Database
 from bus.database.tables import outbox
 from bus.messaging.call import Call
 from bus.messaging.replies import EncodedReply
-from bus.worker.execution import execute
+from bus.worker.execution import Executor
 from catalog.contract import CreateProduct, UpdateProduct
 from catalog.handlers import catalog
 
 
 def _execute(database: Database, *commands: Command[Any]) -> list[tuple[int, dict[str, Any]]]:
     calls = [Call(type(command), command, None) for command in commands]
-    replies = [reply for reply in execute(calls, catalog.handlers, database) if isinstance(reply, EncodedReply)]
+    replies = [
+        reply for reply in Executor(catalog.handlers, database).execute(calls) if isinstance(reply, EncodedReply)
+    ]
     return [(reply.status, json.loads(reply.body)) for reply in replies]
 
 
