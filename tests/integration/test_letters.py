@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 
-from bus.cli.common import time_of
+from bus.cli.times import time_of
 from bus.contract.builtin import CommandOutcome, outcome_query_of
 from bus.database.engine import Database
 from bus.database.inbox import record
