@@ -153,3 +153,12 @@ sealing_key = Table(
     Column("made_at", UtcDateTime, nullable=False),
     Column("retired_at", UtcDateTime),
 )
+
+# The long-lived keys of the service, by what they are for.
+service_key = Table(
+    "service_keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("secret", Text, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+)

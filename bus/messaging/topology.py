@@ -86,7 +86,7 @@ class Queue:
     @property
     def service(self) -> str:
         """The name of the service it belongs to."""
-        return self.name.partition(".")[0]
+        return service_of_queue(self.name)
 
     def arguments(self) -> dict[str, Any]:
         """Arguments that every RabbitMQ from 3.10 on accepts.
@@ -147,6 +147,11 @@ def events_queue(service: str, topics: Iterable[str], limits: Limits = DEFAULT_L
 def stream_queue(pattern: str) -> Queue:
     """For an event stream, deleted with its connection. `pattern` is a binding key of a topic exchange."""
     return Queue(f"bus.watch.{uuid4().hex}", "watch", MAX_WATCHED, topics=(pattern,))
+
+
+def service_of_queue(name: str) -> str:
+    """The name of the service that a queue belongs to."""
+    return name.partition(".")[0]
 
 
 def is_events_queue(name: str) -> bool:

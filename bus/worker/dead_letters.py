@@ -4,7 +4,8 @@ A queue cannot be browsed without changing it.
 """
 
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -12,17 +13,25 @@ import structlog
 from bus.contract.names import is_reply_address
 from bus.database.engine import Database, DatabaseUnavailable
 from bus.dead_letters.body import Operations
-from bus.dead_letters.reading import read_dead_letter
+from bus.dead_letters.reading import read_dead_letter, unreadable
 from bus.dead_letters.store import ReceivedDeadLetter, store
 from bus.messaging.message import Delivery, Message
 from bus.messaging.replies import EncodedReply
 from bus.messaging.transport import Transport
+from bus.security.service_keys import LetterKey
 from bus.service.service import Service
 from bus.telemetry.metrics import WorkerMetrics
 from bus.worker.execution import INTERNAL_ERROR
-from bus.worker.threads import ConsumerThreads, log_available, log_unavailable, wait_until_available
+from bus.worker.threads import ConsumerThreads, Stopped, log_available, log_unavailable, wait_until_available
 
 log = structlog.get_logger("bus.worker")
+
+
+Read = Callable[[Delivery], ReceivedDeadLetter]
+StoredLetters = list[tuple[ReceivedDeadLetter, Delivery]]
+
+# A conflict in the database passes. A letter that still fails after these pauses, in seconds, is the cause itself.
+PAUSES = (0.1, 0.5, 2.0)
 
 
 class DeadLetterConsumer:
@@ -33,18 +42,23 @@ class DeadLetterConsumer:
         service: Service,
         database: Database,
         transport: Transport,
+        letter_key: LetterKey,
         stopping: threading.Event,
         metrics: WorkerMetrics | None,
     ) -> None:
         self._service, self._operations, self._listeners = service.name, service.operations, service.listeners
-        self._database, self._transport, self._stopping, self._metrics = database, transport, stopping, metrics
+        self._database, self._transport, self._letter_key = database, transport, letter_key
+        self._stopping, self._metrics = stopping, metrics
 
     def handle_batch(self, batch: Sequence[Delivery], _threads: ConsumerThreads) -> None:
-        """Raises Stopped."""
-        now = datetime.now(UTC)
-        letters = [read_dead_letter(delivery, self._operations, now) for delivery in batch]
-        self._store(letters)
-        for letter, delivery in zip(letters, batch, strict=True):
+        """Store them all together, or, when that fails, each on its own. Raises Stopped.
+
+        A letter that cannot be stored in any form stays in its queue, where the gauge `dead_letters_queued` counts it.
+        """
+        stored = self._stored(batch, self._read)
+        if stored is None:
+            stored = [each for delivery in batch for each in self._stored_alone(delivery)]
+        for letter, delivery in stored:
             reply = last_reply(letter, delivery.message, self._operations)
             if reply is not None:
                 self._transport.publish(reply)
@@ -54,18 +68,44 @@ class DeadLetterConsumer:
                 # Anyone could publish letters of any number of names, which would each be a series of the metrics.
                 is_known = name in self._operations or name in self._listeners
                 self._metrics.dead_letter(name if is_known else "unknown")
-        self._transport.acknowledge(batch)
+        self._transport.acknowledge([delivery for _, delivery in stored])
 
-    def _store(self, letters: Sequence[ReceivedDeadLetter]) -> None:
+    def _stored_alone(self, delivery: Delivery) -> StoredLetters:
+        for pause in PAUSES:
+            if (stored := self._stored([delivery], self._read)) is not None:
+                return stored
+            if self._stopping.wait(pause):
+                raise Stopped
+        stored = self._stored([delivery], _unreadable)
+        if stored is None:
+            log.error("dead_letter_not_stored", service=self._service, trace_id=delivery.trace.trace_id)
+        return stored or []
+
+    def _stored(self, batch: Sequence[Delivery], read: Read) -> StoredLetters | None:
+        """The letters of a batch, stored in one transaction; None when that failed. Raises Stopped."""
         while True:
             try:
+                letters = [read(delivery) for delivery in batch]
                 with self._database.transaction() as transaction:
                     store(transaction.connection, letters)
-                return
+                return list(zip(letters, batch, strict=True))
             except DatabaseUnavailable as error:
-                log_unavailable(self._service, len(letters), error)
+                log_unavailable(self._service, len(batch), error)
                 wait_until_available(self._database, self._stopping)
                 log_available(self._service)
+            except Exception as error:
+                # Anyone can publish to this queue. Whatever one message does, the worker goes on with the others.
+                # The error's text may quote it, with a secret, and is left out.
+                frames = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+                log.error("dead_letters_rejected", service=self._service, count=len(batch), exception=frames)
+                return None
+
+    def _read(self, delivery: Delivery) -> ReceivedDeadLetter:
+        return read_dead_letter(delivery, self._operations, datetime.now(UTC), self._letter_key.read())
+
+
+def _unreadable(delivery: Delivery) -> ReceivedDeadLetter:
+    return unreadable(delivery, datetime.now(UTC))
 
 
 def last_reply(letter: ReceivedDeadLetter, message: Message, operations: Operations) -> Message | None:

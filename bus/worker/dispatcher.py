@@ -11,6 +11,7 @@ import structlog
 
 from bus.contract.names import is_reply_address
 from bus.contract.operations import Operation
+from bus.database.engine import DatabaseUnavailable
 from bus.dead_letters.body import without_secrets
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.messaging import redelivery
@@ -21,6 +22,7 @@ from bus.messaging.replies import EncodedReply
 from bus.messaging.topology import Limits, quarantine_queue, retry_queues
 from bus.messaging.trace_context import TRACEPARENT
 from bus.messaging.transport import PublishOutcome, Transport
+from bus.security.service_keys import LetterKey
 from bus.worker.execution import HandlerFailed
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import Stopped
@@ -42,8 +44,10 @@ class Dispatcher:
         limits: Limits,
         stopping: threading.Event,
         telemetry: MessageTelemetry,
+        letter_key: LetterKey,
     ) -> None:
         self._service, self._transport, self._stopping, self._telemetry = service, transport, stopping, telemetry
+        self._letter_key = letter_key
         self._quarantine = quarantine_queue(service, limits)
         self._retries = retry_queues(service, limits)
         self._quarantining = threading.Lock()
@@ -94,6 +98,7 @@ class Dispatcher:
             message,
             self._service,
             body,
+            key=self._read_letter_key(),
             reason=reason,
             detail=detail,
             fault=Fault(failed.error_class, failed.traceback) if failed else None,
@@ -112,6 +117,16 @@ class Dispatcher:
     ) -> None:
         """The same for a request, whose body is cleared of the secrets of its operation."""
         self.dead_letter(delivery, without_secrets(delivery.message, operation), reason, detail, failed)
+
+    def _read_letter_key(self) -> bytes:
+        """A worker that started without its database has not read the key yet. Raises Stopped."""
+        while True:
+            try:
+                return self._letter_key.read()
+            except DatabaseUnavailable as error:
+                log.warning("letter_key_unavailable", service=self._service, error=str(error))
+                if self._stopping.wait(RETRY_SECONDS):
+                    raise Stopped from None
 
     def _hand_over(self, messages: Sequence[Message], replaced: Sequence[Delivery] = ()) -> None:
         """Publish until all are confirmed. `replaced`, if given, are the deliveries that the messages stand for."""

@@ -9,9 +9,10 @@ from typing import Any
 from bus.contract.operations import Operation
 from bus.database.engine import Database
 from bus.messaging.call import longest_running
-from bus.messaging.topology import CONSUMED_KINDS, DEFAULT_LIMITS, Limits, Queue
+from bus.messaging.topology import CONSUMED_KINDS, DEFAULT_LIMITS, Limits, Queue, dead_letter_queue
 from bus.messaging.transport import Transport, TransportOptions, is_connected
 from bus.security.key_store import prepare_key, read_keys
+from bus.security.service_keys import LetterKey
 from bus.security.unsealer import Unsealer
 from bus.service.service import Service
 from bus.telemetry.metrics import CONNECTED, Metrics, WorkerMetrics
@@ -45,6 +46,7 @@ CANCEL_SECONDS = 2.0
 
 CONSUMING = "Whether messages come when there are any."
 DROPPED = "Replies that found no queue."
+QUEUED = "Dead letters in the broker's queue, not yet stored in the table."
 
 
 class HandlerHung(Exception):
@@ -145,7 +147,8 @@ class Worker:
         service, transport, database, on_events = self._service, self._transport, self._database, self._relay.wake
         name, as_batch = service.name, service.threads == 1
         operations: dict[str, type[Operation[Any]]] = service.operations
-        dispatcher = Dispatcher(name, transport, self._limits, self._stopping, telemetry)
+        letter_key = LetterKey(database)
+        dispatcher = Dispatcher(name, transport, self._limits, self._stopping, telemetry, letter_key)
         unsealer = Unsealer(partial(read_keys, database), required=require_sealed)
         requests = RequestConsumer(
             name,
@@ -161,7 +164,7 @@ class Worker:
         events = EventConsumer(
             service, database, transport, dispatcher, telemetry, self._limits, self._stopping, on_events=on_events
         )
-        dead_letters = DeadLetterConsumer(service, database, transport, self._stopping, counted)
+        dead_letters = DeadLetterConsumer(service, database, transport, letter_key, self._stopping, counted)
         handlers_by_queue = dict.fromkeys(operations, requests.handle_batch)
         quarantine = Quarantine(handlers_by_queue, operations, transport, dispatcher, telemetry)
         return {
@@ -190,6 +193,8 @@ class Worker:
         metrics.gauge("broker_connected", CONNECTED, connection, lambda: is_connected(transport))
         consuming, watchdog = ("service", self._service.name), self._watchdog
         metrics.gauge("consuming", CONSUMING, consuming, lambda: is_connected(transport) and not watchdog.why_silent)
+        dead = dead_letter_queue(self._service.name).name
+        metrics.gauge("dead_letters_queued", QUEUED, consuming, lambda: watchdog.queued.get(dead, 0))
         metrics.counter("dropped_replies", DROPPED, connection, lambda: transport.dropped_replies)
         return DatabaseGauges(self._service.name, self._database, metrics)
 

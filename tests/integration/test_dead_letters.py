@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from msgspec import structs
 from pika.adapters.blocking_connection import BlockingChannel
 from sqlalchemy import func, select, update
-from support.dead_letters import letters_in, store_dead_letters, wait_for_letters
+from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters, wait_for_letters
 
 import bus.cli.dead_letters_replay
 from auth.handlers import auth
@@ -110,7 +110,9 @@ class Shop:
         """Store dead letters as a worker does."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         requests = (Message(queue=queue, body=raw, message_id=each or None) for each in message_ids)
-        letters = [dead_letter(each, "catalog", each.body, reason="fault", detail="Why.") for each in requests]
+        letters = [
+            dead_letter(each, "catalog", each.body, key=LETTER_KEY, reason="fault", detail="Why.") for each in requests
+        ]
         store_dead_letters(self.database, catalog, *letters)
 
     def states(self) -> list[str]:
@@ -229,7 +231,9 @@ def test_what_is_sent_again_goes_on_in_its_trace(offline_shop: Shop) -> None:
     before = structs.replace(trace_context.begin(), state="congo=1")
     died = Message(queue="catalog.create_product", body=b"{}", message_id="order-1", headers=before.headers)
     store_dead_letters(
-        offline_shop.database, catalog, dead_letter(died, "catalog", died.body, reason="fault", detail="Why.")
+        offline_shop.database,
+        catalog,
+        dead_letter(died, "catalog", died.body, key=LETTER_KEY, reason="fault", detail="Why."),
     )
     with offline_shop.database.reading() as transaction:
         letter = newest(transaction.connection, "order-1")
@@ -285,7 +289,9 @@ def test_a_letter_whose_password_was_cut_asks_for_another_body_and_that_is_seale
     migrate(database, "auth.migrations")
     account = {"username": "ann", "email": "ann@example.com", "password": "[secret]"}
     request = Message(queue="auth.register", body=json.dumps(account).encode(), message_id="1")
-    store_dead_letters(database, auth, dead_letter(request, "auth", request.body, reason="fault", detail=""))
+    store_dead_letters(
+        database, auth, dead_letter(request, "auth", request.body, key=LETTER_KEY, reason="fault", detail="")
+    )
     environment = {"BUS_URL": broker_url, "AUTH_DATABASE_URL": url}
     result = CliRunner().invoke(command, ["dead-letters", "replay", "auth", "--all"], env=environment)
     assert result.exit_code == 1

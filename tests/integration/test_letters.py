@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from support.dead_letters import letters_in, store_dead_letters
+from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 
 from bus.cli.times import time_of
 from bus.contract.builtin import CommandOutcome, outcome_query_of
@@ -53,7 +53,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 def _buried(message_id: str | None = "1", reason: str = "fault", **more: Any) -> Message:
     request = Message(queue=more.pop("queue", "catalog.create_product"), body=LAMP, message_id=message_id)
     fault = Fault("Broken", "Traceback") if reason == "fault" else None
-    return dead_letter(request, "catalog", LAMP, reason=reason, detail="Why.", fault=fault, **more)
+    return dead_letter(request, "catalog", LAMP, key=LETTER_KEY, reason=reason, detail="Why.", fault=fault, **more)
 
 
 def _begin(database: Database, kind: Any, *letters: int, state: str = "dead") -> int:

@@ -13,6 +13,8 @@ from bus.service.service import Service
 from bus.testing.waiting import wait_until
 
 WAIT_SECONDS = 60.0
+# Stands for the key in a service's database, where a test has no worker.
+LETTER_KEY = bytes(range(32))
 
 
 def delivery_of(message: Message, *, again: bool = False) -> Delivery:
@@ -23,7 +25,9 @@ def delivery_of(message: Message, *, again: bool = False) -> Delivery:
 def store_dead_letters(database: Database, service: Service, *messages: Message, again: bool = False) -> None:
     """Store messages from the dead-letter queue in the table, as a worker does."""
     now = datetime.now(UTC)
-    letters = [read_dead_letter(delivery_of(message, again=again), service.operations, now) for message in messages]
+    letters = [
+        read_dead_letter(delivery_of(message, again=again), service.operations, now, LETTER_KEY) for message in messages
+    ]
     with database.transaction() as transaction:
         store(transaction.connection, letters)
 

@@ -48,7 +48,7 @@ class TolerantProperties(pika.BasicProperties):  # type: ignore[misc]  # pika is
     def decode(self, encoded: bytes, offset: int = 0) -> pika.BasicProperties:
         try:
             return super().decode(encoded, offset)
-        except (ArithmeticError, OSError, RecursionError, ValueError):
+        except Exception:  # whatever it is, the message is not worth the connection
             return super().decode(_without_headers(encoded, offset))
 
 

@@ -29,7 +29,8 @@ class NotConsuming(Exception):
 class Watchdog(PeriodicTask):
     """Looks at the queues that one worker consumes. `failure` is set when new connections did not help.
 
-    `why_silent` names the queues that deliver nothing now, in a sentence; empty while all is well.
+    `why_silent` names the queues that deliver nothing now, in a sentence; empty while all is well. `queued` is how many
+    messages each queue held at the last look, as far as this worker and the broker count them.
     """
 
     def __init__(self, service: str, transport: Transport, on_restart: Callable[[], None] = lambda: None) -> None:
@@ -38,6 +39,7 @@ class Watchdog(PeriodicTask):
         self._suspicions = Suspicions()
         self._tries = self._good = 0
         self.why_silent = ""
+        self.queued: Mapping[str, int] = {}
 
     def pause(self) -> float:
         """The same between all looks."""
@@ -46,6 +48,7 @@ class Watchdog(PeriodicTask):
     def run_once(self) -> None:
         """Look once."""
         views = self._transport.view(ANSWER_SECONDS)
+        self.queued = {view.queue: view.ready + view.unacknowledged for view in views} or self.queued
         if not self.stopping.is_set():
             self._judge(views)
 

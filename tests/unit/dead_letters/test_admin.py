@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from support.dead_letters import delivery_of
+from support.dead_letters import LETTER_KEY, delivery_of
 
 from bus.database.engine import Database
 from bus.dead_letters.admin import DeadLetterAdmin
@@ -16,9 +16,11 @@ from catalog.handlers import catalog
 
 def _admin(database: Database, *message_ids: str) -> DeadLetterAdmin:
     requests = [Message(queue="catalog.create_product", body=b"{}", message_id=each) for each in message_ids]
-    messages = [dead_letter(each, "catalog", each.body, reason="fault", detail="Why.") for each in requests]
+    messages = [
+        dead_letter(each, "catalog", each.body, key=LETTER_KEY, reason="fault", detail="Why.") for each in requests
+    ]
     now = datetime.now(UTC)
-    letters = [read_dead_letter(delivery_of(each), catalog.operations, now) for each in messages]
+    letters = [read_dead_letter(delivery_of(each), catalog.operations, now, LETTER_KEY) for each in messages]
     with database.transaction() as transaction:
         store(transaction.connection, letters)
     return DeadLetterAdmin(catalog.operations, database, "ann@here")

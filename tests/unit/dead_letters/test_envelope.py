@@ -3,18 +3,21 @@
 from datetime import UTC, datetime
 
 import pika
+import pytest
+from msgspec import structs
+from support.dead_letters import LETTER_KEY
 
-from bus.dead_letters.envelope import MAX_TRACEBACK_BYTES, Fault, dead_letter
+from bus.dead_letters.envelope import MAX_TRACEBACK_BYTES, Fault, dead_letter, is_authentic
 from bus.messaging.message import Message
-from bus.messaging.rabbitmq.properties import properties_of
+from bus.messaging.rabbitmq.properties import TolerantProperties, message_of, properties_of
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-ALWAYS = {"letter-id", "origin-queue", "reason", "detail", "attempts", "first-at", "died-at"}
+ALWAYS = {"letter-id", "origin-queue", "reason", "detail", "attempts", "first-at", "died-at", "authenticator"}
 
 
 def _letter(detail: str = "Why.", fault: Fault | None = None, **properties: object) -> Message:
     message = Message(queue="shop.buy", body=b"{}", **properties)  # type: ignore[arg-type]
-    return dead_letter(message, "shop", b"{cut}", reason="malformed-json", detail=detail, fault=fault)
+    return dead_letter(message, "shop", b"{cut}", key=LETTER_KEY, reason="malformed-json", detail=detail, fault=fault)
 
 
 def test_a_dead_letter_tells_where_it_was_going_and_why_it_did_not_get_there() -> None:
@@ -35,7 +38,9 @@ def test_it_tells_how_often_it_was_tried_since_when_and_what_was_raised() -> Non
     first = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     fault = Fault("Broken", "Traceback …")
     message = Message(queue="shop.buy", body=b"{}")
-    letter = dead_letter(message, "shop", b"{}", reason="fault", detail="", fault=fault, attempts=4, first_at=first)
+    letter = dead_letter(
+        message, "shop", b"{}", key=LETTER_KEY, reason="fault", detail="", fault=fault, attempts=4, first_at=first
+    )
     assert (letter.headers["attempts"], letter.headers["first-at"]) == (4, "2026-01-02T03:04:05.000+00:00")
     assert (letter.headers["error-class"], letter.headers["traceback"]) == ("Broken", "Traceback …")
 
@@ -74,3 +79,31 @@ def test_the_longest_headers_fit_a_small_frame() -> None:
 def test_text_that_has_no_bytes_can_be_sent_all_the_same() -> None:
     letter = _letter("\ud800", Fault("\ud800", "\ud800"))
     assert [letter.headers[name] for name in ("detail", "error-class", "traceback")] == ["?", "?", "?"]
+
+
+# Only a worker's letters are believed.
+
+
+def _over_the_broker(letter: Message) -> Message:
+    """The letter as a consumer reads it."""
+    encoded = b"".join(pika.BasicProperties.encode(properties_of(letter)))
+    return message_of("shop.dead", TolerantProperties().decode(encoded), letter.body)
+
+
+@pytest.mark.parametrize("correlation_id", [None, "7", b"\xff\x00"])
+def test_a_letter_is_known_again_by_whoever_has_the_key(correlation_id: object) -> None:
+    fault = Fault("Broken", "Tracebäck\n")
+    letter = _letter("é\ud800", fault, message_id="1", correlation_id=correlation_id, reply_to="reply")
+    assert is_authentic(_over_the_broker(letter), LETTER_KEY)
+    assert not is_authentic(_over_the_broker(letter), b"another key")
+
+
+def test_a_letter_that_was_changed_is_not_a_workers_any_more() -> None:
+    letter = _letter(message_id="1")
+    changes = ({"message_id": "2"}, {"body": b"{}"}, {"correlation_id": "7"}, {"type": "a.b"})
+    changed = [structs.replace(letter, **each) for each in changes]  # type: ignore[arg-type]
+    headers: list[dict[str, object]] = [{"reason": "fault"}, {"origin-queue": "x.events"}, {"attempts": 2}]
+    headers += [{"authenticator": each} for each in ("", "é", b"", 7)]
+    changed += [structs.replace(letter, headers={**letter.headers, **header}) for header in headers]
+    assert not any(is_authentic(each, LETTER_KEY) for each in changed)
+    assert not is_authentic(structs.replace(letter, headers={}), LETTER_KEY)

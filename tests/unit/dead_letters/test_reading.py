@@ -1,5 +1,6 @@
 """Letters: whatever arrives in the dead letters is read, and nothing in it is believed."""
 
+import struct
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.dead_letters import delivery_of
+from msgspec import structs
+from support.dead_letters import LETTER_KEY, delivery_of
 from support.example_service import make_service
 
 from bus.dead_letters.body import NOT_KEPT
@@ -16,6 +18,7 @@ from bus.dead_letters.envelope import Fault, dead_letter
 from bus.dead_letters.reading import read_dead_letter
 from bus.dead_letters.store import ReceivedDeadLetter
 from bus.messaging.message import MAX_BODY_BYTES, Message
+from bus.messaging.rabbitmq.properties import TolerantProperties, message_of
 from bus.service.service import Service
 from bus.worker.dead_letters import last_reply
 
@@ -27,7 +30,7 @@ SECRET = b'{"word":"a","password":"hunter22"}'
 
 
 def _read(message: Message, *, again: bool = False) -> ReceivedDeadLetter:
-    return read_dead_letter(delivery_of(message, again=again), OPERATIONS, NOW)
+    return read_dead_letter(delivery_of(message, again=again), OPERATIONS, NOW, LETTER_KEY)
 
 
 def _dead(headers: Any, body: bytes = WORD, **properties: Any) -> Message:
@@ -43,8 +46,10 @@ def _moved(reason: str = "delivery_limit", queue: str = "example.keep", **header
 def test_what_a_worker_buried_is_read_as_it_was_written() -> None:
     request = Message(queue="example.keep", body=WORD, message_id="1", correlation_id=b"\xff", reply_to="reply")
     fault = Fault("Broken", "Traceback:\n  one\n")
-    message = dead_letter(request, "example", WORD, reason="fault", detail="No.", fault=fault, attempts=4)
-    letter = read_dead_letter(delivery_of(message), OPERATIONS, datetime.now(UTC))
+    message = dead_letter(
+        request, "example", WORD, key=LETTER_KEY, reason="fault", detail="No.", fault=fault, attempts=4
+    )
+    letter = read_dead_letter(delivery_of(message), OPERATIONS, datetime.now(UTC), LETTER_KEY)
     assert (letter.letter_id, letter.message_id) == (message.headers["letter-id"], "1")
     assert (letter.operation, letter.origin_queue, letter.body) == ("example.keep", "example.keep", WORD)
     assert (letter.reason, letter.detail, letter.attempts) == ("fault", "No.", 4)
@@ -110,16 +115,47 @@ def test_a_body_that_may_hold_secrets_and_cannot_be_read_is_not_kept(queue: str)
 
 
 def test_a_service_without_secrets_keeps_what_it_does_not_know() -> None:
-    letter = read_dead_letter(delivery_of(_dead({}, SECRET)), Service("shop").operations, NOW)
+    letter = read_dead_letter(delivery_of(_dead({}, SECRET)), Service("shop").operations, NOW, LETTER_KEY)
     assert (letter.body, letter.whole) == (SECRET, True)
 
 
 def test_a_body_that_was_cut_is_known_to_be() -> None:
     cut = b'{"word":"a","password":"[secret]"}'
-    headers = {"origin-queue": "example.keep_secret", "reason": "refused"}
-    letter = _read(_dead(headers, cut))
+    request = Message(queue="example.keep_secret", body=SECRET)
+    letter = _read(dead_letter(request, "example", cut, key=LETTER_KEY, reason="refused", detail=""))
     assert (letter.body, letter.whole) == (cut, False)
     assert not _read(_dead(_moved(), b"x" * (MAX_BODY_BYTES + 1))).whole
+
+
+def test_what_a_program_published_there_is_shown_as_its_claim_and_decides_nothing() -> None:
+    request = Message(queue="other.events", type="other.happened", body=WORD, message_id="order-1")
+    forged = dead_letter(request, "example", WORD, key=b"not ours", reason="fault", detail="Forged.", attempts=9)
+    letter = _read(forged)
+    assert (letter.reason, letter.operation, letter.origin_queue, letter.message_id) == ("unknown", "", "", None)
+    assert (letter.attempts, letter.first_at, letter.last_at, letter.error_class) == (1, NOW, NOW, "")
+    assert letter.letter_id != forged.headers["letter-id"]
+    assert letter.properties.message_id == "order-1"
+    assert "published it to the dead letters directly" in letter.detail
+    assert "origin-queue=other.events, reason=fault, detail=Forged." in letter.detail
+
+
+@pytest.mark.parametrize(
+    ("moved_from", "named", "origin"),
+    [
+        ("example.keep", "other.events", "example.keep"),
+        ("example.events", "", "example.events"),
+        ("example.quarantine", "example.keep", "example.keep"),
+        ("example.quarantine", "example.events", "example.quarantine"),
+        ("example.quarantine", "other.keep", "example.quarantine"),
+        ("example.x.events", "", ""),
+        ("other.events", "example.keep", ""),
+        ("other.keep", "example.events", ""),
+    ],
+)
+def test_no_letter_names_a_queue_of_another_service(moved_from: str, named: str, origin: str) -> None:
+    """Whoever writes `x-death` could as well have published to the queue that it names."""
+    letter = _read(_dead(_moved(queue=moved_from, **{"origin-queue": named}), type="a.b"))
+    assert (letter.origin_queue, letter.by_broker) == (origin, True)
 
 
 def test_a_message_is_the_same_letter_at_every_delivery() -> None:
@@ -131,7 +167,7 @@ def test_a_message_is_the_same_letter_at_every_delivery() -> None:
     assert _read(_dead(_moved("expired"), message_id="1")).letter_id != once.letter_id
 
 
-@pytest.mark.parametrize("forged", ["", "A" * 32, "a" * 31, "a" * 33, 7, None, b"a" * 32, "a" * 32 + "\n"])
+@pytest.mark.parametrize("forged", ["", "a" * 32, "A" * 32, "a" * 31, "a" * 33, 7, None, b"a" * 32, "a" * 32 + "\n"])
 def test_an_id_that_is_none_of_ours_is_not_taken(forged: object) -> None:
     assert _read(_dead({"letter-id": forged, "reason": "fault"})).letter_id != forged
 
@@ -211,3 +247,69 @@ def test_who_waits_for_a_command_that_the_broker_gave_up_is_told_once() -> None:
 )
 def test_nobody_else_is_told(headers: Any, reply_to: str | None) -> None:
     assert _told(headers, reply_to) is None
+
+
+# Every kind of value that RabbitMQ takes (AMQP 0-9-1, section 4.2.5, with RabbitMQ's errata), with any bytes in it.
+
+
+def _long_text(kind: bytes) -> st.SearchStrategy[bytes]:
+    return st.binary(max_size=20).map(lambda raw: kind + struct.pack(">I", len(raw)) + raw)
+
+
+def _short_text(raw: bytes) -> bytes:
+    return bytes([len(raw)]) + raw
+
+
+def _table(fields: list[tuple[bytes, bytes]]) -> bytes:
+    content = b"".join(_short_text(name) + value for name, value in fields)
+    return struct.pack(">I", len(content)) + content
+
+
+_SIZES = {b"t": 1, b"b": 1, b"B": 1, b"s": 2, b"u": 2, b"I": 4, b"i": 4, b"l": 8, b"f": 4, b"d": 8, b"D": 5, b"T": 8}
+_NUMBERS = [
+    st.binary(min_size=size, max_size=size).map(lambda raw, kind=kind: kind + raw)  # type: ignore[misc]
+    for kind, size in _SIZES.items()
+]
+_RAW_NAMES = st.binary(max_size=10) | _NAMES.map(str.encode)
+
+
+def _raw_tables(values: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    return st.lists(st.tuples(_RAW_NAMES, values), max_size=4).map(_table)
+
+
+_RAW_VALUES = st.recursive(
+    st.one_of(st.just(b"V"), _long_text(b"S"), _long_text(b"x"), *_NUMBERS),
+    lambda inner: (
+        _raw_tables(inner).map(lambda table: b"F" + table)
+        | st.lists(inner, max_size=4).map(b"".join).map(lambda raw: b"A" + struct.pack(">I", len(raw)) + raw)
+    ),
+    max_leaves=10,
+)
+_RAW_PROPERTY = st.binary(max_size=255) | st.just("é".encode() * 127)
+
+
+@given(
+    table=_raw_tables(_RAW_VALUES),
+    moved=st.booleans(),
+    properties=st.lists(_RAW_PROPERTY, min_size=4, max_size=4),
+)
+def test_any_bytes_in_any_header_or_property_make_a_letter_that_a_database_takes(
+    table: bytes, moved: bool, properties: list[bytes]
+) -> None:
+    if moved:
+        death = _table([(b"queue", b"S" + struct.pack(">I", 12) + b"example.keep")])
+        extra = _short_text(b"x-death") + b"A" + struct.pack(">I", len(death) + 1) + b"F" + death
+        table = struct.pack(">I", len(table) - 4 + len(extra)) + extra + table[4:]
+    content_type, correlation_id, message_id, kind = map(_short_text, properties)
+    flags = (1 << 15) | (1 << 13) | (1 << 10) | (1 << 7) | (1 << 5)
+    encoded = struct.pack(">H", flags) + content_type + table + correlation_id + message_id + kind
+    letter = _read(message_of("example.dead", TolerantProperties().decode(encoded), WORD))
+    row = letter.as_row()
+    for text in (value for value in row.values() if isinstance(value, str)):
+        text.encode()
+        assert "\x00" not in text
+    assert b"\x00" not in row["properties"]
+    assert msgspec.json.encode({**row, "first_at": letter.first_at, "last_at": letter.last_at})
+    assert _read(message_of("example.dead", TolerantProperties().decode(encoded), WORD), again=True) == structs.replace(
+        letter, again=True
+    )

@@ -6,10 +6,12 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
+from bus.database.engine import Database
 from bus.messaging.message import Delivery, Message
 from bus.messaging.redelivery import alone
 from bus.messaging.topology import Limits, quarantine_queue
 from bus.messaging.transport import PublishOutcome, Transport
+from bus.security.service_keys import LetterKey
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.quarantine import Quarantine
 from bus.worker.telemetry import MessageTelemetry
@@ -35,12 +37,12 @@ class Broker:
         self._told.put("acknowledged")
 
 
-def test_a_copy_that_comes_before_its_confirm_waits_until_the_original_is_acknowledged() -> None:
+def test_a_copy_that_comes_before_its_confirm_waits_until_the_original_is_acknowledged(database: Database) -> None:
     told: SimpleQueue[str] = SimpleQueue()
     broker = Broker(told)
     transport: Transport = broker  # type: ignore[assignment]  # the part of one that is used
     telemetry = MessageTelemetry()
-    dispatcher = Dispatcher("catalog", transport, Limits(), threading.Event(), telemetry)
+    dispatcher = Dispatcher("catalog", transport, Limits(), threading.Event(), telemetry, LetterKey(database))
     handlers = {QUEUE: lambda _batch, _threads: told.put("carried out")}
     quarantine = Quarantine(handlers, {}, transport, dispatcher, telemetry)
     threads = ConsumerThreads("quarantine", quarantine.handle_batch)
