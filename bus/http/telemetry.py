@@ -8,6 +8,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import structlog
 
+from bus.http.header_bounds import drop_overlong
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, Trace, continued
 from bus.telemetry.metrics import Metrics, WebMetrics
 from bus.telemetry.spans import Kind, Span, Spans, wall_ns
@@ -50,15 +51,20 @@ class RequestTelemetry:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self._metrics.arrived()
+        drop_overlong(environ)
         trace = continued({TRACEPARENT: environ.get("HTTP_TRACEPARENT"), TRACESTATE: environ.get("HTTP_TRACESTATE")})
         record = RequestRecord(trace if self._spans is None else self._spans.decided(trace))
         environ[REQUEST_RECORD] = record
 
-        def started(status: str, *more: Any) -> Any:  # while Flask still has its request
+        def started(
+            status: str, headers: list[tuple[str, str]], *more: Any
+        ) -> Any:  # while Flask still has its request
             record.status = int(status[:3])
             rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
             record.route = rule.rule if rule else NO_ROUTE
-            return start_response(status, *more)
+            # The id under which the log has this request; and the same with this hop (Trace Context, level 2, 3.4).
+            trace = (("X-Request-ID", record.trace.trace_id), ("traceresponse", record.trace.traceparent))
+            return start_response(status, [*headers, *trace], *more)
 
         try:
             return self._app(environ, started)

@@ -45,7 +45,7 @@ class DeadLetterConsumer:
         letters = [read_dead_letter(delivery, self._operations, now) for delivery in batch]
         self._store(letters)
         for letter, delivery in zip(letters, batch, strict=True):
-            reply = last_reply(letter, delivery.message, self._operations)
+            reply = last_reply(letter, delivery, self._operations)
             if reply is not None:
                 self._transport.publish(reply)
             name, trace_id = letter.operation, delivery.trace.trace_id
@@ -68,7 +68,7 @@ class DeadLetterConsumer:
                 log_available(self._service)
 
 
-def last_reply(letter: ReceivedDeadLetter, message: Message, operations: Operations) -> Message | None:
+def last_reply(letter: ReceivedDeadLetter, delivery: Delivery, operations: Operations) -> Message | None:
     """The reply for the caller of a command that the broker gave up; None when there is no caller to answer.
 
     A worker that makes a command a dead letter answers the caller itself.
@@ -76,6 +76,7 @@ def last_reply(letter: ReceivedDeadLetter, message: Message, operations: Operati
     operation = operations.get(letter.operation)
     if not letter.by_broker or operation is None or not operation.is_command:
         return None
+    message = delivery.message
     if not message.reply_to or not is_reply_address(message.reply_to):
         return None
-    return EncodedReply.problem(INTERNAL_ERROR).to(message)
+    return EncodedReply.problem(INTERNAL_ERROR, delivery.trace).to(message)
