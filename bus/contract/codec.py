@@ -48,10 +48,35 @@ def parse(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise _malformed("The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
-        raise _malformed(f"{error.msg} at character {error.pos}.") from None
+        raise _malformed(_mistake(error)) from None
     if type(value) is not dict:
         raise Invalid("not-an-object", 400, "Not an object", "The body must be one JSON object.")
     return value
+
+
+# What Python's parser says, by its beginning, in the words of JSON.
+_MISTAKES = {
+    "Expecting value": "a value is missing",
+    "Expecting ','": "a comma or a closing bracket is missing",
+    "Expecting ':'": "a colon is missing",
+    "Expecting property name": "the name of a field, in double quotes, is missing",
+    "Illegal trailing comma": "there is a comma too many",
+    "Unterminated string": "a text has no closing quote",
+    "Invalid control character": "a control character must be written as an escape",
+    "Invalid \\": "this escape is unknown",
+    "Extra data": "the first value ends here, and more follows",
+}
+_DECIMAL_COMMA = re.compile(r"[0-9],[0-9]")
+
+
+def _mistake(error: json.JSONDecodeError) -> str:
+    """Where a text stops being JSON, and why."""
+    if not error.doc.strip():
+        return "The body is empty."
+    if _DECIMAL_COMMA.fullmatch(error.doc[max(0, error.pos - 2) : error.pos + 1]):
+        return f"At character {error.pos}: a decimal number has a point, as in 9.90, and no comma."
+    reason = next((words for begin, words in _MISTAKES.items() if error.msg.startswith(begin)), "this is not JSON")
+    return f"At character {error.pos}: {reason}."
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -32,6 +32,14 @@ class DescribedRule(Protocol):
         """Members of a JSON Schema (2020-12) for the value, such as `maximum`."""
 
 
+@runtime_checkable
+class RuleInWords(Protocol):
+    """A rule that says in words what it takes, after the type of the field."""
+
+    def in_words(self) -> str:
+        """Such as `0 to 5`, without a full stop."""
+
+
 @dataclass(frozen=True)
 class DecimalRange:
     """A decimal number from `ge` to `le` with at most `places` digits after the decimal point."""
@@ -53,6 +61,10 @@ class DecimalRange:
     def json_schema(self) -> dict[str, object]:
         """The bounds, and the value of the last digit as `multipleOf`."""
         return {"minimum": self.ge, "maximum": self.le, "multipleOf": Decimal(1).scaleb(-self.places)}
+
+    def in_words(self) -> str:
+        """The bounds and the digits."""
+        return f"{self.ge} to {self.le}, at most {self.places} digits after the decimal point"
 
 
 class Secret:

@@ -17,7 +17,8 @@ class FieldError(msgspec.Struct, frozen=True):
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A problem document (RFC 9457, section 3.1).
 
-    `error` and `message` repeat the title: clients of plain Flask services read one of them.
+    `error` and `message` repeat the title: clients of plain Flask services read one of them. `trace_id` is the trace of
+    the request (32 hexadecimal digits), by which an operator finds it in logs and traces.
     """
 
     type: str
@@ -29,6 +30,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
     errors: tuple[FieldError, ...] = ()
     retry_after: int = 0
+    trace_id: str = ""
 
     @classmethod
     def of(

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
 from functools import cache
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
+from msgspec import inspect
 
 from bus.contract.codec import parse, prepare
-from bus.contract.fields import FieldRules, RuleViolation, rules_of
+from bus.contract.fields import FieldRules, Rule, RuleViolation, rules_of
 from bus.contract.operations import Operation
 from bus.contract.problems import FieldError, Invalid
+from bus.contract.words import in_words, kind_of, kinds_of
 
 T = TypeVar("T", bound=Operation[Any])
 E = TypeVar("E", bound=msgspec.Struct)
@@ -57,18 +60,17 @@ def accept(fields: dict[str, Any], operation: type[T]) -> T:
 def are_fields_of(fields: dict[str, Any], operation: type[Operation[Any]]) -> bool:
     """Whether each of these is a field of the operation and has its type. Other fields may be missing."""
     declared = _fields_of(operation)
-    return all(name in declared and not _type_fault(name, fields[name], declared[name].type) for name in fields)
+    return all(name in declared and not any(_type_faults(fields[name], declared[name].type, "")) for name in fields)
 
 
 def decode_event(body: bytes, event: type[E]) -> E:
     """Read an event and ignore unknown fields. Raises Invalid (400 or 422)."""
     prepare(event)
-    try:
-        return msgspec.convert(parse(body), event)
-    except msgspec.ValidationError as error:
-        raise Invalid("wrong-type", 422, "Not acceptable", str(error)) from None
-    except UnicodeEncodeError:  # a lone surrogate in a key
-        raise Invalid("invalid-text", 422, "Not acceptable", "A key contains a lone surrogate.") from None
+    fields = parse(body)
+    with suppress(*_NOT_CONVERTIBLE):
+        return msgspec.convert(fields, event)
+    faults = list(_all_faults(fields, event))
+    raise _not_acceptable(faults or [FieldError("", "A key contains a lone surrogate.", "invalid-text")])
 
 
 def _converted(fields: dict[str, Any], operation: type[T]) -> T:
@@ -90,12 +92,12 @@ def _with_whole_numbers(value: Any) -> Any:
     return value
 
 
-def _broken_rules(field: FieldRules, value: Any) -> Iterator[FieldError]:
+def _broken_rules(field: FieldRules, value: Any, pointer: str = "") -> Iterator[FieldError]:
     try:
         for rule in field.rules if value is not None else ():
             rule.check(value)
     except RuleViolation as error:
-        yield FieldError(f"/{field.name}", error.detail, error.code)
+        yield FieldError(f"{pointer}/{field.name}", error.detail, error.code)
 
 
 def _bad_text(value: Any, pointer: str = "") -> Iterator[FieldError]:
@@ -114,40 +116,64 @@ def _bad_text(value: Any, pointer: str = "") -> Iterator[FieldError]:
             yield from _bad_text(inner, f"{pointer}/{index}")
 
 
-def _all_faults(fields: dict[str, Any], operation: type[Operation[Any]]) -> Iterator[FieldError]:
+def _all_faults(fields: dict[str, Any], declared: type[msgspec.Struct], pointer: str = "") -> Iterator[FieldError]:
     """Every fault. Slow, and only for bodies that have one, because msgspec stops at the first."""
-    declared = _fields_of(operation)
-    rules = {field.name: field for field in rules_of(operation)}
-    for name, field in declared.items():
+    known = _fields_of(declared)
+    rules = {field.name: field.rules for field in rules_of(declared)}
+    for name, field in known.items():
+        place = f"{pointer}/{_pointer(name)}"
         if name not in fields:
             if field.required:
-                yield FieldError(f"/{name}", "This field is required.", "missing-field")
-        elif bad := list(_bad_text(fields[name], f"/{name}")):
+                yield FieldError(place, "This field is required.", "missing-field")
+        elif bad := list(_bad_text(fields[name], place)):
             yield from bad
-        elif fault := _type_fault(name, fields[name], field.type):
-            yield fault
+        elif faults := list(_type_faults(fields[name], field.type, place, rules.get(name, ()))):
+            yield from faults
         elif name in rules:
-            yield from _broken_rules(rules[name], fields[name])
-    for name in sorted(fields.keys() - declared.keys()):
-        yield FieldError(f"/{_pointer(name)}", "This field is unknown.", "unknown-field")
+            yield from _broken_rules(FieldRules(name, rules[name]), fields[name], pointer)
+    if declared.__struct_config__.forbid_unknown_fields:
+        for name in sorted(fields.keys() - known.keys()):
+            yield FieldError(f"{pointer}/{_pointer(name)}", "This field is unknown.", "unknown-field")
 
 
-def _type_fault(name: str, value: Any, expected: Any) -> FieldError | None:
-    try:
-        msgspec.convert(_with_whole_numbers(value), expected)
-    except msgspec.ValidationError as error:
-        # out-of-range: a number that is too large or must not have a fraction. wrong-type: "12", "cheap" or true for a
-        # number. msgspec's text has "got" for a wrong type, and also for a fraction.
-        fraction = type(value) is Decimal and "Expected `int`" in str(error)
-        other_type = ", got `" in str(error) or str(error) == "Invalid decimal string"
-        code = "wrong-type" if other_type and not fraction else "out-of-range"
-        return FieldError(f"/{name}", f"{error}.", code)
-    return None
+def _type_faults(value: Any, hint: Any, pointer: str, rules: tuple[Rule, ...] = ()) -> Iterator[FieldError]:
+    """What is wrong with a value of this type, each fault where it is; nothing where only a rule may be broken."""
+    with suppress(*_NOT_CONVERTIBLE):
+        msgspec.convert(_with_whole_numbers(value), hint)
+        return
+    if inner := list(_inner_faults(value, _bare(hint), pointer)):
+        yield from inner
+        return
+    info = inspect.type_info(hint)
+    code = "out-of-range" if kind_of(value) in kinds_of(info) else "wrong-type"
+    yield FieldError(pointer, f"Expected {in_words(info, rules)}.", code)
+
+
+def _inner_faults(value: Any, hint: Any, pointer: str) -> Iterator[FieldError]:
+    """The faults of the values inside a list or an object."""
+    if type(value) is list and get_origin(hint) in (list, set, frozenset):
+        for index, inner in enumerate(value):
+            yield from _type_faults(inner, get_args(hint)[0], f"{pointer}/{index}")
+    elif type(value) is dict and get_origin(hint) is dict:
+        for name, inner in value.items():
+            yield from _type_faults(inner, get_args(hint)[1], f"{pointer}/{_pointer(name)}")
+    elif type(value) is dict and isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        yield from _all_faults(value, hint, pointer)
+
+
+def _bare(hint: Any) -> Any:
+    """A type hint without its annotations; of `X | None` or `X | UnsetType`, X."""
+    if get_origin(hint) is Annotated:
+        return _bare(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        left = [each for each in get_args(hint) if each not in (type(None), msgspec.UnsetType)]
+        return _bare(left[0]) if len(left) == 1 else hint
+    return hint
 
 
 @cache
-def _fields_of(operation: type[Operation[Any]]) -> dict[str, msgspec.structs.FieldInfo]:
-    return {field.encode_name: field for field in msgspec.structs.fields(operation)}
+def _fields_of(declared: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(declared)}
 
 
 def _pointer(name: str) -> str:
@@ -162,4 +188,4 @@ def _not_acceptable(faults: list[FieldError]) -> Invalid:
     if missing:
         detail = f"Missing: {', '.join(missing)}."
         return Invalid("missing-field", 400, "Missing required fields", detail, faults)
-    return Invalid(faults[0].code, 422, "Not acceptable", faults[0].detail, faults)
+    return Invalid(faults[0].code, 422, "Invalid request", faults[0].detail, faults)

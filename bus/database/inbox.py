@@ -85,7 +85,7 @@ def _reply_of(row: Row[Any] | None, call: Call) -> EncodedReply | None:
     if row is None:
         return None
     if bytes(row.digest) != call.digest:
-        return EncodedReply.problem(_ID_REUSED)
+        return EncodedReply.problem(_ID_REUSED, call.trace)
     return EncodedReply(row.status, bytes(row.reply), row.location)
 
 

@@ -68,4 +68,4 @@ def _add_own_routes(app: Flask, name: str, contract: ModuleType) -> None:
 def _problem(error: ProblemError) -> Response:
     record: RequestRecord = request.environ[REQUEST_RECORD]
     record.code = error.problem.code
-    return respond(EncodedReply.problem(error.problem))
+    return respond(EncodedReply.problem(error.problem, record.trace))

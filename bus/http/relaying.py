@@ -61,7 +61,9 @@ def _exchange(
         )
     except ReplyTimeout as late:
         is_kept = operation.is_command
-        return respond(EncodedReply.accepted(message_id) if is_kept else EncodedReply.problem(late.problem))
+        return respond(
+            EncodedReply.accepted(message_id) if is_kept else EncodedReply.problem(late.problem, record.trace)
+        )
 
 
 def relayed(reply: Message) -> Response:
@@ -86,12 +88,21 @@ def json_response(status: int, content: Mapping[str, object]) -> Response:
     return Response(msgspec.json.encode(content), status, content_type=JSON)
 
 
+# Instead of Flask's own descriptions, which speak of typing a URL.
+_HTTP_ERRORS = {
+    404: "There is nothing at this path.",
+    405: "This path does not have this method. The header Allow lists those that it has.",
+    500: "The front end failed. Give the trace id to its operator.",
+}
+
+
 def http_error(error: HTTPException) -> Response:
     """Flask's own errors (404, 405, 413 …), with the headers they come with, `Allow` among them."""
     status = error.code or 500
     code = (error.name or "error").lower().replace(" ", "-")
-    answer = EncodedReply.problem(Problem.of(code, status, error.name, error.description or ""))
-    response = respond(answer)
+    record: RequestRecord = request_proxy.environ[REQUEST_RECORD]
+    problem = Problem.of(code, status, error.name, _HTTP_ERRORS.get(status) or error.description or "")
+    response = respond(EncodedReply.problem(problem, record.trace))
     for name, value in error.get_headers():
         if name.lower() != "content-type":
             response.headers[name] = value

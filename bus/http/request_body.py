@@ -58,8 +58,10 @@ def _read(request: Request, declared: int | None, room: threading.Semaphore) -> 
 def _merged(given: dict[str, Any], fields: Mapping[str, object]) -> dict[str, Any]:
     """The given fields and those of the path, which must not be given in the body or query string too."""
     if doubled := sorted(given.keys() & fields.keys()):
-        faults = [FieldError(f"/{name}", "The path says this.", "unknown-field") for name in doubled]
-        raise Invalid("unknown-field", 422, "Not acceptable", "The path says this.", faults)
+        faults = [
+            FieldError(f"/{name}", "The path has this field; leave it out here.", "unknown-field") for name in doubled
+        ]
+        raise Invalid("unknown-field", 422, "Invalid request", "The path has this field; leave it out here.", faults)
     return {**given, **fields}
 
 

@@ -23,6 +23,24 @@ _IN_PATHS = "/:@!$&'()*+,;=~"  # what a path may have unescaped (RFC 3986, secti
 # Where a view finds the record of its request in the WSGI environment (PEP 3333).
 REQUEST_RECORD = "bus.request_record"
 
+# Of each of these headers, by their names in a WSGI environment. Some parsers of such text take a time that grows with
+# the square of its length, and a request may have 96 KiB of headers (`bus.runtime.servers`). We, Flask or werkzeug
+# parse these. All may be ignored: preferences (RFC 7240, section 2), conditions that only save a transfer, and ranges
+# (RFC 9110, sections 13.1.2 and 14.2), and a trace (W3C Trace Context, section 3.3.1.5). `Content-Type` and
+# `Idempotency-Key` may not; they are bounded and refused where they are read.
+MAX_CHARACTERS = 1024
+OPTIONAL_HEADERS = (
+    "HTTP_ACCEPT",
+    "HTTP_COOKIE",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_RANGE",
+    "HTTP_PREFER",
+    "HTTP_RANGE",
+    "HTTP_TRACEPARENT",
+    "HTTP_TRACESTATE",
+)
+
 log = structlog.get_logger("bus.web")
 
 
@@ -50,15 +68,22 @@ class RequestTelemetry:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self._metrics.arrived()
+        for name in OPTIONAL_HEADERS:
+            if len(environ.get(name, "")) > MAX_CHARACTERS:
+                del environ[name]
         trace = continued({TRACEPARENT: environ.get("HTTP_TRACEPARENT"), TRACESTATE: environ.get("HTTP_TRACESTATE")})
         record = RequestRecord(trace if self._spans is None else self._spans.decided(trace))
         environ[REQUEST_RECORD] = record
 
-        def started(status: str, *more: Any) -> Any:  # while Flask still has its request
+        def started(
+            status: str, headers: list[tuple[str, str]], *more: Any
+        ) -> Any:  # while Flask still has its request
             record.status = int(status[:3])
             rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
             record.route = rule.rule if rule else NO_ROUTE
-            return start_response(status, *more)
+            # The id under which the log has this request; and the same with this hop (Trace Context, level 2, 3.4).
+            trace = (("X-Request-ID", record.trace.trace_id), ("traceresponse", record.trace.traceparent))
+            return start_response(status, [*headers, *trace], *more)
 
         try:
             return self._app(environ, started)

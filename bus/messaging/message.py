@@ -83,7 +83,8 @@ MAX_BODY_BYTES = 256 * 1024
 # A message id is a key in the database and part of a path: visible ASCII (RFC 5234, VCHAR).
 MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,255}")
 
-_JSON = re.compile(r"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
+# Longer than any sensible `content_type`.
+MAX_TYPE_CHARACTERS = 255
 
 
 def check_message(message: Message) -> None:
@@ -97,10 +98,22 @@ def check_body(content_type: str | None, content_encoding: str | None, length: i
     """Check the type, encoding and length of a body. Raises Invalid (413 or 415)."""
     if length > limit:
         raise Invalid("too-large", 413, "Too large", f"A body may have {limit} bytes.")
-    if content_type and not _JSON.fullmatch(content_type):
+    if content_type and content_type != JSON and not _is_json(content_type):
         raise Invalid("unsupported-media-type", 415, "Unsupported media type", "Send application/json in UTF-8.")
     if content_encoding and content_encoding.lower() not in ("utf-8", "identity"):
         raise Invalid("unsupported-encoding", 415, "Unsupported encoding", "Send the body as it is, not compressed.")
+
+
+def _is_json(content_type: str) -> bool:
+    """Whether this is JSON in UTF-8. JSON has no parameters, so any but `charset` have no meaning (RFC 8259, 11)."""
+    media_type, *parameters = content_type[: MAX_TYPE_CHARACTERS + 1].split(";")
+    if len(content_type) > MAX_TYPE_CHARACTERS or media_type.strip(" \t").lower() != JSON:
+        return False
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip(" \t").lower() == "charset" and value.strip(' \t"').lower() not in ("utf-8", "utf8"):
+            return False
+    return True
 
 
 def check_message_id(message_id: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec import structs
 
 from bus.contract.codec import encode, read_json
 from bus.contract.fields import holds_secrets
@@ -14,6 +15,7 @@ from bus.contract.problems import Invalid, Problem, ProblemError, Unavailable
 from bus.contract.redaction import encode_without_secrets
 from bus.contract.refusals import Refused
 from bus.messaging.message import JSON, PROBLEM, Message
+from bus.messaging.trace_context import Trace
 
 # The command is stored and will be carried out; its real reply comes later (RFC 9110, section 15.3.3).
 ACCEPTED = 202
@@ -41,8 +43,10 @@ class EncodedReply(msgspec.Struct, frozen=True):
         return cls(status, encode(reply), reply.location() or "", cut_body=cut_body)
 
     @classmethod
-    def problem(cls, problem: Problem) -> "EncodedReply":
-        """A refusal or an error."""
+    def problem(cls, problem: Problem, trace: Trace | None = None) -> "EncodedReply":
+        """A refusal or an error, in this trace."""
+        if trace is not None:
+            problem = structs.replace(problem, trace_id=trace.trace_id)
         return cls(problem.status, encode(problem), "", problem.retry_after)
 
     @classmethod
@@ -86,6 +90,12 @@ def status_of(reply: Message) -> int:
 def error_of(operation: type[Operation[Any]], status: int, body: bytes) -> ProblemError:
     """The exception for a reply that is a problem document. Each carries the problem's code and detail."""
     problem = read_json(body, Problem)
+    error = _error(operation, status, problem)
+    error.problem = problem  # as it came, with its trace
+    return error
+
+
+def _error(operation: type[Operation[Any]], status: int, problem: Problem) -> ProblemError:
     refusal = operation.refusals.get(problem.code)
     if refusal is not None:
         return refusal(problem.detail, problem.errors)

@@ -81,7 +81,7 @@ def unseal(sealed: str, pair: KeyPair) -> dict[str, Any]:
 
 def unsealable(detail: str) -> Invalid:
     """The error for a seal that this service cannot open or accept. The sender's fault."""
-    return Invalid("unsealable", 422, "Not acceptable", detail, [FieldError(f"/{SEALED}", detail, "unsealable")])
+    return Invalid("unsealable", 422, "Invalid request", detail, [FieldError(f"/{SEALED}", detail, "unsealable")])
 
 
 def _header_of(sealed: str) -> dict[str, Any]:

@@ -66,10 +66,10 @@ def _merged(fields: dict[str, Any], opened: dict[str, Any], secrets: frozenset[s
 def _must_be_sealed(names: list[str]) -> Invalid:
     detail = "This service accepts secrets only sealed. Seal them to its public key."
     faults = [FieldError(f"/{name}", detail, "sealing-required") for name in names]
-    return Invalid("sealing-required", 422, "Not acceptable", detail, faults)
+    return Invalid("sealing-required", 422, "Invalid request", detail, faults)
 
 
 def _unknown_key() -> Invalid:
     detail = "The service does not have the key that this was sealed to. Fetch its key again."
     fault = FieldError(f"/{SEALED}", detail, "unknown-sealing-key")
-    return Invalid("unknown-sealing-key", 422, "Not acceptable", detail, [fault])
+    return Invalid("unknown-sealing-key", 422, "Invalid request", detail, [fault])

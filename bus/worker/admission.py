@@ -57,7 +57,7 @@ class Admission:
         problem = refused.problem
         if is_undecodable(refused) or not delivery.message.reply_to:
             self._dispatcher.dead_letter_request(delivery, operation, problem.code, problem.detail)
-        self._dispatcher.reply(delivery, EncodedReply.problem(problem))
+        self._dispatcher.reply(delivery, EncodedReply.problem(problem, delivery.trace))
         self._telemetry.record("refused", delivery, status=problem.status, code=problem.code)
 
 

@@ -59,7 +59,7 @@ class DeadLetterConsumer:
         if stored is None:
             stored = [each for delivery in batch for each in self._stored_alone(delivery)]
         for letter, delivery in stored:
-            reply = last_reply(letter, delivery.message, self._operations)
+            reply = last_reply(letter, delivery, self._operations)
             if reply is not None:
                 self._transport.publish(reply)
             name, trace_id = letter.operation, delivery.trace.trace_id
@@ -108,7 +108,7 @@ def _unreadable(delivery: Delivery) -> ReceivedDeadLetter:
     return unreadable(delivery, datetime.now(UTC))
 
 
-def last_reply(letter: ReceivedDeadLetter, message: Message, operations: Operations) -> Message | None:
+def last_reply(letter: ReceivedDeadLetter, delivery: Delivery, operations: Operations) -> Message | None:
     """The reply for the caller of a command that the broker gave up; None when there is no caller to answer.
 
     A worker that makes a command a dead letter answers the caller itself.
@@ -116,6 +116,7 @@ def last_reply(letter: ReceivedDeadLetter, message: Message, operations: Operati
     operation = operations.get(letter.operation)
     if not letter.by_broker or operation is None or not operation.is_command:
         return None
+    message = delivery.message
     if not message.reply_to or not is_reply_address(message.reply_to):
         return None
-    return EncodedReply.problem(INTERNAL_ERROR).to(message)
+    return EncodedReply.problem(INTERNAL_ERROR, delivery.trace).to(message)

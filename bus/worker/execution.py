@@ -41,7 +41,9 @@ LONGEST_PAUSE_SECONDS = 0.1
 # After a duplicate. A look costs a batch of creates about a thirtieth of its time, a batch done twice all of it.
 LOOK_FIRST_BATCHES = 100
 
-INTERNAL_ERROR = Problem.of("internal-error", 500, "Internal error", "The service failed; its operator has been told.")
+INTERNAL_ERROR = Problem.of(
+    "internal-error", 500, "Internal error", "The service failed. Give the trace id to its operator."
+)
 
 Handlers = Mapping[str, Handler]
 OnEvents = Callable[[], None]
@@ -317,4 +319,4 @@ def _read(calls: Sequence[Call], handlers: Handlers, database: Database) -> Iter
 
 
 def _refused(refusal: Refusal, call: Call) -> EncodedReply:
-    return EncodedReply.problem(refusal_problem(refusal, call.request))
+    return EncodedReply.problem(refusal_problem(refusal, call.request), call.trace)

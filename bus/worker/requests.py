@@ -105,7 +105,7 @@ class RequestConsumer:
         try:
             replies = answer_queries([call for _, call in queries], self._handlers, self._database)
         except DatabaseUnavailable:
-            replies = [EncodedReply.problem(_DATABASE_AWAY) for _ in queries]
+            replies = [EncodedReply.problem(_DATABASE_AWAY, delivery.trace) for delivery, _ in queries]
         self._reply(queries, replies, done)
 
     def _execute(self, commands: Calls, threads: ConsumerThreads, done: list[Delivery]) -> None:
@@ -147,7 +147,7 @@ class RequestConsumer:
             if self._dispatcher.schedule_retry(delivery, call):
                 return
             self._dispatcher.dead_letter_request(delivery, operation, "fault", failed.message, failed)
-        self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR))
+        self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR, delivery.trace))
         self._telemetry.record("dead_lettered", delivery, call, status=INTERNAL_ERROR.status)
 
     def _wait_for_database(
@@ -182,7 +182,7 @@ class RequestConsumer:
 
     def _turn_away(self, delivery: Delivery) -> None:
         """Refuse a query, as the database is away."""
-        self._dispatcher.reply(delivery, EncodedReply.problem(_DATABASE_AWAY))
+        self._dispatcher.reply(delivery, EncodedReply.problem(_DATABASE_AWAY, delivery.trace))
         self._telemetry.record("answered", delivery, status=_DATABASE_AWAY.status, code=_DATABASE_AWAY.code)
 
     def _promise(self, delivery: Delivery) -> None:

@@ -191,7 +191,7 @@ MEDIA_TYPES: dict[str, tuple[str | bytes, ...]] = {
     "json in latin-1": ("Content-Type: application/json; charset=latin-1",),
     "json in utf-16": ("Content-Type: application/json; charset=utf-16",),
     "json in utf-7": ("Content-Type: application/json; charset=utf-7",),
-    "json with a parameter more": ("Content-Type: application/json; charset=utf-8; version=2",),
+    "json in latin-1 behind a parameter": ("Content-Type: application/json; version=2; charset=latin-1",),
     "two in one": ("Content-Type: application/json, text/plain",),
     "bytes": (b"Content-Type: application/json\xff",),
     "two, the wrong one first": ("Content-Type: text/plain", JSON),

@@ -176,13 +176,17 @@ def test_without_a_collector_a_trace_goes_from_http_through_command_and_event_al
     assert "secret kind" not in str(logs)
 
 
-def test_a_broken_header_begins_a_new_trace_and_no_response_carries_one(start: Start) -> None:
+def test_a_broken_header_begins_a_new_trace_and_every_response_names_its_own(start: Start) -> None:
     system = start()
     logs = _create(system, traceparent=TRACED["traceparent"].upper())
     [trace_id] = _trace_ids(logs)
     assert trace_id.lower() != TRACE_ID
     response = system.http.get("/products/1", headers=TRACED)
-    assert not {name.lower() for name, _ in response.headers} & {"traceparent", "tracestate", "traceresponse"}
+    assert not {name.lower() for name, _ in response.headers} & {"traceparent", "tracestate"}
+    assert response.headers["X-Request-ID"] == TRACE_ID
+    assert response.headers["traceresponse"].startswith(f"00-{TRACE_ID}-")
+    problem = system.http.get("/products/1000000", headers=TRACED)
+    assert problem.get_json(force=True)["trace_id"] == TRACE_ID
 
 
 def test_each_hop_of_a_message_names_the_one_before(start: Start) -> None:

@@ -1,11 +1,15 @@
 """Validation: every fault of a body is reported with its field and its code, and no secret is repeated."""
 
 import json
-from typing import Any
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import UNSET, Meta, UnsetType
 
 from auth.contract import Register
 from bus.contract.codec import encode
@@ -280,3 +284,70 @@ def _refusal_of(body: bytes, operation: type[Operation[Any]]) -> Invalid:
 def test_a_body_that_is_not_an_event_is_invalid(body: bytes) -> None:
     with pytest.raises(Invalid):
         decode_event(body, ProductChanged)
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(min_length=1, max_length=5)]
+    count: int | None = None
+
+
+class Order(Command[Noted], name="example.order"):
+    lines: Annotated[list[Line], Meta(max_length=3)]
+    due: datetime | UnsetType = UNSET
+    state: Literal["new", "old"] = "new"
+
+
+IN_WORDS: list[tuple[type[Operation[Any]], dict[str, Any], str, str]] = [
+    (CreateProduct, {**LAMP, "name": 5}, "/name", "Expected text, 1 to 200 characters"),
+    (CreateProduct, {**LAMP, "name": ""}, "/name", "Expected text, 1 to 200 characters"),
+    (CreateProduct, {**LAMP, "quantity": "12"}, "/quantity", "Expected whole number, 0 to 2147483647."),
+    (CreateProduct, {**LAMP, "price": None}, "/price", "Expected number, 0 to 9999999999.99, at most 2 digits after"),
+    (Order, {"lines": [{"name": ""}]}, "/lines/0/name", "Expected text, 1 to 5 characters."),
+    (Order, {"lines": [{"name": "a", "count": "1"}]}, "/lines/0/count", "Expected whole number or null."),
+    (Order, {"lines": [{"name": "a"}, 5]}, "/lines/1", "Expected object."),
+    (Order, {"lines": [{"name": "a", "x": 1}]}, "/lines/0/x", "This field is unknown."),
+    (Order, {"lines": [{"name": "a"}] * 4}, "/lines", "Expected list of object, at most 3 entries."),
+    (Order, {"lines": [], "due": "soon"}, "/due", "Expected text, a date and time (RFC 3339)."),
+    (Order, {"lines": [], "state": "sold"}, "/state", 'Expected "new" or "old".'),
+    (Note, {"labels": {"a/b": 5}}, "/labels/a~1b", "Expected text."),
+    (Note, {"lines": [5]}, "/lines/0", "Expected text."),
+]
+
+
+@pytest.mark.parametrize(("operation", "fields", "pointer", "words"), IN_WORDS, ids=[row[2] for row in IN_WORDS])
+def test_a_fault_is_where_it_is_and_in_the_words_of_the_page_messages(
+    operation: type[Operation[Any]], fields: dict[str, Any], pointer: str, words: str
+) -> None:
+    problem = _refusal_of(json.dumps(fields).encode(), operation).problem
+    assert [error.pointer for error in problem.errors] == [pointer]
+    assert problem.errors[0].detail.startswith(words)
+    assert (problem.title, problem.detail) == ("Invalid request", problem.errors[0].detail)
+
+
+# Names of types and libraries, in any place of a problem.
+PROGRAMMERS_WORDS = re.compile(r"`|\b(?:str|int|float|bool|dict|Decimal|None|Python|msgspec|Traceback|Error)\b")
+
+
+@given(st.sampled_from([CreateProduct, Register, Order, Note, ListProducts, Move]), st.data())
+def test_no_problem_speaks_of_python(operation: type[Operation[Any]], data: st.DataObject) -> None:
+    names = [field.encode_name for field in msgspec.structs.fields(operation)]
+    value = st.sampled_from([None, True, 5, -1, 1.5, "", "x", [], [1], {}, {"a": 1}, [{"name": 5}], "9" * 300])
+    fields = data.draw(st.dictionaries(st.sampled_from([*names, "other"]), value))
+    said = ""
+    try:
+        decode(json.dumps(fields).encode(), operation)
+    except Invalid as refused:
+        said = encode(refused.problem).decode()
+    assert not PROGRAMMERS_WORDS.search(said)
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "{'a': 1}", '{"a": 1,}', '{"a" 1}', '{"a": "\n"}', '{"a": "\\x"}', "{} {}", "[1", "\xff"]
+)
+def test_no_problem_of_a_text_that_is_not_json_speaks_of_python(body: str) -> None:
+    problem = _refusal_of(body.encode("latin-1"), Note).problem
+    assert not PROGRAMMERS_WORDS.search(encode(problem).decode())
+
+
+def test_a_decimal_comma_is_named() -> None:
+    assert "point" in _refusal_of(b'{"name": "Lamp", "price": 9,90, "quantity": 1}', CreateProduct).problem.detail

@@ -17,7 +17,7 @@ from bus.dead_letters.body import NOT_KEPT
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.dead_letters.reading import read_dead_letter
 from bus.dead_letters.store import ReceivedDeadLetter
-from bus.messaging.message import MAX_BODY_BYTES, Message
+from bus.messaging.message import MAX_BODY_BYTES, Message, arrived
 from bus.messaging.rabbitmq.properties import TolerantProperties, message_of
 from bus.service.service import Service
 from bus.worker.dead_letters import last_reply
@@ -224,7 +224,7 @@ def test_headers_nested_as_deep_as_they_can_come_are_read() -> None:
 
 def _told(headers: Any, reply_to: str | None = "reply") -> Message | None:
     message = _dead(headers, reply_to=reply_to, correlation_id="7")
-    return last_reply(_read(message), message, OPERATIONS)
+    return last_reply(_read(message), arrived(message, tag=1, session=1, deaths=0), OPERATIONS)
 
 
 def test_who_waits_for_a_command_that_the_broker_gave_up_is_told_once() -> None:
@@ -232,6 +232,7 @@ def test_who_waits_for_a_command_that_the_broker_gave_up_is_told_once() -> None:
     assert reply is not None
     assert (reply.queue, reply.correlation_id, reply.headers["status"]) == ("reply", "7", 500)
     assert b'"internal-error"' in reply.body
+    assert b'"trace_id"' in reply.body
 
 
 @pytest.mark.parametrize(

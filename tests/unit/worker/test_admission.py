@@ -52,6 +52,9 @@ def test_the_message_id_becomes_the_calls() -> None:
         "Application/JSON",
         "application/json; charset=utf-8",
         'application/json;charset="UTF-8"',
+        "application/json;charset=utf8",
+        "application/json;",
+        "application/json; version=2",
     ],
 )
 def test_json_in_utf_8_is_taken_however_it_is_called(content_type: str | None) -> None:
