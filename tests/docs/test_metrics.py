@@ -1,4 +1,4 @@
-"""The table of metrics in docs/operating.md is what a process exports, and the rules beside it use nothing else."""
+"""The table of metrics in docs/monitoring.md is what a process exports, and the rules beside it use nothing else."""
 
 import re
 from pathlib import Path
@@ -12,14 +12,14 @@ from bus.messaging.connect import transport_for
 from bus.telemetry.metrics import Metrics, WebMetrics, WorkerMetrics
 from bus.worker.worker import Worker
 
-OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+MONITORING = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(bus_\w+)` \| (\w+) \| (`[^|]+`) \| [^|]+ \|$", re.MULTILINE)
 
 Described = dict[str, tuple[str, frozenset[str]]]
 
 
 def _documented() -> Described:
-    return {name: (kind, frozenset(re.findall(r"\w+", labels))) for name, kind, labels in ROW.findall(OPERATING)}
+    return {name: (kind, frozenset(re.findall(r"\w+", labels))) for name, kind, labels in ROW.findall(MONITORING)}
 
 
 def _exported(text: str) -> Described:
@@ -55,7 +55,7 @@ def test_the_table_is_what_is_exported(memory_url: str, database: Database) -> N
 
 
 def test_the_example_rules_ask_for_metrics_that_are_there() -> None:
-    [rules] = re.findall(r"^```yaml\n(.*?)^```", OPERATING, re.MULTILINE | re.DOTALL)
+    [rules] = re.findall(r"^```yaml\n(.*?)^```", MONITORING, re.MULTILINE | re.DOTALL)
     asked = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bbus_\w+", rules)}
     assert rules.count("- alert:") == 3
     assert asked
