@@ -7,6 +7,9 @@ from sqlalchemy import Connection, create_engine, text
 
 _PRODUCTS = text("SELECT name, count(*), min(id) FROM products GROUP BY name")
 _DEAD = text("SELECT message_id FROM dead_letters")
+_UNSENT = text(
+    "SELECT count(*) FROM outbox WHERE sent_at IS NULL AND made_at <= now() - make_interval(secs => :seconds)"
+)
 
 
 class Census:
@@ -35,6 +38,12 @@ def dead_letters(database_url: str) -> list[str]:
     """The message ids of the dead letters that a worker has put into its database; empty for one without."""
     with _connected(database_url) as connection:
         return [message_id or "" for message_id in connection.execute(_DEAD).scalars()]
+
+
+def unsent_events(database_url: str, older_than: float) -> int:
+    """How many events of a PostgreSQL were made so many seconds ago, and not marked as sent."""
+    with _connected(database_url) as connection:
+        return connection.execute(_UNSENT, {"seconds": older_than}).scalar_one()
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """A member: one process of the system under test."""
 
 import json
-import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 import psutil
 
@@ -25,7 +24,7 @@ class Member:
         self.name = name
         self.exit_codes: list[int] = []
         self._log = folder / f"{name}.log"
-        self._process = Process(name, (sys.executable, *command), folder, environment)
+        self._process = Process(name, command, folder, environment)
         self._is_kept = False
         self._lock = threading.Lock()
 
@@ -50,6 +49,19 @@ class Member:
             self.exit_codes.append(-SIGKILL)
             if self._is_kept:
                 self._process.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP it and its descendants."""
+        self._signal_all(SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT it and its descendants."""
+        self._signal_all(SIGCONT)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether one of its processes is stopped."""
+        return any(process.status() == psutil.STATUS_STOPPED for process in self.processes())
 
     def end(self) -> None:
         """SIGKILL it, for good."""
@@ -85,6 +97,10 @@ class Member:
     def processes(self) -> list[psutil.Process]:
         """The process and its descendants."""
         return [psutil.Process(pid) for pid in self._process.pids()]
+
+    def _signal_all(self, number: int) -> None:
+        for process in self.processes():
+            process.send_signal(number)
 
     def _forget(self, code: int) -> None:
         self._process.stop(SIGTERM)  # has ended: this only clears up

@@ -17,6 +17,7 @@ class Verdict(Enum):
     PASS = "They go on."
     CUT_BEFORE = "The connection is cut, and they never arrive."
     CUT_AFTER = "They arrive, and the connection is cut in the place of the answer."
+    SWALLOW = "They never arrive, nor does anything else over this connection, which stays open."
 
 
 Watch = Callable[[bytes], Verdict]
@@ -104,7 +105,8 @@ class Proxy:
             if verdict is Verdict.CUT_BEFORE:
                 break
             connection.cut_at_answer = verdict is Verdict.CUT_AFTER
-            if not _sent(connection.server, data):
+            connection.is_silent |= verdict is Verdict.SWALLOW
+            if not connection.is_silent and not _sent(connection.server, data):
                 break
         self._end(connection)
 
@@ -112,7 +114,9 @@ class Proxy:
         sieve = self._sieve()
         for data in _chunks(connection.server):
             self._to_client.wait()
-            if connection.cut_at_answer or not _sent(connection.client, sieve(data)):
+            if connection.cut_at_answer:
+                break
+            if not connection.is_silent and not _sent(connection.client, sieve(data)):
                 break
         self._end(connection)
 
@@ -141,7 +145,7 @@ def port_of(url: str) -> int:
 class _Connection:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client, self.server = client, server
-        self.cut_at_answer = False
+        self.cut_at_answer = self.is_silent = False
         for each in (client, server):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -30,6 +30,15 @@ class Queues:
         with channel(self._url) as opened:
             opened.queue_delete(queue)
 
+    def has_exchange(self, name: str) -> bool:
+        """Whether an exchange is there."""
+        with channel(self._url) as opened:
+            try:
+                opened.exchange_declare(name, passive=True)
+            except ChannelClosedByBroker:
+                return False
+        return True
+
     def message_ids(self, queue: str) -> list[str]:
         """The ids of the messages that wait in a queue; they stay there."""
         ids: list[str] = []

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 from faults import (
     broker_absence,
+    broker_changes,
     database_faults,
+    database_troubles,
     embedded_deaths,
     front_end_deaths,
+    frozen,
     fuzz,
     handler_faults,
     lost_leader,
@@ -16,6 +19,7 @@ from faults import (
     repetition,
     rolling_restart,
     soak,
+    supervision,
     worker_deaths,
 )
 from faults.scale import Scale
@@ -59,5 +63,16 @@ ROWS: dict[str, Row] = {
     "F23": Row("a queue is deleted while it is consumed", queue_faults.deleted),
     "F24": Row("steady work for an hour", soak.soak, is_long=True),
     "F25": Row("embedded: the one process dies at each point", embedded_deaths.at_each_point),
+    "F26": Row("a table is locked", database_troubles.table_locked, is_short=True),
+    "F27": Row("the database takes no writes", database_troubles.read_only, is_short=True),
+    "F28": Row("embedded: another program holds the write lock", database_troubles.write_lock_held, is_short=True),
+    "F29": Row("embedded: the disk is full", database_troubles.disk_full),
+    "F30": Row("a COMMIT is never answered", database_troubles.silent_commit),
+    "F31": Row("the database's connections stand still", database_troubles.connection_frozen),
+    "F32": Row("the exchange of the events is deleted", broker_changes.exchange_deleted, is_short=True),
+    "F33": Row("the vhost takes no more connections", broker_changes.vhost_limit),
+    "F34": Row("`bus run` is killed", supervision.parent_killed, is_short=True),
+    "F35": Row("a worker stands still at each point", frozen.worker),
+    "F36": Row("a front end stands still", frozen.front_end),
     "FUZZ": Row("100,000 random and mutated messages", fuzz.fuzz, is_short=True),
 }

@@ -1,6 +1,7 @@
 """The system under test: front ends and workers of one service as processes, on a vhost and a database of their own."""
 
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from bus.testing.servers.postgres import PostgresServer, find_database
 from bus.testing.servers.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
 from faults import faulty
+from faults.census import unsent_events
 from faults.member import FrontEnd, Member
 from faults.queues import Queues
 
@@ -25,6 +27,7 @@ START_SECONDS = 90.0
 WATCH_SECONDS = 0.05
 
 TESTS = Path(__file__).parents[1]
+BUS = (sys.executable, "-m", "bus.cli")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class System:
     def add_worker_of(self, service: str, **environment: str) -> Member:
         """Start a worker of another service on the same database."""
         settings = self._environment({f"{service.upper()}_DATABASE_URL": self.database_url, **environment})
-        worker = Member(f"worker-{len(self.workers)}", self.folder, settings, "-m", "bus.cli", "worker", service)
+        worker = Member(f"worker-{len(self.workers)}", self.folder, settings, *BUS, "worker", service)
         self.workers.append(worker)
         worker.start()
         return worker
@@ -75,11 +78,22 @@ class System:
         """Start a front end on a port of its own; it is kept until it is terminated."""
         [port] = free_ports(1)
         settings = self._environment({f"{self.service.upper()}_PORT": str(port), **environment})
-        front = FrontEnd(f"front-{len(self.fronts)}", self.folder, settings, "-m", "bus.cli", "web", self.service)
+        front = FrontEnd(f"front-{len(self.fronts)}", self.folder, settings, *BUS, "web", self.service)
         front.url = f"http://127.0.0.1:{port}"
         self.fronts.append(front)
         front.start()
         return front
+
+    def add_run(self, port: int, **environment: str) -> FrontEnd:
+        """Start `bus run` for the service: a front end and a worker, and the process that keeps them running."""
+        name = self.service.upper()
+        settings = {f"{name}_PORT": str(port), f"{name}_DATABASE_URL": self.database_url, "SEED": "0", **environment}
+        run = FrontEnd("run", self.folder, self._environment(settings), *BUS, "run", self.service)
+        run.url = f"http://127.0.0.1:{port}"
+        self.fronts.append(run)
+        run.start()
+        self._keeper.start()
+        return run
 
     def wait_until_ready(self) -> None:
         """Return when all workers consume and all front ends are ready."""
@@ -100,6 +114,10 @@ class System:
     def urls(self) -> list[str]:
         """Where the front ends are."""
         return [front.url for front in self.fronts]
+
+    def unsent_events(self, older_than: float = 0.0) -> int:
+        """How many events that were made some seconds ago have not been confirmed by the broker."""
+        return unsent_events(self.database_url, older_than)
 
     def logged(self, event: str) -> int:
         """How often the workers have logged an event."""
