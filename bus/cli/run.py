@@ -12,7 +12,7 @@ import click
 from bus.cli.common import application_and_settings, broker_of, chosen_applications, settings_for
 from bus.runtime.embedded import run_embedded
 from bus.runtime.local_http import base_url
-from bus.runtime.process import ignore_signals, stop_on_signals
+from bus.runtime.process import end_with_supervisor, ignore_signals, stop_on_signals
 from bus.runtime.running import migrate_service, run_processes, run_worker
 from bus.runtime.servers import check_port, serve
 from bus.runtime.settings import Settings
@@ -47,6 +47,7 @@ def run(services: Sequence[str]) -> None:
 @click.argument("service")
 def web(service: str) -> None:
     """Run the HTTP front end of SERVICE."""
+    end_with_supervisor(os.environ)
     _, settings = application_and_settings(service)
     broker_of(settings)
     port = settings.services[service].port
@@ -61,6 +62,7 @@ def web(service: str) -> None:
 )
 def worker(service: str, processes: int) -> None:
     """Run workers of SERVICE."""
+    end_with_supervisor(os.environ)
     application, settings = application_and_settings(service)
     broker_of(settings)
     configure_logs(settings.log_level, settings.log_format)

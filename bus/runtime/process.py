@@ -5,6 +5,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
+
+# The variable in which a supervisor gives its own process id to the processes that it starts.
+SUPERVISOR = "BUS_SUPERVISOR_PID"
 
 # After SIGTERM: time to finish the messages or requests that the process is working on.
 DRAIN_SECONDS = 20
@@ -20,13 +24,14 @@ SWITCH_SECONDS = 0.0005
 
 
 def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set, for the main thread to wait on."""
+    """Return an event that SIGTERM, SIGINT and the end of the terminal (SIGHUP) set, for the main thread to wait on."""
     stopping = threading.Event()
     reader, writer = os.pipe()
     # A handler interrupts whatever the main thread does, with its locks held, so it only writes to the pipe:
     # Event.set() there would block for ever on a second Ctrl-C.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(writer, b"."))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda *_: os.write(writer, b"."))
 
     def wait_for_signal() -> None:
         os.read(reader, 1)
@@ -40,6 +45,13 @@ def ignore_signals() -> None:
     """Ignore SIGTERM and SIGINT from now on: another Ctrl-C would kill an interpreter that is about to exit."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+def end_with_supervisor(environment: Mapping[str, str]) -> None:
+    """The same for a process that a supervisor has started, should that one have ended in the meantime."""
+    supervisor = environment.get(SUPERVISOR)
+    if supervisor is not None and supervisor.isdecimal():
+        threading.Thread(target=_watch, args=(int(supervisor),), name="parent-watch", daemon=True).start()
 
 
 def end_with_parent() -> None:

@@ -47,6 +47,8 @@ def parameters_for(broker: BrokerUrl, name: str) -> pika.ConnectionParameters:
 # Between two attempts to connect, with jitter, so that many clients do not reconnect at the same moment.
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
+# In RabbitMQ's words for a refusal (530) that ends by itself: a limit of a virtual host or a user, or one that starts.
+_FOR_NOW = ("limit", "is down")
 
 log = structlog.get_logger("bus.rabbitmq")
 
@@ -185,6 +187,8 @@ class ReconnectingConnection:
 
 def why_permanent(reason: BaseException) -> str:
     """One sentence on why another attempt will fail too; empty if it may succeed."""
+    if any(word in repr(reason) for word in _FOR_NOW):
+        return ""
     if isinstance(reason, (ProbableAuthenticationError, ProbableAccessDeniedError)):
         return "RabbitMQ refuses this user name, password or virtual host."
     code = getattr(reason, "reply_code", 0)
