@@ -66,8 +66,8 @@ def _exit_code(error: Exception) -> int | None:
     """The exit code for an error that is one sentence; None for a defect. Imported here, as few runs need them."""
     from bus.contract.problems import Unavailable
     from bus.database.connecting import DatabaseUnusable
-    from bus.database.engine import DatabaseUnavailable
     from bus.database.migrate import NotMigrated
+    from bus.database.trouble import DatabaseUnavailable
     from bus.dead_letters.actions import ActionUnavailable
     from bus.messaging.transport import TransportFailure
     from bus.runtime.servers import PortTaken

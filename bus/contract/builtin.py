@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from bus.contract.operations import Query, Reply
 
@@ -21,11 +21,15 @@ PING = ".ping"
 
 
 class Pong(Reply):
-    """`database` is the kind of database that answered, `time` the worker's clock, in UTC."""
+    """`database` is the kind of database that answered, `time` the worker's clock, in UTC.
+
+    `commands_wait` says why the database lets no command be carried out now, though queries are answered.
+    """
 
     service: Annotated[str, Meta(examples=["catalog"])]
     database: Annotated[str, Meta(examples=["postgresql"])]
     time: datetime
+    commands_wait: Annotated[str, Meta(examples=["The database takes no writes: it is read-only."])] | UnsetType = UNSET
 
 
 class Ping(Query[Pong]):
@@ -43,8 +47,8 @@ class CommandOutcome(Reply):
     state: Literal["pending", "done", "dead"]
     status: int | None = None
     reply: msgspec.Raw | None = None
-    reason: str | msgspec.UnsetType = msgspec.UNSET
-    discarded: bool | msgspec.UnsetType = msgspec.UNSET
+    reason: str | UnsetType = UNSET
+    discarded: bool | UnsetType = UNSET
 
 
 class GetOutcome(Query[CommandOutcome]):

@@ -1,7 +1,10 @@
-"""Databases: opening PostgreSQL or SQLite so that both behave alike, and one error for one that cannot be reached."""
+"""Databases: opening PostgreSQL or SQLite so that both behave alike, with an end to every wait.
+
+What an error of a database means is decided in `trouble.py`.
+"""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,32 +13,47 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from bus.contract.events import Event
+from bus.database.answer_deadlines import AnswerDeadlines
 from bus.database.connecting import DatabaseFileGone, prepare_connections
+from bus.database.trouble import DatabaseUnavailable, trouble_of
 from bus.messaging.trace_context import Trace
 
 # No statement, and no wait for a row that another transaction holds, lasts longer.
 STATEMENT_SECONDS = 30
 LOCK_SECONDS = 10
 CONNECT_SECONDS = 3
-
-
-class DatabaseUnavailable(Exception):
-    """The database cannot be reached, or the connection was lost. The operator has to bring it back.
-
-    After a lost COMMIT it is unknown whether it happened: look into the inbox before trying again.
-    """
+# A transaction of a process that stands still keeps its rows no longer than this.
+IDLE_SECONDS = 30
+# A server that is there answers within this time. One that does not is silent: the connection is given up.
+ANSWER_SECONDS = STATEMENT_SECONDS + 5
+COMMIT_SECONDS = 15
+# The kernel notices by itself that nobody is at the other end any more (libpq, 34.1.2).
+TCP_LIMITS = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": COMMIT_SECONDS * 1000,
+}
+_LIMITS = (
+    f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{{:.0f}}ms'; "
+    f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
+)
 
 
 class Database:
     """One service's database. `url` is SQLAlchemy's (`postgresql+psycopg://…` or `sqlite:///…`).
 
-    `file` is the file of an SQLite database, None for one in memory and for PostgreSQL.
+    `file` is the file of an SQLite database, None for one in memory and for PostgreSQL. `lock_seconds` is how long a
+    statement waits for another transaction on PostgreSQL; SQLite, with one lock for all, waits LOCK_SECONDS.
     Opens no connection until one is needed. Raises ValueError for a URL of another kind.
     """
 
-    def __init__(self, url: str, connections: int = 4) -> None:
+    def __init__(self, url: str, connections: int = 4, lock_seconds: float = LOCK_SECONDS) -> None:
         self.file = sqlite_file(url)
-        self._engine = _open(url, connections)
+        # SQLite has no server that could fall silent.
+        self._deadlines = AnswerDeadlines() if make_url(url).get_backend_name() == "postgresql" else None
+        self._engine = _open(url, connections, lock_seconds, self._deadlines)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         prepare_connections(self._engine, self.file)
 
@@ -45,17 +63,19 @@ class Database:
         return self._engine.dialect.name
 
     @contextmanager
-    def transaction(self) -> Iterator["Transaction"]:
+    def transaction(self, lock_seconds: float | None = None) -> Iterator["Transaction"]:
         """A transaction that opens with its first statement; commits when the block ends without an exception.
 
-        Raises DatabaseUnavailable.
+        `lock_seconds` replaces the database's own for this transaction. Raises DatabaseUnavailable, and DatabaseBusy.
         """
-        yield from _lazily(self._engine)
+        if lock_seconds is not None and self.kind == "sqlite":
+            lock_seconds = None
+        yield from self._lazily(Transaction(self._engine, lock_seconds))
 
     @contextmanager
     def reading(self) -> Iterator["Transaction"]:
-        """For reads: each statement in a transaction of its own. Raises DatabaseUnavailable."""
-        yield from _lazily(self._reading)
+        """For reads: each statement in a transaction of its own. Raises DatabaseUnavailable, and DatabaseBusy."""
+        yield from self._lazily(Transaction(self._reading))
 
     def answers(self) -> bool:
         """Whether the database can be reached now."""
@@ -69,6 +89,24 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        if self._deadlines is not None:
+            self._deadlines.close()
+
+    def _lazily(self, transaction: "Transaction") -> Iterator["Transaction"]:
+        deadlines = self._deadlines
+        try:
+            yield transaction
+            if transaction.opened is not None:
+                with nullcontext() if deadlines is None else deadlines.within(COMMIT_SECONDS, transaction.opened):
+                    transaction.opened.commit()
+        except DBAPIError as error:
+            if trouble := trouble_of(error):
+                raise trouble from error
+            raise
+        finally:
+            if transaction.opened is not None:
+                with nullcontext() if deadlines is None else deadlines.within(COMMIT_SECONDS, transaction.opened):
+                    transaction.opened.close()  # rolls back what was not committed
 
 
 class PendingEvent(NamedTuple):
@@ -84,8 +122,8 @@ class Transaction:
     `on_open` is called with the connection when it is taken.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, lock_seconds: float | None = None) -> None:
+        self._engine, self._lock_seconds = engine, lock_seconds
         self._opened: Connection | None = None
         self.events: list[PendingEvent] = []
         self.on_open: Callable[[Connection], None] | None = None
@@ -97,9 +135,11 @@ class Transaction:
             try:
                 self._opened = self._engine.connect()
             except (OperationalError, InterfaceError) as error:
-                raise DatabaseUnavailable(str(error.orig)) from error
+                raise trouble_of(error) or DatabaseUnavailable(str(error.orig)) from error
             except DatabaseFileGone as gone:
                 raise DatabaseUnavailable(str(gone)) from gone
+            if self._lock_seconds is not None:
+                self._opened.exec_driver_sql(f"SET LOCAL lock_timeout = '{self._lock_seconds * 1000:.0f}ms'")
             if self.on_open is not None:
                 self.on_open(self._opened)
         return self._opened
@@ -118,43 +158,31 @@ def sqlite_file(url: str) -> Path | None:
     return Path(str(parsed.database))
 
 
-def _lazily(engine: Engine) -> Iterator[Transaction]:
-    transaction = Transaction(engine)
-    try:
-        yield transaction
-        if transaction.opened is not None:
-            transaction.opened.commit()
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise DatabaseUnavailable(str(error.orig)) from error
-        raise
-    finally:
-        if transaction.opened is not None:
-            transaction.opened.close()  # rolls back what was not committed
-
-
-def _open(url: str, connections: int) -> Engine:
+def _open(url: str, connections: int, lock_seconds: float, deadlines: AnswerDeadlines | None) -> Engine:
     kind = make_url(url).get_backend_name()
-    if kind == "postgresql":
-        return _open_postgresql(url, connections)
+    if deadlines is not None:
+        return _open_postgresql(url, connections, lock_seconds, deadlines)
     if kind == "sqlite":
         return _open_sqlite(url)
     raise ValueError(f"no support for {kind}: use postgresql+psycopg:// or sqlite:///")
 
 
-def _open_postgresql(url: str, connections: int) -> Engine:
+def _open_postgresql(url: str, connections: int, lock_seconds: float, deadlines: AnswerDeadlines) -> Engine:
+    parsed = make_url(url).set(drivername="postgresql+psycopg")
     engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
+        parsed,
         pool_size=connections,
         hide_parameters=True,  # errors show the statement, never what a caller sent
-        connect_args={"connect_timeout": CONNECT_SECONDS},
+        connect_args={name: value for name, value in TCP_LIMITS.items() if name not in parsed.query},
     )
 
     @event.listens_for(engine, "connect")
     def set_limits(connection: Any, _record: object) -> None:
-        connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{LOCK_SECONDS}s'")
-        connection.commit()
+        with deadlines.within(ANSWER_SECONDS, connection):
+            connection.execute(_LIMITS.format(lock_seconds * 1000))
+            connection.commit()
 
+    deadlines.watch_statements(engine, ANSWER_SECONDS)
     return engine
 
 

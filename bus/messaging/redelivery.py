@@ -14,7 +14,7 @@ from bus.messaging.message import SENT_AT, Message, now_ms
 from bus.messaging.topology import Queue
 from bus.messaging.trace_context import TRACE_HEADERS
 
-ORIGIN, ATTEMPTS, FIRST_AT = "origin-queue", "attempts", "first-at"
+ORIGIN, ATTEMPTS, FIRST_AT, POSTPONED = "origin-queue", "attempts", "first-at", "postponed"
 
 # More than any sensible number of retries.
 MAX_ATTEMPTS = 1000
@@ -31,6 +31,12 @@ def later(message: Message, queue: Queue) -> Message:
     """
     sent_at = now_ms() + queue.delay_seconds * 1000
     return _copy(message, attempts_of(message) + 1, sent_at, exchange=queue.name)
+
+
+def postponed(message: Message, queue: Queue) -> Message:
+    """The same for a message that no handler has failed with: it was not its turn yet."""
+    copy = _copy(message, attempts_of(message), now_ms() + queue.delay_seconds * 1000, exchange=queue.name)
+    return structs.replace(copy, headers={**copy.headers, POSTPONED: True})
 
 
 def alone(message: Message, queue: Queue) -> Message:

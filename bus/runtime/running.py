@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database
 from bus.database.migrate import check_migrated, migrate
+from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.connect import transport_for
 from bus.messaging.transport import Transport
 from bus.runtime.local_http import ask
@@ -28,6 +29,8 @@ from bus.worker.worker import HandlerHung, Worker
 HUNG_SECONDS = 2.0
 # Between two checks whether a worker has failed, a database is back, or a front end answers.
 WATCH_SECONDS = 0.5
+# A command waits this long for another transaction before others get their turn; see `bus.worker.execution`.
+LOCK_SECONDS = 1.0
 # The front ends must answer within this time; otherwise `bus run` logs an error.
 START_SECONDS = 60.0
 # For the answer of a front end that is asked whether it is ready.
@@ -85,7 +88,7 @@ def run_processes(applications: Sequence[Application], settings: Settings, on_re
 
 def migrate_service(application: Application, settings: Settings) -> str:
     """Migrate the database of a service; returns its revision. Raises DatabaseUnavailable."""
-    database = database_of(application, settings)
+    database = Database(settings.services[application.name].database_url)
     try:
         return migrate(database, application.migrations)
     finally:
@@ -121,7 +124,7 @@ def worker_of(
 def database_of(application: Application, settings: Settings) -> Database:
     """The database of a service, with connections for all threads of a worker."""
     url = settings.services[application.name].database_url
-    return Database(url, connections=2 * application.service.threads)
+    return Database(url, connections=3 * application.service.threads, lock_seconds=LOCK_SECONDS)
 
 
 def check_ports(applications: Sequence[Application], settings: Settings) -> None:

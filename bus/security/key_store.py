@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bus.contract.builtin import SealingKey
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database
 from bus.database.tables import sealing_key
+from bus.database.trouble import DatabaseUnavailable
 from bus.security.keys import KeyPair
 from bus.security.seal import ALG, ENC
 from bus.security.unsealer import UNKNOWN_SECONDS

@@ -19,12 +19,20 @@ from bus.service.work import Work
 MAX_EDITS = 10
 
 
-def builtin_handlers(service: Service) -> dict[str, Handler]:
-    """The handlers of the built-in operations, by the names of their queues."""
+def builtin_handlers(service: Service, commands_wait: Callable[[], str] = lambda: "") -> dict[str, Handler]:
+    """The handlers of the built-in operations, by the names of their queues.
+
+    `commands_wait` says why no command can be carried out now; empty when they can.
+    """
 
     def pong(_ping: Any, work: Work) -> Pong:
         work.connection.execute(select(1))
-        return Pong(service=service.name, database=work.connection.dialect.name, time=datetime.now(UTC))
+        return Pong(
+            service=service.name,
+            database=work.connection.dialect.name,
+            time=datetime.now(UTC),
+            commands_wait=commands_wait() or msgspec.UNSET,
+        )
 
     functions: dict[Any, Callable[[Any, Work], Any]] = {
         ping_of(service.name): pong,

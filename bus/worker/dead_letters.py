@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import structlog
 
 from bus.contract.names import is_reply_address
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database
 from bus.dead_letters.body import Operations
 from bus.dead_letters.reading import read_dead_letter, unreadable
 from bus.dead_letters.store import ReceivedDeadLetter, store
@@ -22,7 +22,7 @@ from bus.security.service_keys import LetterKey
 from bus.service.service import Service
 from bus.telemetry.metrics import WorkerMetrics
 from bus.worker.execution import INTERNAL_ERROR
-from bus.worker.threads import ConsumerThreads, Stopped, log_available, log_unavailable, wait_until_available
+from bus.worker.threads import ConsumerThreads, DatabaseWaits, Stopped
 
 log = structlog.get_logger("bus.worker")
 
@@ -44,11 +44,12 @@ class DeadLetterConsumer:
         transport: Transport,
         letter_key: LetterKey,
         stopping: threading.Event,
+        waits: DatabaseWaits,
         metrics: WorkerMetrics | None,
     ) -> None:
         self._service, self._operations, self._listeners = service.name, service.operations, service.listeners
         self._database, self._transport, self._letter_key = database, transport, letter_key
-        self._stopping, self._metrics = stopping, metrics
+        self._stopping, self._waits, self._metrics = stopping, waits, metrics
 
     def handle_batch(self, batch: Sequence[Delivery], _threads: ConsumerThreads) -> None:
         """Store them all together, or, when that fails, each on its own. Raises Stopped.
@@ -83,22 +84,23 @@ class DeadLetterConsumer:
 
     def _stored(self, batch: Sequence[Delivery], read: Read) -> StoredLetters | None:
         """The letters of a batch, stored in one transaction; None when that failed. Raises Stopped."""
-        while True:
-            try:
-                letters = [read(delivery) for delivery in batch]
-                with self._database.transaction() as transaction:
-                    store(transaction.connection, letters)
-                return list(zip(letters, batch, strict=True))
-            except DatabaseUnavailable as error:
-                log_unavailable(self._service, len(batch), error)
-                wait_until_available(self._database, self._stopping)
-                log_available(self._service)
-            except Exception as error:
-                # Anyone can publish to this queue. Whatever one message does, the worker goes on with the others.
-                # The error's text may quote it, with a secret, and is left out.
-                frames = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
-                log.error("dead_letters_rejected", service=self._service, count=len(batch), exception=frames)
-                return None
+
+        def store_all() -> StoredLetters:
+            letters = [read(delivery) for delivery in batch]
+            with self._database.transaction() as transaction:
+                store(transaction.connection, letters)
+            return list(zip(letters, batch, strict=True))
+
+        try:
+            return self._waits.until_done(store_all, len(batch))
+        except Stopped:
+            raise
+        except Exception as error:
+            # Anyone can publish to this queue. Whatever one message does, the worker goes on with the others.
+            # The error's text may quote it, with a secret, and is left out.
+            frames = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+            log.error("dead_letters_rejected", service=self._service, count=len(batch), exception=frames)
+            return None
 
     def _read(self, delivery: Delivery) -> ReceivedDeadLetter:
         return read_dead_letter(delivery, self._operations, datetime.now(UTC), self._letter_key.read())

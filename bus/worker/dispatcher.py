@@ -11,7 +11,7 @@ import structlog
 
 from bus.contract.names import is_reply_address
 from bus.contract.operations import Operation
-from bus.database.engine import DatabaseUnavailable
+from bus.database.trouble import DatabaseUnavailable
 from bus.dead_letters.body import without_secrets
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.messaging import redelivery
@@ -87,6 +87,14 @@ class Dispatcher:
         pause = self._retries[attempt]
         self._hand_over([redelivery.later(delivery.traced, pause)])
         self._telemetry.record("retried", delivery, call, seconds=pause.delay_seconds)
+        return True
+
+    def postpone(self, delivery: Delivery, call: Call) -> bool:
+        """Have a command delivered again after the shortest pause, with no try used; False when there is no pause."""
+        if not self._retries:
+            return False
+        self._hand_over([redelivery.postponed(delivery.traced, self._retries[0])])
+        self._telemetry.record("postponed", delivery, call, seconds=self._retries[0].delay_seconds)
         return True
 
     def dead_letter(

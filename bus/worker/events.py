@@ -8,7 +8,7 @@ import structlog
 from bus.contract.events import Event
 from bus.contract.problems import Invalid
 from bus.contract.validation import decode_event
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery, check_message
 from bus.messaging.replies import EncodedReply
@@ -18,7 +18,7 @@ from bus.service.service import Service
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.execution import Executor, HandlerFailed, OnEvents
 from bus.worker.telemetry import MessageTelemetry
-from bus.worker.threads import ConsumerThreads, Stopped, log_available, log_unavailable, wait_until_available
+from bus.worker.threads import ConsumerThreads, DatabaseWaits, Stopped
 
 # An event that was the first to be handled when this many workers died is what they died of. The events behind it were
 # counted with it, and have as many deaths left until the broker gives them up.
@@ -44,11 +44,12 @@ class EventConsumer:
         telemetry: MessageTelemetry,
         limits: Limits,
         stopping: threading.Event,
+        waits: DatabaseWaits,
         *,
         on_events: OnEvents,
     ) -> None:
-        self._service, self._listeners, self._database = service.name, service.listeners, database
-        self._executor = Executor(service.listeners, database, on_events=on_events)
+        self._executor, self._waits = Executor(service.listeners, database, on_events=on_events), waits
+        self._listeners = service.listeners
         self._transport, self._dispatcher, self._telemetry = transport, dispatcher, telemetry
         self._pauses, self._stopping = limits.retry_seconds, stopping
         self._session: int | None = None
@@ -105,13 +106,7 @@ class EventConsumer:
                     events, attempt = events[1:], 0
 
     def _execute(self, calls: list[Call]) -> list[EncodedReply | HandlerFailed]:
-        while True:
-            try:
-                return self._executor.execute_in_order(calls)
-            except DatabaseUnavailable as error:
-                log_unavailable(self._service, len(calls), error)
-                wait_until_available(self._database, self._stopping)
-                log_available(self._service)
+        return self._waits.until_done(lambda: self._executor.execute_in_order(calls), len(calls))
 
     def _is_given_up(self, delivery: Delivery, call: Call, failed: HandlerFailed, attempt: int) -> bool:
         """Pause before the next try, or make it a dead letter after the last."""

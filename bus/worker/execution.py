@@ -10,6 +10,8 @@ as it can, because it may go wrong in every batch:
   refuses after it wrote, the transaction is rolled back and done again; from then on its calls have savepoints.
 - An error: what comes before it is committed, it is tried again on its own, and the rest is a batch again. So the
   order of the calls holds.
+- A lock that another transaction keeps: each call is carried out on its own, with a short wait. Those that need the
+  lock are postponed, and the others do not wait for it.
 """
 
 import random
@@ -17,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, takewhile
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -27,9 +29,10 @@ from bus.contract.problems import Problem
 from bus.contract.redaction import Request, error_text, error_traceback, refusal_problem
 from bus.contract.refusals import Refusal
 from bus.database import outbox
-from bus.database.engine import Database, DatabaseUnavailable, Transaction
+from bus.database.engine import Database, Transaction
 from bus.database.inbox import AlreadyDone, look_up_all, record
 from bus.database.steps import Steps
+from bus.database.trouble import DatabaseBusy, DatabaseUnavailable, trouble_of
 from bus.messaging.call import Call, current_handler
 from bus.messaging.replies import EVENT_HANDLED, EncodedReply
 from bus.service.handler import Handler
@@ -38,6 +41,8 @@ from bus.service.work import Work
 # A fault is often a deadlock or a conflict that is gone at the next try. More tries come later, from a retry queue.
 QUICK_TRIES = 3
 LONGEST_PAUSE_SECONDS = 0.1
+# How long a command waits for another transaction, once it or its batch has waited in vain.
+SHORT_LOCK_SECONDS = 0.2
 # After a duplicate. A look costs a batch of creates about a thirtieth of its time, a batch done twice all of it.
 LOOK_FIRST_BATCHES = 100
 
@@ -49,6 +54,12 @@ Handlers = Mapping[str, Handler]
 OnEvents = Callable[[], None]
 
 log = structlog.get_logger("bus.worker")
+
+
+class Postponed(NamedTuple):
+    """A command that needs what another transaction holds. Nothing has happened; it is to be tried again later."""
+
+    sentence: str
 
 
 class HandlerFailed(Exception):
@@ -88,14 +99,25 @@ class Executor:
         self._look_first = 0
         self._refused_late: set[str] = set()
 
-    def execute(self, calls: Sequence[Call]) -> list[EncodedReply | HandlerFailed]:
-        """The replies to commands. Raises DatabaseUnavailable; what was not committed then has not happened."""
-        if not self._as_batch:
-            return [self._alone(call) for call in calls]
+    def execute(
+        self, calls: Sequence[Call], lock_seconds: float | None = None
+    ) -> list[EncodedReply | HandlerFailed | Postponed]:
+        """The replies to commands.
+
+        With `lock_seconds` each is carried out on its own, and waits no longer than that for another transaction.
+        Raises DatabaseUnavailable; what was not committed then has not happened.
+        """
+        if not self._as_batch or lock_seconds is not None:
+            return [self._or_postponed(call, lock_seconds) for call in calls]
         firsts, repeats = _split(calls) if len(calls) > 1 else (calls, ())
-        replies = self._together(firsts)
-        if len(replies) < len(firsts):
-            replies += self._from_failing(firsts[len(replies) :])
+        replies: list[EncodedReply | HandlerFailed | Postponed] = []
+        try:
+            replies += self._together(firsts)
+            if len(replies) < len(firsts):
+                for reply in self._from_failing(firsts[len(replies) :]):
+                    replies.append(reply)  # kept, should a later one raise
+        except DatabaseBusy:
+            replies += [self._or_postponed(call, SHORT_LOCK_SECONDS) for call in firsts[len(replies) :]]
         if not repeats:
             return replies
         # A reply to a repeat is read from the inbox; one whose first failed is carried out now.
@@ -107,7 +129,7 @@ class Executor:
     def execute_in_order(self, calls: Sequence[Call]) -> list[EncodedReply | HandlerFailed]:
         """The same for events: ends with the first whose handler failed, or before one that is in it twice.
 
-        Raises DatabaseUnavailable.
+        None is postponed, as that would change their order. Raises DatabaseUnavailable, and DatabaseBusy.
         """
         firsts, repeats = _split(calls)
         if repeats:
@@ -144,6 +166,9 @@ class Executor:
                 look, self._look_first = True, LOOK_FIRST_BATCHES
             except _RefusedTooLate as refused:
                 self._refused_late.add(str(refused))
+            except DatabaseBusy as busy:
+                if not busy.is_conflict:
+                    raise
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # any handler's
@@ -153,13 +178,15 @@ class Executor:
                 with_savepoints = True
         return []
 
-    def _transact(self, calls: Sequence[Call], *, with_savepoints: bool = False) -> list[EncodedReply]:
+    def _transact(
+        self, calls: Sequence[Call], *, with_savepoints: bool = False, lock_seconds: float | None = None
+    ) -> list[EncodedReply]:
         """Carry out calls in one transaction. `with_savepoints`: ends before the first that failed.
 
         Raises AlreadyDone, _RefusedTooLate, DatabaseUnavailable and, without savepoints, what a handler raises.
         """
         replies: list[EncodedReply] = []
-        with self._database.transaction() as transaction:
+        with self._database.transaction(lock_seconds) as transaction:
             steps = Steps(transaction) if len(calls) > 1 else None
             for handler, group in _groups(calls, self._handlers, one_by_one=with_savepoints):
                 done = self._step(handler, group, transaction, steps, with_savepoints=with_savepoints)
@@ -203,13 +230,24 @@ class Executor:
                 raise
             return None
 
-    def _alone(self, call: Call) -> EncodedReply | HandlerFailed:
+    def _or_postponed(self, call: Call, lock_seconds: float | None) -> EncodedReply | HandlerFailed | Postponed:
+        try:
+            return self._alone(call, lock_seconds)
+        except DatabaseBusy as busy:
+            return Postponed(busy.sentence)
+
+    def _alone(self, call: Call, lock_seconds: float | None = None) -> EncodedReply | HandlerFailed:
+        """Raises DatabaseUnavailable, and DatabaseBusy."""
         for tries_left in reversed(range(QUICK_TRIES)):
             try:
                 (stored,) = self._look_up([call])
-                return stored or self._transact([call])[0]
+                return stored or self._transact([call], lock_seconds=lock_seconds)[0]
             except AlreadyDone:
                 continue  # another worker was faster; its reply is in the inbox now
+            except DatabaseBusy as busy:
+                if not busy.is_conflict or not tries_left:
+                    raise
+                time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # the handler's, whatever it is
@@ -266,8 +304,8 @@ def _undo_all(transaction: Transaction) -> None:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether the connection to the database is lost, which is not the handler's fault."""
-    return isinstance(error, DatabaseUnavailable) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    """Whether this says something about the database, and so is not the handler's fault."""
+    return isinstance(error, DatabaseUnavailable) or (isinstance(error, DBAPIError) and trouble_of(error) is not None)
 
 
 def _groups(

@@ -4,6 +4,7 @@ The order for every message: commit, reply, acknowledge. Whatever dies in betwee
 answered from the inbox.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,24 +12,31 @@ import structlog
 
 from bus import failpoints
 from bus.contract.operations import Operation
-from bus.contract.problems import Unavailable
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.contract.problems import Problem, Unavailable
+from bus.database.engine import Database
+from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery
-from bus.messaging.redelivery import attempts_of
+from bus.messaging.redelivery import POSTPONED, attempts_of
 from bus.messaging.replies import ACCEPTED, EncodedReply
 from bus.messaging.topology import SUSPECT_DELIVERIES
 from bus.messaging.transport import Transport
 from bus.service.handler import Handler
 from bus.worker.admission import Admission
 from bus.worker.dispatcher import Dispatcher
-from bus.worker.execution import INTERNAL_ERROR, Executor, HandlerFailed, OnEvents, answer_queries
+from bus.worker.execution import (
+    INTERNAL_ERROR,
+    SHORT_LOCK_SECONDS,
+    Executor,
+    HandlerFailed,
+    OnEvents,
+    Postponed,
+    answer_queries,
+)
 from bus.worker.telemetry import MessageTelemetry
-from bus.worker.threads import PROBE_SECONDS, ConsumerThreads, log_available, log_unavailable
+from bus.worker.threads import PROBE_SECONDS, ConsumerThreads, DatabaseWaits
 
 log = structlog.get_logger("bus.worker")
-
-_DATABASE_AWAY = Unavailable("database-away", "The service's database cannot be reached.").problem
 
 Calls = Sequence[tuple[Delivery, Call]]
 
@@ -38,9 +46,9 @@ class RequestConsumer:
 
     def __init__(
         self,
-        service: str,
         handlers: Mapping[str, Handler],
         database: Database,
+        waits: DatabaseWaits,
         transport: Transport,
         admission: Admission,
         dispatcher: Dispatcher,
@@ -49,7 +57,7 @@ class RequestConsumer:
         as_batch: bool,
         on_events: OnEvents,
     ) -> None:
-        self._service, self._handlers, self._database, self._transport = service, handlers, database, transport
+        self._handlers, self._database, self._waits, self._transport = handlers, database, waits, transport
         self._admission, self._dispatcher, self._telemetry = admission, dispatcher, telemetry
         self._executor = Executor(handlers, database, as_batch=as_batch, on_events=on_events)
         self._operations: dict[str, type[Operation[Any]]] = {
@@ -64,6 +72,9 @@ class RequestConsumer:
             queries, commands = self._admit_all(batch, threads, done)
             if queries:
                 self._answer(queries, done)
+            if late := [each for each in commands if POSTPONED in each[0].message.headers]:
+                self._execute(late, threads, done, are_late=True)
+                commands = [each for each in commands if each not in late]
             if commands:
                 self._execute(commands, threads, done)
         finally:
@@ -97,33 +108,51 @@ class RequestConsumer:
                 return self._admission.admit(delivery)
             except DatabaseUnavailable as error:  # it holds the keys to sealed secrets
                 if not self._operations[delivery.message.queue].is_command:
-                    self._turn_away(delivery)
+                    self._turn_away(delivery, error.sentence)
                     return None
+                self._promise(delivery)
                 self._wait_for_database([delivery], threads, error)
+                self._waits.end()
 
     def _answer(self, queries: Calls, done: list[Delivery]) -> None:
         try:
             replies = answer_queries([call for _, call in queries], self._handlers, self._database)
-        except DatabaseUnavailable:
-            replies = [EncodedReply.problem(_DATABASE_AWAY, delivery.trace) for delivery, _ in queries]
+        except DatabaseUnavailable as error:
+            replies = [EncodedReply.problem(_away(error.sentence), delivery.trace) for delivery, _ in queries]
         self._reply(queries, replies, done)
 
-    def _execute(self, commands: Calls, threads: ConsumerThreads, done: list[Delivery]) -> None:
-        calls = [call for _, call in commands]
+    def _execute(
+        self, commands: Calls, threads: ConsumerThreads, done: list[Delivery], *, are_late: bool = False
+    ) -> None:
+        """Carry out, however long that has to wait for the database. `are_late`: they were postponed before."""
+        calls, has_waited = [call for _, call in commands], False
+        kept: list[Delivery] = []
         while True:
             try:
-                replies = self._executor.execute(calls)
+                replies = self._executor.execute(calls, SHORT_LOCK_SECONDS if are_late else None)
             except DatabaseUnavailable as error:
-                self._wait_for_database([delivery for delivery, _ in commands], threads, error)
+                if not has_waited:
+                    for delivery, _ in commands:
+                        self._promise(delivery)
+                has_waited = True
+                kept += self._wait_for_database([delivery for delivery, _ in commands], threads, error)
             else:
                 break
+        if has_waited:
+            self._waits.end()
+            for delivery in kept:
+                threads.put(delivery)
         if failpoints.armed:
             failpoints.reach("worker.after-commit")
         self._reply(commands, replies, done)
 
-    def _reply(self, calls: Calls, replies: Iterable[EncodedReply | HandlerFailed], done: list[Delivery]) -> None:
+    def _reply(
+        self, calls: Calls, replies: Iterable[EncodedReply | HandlerFailed | Postponed], done: list[Delivery]
+    ) -> None:
         for (delivery, call), reply in zip(calls, replies, strict=True):
-            if isinstance(reply, HandlerFailed):
+            if isinstance(reply, Postponed):
+                self._postpone(delivery, call)
+            elif isinstance(reply, HandlerFailed):
                 self._retry_or_give_up(delivery, call, reply)
             else:
                 operation = self._operations[delivery.message.queue]
@@ -150,23 +179,30 @@ class RequestConsumer:
         self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR, delivery.trace))
         self._telemetry.record("dead_lettered", delivery, call, status=INTERNAL_ERROR.status)
 
+    def _postpone(self, delivery: Delivery, call: Call) -> None:
+        """Try a command later that needs what another transaction holds; its caller need not wait for that."""
+        if POSTPONED not in delivery.message.headers:
+            self._promise(delivery)
+        if not self._dispatcher.postpone(delivery, call):
+            self._retry_or_give_up(delivery, call, HandlerFailed(TimeoutError("a lock was not released"), call.request))
+
     def _wait_for_database(
         self, commands: Sequence[Delivery], threads: ConsumerThreads, error: DatabaseUnavailable
-    ) -> None:
-        """Keep the commands that arrive and refuse queries, until the database is back. Raises Stopped."""
-        log_unavailable(self._service, len(commands), error)
-        for delivery in commands:
-            self._promise(delivery)
-        kept: list[Delivery] = []
-        while not self._database.answers():
-            arrived = threads.next(PROBE_SECONDS)
-            if arrived is not None and self._keep(arrived):
-                kept.append(arrived)
-        log_available(self._service)
-        for delivery in kept:
-            threads.put(delivery)
+    ) -> list[Delivery]:
+        """Wait until the database answers, and at least for a moment; what arrives meanwhile and is kept.
 
-    def _keep(self, delivery: Delivery) -> bool:
+        A database that takes no writes answers at once. Raises Stopped.
+        """
+        self._waits.begin(error, len(commands))
+        kept: list[Delivery] = []
+        until = time.monotonic() + PROBE_SECONDS
+        while (left := until - time.monotonic()) > 0 or not self._database.answers():
+            arrived = threads.next(max(left, 0.0) or PROBE_SECONDS)
+            if arrived is not None and self._keep(arrived, error.sentence):
+                kept.append(arrived)
+        return kept
+
+    def _keep(self, delivery: Delivery, sentence: str) -> bool:
         """While the database is away: whether this is a command to keep. A query is refused."""
         try:
             is_refused = self._admission.admit(delivery) is None
@@ -176,17 +212,22 @@ class RequestConsumer:
             self._promise(delivery)
             return True
         if not is_refused:
-            self._turn_away(delivery)
+            self._turn_away(delivery, sentence)
         self._transport.acknowledge([delivery])
         return False
 
-    def _turn_away(self, delivery: Delivery) -> None:
+    def _turn_away(self, delivery: Delivery, sentence: str) -> None:
         """Refuse a query, as the database is away."""
-        self._dispatcher.reply(delivery, EncodedReply.problem(_DATABASE_AWAY, delivery.trace))
-        self._telemetry.record("answered", delivery, status=_DATABASE_AWAY.status, code=_DATABASE_AWAY.code)
+        problem = _away(sentence)
+        self._dispatcher.reply(delivery, EncodedReply.problem(problem, delivery.trace))
+        self._telemetry.record("answered", delivery, status=problem.status, code=problem.code)
 
     def _promise(self, delivery: Delivery) -> None:
         """Answer that the command is kept, rather than let its caller wait for the database too."""
         if delivery.message.message_id is not None:
             self._dispatcher.reply(delivery, EncodedReply.accepted(delivery.message.message_id))
             self._telemetry.record("deferred", delivery, is_last=False, status=ACCEPTED)
+
+
+def _away(sentence: str) -> Problem:
+    return Unavailable("database-away", sentence).problem

@@ -4,11 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 import structlog
 from msgspec import structs
 
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database
+from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.message import Delivery
 from bus.telemetry.spans import Spans
 
@@ -16,6 +18,8 @@ from bus.telemetry.spans import Spans
 PROBE_SECONDS = 0.5
 
 log = structlog.get_logger("bus.worker")
+
+T = TypeVar("T")
 
 # Takes a batch; the threads that took it are passed along, for a handler that has to wait for more to arrive.
 BatchHandler = Callable[[Sequence[Delivery], "ConsumerThreads"], None]
@@ -107,18 +111,45 @@ def distributing(threads_of: Mapping[str, ConsumerThreads], spans: Spans | None)
     return distribute
 
 
-def log_unavailable(service: str, waiting: int, error: DatabaseUnavailable) -> None:
-    """One line for the log; `waiting` messages are kept."""
-    log.warning("database_unavailable", service=service, waiting=waiting, reason=str(error)[:200])
+class DatabaseWaits:
+    """The threads of a worker that wait for its database. `sentence` says why; it is empty while none waits."""
 
+    def __init__(self, service: str, database: Database, stopping: threading.Event) -> None:
+        self._service, self._database, self._stopping = service, database, stopping
+        self._waiting: dict[int, str] = {}
 
-def log_available(service: str) -> None:
-    """One line for the log."""
-    log.info("database_available", service=service)
+    @property
+    def sentence(self) -> str:
+        """Why the database is waited for."""
+        return next(iter([*self._waiting.values()]), "")
 
+    def begin(self, error: DatabaseUnavailable, waiting: int) -> None:
+        """This thread waits from now on, with so many messages. One line for the log, also when the reason changes."""
+        if self._waiting.get(threading.get_ident()) != error.sentence:
+            log.warning("database_unavailable", service=self._service, waiting=waiting, reason=str(error)[:200])
+        self._waiting[threading.get_ident()] = error.sentence
 
-def wait_until_available(database: Database, stopping: threading.Event) -> None:
-    """Return when the database answers. Raises Stopped when the worker stops before."""
-    while not database.answers():
-        if stopping.wait(PROBE_SECONDS):
-            raise Stopped
+    def end(self) -> None:
+        """This thread goes on, if it has waited."""
+        if self._waiting and self._waiting.pop(threading.get_ident(), None) is not None:
+            log.info("database_available", service=self._service)
+
+    def until_done(self, run: Callable[[], T], waiting: int) -> T:
+        """What `run` returns; tried again until the database lets it. Raises Stopped."""
+        while True:
+            try:
+                result = run()
+            except DatabaseUnavailable as error:
+                self.begin(error, waiting)
+                self._wait_until_it_answers()
+            else:
+                self.end()
+                return result
+
+    def _wait_until_it_answers(self) -> None:
+        """After a pause: a database that takes no writes answers at once, and still takes none."""
+        while True:
+            if self._stopping.wait(PROBE_SECONDS):
+                raise Stopped
+            if self._database.answers():
+                return

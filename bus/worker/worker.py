@@ -8,6 +8,7 @@ from typing import Any
 
 from bus.contract.operations import Operation
 from bus.database.engine import Database
+from bus.database.trouble import AWAY
 from bus.messaging.call import longest_running
 from bus.messaging.topology import CONSUMED_KINDS, DEFAULT_LIMITS, Limits, Queue, dead_letter_queue
 from bus.messaging.transport import Transport, TransportOptions, is_connected
@@ -30,7 +31,7 @@ from bus.worker.events import EventConsumer
 from bus.worker.quarantine import Quarantine
 from bus.worker.requests import RequestConsumer
 from bus.worker.telemetry import MessageTelemetry
-from bus.worker.threads import ConsumerThreads, distributing
+from bus.worker.threads import ConsumerThreads, DatabaseWaits, distributing
 
 # A batch is what has already arrived, up to this many: enough to share one commit, few enough that the first does not
 # wait for the last.
@@ -72,6 +73,7 @@ class Worker:
     ) -> None:
         self._service, self._transport, self._database, self._limits = service, transport, database, limits
         self._stopping = threading.Event()
+        self._waits = DatabaseWaits(service.name, database, self._stopping)
         self._queues = service.queues(limits)
         self._relay = OutboxRelay(service.name, transport, database, spans)
         self._retention = Retention(service.name, database, limits.keep_days)
@@ -102,7 +104,7 @@ class Worker:
             return self._watchdog.why_silent
         if not is_connected(self._transport):
             return "There is no connection to the broker."
-        return "" if self._database.answers() else "The database cannot be reached."
+        return self._waits.sentence or ("" if self._database.answers() else AWAY)
 
     def start(self) -> None:
         """Connect and begin to consume; returns at once."""
@@ -143,17 +145,17 @@ class Worker:
     def _consumer_threads(
         self, telemetry: MessageTelemetry, counted: WorkerMetrics | None, require_sealed: bool
     ) -> dict[str, ConsumerThreads]:
-        """Threads of their own for what must not wait for a handler: the built-in operations, events, dead letters."""
+        """Threads of their own for what must not wait for the commands' turn, or for a lock that they need."""
         service, transport, database, on_events = self._service, self._transport, self._database, self._relay.wake
         name, as_batch = service.name, service.threads == 1
         operations: dict[str, type[Operation[Any]]] = service.operations
-        letter_key = LetterKey(database)
+        letter_key, waits = LetterKey(database), self._waits
         dispatcher = Dispatcher(name, transport, self._limits, self._stopping, telemetry, letter_key)
         unsealer = Unsealer(partial(read_keys, database), required=require_sealed)
         requests = RequestConsumer(
-            name,
-            {**service.handlers, **builtin_handlers(service)},
+            {**service.handlers, **builtin_handlers(service, lambda: waits.sentence)},
             database,
+            waits,
             transport,
             Admission(operations, unsealer, dispatcher, telemetry),
             dispatcher,
@@ -162,15 +164,23 @@ class Worker:
             on_events=on_events,
         )
         events = EventConsumer(
-            service, database, transport, dispatcher, telemetry, self._limits, self._stopping, on_events=on_events
+            service,
+            database,
+            transport,
+            dispatcher,
+            telemetry,
+            self._limits,
+            self._stopping,
+            waits,
+            on_events=on_events,
         )
-        dead_letters = DeadLetterConsumer(service, database, transport, letter_key, self._stopping, counted)
+        dead_letters = DeadLetterConsumer(service, database, transport, letter_key, self._stopping, waits, counted)
         handlers_by_queue = dict.fromkeys(operations, requests.handle_batch)
         quarantine = Quarantine(handlers_by_queue, operations, transport, dispatcher, telemetry)
+        batch = MAX_BATCH if as_batch else 1
         return {
-            "requests": ConsumerThreads(
-                name, requests.handle_batch, threads=service.threads, batch=MAX_BATCH if as_batch else 1
-            ),
+            "requests": ConsumerThreads(name, requests.handle_batch, threads=service.threads, batch=batch),
+            "queries": ConsumerThreads(f"{name}-queries", requests.handle_batch, threads=service.threads, batch=batch),
             "builtin": ConsumerThreads(f"{name}-builtin", requests.handle_batch, batch=MAX_BATCH),
             "events": ConsumerThreads(f"{name}-events", events.handle_batch, batch=MAX_BATCH),
             "dead": ConsumerThreads(f"{name}-dead", dead_letters.handle_batch, batch=MAX_BATCH),
@@ -185,6 +195,8 @@ class Worker:
     def _threads_for(self, queue: Queue) -> str:
         if queue.name in (operation.operation_name for operation in self._service.builtin_operations):
             return "builtin"
+        if (operation := self._service.operations.get(queue.name)) is not None and not operation.is_command:
+            return "queries"
         return queue.kind if queue.kind in self._threads else "requests"
 
     def _show(self, metrics: Metrics) -> DatabaseGauges:

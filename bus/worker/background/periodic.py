@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from bus.database.engine import DatabaseUnavailable
+from bus.database.trouble import DatabaseUnavailable
 
 # After a run that the database ended: a task that is woken all the time would be one busy loop.
 TROUBLE_SECONDS = 1.0

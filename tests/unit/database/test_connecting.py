@@ -10,8 +10,9 @@ from sqlalchemy import insert
 from support.example_service import create_tables, word, words_in
 
 from bus.database.connecting import DatabaseUnusable, check_file
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database
 from bus.database.migrate import check_migrated, migrate
+from bus.database.trouble import DatabaseUnavailable
 
 NOBODY = 65534
 

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from support.example_service import word, words_in
 
 from bus.database.bulk import find_all, insert_all
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database
+from bus.database.trouble import DatabaseUnavailable
 from catalog.tables import product
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"

@@ -11,9 +11,10 @@ from sqlalchemy import MetaData, delete, insert, inspect
 import auth.tables
 import catalog.tables
 from bus.database import tables
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database
 from bus.database.migrate import NotMigrated, check_migrated, migrate
 from bus.database.migrations import VERSION_TABLE
+from bus.database.trouble import DatabaseUnavailable
 from catalog.tables import product
 
 HISTORIES = {

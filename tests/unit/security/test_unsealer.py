@@ -6,7 +6,7 @@ import pytest
 
 from auth.contract import Register
 from bus.contract.problems import Invalid
-from bus.database.engine import DatabaseUnavailable
+from bus.database.trouble import DatabaseUnavailable
 from bus.security import unsealer as module
 from bus.security.keys import KeyPair
 from bus.security.seal import seal
@@ -27,7 +27,7 @@ class Keys:
     def __call__(self) -> dict[str, KeyPair]:
         self.reads += 1
         if self.away:
-            raise DatabaseUnavailable
+            raise DatabaseUnavailable("away")
         return dict(self.pairs)
 
 

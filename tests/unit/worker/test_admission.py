@@ -9,7 +9,7 @@ import pytest
 from auth.contract import Register
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
-from bus.database.engine import DatabaseUnavailable
+from bus.database.trouble import DatabaseUnavailable
 from bus.dead_letters.body import without_secrets
 from bus.messaging.call import ANONYMOUS, Call
 from bus.messaging.message import MAX_BODY_BYTES, Message, check_body, is_undecodable
@@ -220,7 +220,7 @@ def test_what_is_sealed_is_validated_like_everything_and_never_repeated() -> Non
 
 def test_a_database_that_is_away_when_a_key_is_read_is_no_refusal() -> None:
     def read() -> dict[str, KeyPair]:
-        raise DatabaseUnavailable
+        raise DatabaseUnavailable("away")
 
     with pytest.raises(DatabaseUnavailable):
         admit(_sealed(), Register, Unsealer(read))

@@ -13,6 +13,7 @@ from bus.messaging.message import Delivery, Message
 from bus.security.service_keys import LetterKey
 from bus.worker import dead_letters as module
 from bus.worker.dead_letters import DeadLetterConsumer
+from bus.worker.threads import DatabaseWaits
 from catalog.handlers import catalog
 
 
@@ -43,7 +44,9 @@ def _handle(database: Database, *bodies: bytes) -> list[int]:
     """Handle one batch; returns the numbers of the messages that were acknowledged."""
     migrate(database, "catalog.migrations")
     transport: Any = Transport()
-    consumer = DeadLetterConsumer(catalog, database, transport, LetterKey(database), threading.Event(), None)
+    stopping = threading.Event()
+    waits = DatabaseWaits("catalog", database, stopping)
+    consumer = DeadLetterConsumer(catalog, database, transport, LetterKey(database), stopping, waits, None)
     messages = (Message(queue="catalog.dead", body=body) for body in bodies)
     batch = [
         Delivery(message=message, tag=tag, session=1, deaths=0, received_at=0.0) for tag, message in enumerate(messages)

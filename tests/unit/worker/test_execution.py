@@ -31,8 +31,9 @@ from bus.contract.fields import Secret
 from bus.contract.operations import Command, Reply
 from bus.contract.redaction import TEXT_DROPPED
 from bus.contract.refusals import Refusal
-from bus.database.engine import Database, DatabaseUnavailable
+from bus.database.engine import Database
 from bus.database.tables import inbox
+from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.call import Call
 from bus.messaging.replies import EncodedReply
 from bus.service.service import Service

@@ -9,10 +9,11 @@ from sqlalchemy import insert, update
 from support.event_services import WordAdded
 
 from bus.database import outbox
-from bus.database.engine import Database, DatabaseUnavailable, PendingEvent
+from bus.database.engine import Database, PendingEvent
 from bus.database.migrate import migrate
 from bus.database.tables import dead_letter
 from bus.database.tables import outbox as table
+from bus.database.trouble import DatabaseUnavailable
 from bus.telemetry.metrics import Metrics
 from bus.worker.background.gauges import DatabaseGauges
 

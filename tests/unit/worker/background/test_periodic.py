@@ -7,7 +7,7 @@ from queue import SimpleQueue
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from bus.database.engine import DatabaseUnavailable
+from bus.database.trouble import DatabaseUnavailable
 from bus.testing.waiting import wait_until
 from bus.worker.background import periodic
 from bus.worker.background.periodic import PeriodicTask
