@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 from faults.member import FrontEnd
+from faults.system import BUS
 from support.raw_http import ANSWER_SECONDS, send_pieces
 
 import catalog.main
@@ -47,7 +48,7 @@ def served_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def _granian(folder: Path, bus_url: str) -> Iterator[str]:
     [port] = free_ports(1)
     environment = {**os.environ, "BUS_URL": bus_url, "CATALOG_PORT": str(port)}
-    front = FrontEnd("front", folder, environment, "-m", "bus.cli", "web", "catalog")
+    front = FrontEnd("front", folder, environment, *BUS, "web", "catalog")
     front.url = f"http://127.0.0.1:{port}"
     front.start()
     try:
