@@ -8,16 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-import structlog
 from sqlalchemy import Connection, Engine, event
 
 # Between two looks at the clock.
 LOOK_SECONDS = 1.0
-
-log = structlog.get_logger("bus.database")
 
 
 class AnswerDeadlines:
@@ -63,6 +60,9 @@ class AnswerDeadlines:
         self._closed.set()
 
     def _watch(self) -> None:
+        import structlog  # not above: a command that reads a table and ends needs none
+
+        log = structlog.get_logger("bus.database")
         while not self._closed.wait(LOOK_SECONDS):
             now = time.monotonic()
             for connection in [each for each, until in list(self._until.items()) if until < now]:
@@ -80,8 +80,10 @@ def _driver_connection(connection: Any) -> Any:
 
 def _end(connection: Any) -> None:
     """Wake the thread that waits for an answer: it finds that the connection is closed."""
-    try:
-        with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as copy:
-            copy.shutdown(socket.SHUT_RDWR)
-    except Exception as error:  # psycopg's or the kernel's: it was closed in the meantime
-        log.debug("connection_ended_before", reason=type(error).__name__)
+    import psycopg  # loaded long since; a program with SQLite alone never loads it
+
+    with (
+        suppress(psycopg.Error, OSError),  # it was closed in the meantime
+        socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as copy,
+    ):
+        copy.shutdown(socket.SHUT_RDWR)

@@ -36,7 +36,8 @@ class Admission:
     def admit(self, delivery: Delivery) -> Call | None:
         """The call a message asks for; None when it was refused, or when its caller has stopped waiting.
 
-        Raises Stopped; and DatabaseUnavailable, when the key to a seal must be read from a database that is away.
+        Raises Stopped; and DatabaseUnavailable, when a key must be read from a database that is away: that of a seal,
+        or the one that authenticates dead letters.
         """
         message = delivery.message
         operation = self._operations[message.queue]
@@ -56,6 +57,7 @@ class Admission:
         """Answer the sender; a message that cannot be read, or has no reply address, is kept as a dead letter."""
         problem = refused.problem
         if is_undecodable(refused) or not delivery.message.reply_to:
+            self._dispatcher.letter_key.read()  # or the dispatcher would wait for it, and all behind this message too
             self._dispatcher.dead_letter_request(delivery, operation, problem.code, problem.detail)
         self._dispatcher.reply(delivery, EncodedReply.problem(problem, delivery.trace))
         self._telemetry.record("refused", delivery, status=problem.status, code=problem.code)

@@ -35,7 +35,10 @@ log = structlog.get_logger("bus.worker")
 
 
 class Dispatcher:
-    """Sends on behalf of one service. Raises Stopped when `stopping` is set while the broker accepts nothing."""
+    """Sends on behalf of one service. Raises Stopped when `stopping` is set while the broker accepts nothing.
+
+    `letter_key` authenticates its dead letters.
+    """
 
     def __init__(
         self,
@@ -47,7 +50,7 @@ class Dispatcher:
         letter_key: LetterKey,
     ) -> None:
         self._service, self._transport, self._stopping, self._telemetry = service, transport, stopping, telemetry
-        self._letter_key = letter_key
+        self.letter_key = letter_key
         self._quarantine = quarantine_queue(service, limits)
         self._retries = retry_queues(service, limits)
         self._quarantining = threading.Lock()
@@ -130,7 +133,7 @@ class Dispatcher:
         """A worker that started without its database has not read the key yet. Raises Stopped."""
         while True:
             try:
-                return self._letter_key.read()
+                return self.letter_key.read()
             except DatabaseUnavailable as error:
                 log.warning("letter_key_unavailable", service=self._service, error=str(error))
                 if self._stopping.wait(RETRY_SECONDS):

@@ -21,6 +21,7 @@ from auth.handlers import auth as auth_service
 from bus.client.client import Client
 from bus.database.engine import Database
 from bus.database.migrate import migrate
+from bus.messaging.trace_context import begin
 from bus.testing.waiting import wait_until
 from catalog.handlers import catalog as catalog_service
 from catalog.web import create_app
@@ -112,10 +113,11 @@ def test_a_reply_says_what_http_would(system: System, publisher: PlainPublisher)
     assert answer.properties.content_type == "application/json"
     assert answer.properties.correlation_id == "my-7"
     assert answer.properties.headers["location"] == f"/products/{answer.json['product']['id']}"
-    refused = publisher.ask("catalog.get_product", {"product_id": 4711})
+    trace = {"traceparent": begin().traceparent}  # its id is in every problem
+    refused = publisher.ask("catalog.get_product", {"product_id": 4711}, headers=trace)
     assert (refused.status, refused.properties.content_type) == (404, "application/problem+json")
     with Client(system.url) as client:
-        assert create_app(client).test_client().get("/products/4711").data == refused.body
+        assert create_app(client).test_client().get("/products/4711", headers=trace).data == refused.body
 
 
 def test_what_came_from_a_queue_is_seen_over_http(system: System, publisher: PlainPublisher) -> None:
