@@ -27,8 +27,9 @@ time.sleep(float(seconds))
 sys.exit(int(code))
 """
 PARENT = f"""
-import sys, threading
+import signal, sys, threading
 from bus.runtime import supervisor
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, programs inherit that it is ignored
 supervisor.PROGRAM = (sys.executable, "-c", {PROGRAM!r})
 kept = supervisor.Supervisor([("one", "60", "0"), ("two", "60", "0")])
 kept.start()
@@ -96,6 +97,9 @@ def test_nothing_outlives_it(ending: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT]) as parent:
         wait_until(lambda: bool(_starts("one") and _starts("two")), END_SECONDS, "both run")
         os.kill(parent.pid, ending)
-        parent.wait(END_SECONDS)
+        try:
+            parent.wait(END_SECONDS)
+        finally:
+            parent.kill()
     pids = _starts("one") + _starts("two")
     wait_until(lambda: not any(map(_lives, pids)), END_SECONDS, "both have ended")
