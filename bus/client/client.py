@@ -33,6 +33,7 @@ CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 MAX_IN_FLIGHT = 512
 LATE = "Replies that came after their caller had stopped waiting."
+INVALID = "Messages to the reply queue that are not replies as workers send them. They are dropped."
 
 # A worker replies "accepted" to a command that waits until the database is back.
 _CANNOT_WORK_NOW = (ACCEPTED, 503)
@@ -247,6 +248,7 @@ class Client:
         label, transport = ("connection", name), self._transport
         metrics.gauge("broker_connected", CONNECTED, label, lambda: is_connected(transport))
         metrics.counter("late_replies", LATE, label, lambda: self.late_replies)
+        metrics.counter("invalid_replies", INVALID, label, lambda: self._pending.invalid_replies)
 
     def _ask_for_key(self, service: str, deadline: float) -> SealingKey:
         return read_json(self._ask(sealing_key_query_of(service), deadline - time.monotonic()), SealingKey)

@@ -4,12 +4,13 @@ A call ends with a reply, with an outcome of publishing that is not "confirmed",
 decides between these is here.
 """
 
-import itertools
+import os
 import threading
 import time
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Self
 
+import structlog
 from msgspec import structs
 
 from bus import failpoints
@@ -17,10 +18,13 @@ from bus.contract.operations import Operation
 from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.messaging.message import Message
 from bus.messaging.publishing import not_taken
+from bus.messaging.replies import defect_of
 from bus.messaging.transport import PublishOutcome, Transport
 
 # A confirm that comes this late is still useful: it turns "unknown" into "accepted".
 CONFIRM_SECONDS = 0.5
+
+log = structlog.get_logger("bus.client")
 
 
 class Deadlines(NamedTuple):
@@ -102,15 +106,15 @@ class PendingCall:
 class PendingCalls:
     """At most `limit` calls at the same time; one more raises Unavailable at once. Safe to use from many threads.
 
-    `late_replies` counts the replies that came after their call had ended, duplicates among them.
+    `late_replies` counts the replies that came after their call had ended, duplicates among them, and
+    `invalid_replies` the messages to the reply queue that no worker sends.
     """
 
     def __init__(self, transport: Transport, limit: int) -> None:
         self._transport, self._limit = transport, limit
         self._room = threading.Semaphore(limit)
-        self._numbers = itertools.count(1)
         self._pending: dict[str, PendingCall] = {}
-        self.late_replies = 0
+        self.late_replies = self.invalid_replies = 0
 
     def exchange(
         self, operation: type[Operation[Any]], request: Message, deadlines: Deadlines, *, with_reply: bool = True
@@ -123,7 +127,8 @@ class PendingCalls:
             raise Unavailable(
                 "too-many-in-flight", f"{self._limit} requests of this client are waiting already. Try again later."
             )
-        number = str(next(self._numbers))
+        # Nobody can guess it: a program that knows the reply queue cannot answer in the place of the service.
+        number = os.urandom(16).hex()
         call = self._pending[number] = PendingCall(deadlines)
         try:
             if with_reply:
@@ -141,6 +146,11 @@ class PendingCalls:
 
     def replied(self, reply: Message) -> None:
         """A reply has come. Called on the transport's thread."""
+        if defect := defect_of(reply):
+            if not self.invalid_replies:
+                log.warning("reply_invalid", reason=defect)
+            self.invalid_replies += 1
+            return
         call = self._pending.get(str(reply.correlation_id))
         if call is None:
             self.late_replies += 1

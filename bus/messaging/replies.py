@@ -1,5 +1,6 @@
 """Replies: how a status and a body become a reply message, and how a caller reads one. HTTP sends the same two."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -74,6 +75,10 @@ class EncodedReply(msgspec.Struct, frozen=True):
         )
 
 
+# What HTTP may relay: not an address on another host, and nothing that ends a header.
+_PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]{0,1000}")
+_RETRY_AFTER = range(1, 86_401)
+
 _NOT_ACCEPTABLE = (400, 413, 415, 422)
 
 
@@ -85,6 +90,21 @@ def status_of(reply: Message) -> int:
     """The status of a reply, with the meaning it has in HTTP (RFC 9110, section 15); 500 if it carries none."""
     status = reply.headers.get("status")
     return status if isinstance(status, int) else 500
+
+
+def defect_of(reply: Message) -> str:
+    """Why this is no reply as workers send them (docs/wire.md, "Replies"); empty if it is one."""
+    status, content_type, headers = reply.headers.get("status"), reply.content_type, reply.headers
+    if not isinstance(status, int) or isinstance(status, bool) or not (200 <= status < 300 or 400 <= status < 600):
+        return f"The header status is {str(status)[:20]!r}; expected 200 to 299, or 400 to 599."
+    if content_type is not None and content_type != (PROBLEM if status >= 400 else JSON):
+        return f"The content type {content_type[:80]!r} does not belong to the status {status}."
+    location, retry_after = headers.get("location"), headers.get("retry-after")
+    if location is not None and not (isinstance(location, str) and _PATH.fullmatch(location)):
+        return "The header location is not a path."
+    if retry_after is not None and not (type(retry_after) is not bool and retry_after in _RETRY_AFTER):
+        return "The header retry-after is not a number of seconds up to a day."
+    return ""
 
 
 def error_of(operation: type[Operation[Any]], status: int, body: bytes) -> ProblemError:

@@ -40,7 +40,7 @@ class Trace(msgspec.Struct, frozen=True):
 
     def next_hop(self) -> "Trace":
         """A new hop after this one."""
-        return Trace(self.trace_id, _span_id(), self.span_id, self.sampled, self.state)
+        return Trace(self.trace_id, f"{getrandbits(64) or 1:016x}", self.span_id, self.sampled, self.state)
 
     @property
     def traceparent(self) -> str:
@@ -57,7 +57,7 @@ class Trace(msgspec.Struct, frozen=True):
 
 def begin() -> Trace:
     """The first hop of a new trace. It is sampled, because the log names it."""
-    return Trace(f"{getrandbits(128) or 1:032x}", _span_id())
+    return Trace(f"{getrandbits(128) or 1:032x}", f"{getrandbits(64) or 1:016x}")
 
 
 def continued(headers: Mapping[str, object]) -> Trace:
@@ -85,7 +85,3 @@ def _state(tracestate: object) -> str:
     found = [_MEMBER.fullmatch(member) for each in tracestate.split(",") if (member := each.strip(" \t"))]
     keys = {member[1] for member in found if member is not None}
     return tracestate if len(keys) == len(found) <= MAX_MEMBERS else ""
-
-
-def _span_id() -> str:
-    return f"{getrandbits(64) or 1:016x}"

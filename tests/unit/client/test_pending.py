@@ -2,14 +2,19 @@
 
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from msgspec import structs
 from support.example_service import Count, Keep
 
-from bus.client.pending import Deadlines, PendingCall
+from bus.client.pending import Deadlines, PendingCall, PendingCalls
 from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.messaging.message import Message
 from bus.messaging.transport import PublishOutcome
+from bus.testing.waiting import wait_until
 
 REPLY = Message(queue="reply", body=b"{}", headers={"status": 201})
 # No test waits that long: another event ends the wait.
@@ -96,3 +101,65 @@ def test_a_query_ends_when_its_time_is_over_confirmed_or_not() -> None:
         with pytest.raises(ReplyTimeout):
             _call(*outcomes, wait=0.1).wait(Count, "id")
     assert _call(REPLY, wait=0.0).wait(Count, "id") is REPLY
+
+
+class Broker:
+    """Stands for a broker: confirms each message."""
+
+    def __init__(self) -> None:
+        self.reply_address = "replies"
+        self.sent: list[Message] = []
+
+    def publish(self, message: Message, on_outcome: Callable[[PublishOutcome], None]) -> None:
+        on_outcome(PublishOutcome.CONFIRMED)
+        self.sent.append(message)
+
+
+def _exchange(calls: PendingCalls, wait: float) -> Message:
+    request = Message(queue="example.count", body=b"{}", message_id="id")
+    return calls.exchange(Count, request, Deadlines.of(LONG_SECONDS, wait))
+
+
+def test_nobody_can_guess_a_correlation_id() -> None:
+    broker = Broker()
+    calls = PendingCalls(broker, 10)  # type: ignore[arg-type]  # the part of one that is used
+    for _ in range(100):
+        with pytest.raises(ReplyTimeout):
+            _exchange(calls, 0.0)
+    ids = {str(message.correlation_id) for message in broker.sent}
+    assert len(ids) == 100
+    assert all(len(bytes.fromhex(each)) == 16 for each in ids)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"headers": {}},
+        {"headers": {"status": 99_999}},
+        {"headers": {"status": True}},
+        {"headers": {"status": "200"}},
+        {"headers": {"status": 302, "location": "/elsewhere"}},
+        {"headers": {"status": 200}, "content_type": "text/html"},
+        {"headers": {"status": 200}, "content_type": "application/problem+json"},
+        {"headers": {"status": 503}, "content_type": "application/json"},
+        {"headers": {"status": 201, "location": "https://example.org/"}},
+        {"headers": {"status": 201, "location": "//example.org/"}},
+        {"headers": {"status": 201, "location": "/a\r\nSet-Cookie: a=b"}},
+        {"headers": {"status": 503, "retry-after": -1}},
+        {"headers": {"status": 503, "retry-after": "soon"}},
+        {"headers": {"status": 503, "retry-after": [1]}},
+        {"headers": {"status": 503, "retry-after": True}},
+    ],
+)
+def test_what_no_worker_sends_is_dropped_and_counted_and_the_call_goes_on(wrong: dict[str, Any]) -> None:
+    broker = Broker()
+    calls = PendingCalls(broker, 10)  # type: ignore[arg-type]  # the part of one that is used
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(_exchange, calls, LONG_SECONDS)
+        wait_until(lambda: len(broker.sent) == 1, LONG_SECONDS, "the call waits")
+        number = broker.sent[0].correlation_id
+        for _ in range(2):
+            calls.replied(Message(queue="replies", body=b"{}", correlation_id=number, **wrong))
+        calls.replied(structs.replace(REPLY, correlation_id=number))
+        assert waiting.result().headers == {"status": 201}
+    assert (calls.invalid_replies, calls.late_replies) == (2, 0)
