@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bus.client.client import Client
     from bus.contract.events import Event
     from bus.contract.fields import DecimalRange, RuleViolation, Secret
-    from bus.contract.operations import Command, Query, Reply
+    from bus.contract.operations import Command, Query, Reply, TransientCommand
     from bus.contract.problems import FieldError, Invalid, ReplyTimeout, Unavailable
     from bus.contract.refusals import Refusal, Refused
     from bus.service.application import Application
@@ -51,6 +51,7 @@ __all__ = [
     "RuleViolation",
     "Secret",
     "Service",
+    "TransientCommand",
     "Unavailable",
     "Work",
 ]
@@ -75,7 +76,7 @@ __getattr__ = lazy_exports(
         "bus.client.client": ("Client",),
         "bus.contract.events": ("Event",),
         "bus.contract.fields": ("DecimalRange", "RuleViolation", "Secret"),
-        "bus.contract.operations": ("Command", "Query", "Reply"),
+        "bus.contract.operations": ("Command", "Query", "Reply", "TransientCommand"),
         "bus.contract.problems": ("FieldError", "Invalid", "ReplyTimeout", "Unavailable"),
         "bus.contract.refusals": ("Refusal", "Refused"),
         "bus.service.application": ("Application",),

@@ -45,7 +45,7 @@ def call(
             status, body = status_of(reply), reply.body
         except ProblemError as error:
             status, body = error.problem.status, encode(error.problem)
-            if isinstance(error, ReplyTimeout) and request.is_command:
+            if isinstance(error, ReplyTimeout) and request.is_durable:
                 click.echo(f"Accepted, but not done yet. Its message id is {error.message_id}.", err=True)
     if as_json:
         click.echo(msgspec.json.encode({"status": status, "body": msgspec.Raw(body)}))
@@ -63,8 +63,8 @@ def call(
 def send(operation: str, fields: Sequence[str], message_id: str | None, timeout: float, token: str | None) -> None:
     """Send a command to the broker and print its message id, without waiting for the reply."""
     request, client = _prepare(operation, fields)
-    if not request.is_command:
-        raise click.UsageError(f"{operation} is a query, and a query needs its reply. Use `bus call`.")
+    if not request.is_durable:
+        raise click.UsageError(f"{operation} is not kept for later, so it needs its reply. Use `bus call`.")
     with client:
         click.echo(client.send(request, timeout=timeout, message_id=message_id, token=token))
 

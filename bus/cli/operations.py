@@ -20,9 +20,8 @@ def operations(as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode([_described(each) for each in found.values()])))
         return
     for name, operation in found.items():
-        kind = "command" if operation.is_command else "query"
         fields = " ".join(_field(field) for field in msgspec.structs.fields(operation))
-        click.echo(f"{name:<26}{kind:<9}{fields}")
+        click.echo(f"{name:<26}{operation.operation_kind:<10}{fields}")
 
 
 @click.command()
@@ -58,7 +57,7 @@ def _field(field: msgspec.structs.FieldInfo) -> str:
 def _described(operation: type[Operation[Any]]) -> dict[str, object]:
     return {
         "name": operation.operation_name,
-        "kind": "command" if operation.is_command else "query",
+        "kind": operation.operation_kind,
         "status": operation.success_status,
         "fields": [
             {"name": field.encode_name, "required": field.required} for field in msgspec.structs.fields(operation)

@@ -111,7 +111,7 @@ class Client:
             Refusal: the service refused (the class the contract declares, else Refused).
             Invalid: the request breaks a rule of its contract, or its message id is malformed.
             Unavailable: the request was not accepted, or the service cannot answer now.
-            ReplyTimeout: no reply came in time; a command is still carried out.
+            ReplyTimeout: no reply came in time; a command is still carried out, and only that.
         """
         message_id = uuid4().hex if message_id is None else message_id
         body = encode(request)
@@ -229,7 +229,7 @@ class Client:
             body=body,
             message_id=message_id,
             content_type=JSON,
-            persistent=operation.is_command,
+            persistent=operation.is_durable,
             headers=headers,
         )
         if self._tracing is None:

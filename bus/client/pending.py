@@ -70,7 +70,7 @@ class PendingCall:
     def wait(self, operation: type[Operation[Any]], message_id: str) -> Message:
         """Wait for the reply. Raises Unavailable or ReplyTimeout, the latter for a command only if it was confirmed."""
         while True:
-            is_unsure = operation.is_command and not self.confirmed
+            is_unsure = operation.is_durable and not self.confirmed
             deadline = self._deadlines.accepted_by if is_unsure else self._deadlines.reply_by
             left = deadline - time.monotonic()
             if self.confirmed and left <= 0:
@@ -87,7 +87,7 @@ class PendingCall:
                 break
             if result is not PublishOutcome.CONFIRMED:
                 raise not_taken(operation.operation_name, result)
-        if operation.is_command and not self.confirmed:
+        if operation.is_durable and not self.confirmed:
             raise not_taken(operation.operation_name, PublishOutcome.UNKNOWN)
         raise ReplyTimeout(operation.operation_name, message_id, self._deadlines.seconds)
 
@@ -135,8 +135,8 @@ class PendingCalls:
                 reply_to = self._transport.reply_address
                 if reply_to is None:
                     raise not_taken(operation.operation_name, PublishOutcome.DISCONNECTED)
-                # The broker drops a query when its caller has stopped waiting; it never drops a command.
-                left_ms = None if operation.is_command else max(0, int((deadlines.reply_by - time.monotonic()) * 1000))
+                # The broker drops what is not durable when its caller has stopped waiting; it never drops a command.
+                left_ms = None if operation.is_durable else max(0, int((deadlines.reply_by - time.monotonic()) * 1000))
                 request = structs.replace(request, reply_to=reply_to, correlation_id=number, expiration_ms=left_ms)
             self._transport.publish(request, call.settle)
             return call.wait(operation, request.message_id or "")

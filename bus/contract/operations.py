@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, dataclass_transform, get_args, get_origin
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, dataclass_transform, get_args, get_origin
 
 import msgspec
 
@@ -14,6 +14,8 @@ from bus.contract.refusals import Refusal
 from bus.contract.routes import Route, route_of
 
 R = TypeVar("R", bound="Reply")
+
+OperationKind = Literal["command", "transient", "query"]
 
 # `service.verb_noun`. The words "reply" and "replies" are refused beside this: they mark reply queues (`names.py`).
 OPERATION_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
@@ -62,7 +64,7 @@ class _OperationMeta(FrozenMeta):
 
 
 class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unknown_fields=True):
-    """The base of commands and queries. Subclass `Command` or `Query`.
+    """The base of all requests. Subclass `Command`, `TransientCommand` or `Query`.
 
     Class keywords: `name`, the name on the wire and of the queue (`service.verb_noun`); `http`, the route of the
     front end, if there is one (`GET /products/{product_id}`); `status`, the HTTP status of a success; `refuses`, the
@@ -73,7 +75,9 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
     success_status: ClassVar[int] = 200
     reply_type: ClassVar[type[Reply]] = Reply
     refusals: ClassVar[Mapping[str, type[Refusal]]] = MappingProxyType({})
-    is_command: ClassVar[bool] = False
+    operation_kind: ClassVar[OperationKind] = "query"
+    # Whether the broker keeps a request until it is done. If not, it expires when its caller stops waiting.
+    is_durable: ClassVar[bool] = False
     http: ClassVar[Route | None] = None
 
     def violations(self) -> Iterable[FieldError]:
@@ -88,7 +92,20 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
 class Command(Operation[R], Generic[R]):
     """Changes something. The broker keeps it until it is done, and it is done once."""
 
-    is_command: ClassVar[bool] = True
+    operation_kind: ClassVar[OperationKind] = "command"
+    is_durable: ClassVar[bool] = True
+
+
+class TransientCommand(Operation[R], Generic[R]):
+    """Changes something, now or not at all: for what is worth nothing late, such as a log-in.
+
+    Each message is carried out at most once (Birrell and Nelson, "Implementing Remote Procedure Calls", section 3.2):
+    it expires when its caller stops waiting, is not retried later, and is answered 503 when the worker that had it was
+    lost. Its reply is not stored, so a caller that sends it again sends a new request, whatever its message id. What
+    the handler writes and emits commits together, as for a command.
+    """
+
+    operation_kind: ClassVar[OperationKind] = "transient"
 
 
 class Query(Operation[R], Generic[R]):
@@ -118,13 +135,13 @@ def _declare(cls: Any, name: str, status: int, refuses: Iterable[type[Refusal]],
         raise TypeError(f"{cls.__name__}: {name!r} is not an operation name such as 'catalog.create_product'")
     cls.operation_name, cls.success_status, cls.reply_type = name, status, _reply_named_by(cls)
     cls.refusals = MappingProxyType({refusal.code: refusal for refusal in refuses})
-    cls.http = route_of(cls, http, is_command=cls.is_command) if http else None
+    cls.http = route_of(cls, http, is_query=cls.operation_kind == "query") if http else None
 
 
 def _reply_named_by(cls: type) -> type[Reply]:
     bases = (base for ancestor in cls.__mro__ for base in vars(ancestor).get("__orig_bases__", ()))
     for base in bases:
-        if get_origin(base) in (Command, Query):
+        if get_origin(base) in (Command, TransientCommand, Query):
             (reply,) = get_args(base)
             if isinstance(reply, type) and issubclass(reply, Reply):
                 return reply

@@ -87,8 +87,8 @@ class Unavailable(ProblemError):
 class ReplyTimeout(ProblemError):
     """Raised when a request was accepted, but no reply came within the caller's time (504).
 
-    A query is then lost. A command is not: the broker keeps it, it will be carried out once, and its outcome can be
-    read with `message_id`.
+    A query is then lost. A transient command may have been carried out or not. A command is never lost: the broker
+    keeps it, it will be carried out once, and its outcome can be read with `message_id`.
     """
 
     def __init__(self, operation: str, message_id: str, seconds: float) -> None:

@@ -51,11 +51,11 @@ class Route:
         return self.method not in WITHOUT_BODY
 
 
-def route_of(declared: type[msgspec.Struct], text: str, *, is_command: bool) -> Route:
+def route_of(declared: type[msgspec.Struct], text: str, *, is_query: bool) -> Route:
     """Parse and check the route of an operation, such as `GET /products/{product_id}`. Raises TypeError."""
     route = _parsed(declared, text)
-    if is_command == (route.method == "GET"):
-        rule = "a command cannot be a GET, which changes nothing" if is_command else "a query must be a GET"
+    if is_query != (route.method == "GET"):
+        rule = "a query must be a GET" if is_query else "a command cannot be a GET, which changes nothing"
         raise TypeError(f"{declared.__name__}: {rule}, got {text!r}")
     fields = {field.encode_name: field for field in msgspec.structs.fields(declared)}
     for name in route.parameters:

@@ -36,8 +36,8 @@ def why_not(letter: DeadLetterSummary, operations: Operations, *, has_other_body
     operation = operations.get(letter.operation)
     if operation is None:
         return "its queue is no operation of this service"
-    if not operation.is_command:
-        return "it is a query, and no caller waits for its reply any more"
+    if not operation.is_durable:
+        return f"it is a {operation.operation_kind}, and no caller waits for its reply any more"
     if not (letter.whole or has_other_body):
         return "secrets were cut from its body, or it was not kept whole; give it another with --body"
     return ""

@@ -21,11 +21,11 @@ class Preferences:
             applied.append(f"wait={self.wait_seconds}")
         return ", ".join(applied)
 
-    def wait(self, usual: float, *, is_command: bool) -> float:
-        """How long to wait for the answer, in seconds. Only a command can be answered without waiting at all."""
+    def wait(self, usual: float, *, is_durable: bool) -> float:
+        """How long to wait for the answer, in seconds. Only what is durable can be answered without waiting."""
         if self.wait_seconds is not None:
             return self.wait_seconds
-        return 0.0 if self.respond_async and is_command else usual
+        return 0.0 if self.respond_async and is_durable else usual
 
 
 NO_PREFERENCES = Preferences()

@@ -11,6 +11,7 @@ from flask import request as request_proxy
 from werkzeug.exceptions import HTTPException
 
 from bus.client.client import ANSWER_SECONDS
+from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation
 from bus.contract.problems import Problem, ReplyTimeout
 from bus.http.context import EXTENSION, FrontEnd
@@ -36,12 +37,14 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
     if key is not None:
         check_message_id(key)
     if prefer is not None:
-        wait = preferences_of(prefer).wait(ANSWER_SECONDS, is_command=operation.is_command)
+        wait = preferences_of(prefer).wait(ANSWER_SECONDS, is_durable=operation.is_durable)
     # A key that is sent again while its first request is in progress is refused, and occupies no second thread.
-    is_alone = front_end.in_progress.only_one(key) if key is not None and operation.is_command else nullcontext()
+    is_alone = front_end.in_progress.only_one(key) if key is not None and operation.is_durable else nullcontext()
     with is_alone:
         record.message_id = key or uuid4().hex
         response = _exchange(front_end, operation, body, record, wait)
+    if holds_secrets(operation.reply_type):
+        response.headers["Cache-Control"] = "no-store"
     accepted = response.status_code == ACCEPTED
     if prefer is not None and (applied := preferences_of(prefer).applied_to(accepted=accepted)):
         response.headers["Preference-Applied"] = applied
@@ -60,7 +63,7 @@ def _exchange(
             )
         )
     except ReplyTimeout as late:
-        is_kept = operation.is_command
+        is_kept = operation.is_durable
         return respond(
             EncodedReply.accepted(message_id) if is_kept else EncodedReply.problem(late.problem, record.trace)
         )

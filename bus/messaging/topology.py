@@ -58,10 +58,10 @@ DEAD_DELIVERY_LIMIT = 1_000_000
 # The greatest length of the queue of an event stream. When its reader is too slow, the oldest events are dropped.
 MAX_WATCHED = 10_000
 
-Kind = Literal["command", "query", "quarantine", "retry", "events", "dead", "watch"]
+Kind = Literal["command", "transient", "query", "quarantine", "retry", "events", "dead", "watch"]
 
 # These are bound to the requests exchange by their own names, so that requests reach them.
-REQUEST_KINDS: tuple[Kind, ...] = ("command", "query")
+REQUEST_KINDS: tuple[Kind, ...] = ("command", "transient", "query")
 # What a worker consumes.
 CONSUMED_KINDS: tuple[Kind, ...] = (*REQUEST_KINDS, "events", "quarantine", "dead")
 
@@ -72,8 +72,8 @@ class Queue:
 
     A `retry` queue has a fanout exchange of its own name. A message published there with the name of a command queue
     as its routing key moves to that queue after `delay_seconds`. An `events` queue receives its `topics` from the
-    events exchange. So does a `watch` queue, which belongs to one connection and is deleted with it. A `query` queue
-    is `replicated` on request; all others except `watch` queues always are.
+    events exchange. So does a `watch` queue, which belongs to one connection and is deleted with it. A `query` or
+    `transient` queue is `replicated` on request; all others except `watch` queues always are.
     """
 
     name: str
@@ -91,7 +91,8 @@ class Queue:
     def arguments(self) -> dict[str, Any]:
         """Arguments that every RabbitMQ from 3.10 on accepts.
 
-        A query queue is a classic queue unless `replicated`, because a query is not worth a write to disk. The others
+        A queue of queries or transient commands is a classic queue unless `replicated`, because they are not worth a
+        write to disk. The others
         are quorum queues, which survive the loss of a node. A message that a quorum queue dead-letters stays in it
         until the next queue has confirmed it (at-least-once).
         """
@@ -99,7 +100,7 @@ class Queue:
         if self.kind == "watch":
             return {"x-queue-type": "classic", **bound}  # a broker may have another default
         refuse = {"x-overflow": "reject-publish"}
-        if self.kind == "query":
+        if self.kind in ("query", "transient"):
             kind = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT} if self.replicated else {}
             return {**kind, **bound, **refuse}
         if self.kind == "dead":
@@ -121,9 +122,10 @@ class Queue:
 
 def queue_of(operation: type[Operation[Any]], limits: Limits = DEFAULT_LIMITS) -> Queue:
     """The queue of an operation; it has the operation's name."""
-    if operation.is_command:
-        return Queue(operation.operation_name, "command", limits.queue_bound)
-    return Queue(operation.operation_name, "query", MAX_QUERIES, replicated=limits.replicate_queries)
+    name, kind = operation.operation_name, operation.operation_kind
+    if kind == "command":
+        return Queue(name, kind, limits.queue_bound)
+    return Queue(name, kind, MAX_QUERIES, replicated=limits.replicate_queries)
 
 
 def quarantine_queue(service: str, limits: Limits = DEFAULT_LIMITS) -> Queue:

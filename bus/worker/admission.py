@@ -42,7 +42,7 @@ class Admission:
         message = delivery.message
         operation = self._operations[message.queue]
         until = math.inf
-        if message.expiration_ms is not None and not operation.is_command:
+        if message.expiration_ms is not None and not operation.is_durable:
             until = delivery.received_at + message.expiration_ms / 1000
             if until < time.monotonic():
                 self._telemetry.record("expired", delivery)
@@ -81,4 +81,6 @@ def admit(
     fields = parse(message.body)
     if unsealer is not None and secrets_of(operation):
         fields = unsealer.open(operation, fields)
-    return Call(operation, accept(fields, operation), message.message_id, until=until, trace=trace)
+    # Without an id it has no row in the inbox, which would keep its reply.
+    message_id = None if operation.operation_kind == "transient" else message.message_id
+    return Call(operation, accept(fields, operation), message_id, until=until, trace=trace)

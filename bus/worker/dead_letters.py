@@ -116,7 +116,7 @@ def last_reply(letter: ReceivedDeadLetter, delivery: Delivery, operations: Opera
     A worker that makes a command a dead letter answers the caller itself.
     """
     operation = operations.get(letter.operation)
-    if not letter.by_broker or operation is None or not operation.is_command:
+    if not letter.by_broker or operation is None or not operation.is_durable:
         return None
     message = delivery.message
     if not message.reply_to or not is_reply_address(message.reply_to):

@@ -102,7 +102,7 @@ class Executor:
     def execute(
         self, calls: Sequence[Call], lock_seconds: float | None = None
     ) -> list[EncodedReply | HandlerFailed | Postponed]:
-        """The replies to commands.
+        """The replies to commands, transient ones among them.
 
         With `lock_seconds` each is carried out on its own, and waits no longer than that for another transaction.
         Raises DatabaseUnavailable; what was not committed then has not happened.
@@ -251,7 +251,7 @@ class Executor:
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # the handler's, whatever it is
-                if not tries_left:
+                if not tries_left or time.monotonic() > call.until:
                     return HandlerFailed(error, call.request)
                 time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
         (stored,) = self._look_up([call])

@@ -69,9 +69,11 @@ class RequestConsumer:
         self._telemetry.record_batch(len(batch))
         done: list[Delivery] = []
         try:
-            queries, commands = self._admit_all(batch, threads, done)
+            queries, transient, commands = self._admit_all(batch, threads, done)
             if queries:
                 self._answer(queries, done)
+            if transient:
+                self._attempt(transient, done)
             if late := [each for each in commands if POSTPONED in each[0].message.headers]:
                 self._execute(late, threads, done, are_late=True)
                 commands = [each for each in commands if each not in late]
@@ -82,33 +84,41 @@ class RequestConsumer:
 
     def _admit_all(
         self, batch: Sequence[Delivery], threads: ConsumerThreads, done: list[Delivery]
-    ) -> tuple[list[tuple[Delivery, Call]], list[tuple[Delivery, Call]]]:
-        """Queries and commands; those that a worker may have died of go to the quarantine first."""
+    ) -> tuple[list[tuple[Delivery, Call]], ...]:
+        """Queries, transient commands and commands.
+
+        Those that a worker may have died of go to the quarantine first; a transient command is given up.
+        """
         if suspects := [delivery for delivery in batch if delivery.deaths and self._is_suspect(delivery)]:
             self._dispatcher.quarantine(suspects)
-        queries: list[tuple[Delivery, Call]] = []
-        commands: list[tuple[Delivery, Call]] = []
+        admitted: dict[str, list[tuple[Delivery, Call]]] = {"query": [], "transient": [], "command": []}
         for delivery in batch:
             if suspects and delivery in suspects:
                 continue
-            call = self._admit(delivery, threads)
+            kind = self._operations[delivery.message.queue].operation_kind
+            if kind == "transient" and delivery.deaths:
+                self._turn_away(delivery, _LOST)
+                call = None
+            else:
+                call = self._admit(delivery, threads)
             if call is None:
                 done.append(delivery)
             else:
-                (commands if self._operations[delivery.message.queue].is_command else queries).append((delivery, call))
-        return queries, commands
+                admitted[kind].append((delivery, call))
+        return tuple(admitted.values())
 
     def _is_suspect(self, delivery: Delivery) -> bool:
         """Whether a worker may have died of this message. Classic queues, those of queries, count one death at most."""
-        return delivery.deaths >= (SUSPECT_DELIVERIES if self._operations[delivery.message.queue].is_command else 1)
+        kind = self._operations[delivery.message.queue].operation_kind
+        return kind != "transient" and delivery.deaths >= (SUSPECT_DELIVERIES if kind == "command" else 1)
 
     def _admit(self, delivery: Delivery, threads: ConsumerThreads) -> Call | None:
         while True:
             try:
                 return self._admission.admit(delivery)
             except DatabaseUnavailable as error:  # it holds the keys to sealed secrets
-                if not self._operations[delivery.message.queue].is_command:
-                    self._turn_away(delivery, error.sentence)
+                if not self._operations[delivery.message.queue].is_durable:
+                    self._turn_away(delivery, _away(error.sentence))
                     return None
                 self._promise(delivery)
                 self._wait_for_database([delivery], threads, error)
@@ -120,6 +130,19 @@ class RequestConsumer:
         except DatabaseUnavailable as error:
             replies = [EncodedReply.problem(_away(error.sentence), delivery.trace) for delivery, _ in queries]
         self._reply(queries, replies, done)
+
+    def _attempt(self, transient: Calls, done: list[Delivery]) -> None:
+        """Carry out transient commands now. What the database keeps from being done now is refused."""
+        try:
+            replies = self._executor.execute([call for _, call in transient])
+        except DatabaseUnavailable as error:
+            for delivery, _ in transient:
+                self._turn_away(delivery, _away(error.sentence))
+                done.append(delivery)
+        else:
+            if failpoints.armed:
+                failpoints.reach("worker.after-commit")
+            self._reply(transient, replies, done)
 
     def _execute(
         self, commands: Calls, threads: ConsumerThreads, done: list[Delivery], *, are_late: bool = False
@@ -150,13 +173,16 @@ class RequestConsumer:
         self, calls: Calls, replies: Iterable[EncodedReply | HandlerFailed | Postponed], done: list[Delivery]
     ) -> None:
         for (delivery, call), reply in zip(calls, replies, strict=True):
+            operation = self._operations[delivery.message.queue]
             if isinstance(reply, Postponed):
-                self._postpone(delivery, call)
+                if operation.is_durable:
+                    self._postpone(delivery, call)
+                else:
+                    self._turn_away(delivery, Unavailable("database-busy", reply.sentence).problem)
             elif isinstance(reply, HandlerFailed):
                 self._retry_or_give_up(delivery, call, reply)
             else:
-                operation = self._operations[delivery.message.queue]
-                if reply.status >= 400 and operation.is_command and not delivery.message.reply_to:
+                if reply.status >= 400 and operation.is_durable and not delivery.message.reply_to:
                     self._dispatcher.dead_letter_request(delivery, operation, "refused", reply.body.decode())
                 self._dispatcher.reply(delivery, reply)
                 self._telemetry.record("answered", delivery, call, status=reply.status)
@@ -172,12 +198,13 @@ class RequestConsumer:
             trace_id=delivery.trace.trace_id,
             exception=failed.traceback,
         )
-        if operation.is_command:
+        if operation.is_durable:
             if self._dispatcher.schedule_retry(delivery, call):
                 return
             self._dispatcher.dead_letter_request(delivery, operation, "fault", failed.message, failed)
         self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR, delivery.trace))
-        self._telemetry.record("dead_lettered", delivery, call, status=INTERNAL_ERROR.status)
+        outcome = "dead_lettered" if operation.is_durable else "answered"
+        self._telemetry.record(outcome, delivery, call, status=INTERNAL_ERROR.status)
 
     def _postpone(self, delivery: Delivery, call: Call) -> None:
         """Try a command later that needs what another transaction holds; its caller need not wait for that."""
@@ -203,22 +230,21 @@ class RequestConsumer:
         return kept
 
     def _keep(self, delivery: Delivery, sentence: str) -> bool:
-        """While the database is away: whether this is a command to keep. A query is refused."""
+        """While the database is away: whether this is a command to keep. What is not durable is refused."""
         try:
             is_refused = self._admission.admit(delivery) is None
         except DatabaseUnavailable:
             is_refused = False  # its seal is opened when the keys can be read
-        if self._operations[delivery.message.queue].is_command and not is_refused:
+        if self._operations[delivery.message.queue].is_durable and not is_refused:
             self._promise(delivery)
             return True
         if not is_refused:
-            self._turn_away(delivery, sentence)
+            self._turn_away(delivery, _away(sentence))
         self._transport.acknowledge([delivery])
         return False
 
-    def _turn_away(self, delivery: Delivery, sentence: str) -> None:
-        """Refuse a query, as the database is away."""
-        problem = _away(sentence)
+    def _turn_away(self, delivery: Delivery, problem: Problem) -> None:
+        """Refuse a request that cannot be done now and that nothing keeps until it can."""
         self._dispatcher.reply(delivery, EncodedReply.problem(problem, delivery.trace))
         self._telemetry.record("answered", delivery, status=problem.status, code=problem.code)
 
@@ -227,6 +253,12 @@ class RequestConsumer:
         if delivery.message.message_id is not None:
             self._dispatcher.reply(delivery, EncodedReply.accepted(delivery.message.message_id))
             self._telemetry.record("deferred", delivery, is_last=False, status=ACCEPTED)
+
+
+_LOST = Unavailable(
+    "outcome-unknown",
+    "The worker that had this request was lost. It may have been carried out, and is not tried again.",
+).problem
 
 
 def _away(sentence: str) -> Problem:

@@ -195,7 +195,7 @@ class Worker:
     def _threads_for(self, queue: Queue) -> str:
         if queue.name in (operation.operation_name for operation in self._service.builtin_operations):
             return "builtin"
-        if (operation := self._service.operations.get(queue.name)) is not None and not operation.is_command:
+        if queue.kind == "query":
             return "queries"
         return queue.kind if queue.kind in self._threads else "requests"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from support import example_service
-from support.example_service import Count, Counted, Keep, Kept, create_tables, make_service, words_in
+from support.example_service import Count, Counted, Grant, Granted, Keep, Kept, create_tables, make_service, words_in
 from support.long_timeouts import use_long_timeouts
 from werkzeug.test import TestResponse
 
@@ -89,6 +89,11 @@ def slow(bus_url: str, database: Database) -> Iterator[tuple[FlaskClient, thread
     def count(query: Count, work: Work) -> Counted:
         go_on.wait(WAIT_SECONDS)
         return Counted(count=0)
+
+    @service.handles(Grant)
+    def grant(command: Grant, work: Work) -> Granted:
+        go_on.wait(WAIT_SECONDS)
+        return Granted(id=1, token=command.word)
 
     with _running(service, bus_url, database) as http:
         yield http, go_on
@@ -177,15 +182,24 @@ def test_a_command_whose_answer_takes_longer_than_preferred_is_accepted_then(
 
 
 @pytest.mark.parametrize("prefer", ["wait=0", "wait=1"])
-def test_a_query_that_takes_longer_than_preferred_is_late(
+def test_what_is_not_durable_and_takes_longer_than_preferred_is_late(
     slow: tuple[FlaskClient, threading.Event], prefer: str
 ) -> None:
     http, _ = slow
-    started = time.monotonic()
-    late = http.get("/words/a", headers={"Prefer": prefer})
+    headers, started = {"Prefer": f"respond-async, {prefer}", "Idempotency-Key": "one"}, time.monotonic()
+    for late in (http.get("/words/a", headers=headers), http.post("/grants", json={"word": "a"}, headers=headers)):
+        assert (late.status_code, late.json["code"]) == (504, "answer-late")  # type: ignore[index]
+        assert "Location" not in late.headers
+        assert late.headers["Preference-Applied"] == prefer
     assert time.monotonic() - started < QUICK_SECONDS
-    assert (late.status_code, late.json["code"]) == (504, "answer-late")  # type: ignore[index]
-    assert late.headers["Preference-Applied"] == prefer
+
+
+def test_a_transient_command_with_a_key_is_done_each_time_and_its_answer_is_stored_nowhere(quick: FlaskClient) -> None:
+    headers = {"Idempotency-Key": "grant-1"}
+    answers = [quick.post("/grants", json={"word": "a"}, headers=headers) for _ in range(2)]
+    assert [answer.json for answer in answers] == [{"id": 1, "token": "token-1"}, {"id": 2, "token": "token-2"}]
+    assert [answer.headers["Cache-Control"] for answer in answers] == ["no-store", "no-store"]
+    assert quick.get("/operations/grant-1").json["state"] == "pending"  # type: ignore[index]
 
 
 def test_a_longer_wait_than_usual_is_waited(

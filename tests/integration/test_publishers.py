@@ -154,9 +154,9 @@ def test_a_request_says_what_the_wire_document_asks_for(
             assert properties.content_type == "application/json"
             if key == "shell":  # its tools can say no more
                 continue
-            assert properties.delivery_mode in ((2,) if operation.is_command else (None, 0, 1))
-            assert (properties.message_id is not None) == operation.is_command
-            assert properties.expiration == (None if operation.is_command else "5000")
+            assert properties.delivery_mode in ((2,) if operation.is_durable else (None, 0, 1))
+            assert (properties.message_id is not None) == operation.is_durable
+            assert properties.expiration == (None if operation.is_durable else "5000")
     ids = [properties.message_id for properties, _ in answerer.got if properties.message_id]
     assert len(set(ids)) == len(ids)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select
 
 from bus.contract.fields import Secret
-from bus.contract.operations import Command, Query, Reply
+from bus.contract.operations import Command, Query, Reply, TransientCommand
 from bus.contract.refusals import Refusal
 from bus.database.engine import Database
 from bus.messaging.call import Call
@@ -61,6 +61,17 @@ class KeepSecret(Command[Kept], name="example.keep_secret", status=201):
     password: Annotated[str, Secret()]
 
 
+class Granted(Reply):
+    id: int
+    token: Annotated[str, Secret()]
+
+
+class Grant(TransientCommand[Granted], name="example.grant", http="POST /grants", status=201, refuses=[WordRefused]):
+    """Keep a word, now or not at all; the reply has a secret field."""
+
+    word: str
+
+
 class Counted(Reply):
     count: int
 
@@ -82,6 +93,11 @@ def make_service(*, threads: int = 1) -> Service:
     @service.handles(KeepSecret)
     def keep_secret(command: KeepSecret, work: Work) -> Kept:
         return _keep(command.word, work)
+
+    @service.handles(Grant)
+    def grant(command: Grant, work: Work) -> Granted:
+        kept = _keep(command.word, work)
+        return Granted(id=kept.id, token=f"token-{kept.id}")
 
     @service.handles_many(KeepAll)
     def keep_all(commands: list[KeepAll], work: Work) -> Sequence[Kept | Refusal]:

@@ -17,7 +17,7 @@ from bus.messaging.topology import EVENTS_EXCHANGE, Queue, dead_letter_queue, qu
 ASYNCAPI = "3.0.0"
 # The version of the bindings for AMQP 0-9-1.
 BINDING = "0.3.0"
-# The delivery modes of AMQP: commands are kept on disk, queries are not.
+# The delivery modes of AMQP: commands are kept on disk; queries and transient commands are not.
 PERSISTENT, TRANSIENT = 2, 1
 
 _REPLY_TO = "The property `reply_to`: a queue whose name marks it as a reply queue."
@@ -86,11 +86,13 @@ def _event_channel(event: type[Event], schemas: Schemas) -> dict[str, Any]:
 
 def _receiving(operation: type[Operation[Any]], replies: list[str]) -> dict[str, Any]:
     channel = operation.operation_name
-    mode = PERSISTENT if operation.is_command else TRANSIENT
+    mode = PERSISTENT if operation.is_durable else TRANSIENT
     return {
         "action": "receive",
         "channel": _channel(channel),
         **words(operation),
+        # The delivery mode tells commands from the others.
+        **({"tags": [{"name": "transient command"}]} if operation.operation_kind == "transient" else {}),
         "messages": [_message(channel, "request")],
         "reply": {
             "address": {"location": "$message.header#/reply_to", "description": _REPLY_TO},

@@ -68,7 +68,7 @@ def reply_messages(operation: type[Operation[Any]], schemas: Schemas) -> dict[st
     refused = {refusal.__name__: _refusal(refusal, schemas) for refusal in operation.refusals.values()}
     return {
         "done": done,
-        **({"accepted": _accepted()} if operation.is_command else {}),
+        **({"accepted": _accepted()} if operation.is_durable else {}),
         **refused,
         "problem": _problem(schemas),
     }

@@ -137,6 +137,8 @@ def _codes(messages: Document) -> dict[str, tuple[str, int]]:
 
 
 def _kind(operation: Document) -> str:
+    if "tags" in operation:
+        return str(operation["tags"][0]["name"])
     return "command" if operation["bindings"]["amqp"]["deliveryMode"] == PERSISTENT else "query"
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bus.contract.builtin import MESSAGE_ID_PATTERN, outcome_query_of
+from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation, service_of
 from bus.contract.routes import Route
 from bus.http.documents.description import words
@@ -21,6 +22,7 @@ RETRY_AFTER = {
 }
 ALLOW = {"description": "The methods of this path.", "required": True, "schema": {"type": "string"}}
 _LOCATION = {"required": True, "schema": {"type": "string", "format": "uri-reference"}}
+_NO_STORE = {"Cache-Control": {"required": True, "schema": {"const": "no-store"}}}
 _APPLIED = {"description": "The preferences that were followed (RFC 7240).", "schema": {"type": "string"}}
 _ACCEPTED: Schema = {
     "type": "object",
@@ -80,7 +82,7 @@ def _parameters(operation: type[Operation[Any]], route: Route, schemas: Schemas)
     if not route.has_body:
         rest = [name for name in whole["properties"] if name not in route.parameters]
         parameters += [_parameter(name, "query", whole) for name in rest]
-    return [*parameters, *([_KEY, _prefer("wait=2", "respond-async")] if operation.is_command else [_prefer("wait=2")])]
+    return [*parameters, *([_KEY, _prefer("wait=2", "respond-async")] if operation.is_durable else [_prefer("wait=2")])]
 
 
 def _prefer(*examples: str) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def _responses(
     operation: type[Operation[Any]], route: Route, schemas: Schemas, others: list[type[Operation[Any]]]
 ) -> dict[str, Response]:
     answers = {str(operation.success_status): _success(operation, schemas, others)}
-    if operation.is_command:
+    if operation.is_durable:
         headers = {
             "Location": {"description": "Where its outcome is.", **_LOCATION},
             "Retry-After": RETRY_AFTER,
@@ -124,6 +126,8 @@ def _outcome_link(operation: type[Operation[Any]]) -> dict[str, Any]:
 def _success(operation: type[Operation[Any]], schemas: Schemas, others: list[type[Operation[Any]]]) -> Response:
     located = has_location(operation.reply_type)
     headers = {"Location": {"description": "The path of what was created.", **_LOCATION}} if located else {}
+    if holds_secrets(operation.reply_type):
+        headers |= _NO_STORE
     description = words(operation.reply_type).get("summary", "Done.")
     done = response(description, schemas.of(operation.reply_type), JSON, {**headers, **_applied()})
     links = links_of(operation, others) if located else {}

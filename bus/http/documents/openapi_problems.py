@@ -3,7 +3,7 @@
 from typing import Any
 
 from bus.contract.fields import secrets_of
-from bus.contract.operations import Operation
+from bus.contract.operations import Operation, OperationKind
 from bus.contract.problems import Problem
 from bus.contract.routes import Route
 from bus.http.documents.schemas import Schema, Schemas
@@ -12,6 +12,11 @@ _BODY = ("malformed-json", "json-too-deep", "duplicate-key", "not-an-object")
 _FIELDS = ("unknown-field", "wrong-type", "out-of-range", "invalid-text")
 _SEAL = ("unsealable", "unknown-sealing-key")
 _ABSENCE = ("no-worker", "no-such-queue", "queue-full", "broker-away", "broker-blocked", "too-many-in-flight")
+_CANNOT_NOW: dict[OperationKind, tuple[str, ...]] = {
+    "command": ("outcome-unknown",),
+    "transient": ("database-away", "database-busy", "outcome-unknown"),
+    "query": ("database-away",),
+}
 
 # Statuses with further codes: those of a contract's own rules and violations.
 OPEN = (422,)
@@ -21,18 +26,18 @@ Codes = dict[int, list[str]]
 
 def problems_over_http(operation: type[Operation[Any]], route: Route) -> Codes:
     """The codes of the problem documents that a route can answer with, by status."""
-    is_command, secret = operation.is_command, bool(secrets_of(operation))
+    is_durable, secret = operation.is_durable, bool(secrets_of(operation))
     codes: Codes = {
         400: ["invalid-message-id", *(_BODY if route.has_body else ("duplicate-key",)), "missing-field"],
         404: ["not-found"] if route.parameters else [],
         405: ["method-not-allowed"],
-        409: ["in-progress"] if is_command else [],
+        409: ["in-progress"] if is_durable else [],
         413: ["too-large"] if route.has_body else [],
         415: ["unsupported-media-type", "unsupported-encoding"] if route.has_body else [],
-        422: [*_FIELDS, *(["idempotency-key-reuse"] if is_command else []), *(_SEAL if secret else ())],
+        422: [*_FIELDS, *(["idempotency-key-reuse"] if is_durable else []), *(_SEAL if secret else ())],
         500: ["internal-error"],
-        503: [*_ABSENCE, "outcome-unknown" if is_command else "database-away", *(["no-sealing-key"] if secret else [])],
-        504: [] if is_command else ["answer-late"],
+        503: [*_ABSENCE, *_CANNOT_NOW[operation.operation_kind], *(["no-sealing-key"] if secret else [])],
+        504: [] if is_durable else ["answer-late"],
     }
     for refusal in operation.refusals.values():
         codes.setdefault(refusal.status, []).append(refusal.code)

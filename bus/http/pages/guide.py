@@ -11,7 +11,7 @@ import msgspec
 from bus.contract.codec import encode_fields
 from bus.contract.events import Event
 from bus.contract.fields import secrets_of
-from bus.contract.operations import Operation
+from bus.contract.operations import Operation, OperationKind
 from bus.contract.refusals import Refusal
 from bus.http.documents.description import Described
 from bus.http.documents.examples import example_of
@@ -24,7 +24,7 @@ class OperationGuide:
     """An operation: what it does, its request and reply, and programs that send the request."""
 
     name: str
-    is_command: bool
+    kind: OperationKind
     what: str
     also: str
     route: str
@@ -74,7 +74,7 @@ def _operation(operation: type[Operation[Any]]) -> OperationGuide:
     example = example_of(operation)
     return OperationGuide(
         name=operation.operation_name,
-        is_command=operation.is_command,
+        kind=operation.operation_kind,
         what=_doc(operation),
         also=_doc(operation.violations) if operation.violations is not Operation.violations else "",
         route=str(operation.http or ""),

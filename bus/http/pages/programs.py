@@ -63,7 +63,7 @@ def publishers_of(operation: type[Operation[Any]], fields: Mapping[str, object])
         "name": operation.operation_name,
         "fields": parse(encode_fields(fields)),
         "secrets": sorted(secrets_of(operation) & fields.keys()),
-        "is_command": operation.is_command,
+        "is_durable": operation.is_durable,
         "status": operation.success_status,
         "deadline_seconds": DEADLINE_SECONDS,
         "sealing": SEALING,

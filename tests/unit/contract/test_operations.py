@@ -4,6 +4,7 @@ import types
 from typing import Any
 
 import pytest
+from support.example_service import Grant
 
 from bus.contract.names import is_reply_address
 from bus.contract.operations import Command, Query, Reply, operations_in, service_of
@@ -80,7 +81,9 @@ def test_a_declared_operation_knows_its_name_reply_status_and_kind() -> None:
     assert CreateProduct.operation_name == "catalog.create_product"
     assert CreateProduct.reply_type is ProductCreated
     assert (CreateProduct.success_status, GetProduct.success_status) == (201, 200)
-    assert (CreateProduct.is_command, GetProduct.is_command) == (True, False)
+    assert (CreateProduct.is_durable, GetProduct.is_durable) == (True, False)
+    kinds = [operation.operation_kind for operation in (CreateProduct, Grant, GetProduct)]
+    assert kinds == ["command", "transient", "query"]
     assert GetProduct.refusals == {"catalog.product_not_found": ProductNotFound}
     assert service_of(CreateProduct) == "catalog"
 

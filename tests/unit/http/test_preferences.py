@@ -154,5 +154,5 @@ def test_only_preferences_that_were_followed_are_reported(
     ("preferences", "command", "query"), [(NOTHING, 7.0, 7.0), (ASYNC, 0.0, 7.0), (_wait(3), 3, 3), (BOTH, 5, 5)]
 )
 def test_the_client_decides_how_long_to_wait(preferences: Preferences, command: float, query: float) -> None:
-    assert preferences.wait(7.0, is_command=True) == command
-    assert preferences.wait(7.0, is_command=False) == query
+    assert preferences.wait(7.0, is_durable=True) == command
+    assert preferences.wait(7.0, is_durable=False) == query

@@ -1,8 +1,12 @@
 """The topology: every RabbitMQ from 3.10 on accepts it, and only the queue of dead letters is unlimited."""
 
-import pytest
+from typing import Any
 
-from bus.contract.operations import operations_in
+import pytest
+from support.example_service import Grant
+
+from bus.contract.operations import Operation, operations_in
+from bus.messaging.declarations import bindings_of
 from bus.messaging.topology import (
     Limits,
     Queue,
@@ -35,12 +39,15 @@ def test_commands_are_replicated_bounded_and_dead_lettered_after_many_crashes() 
     }
 
 
-def test_queries_are_bounded_and_not_replicated() -> None:
-    assert queue_of(GetProduct).arguments() == {"x-max-length": 10_000, "x-overflow": "reject-publish"}
+@pytest.mark.parametrize("operation", [GetProduct, Grant])
+def test_what_is_not_durable_is_bounded_and_not_replicated(operation: type[Operation[Any]]) -> None:
+    assert queue_of(operation).arguments() == {"x-max-length": 10_000, "x-overflow": "reject-publish"}
+    assert [binding.exchange for binding in bindings_of(queue_of(operation))] == ["bus.requests"]
 
 
-def test_queries_are_replicated_on_request() -> None:
-    assert queue_of(GetProduct, Limits(replicate_queries=True)).arguments() == {
+@pytest.mark.parametrize("operation", [GetProduct, Grant])
+def test_what_is_not_durable_is_replicated_on_request(operation: type[Operation[Any]]) -> None:
+    assert queue_of(operation, Limits(replicate_queries=True)).arguments() == {
         "x-queue-type": "quorum",
         "x-delivery-limit": 20,
         "x-max-length": 10_000,
@@ -84,7 +91,7 @@ def test_dead_letters_are_replicated_and_never_dropped() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["command", "query"])
+@pytest.mark.parametrize("kind", ["command", "transient", "query"])
 def test_a_queue_without_a_bound_has_no_length_argument(kind: str) -> None:
     queue = Queue("catalog.x", kind)  # type: ignore[arg-type]
     assert "x-max-length" not in queue.arguments()

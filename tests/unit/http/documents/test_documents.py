@@ -26,7 +26,7 @@ from bus.contract.builtin import CommandOutcome
 from bus.contract.codec import encode_fields, read_json
 from bus.contract.events import Event
 from bus.contract.fields import DecimalRange, Secret
-from bus.contract.operations import Command, Query, Reply, operations_in
+from bus.contract.operations import Command, Query, Reply, TransientCommand, operations_in
 from bus.contract.problems import Invalid, ProblemError, ReplyTimeout, Unavailable
 from bus.contract.refusals import Refusal
 from bus.contract.validation import decode
@@ -96,6 +96,12 @@ class Ask(Query[Made], name="odd.ask", http="GET /odd/{width}", refuses=[Gone]):
     word: Annotated[str, Meta(pattern="^[a-z]+$")] = "a"
 
 
+class Enter(TransientCommand[Made], name="odd.enter", http="POST /odd/entries", refuses=[Gone]):
+    """Enter, now or not at all."""
+
+    second: Annotated[str, Meta(max_length=9), Secret()]
+
+
 class Unrouted(Query[Reply], name="odd.unrouted"):
     """Only on its queue."""
 
@@ -108,7 +114,7 @@ class OddThing(Event, name="odd.thing"):
 
 
 odd = types.ModuleType("odd", "A contract with odd shapes.")
-for each in (Make, Ask, Unrouted, OddThing):
+for each in (Make, Ask, Enter, Unrouted, OddThing):
     setattr(odd, each.__name__, each)
 
 CONTRACTS = {"auth": auth, "catalog": catalog, "feed": feed, "odd": odd}
@@ -170,7 +176,7 @@ def test_real_answers_are_as_described(name: str, operation: Any) -> None:
         *(EncodedReply.problem(_refused(body, operation)) for body in _bad_bodies(operation)),
         EncodedReply.problem(Unavailable("queue-full", "It is full.").problem),
         EncodedReply.accepted("a/b")
-        if operation.is_command
+        if operation.is_durable
         else EncodedReply.problem(ReplyTimeout("x", "y", 1.0).problem),
     ]  # fmt: skip
     for answer in answers:
@@ -179,6 +185,17 @@ def test_real_answers_are_as_described(name: str, operation: Any) -> None:
         _check(document, response["content"][kind]["schema"], read_exactly(answer.body.decode()))
         assert ("Location" in response.get("headers", {})) == bool(answer.location)
         assert ("Retry-After" in response.get("headers", {})) or not answer.retry_after
+
+
+def test_a_transient_command_is_described_as_one() -> None:
+    operation = openapi("odd", odd)["paths"]["/odd/entries"]["post"]
+    assert {"202", "409"}.isdisjoint(operation["responses"])
+    assert "504" in operation["responses"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["Prefer"]
+    assert operation["responses"]["200"]["headers"]["Cache-Control"]["schema"] == {"const": "no-store"}
+    received = asyncapi("odd", odd)["operations"]["odd.enter"]
+    assert received["bindings"]["amqp"]["deliveryMode"] == 1
+    assert received["tags"] == [{"name": "transient command"}]
 
 
 def test_an_answer_that_is_not_as_described_does_not_fit() -> None:
@@ -319,7 +336,7 @@ def test_queues_events_and_dead_letters_are_channels() -> None:
     assert queues["odd.thing"]["exchange"]["name"] == "bus.events"
     assert queues.keys() == {
         *("odd.ping", "odd.get_outcome", "odd.get_sealing_key"),
-        *("odd.make", "odd.ask", "odd.unrouted", "odd.thing", "odd.dead"),
+        *("odd.make", "odd.ask", "odd.enter", "odd.unrouted", "odd.thing", "odd.dead"),
     }
     actions = {name: each["action"] for name, each in document["operations"].items()}
     assert (actions["odd.make"], actions["odd.thing"], actions["odd.dead"]) == ("receive", "send", "send")
