@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bus.contract.operations import Command, Query, Reply, TransientCommand
     from bus.contract.problems import FieldError, Invalid, ReplyTimeout, Unavailable
     from bus.contract.refusals import Refusal, Refused
+    from bus.contract.settings import Settings
     from bus.service.application import Application
     from bus.service.service import Service
     from bus.service.work import Work
@@ -51,6 +52,7 @@ __all__ = [
     "RuleViolation",
     "Secret",
     "Service",
+    "Settings",
     "TransientCommand",
     "Unavailable",
     "Work",
@@ -79,6 +81,7 @@ __getattr__ = lazy_exports(
         "bus.contract.operations": ("Command", "Query", "Reply", "TransientCommand"),
         "bus.contract.problems": ("FieldError", "Invalid", "ReplyTimeout", "Unavailable"),
         "bus.contract.refusals": ("Refusal", "Refused"),
+        "bus.contract.settings": ("Settings",),
         "bus.service.application": ("Application",),
         "bus.service.service": ("Service",),
         "bus.service.work": ("Work",),

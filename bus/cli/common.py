@@ -13,7 +13,7 @@ from bus.database.engine import Database
 from bus.database.migrate import check_migrated
 from bus.messaging.connect import check_reachable
 from bus.runtime.settings import Settings, misspelling, read_settings
-from bus.service.application import Application, installed_applications
+from bus.service.application import Application, declared_by, installed_applications
 
 
 def chosen_applications(names: Sequence[str]) -> list[Application]:
@@ -25,9 +25,9 @@ def chosen_applications(names: Sequence[str]) -> list[Application]:
     return [applications[name] for name in names] if names else list(applications.values())
 
 
-def settings_for(applications: Iterable[Application]) -> Settings:
+def settings_for(applications: Sequence[Application]) -> Settings:
     """The settings from the environment; warns of misspelt names on standard error. Raises SettingsError."""
-    settings = read_settings(os.environ, {application.name: application.port for application in applications})
+    settings = read_settings(os.environ, *declared_by(applications))
     for names in settings.misspelt.items():
         click.echo(f"bus: {misspelling(names)}", err=True)
         del os.environ[names[0]]  # the processes that this one starts would only say it again

@@ -10,7 +10,7 @@ import msgspec
 from bus.cli.common import chosen_applications
 from bus.runtime.doctor import CHECKS, Finding, examine, ok, warning, wrong
 from bus.runtime.settings import SettingsError, misspelling, read_settings
-from bus.service.application import Application
+from bus.service.application import Application, declared_by
 from bus.telemetry.logs import configure_logs
 
 _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "unknown": "yellow"}
@@ -42,7 +42,7 @@ def doctor(services: Sequence[str], skip: Sequence[str], as_json: bool) -> None:
 
 def _examined(applications: Sequence[Application], skip: Sequence[str]) -> Iterator[Finding]:
     try:
-        settings = read_settings(os.environ, {application.name: application.port for application in applications})
+        settings = read_settings(os.environ, *declared_by(applications))
     except SettingsError as mistakes:
         yield from (wrong("settings", mistake) for mistake in str(mistakes).splitlines())
         return

@@ -120,7 +120,7 @@ class Client:
         if status == ACCEPTED:
             raise ReplyTimeout(type(request).operation_name, message_id, timeout)
         if status < 400:
-            return read_json(reply.body, type(request).reply_type)  # type: ignore[return-value]
+            return read_json(reply.body or b"{}", type(request).reply_type)  # type: ignore[return-value]
         raise error_of(type(request), status, reply.body)
 
     def send(

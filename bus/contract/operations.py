@@ -135,6 +135,8 @@ def _declare(cls: Any, name: str, status: int, refuses: Iterable[type[Refusal]],
         raise TypeError(f"{cls.__name__}: {name!r} is not an operation name such as 'catalog.create_product'")
     cls.operation_name, cls.success_status, cls.reply_type = name, status, _reply_named_by(cls)
     cls.refusals = MappingProxyType({refusal.code: refusal for refusal in refuses})
+    if status == 204 and cls.reply_type.__struct_fields__:
+        raise TypeError(f"{cls.__name__}: an answer with the status 204 has no body, so its reply can have no fields")
     cls.http = route_of(cls, http, is_query=cls.operation_kind == "query") if http else None
 
 

@@ -61,7 +61,7 @@ def refusal_problem(refusal: Refusal, request: Request) -> Problem:
     fields = {f"/{name}" for name in request.__struct_encode_fields__}
     pointers = dict.fromkeys("/".join(error.pointer.split("/")[:2]) for error in refusal.problem.errors)
     errors = [FieldError(each, declared.detail, declared.code) for each in pointers if each in fields]
-    return refusal.as_declared(errors=errors)
+    return refusal.as_declared(errors=errors, retry_after=refusal.problem.retry_after)
 
 
 _HEADING = "Traceback (most recent call last):\n"

@@ -17,25 +17,30 @@ class Refusal(ProblemError):
 
     The title is the class name in words, unless given. The detail is the first line of the docstring, unless the
     handler gives one; details given for an operation with secret fields are dropped (see `bus.contract.redaction`).
+
+    With `keeps_changes=True`, what the handler wrote and emitted before is committed: for a refusal that has to be
+    counted or recorded. `retry_after` is in seconds, for a refusal that ends by itself.
     """
 
     code: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
+    keeps_changes: ClassVar[bool] = False
 
-    def __init_subclass__(cls, *, code: str, status: int, title: str = "") -> None:
+    def __init_subclass__(cls, *, code: str, status: int, title: str = "", keeps_changes: bool = False) -> None:
         if not 400 <= status <= 499:
             raise TypeError(f"{cls.__name__}: a refusal needs a status from 400 to 499, got {status}")
         cls.code, cls.status, cls.title = code, status, title or _in_words(cls.__name__)
+        cls.keeps_changes = keeps_changes
 
-    def __init__(self, detail: str = "", errors: Sequence[FieldError] = ()) -> None:
-        super().__init__(self.as_declared(detail, errors))
+    def __init__(self, detail: str = "", errors: Sequence[FieldError] = (), retry_after: int = 0) -> None:
+        super().__init__(self.as_declared(detail, errors, retry_after))
 
     @classmethod
-    def as_declared(cls, detail: str = "", errors: Sequence[FieldError] = ()) -> Problem:
+    def as_declared(cls, detail: str = "", errors: Sequence[FieldError] = (), retry_after: int = 0) -> Problem:
         """The problem document that the class declares, with this detail instead of its docstring's first line."""
         detail = detail or (cls.__doc__ or "").partition("\n")[0]
-        return Problem.of(cls.code, cls.status, cls.title, detail, errors)
+        return Problem.of(cls.code, cls.status, cls.title, detail, errors, retry_after)
 
 
 class Refused(ProblemError):

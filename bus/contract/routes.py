@@ -1,7 +1,7 @@
 """Routes: the HTTP method and path of an operation, declared and checked in its contract. Uses no HTTP library."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from bus.contract.fields import secrets_of
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # Requests without a body: fields outside the path come in the query string (RFC 9110, sections 9.3.1 and 9.3.5).
+# A DELETE with a secret field has a body all the same, as URLs are logged.
 WITHOUT_BODY = ("GET", "DELETE")
 
 # A path of segments, each a word of unreserved characters (RFC 3986, section 2.3) or the name of a field.
@@ -32,10 +33,16 @@ _TEXT_OR_NUMBER = (
 
 @dataclass(frozen=True)
 class Route:
-    """A method and a path such as `/products/{product_id}`, whose parameters are fields of the operation."""
+    """A method and a path such as `/products/{product_id}`, whose parameters are fields of the operation.
+
+    `has_body`: whether fields that are not in the path come in the body. If not, they come in the query string.
+    `needs_body`: whether there are such fields. If not, the body may be left out.
+    """
 
     method: str
     path: str
+    has_body: bool = field(default=True, compare=False)
+    needs_body: bool = field(default=True, compare=False)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -44,11 +51,6 @@ class Route:
     def parameters(self) -> tuple[str, ...]:
         """The names of the fields in the path, in order."""
         return tuple(_FIELD.findall(self.path))
-
-    @property
-    def has_body(self) -> bool:
-        """Whether fields that are not in the path come in the body. If not, they come in the query string."""
-        return self.method not in WITHOUT_BODY
 
 
 def route_of(declared: type[msgspec.Struct], text: str, *, is_query: bool) -> Route:
@@ -62,11 +64,13 @@ def route_of(declared: type[msgspec.Struct], text: str, *, is_query: bool) -> Ro
         if name not in fields:
             raise TypeError(f"{declared.__name__}: {{{name}}} in {text!r} is not one of its fields")
         _check_parameter(declared, fields[name])
-    if not route.has_body:
-        for name, field in fields.items():
-            if name not in route.parameters:
-                _check_argument(declared, field)
-    return route
+    others = [each for name, each in fields.items() if name not in route.parameters]
+    has_secret = any(other.name in secrets_of(declared) for other in others)
+    if route.method not in WITHOUT_BODY or (route.method == "DELETE" and has_secret):
+        return replace(route, needs_body=bool(others))
+    for other in others:
+        _check_argument(declared, other)
+    return replace(route, has_body=False, needs_body=False)
 
 
 def is_whole_number(field: msgspec.structs.FieldInfo) -> bool:

@@ -144,6 +144,16 @@ class Transaction:
                 self.on_open(self._opened)
         return self._opened
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Another connection, each statement of which is a transaction of its own. Raises DatabaseUnavailable."""
+        aside = Transaction(self._engine.execution_options(isolation_level="AUTOCOMMIT"))
+        try:
+            yield aside.connection
+        finally:
+            if aside.opened is not None:
+                aside.opened.close()
+
     @property
     def opened(self) -> Connection | None:
         """The connection, if one was taken."""

@@ -72,6 +72,8 @@ def _exchange(
 def relayed(reply: Message) -> Response:
     """The reply as it came: its body is the body, its status the status."""
     response = Response(reply.body, status_of(reply), content_type=reply.content_type or JSON)
+    if not reply.body:
+        del response.headers["Content-Type"]
     for name, header in (("location", "Location"), ("retry-after", "Retry-After")):
         if name in reply.headers:
             response.headers[header] = str(reply.headers[name])

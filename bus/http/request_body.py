@@ -29,10 +29,13 @@ def body_of(
 
     `room` has a place for each body that may be read at the same time. Raises Invalid and Unavailable.
     """
-    if request.method in ("GET", "HEAD", "DELETE"):
+    route = operation.http
+    if request.method in ("GET", "HEAD", "DELETE") if route is None else not route.has_body:
         given = from_text(_query_arguments(request), operation)
         return encode(accept(_merged(given, fields), operation))
     kind, encoding, length = request.content_type, request.headers.get("Content-Encoding"), request.content_length
+    if route is not None and not route.needs_body and not length and "Transfer-Encoding" not in request.headers:
+        return encode(accept(dict(fields), operation))
     check_body(kind or "none", encoding, length or 0, MAX_BODY_BYTES)
     body = _read(request, length, room)
     check_body(kind, encoding, len(body), MAX_BODY_BYTES)

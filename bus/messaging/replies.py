@@ -21,6 +21,9 @@ from bus.messaging.trace_context import Trace
 # The command is stored and will be carried out; its real reply comes later (RFC 9110, section 15.3.3).
 ACCEPTED = 202
 
+# A success without a body (RFC 9110, section 15.3.5).
+NO_CONTENT = 204
+
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -41,7 +44,8 @@ class EncodedReply(msgspec.Struct, frozen=True):
     def of(cls, reply: Reply, status: int) -> "EncodedReply":
         """A success."""
         cut_body = encode_without_secrets(reply) if holds_secrets(type(reply)) else b""
-        return cls(status, encode(reply), reply.location() or "", cut_body=cut_body)
+        body = b"" if status == NO_CONTENT else encode(reply)
+        return cls(status, body, reply.location() or "", cut_body=cut_body)
 
     @classmethod
     def problem(cls, problem: Problem, trace: Trace | None = None) -> "EncodedReply":
@@ -70,7 +74,7 @@ class EncodedReply(msgspec.Struct, frozen=True):
             queue=request.reply_to,
             body=self.body,
             correlation_id=request.correlation_id,
-            content_type=PROBLEM if self.status >= 400 else JSON,
+            content_type=(PROBLEM if self.status >= 400 else JSON) if self.body else None,
             headers=headers,
         )
 
@@ -118,7 +122,7 @@ def error_of(operation: type[Operation[Any]], status: int, body: bytes) -> Probl
 def _error(operation: type[Operation[Any]], status: int, problem: Problem) -> ProblemError:
     refusal = operation.refusals.get(problem.code)
     if refusal is not None:
-        return refusal(problem.detail, problem.errors)
+        return refusal(problem.detail, problem.errors, problem.retry_after)
     if status in _NOT_ACCEPTABLE and "." not in problem.code:  # a service's own refusals have its name before a dot
         return Invalid(problem.code, status, problem.title, problem.detail, problem.errors)
     if status == 503:

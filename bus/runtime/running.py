@@ -110,6 +110,7 @@ def worker_of(
 ) -> Worker:
     """A worker of a service with its settings, not started yet."""
     require_sealed = settings.services[application.name].require_sealed
+    application.service.settings = settings.services[application.name].own
     return Worker(
         application.service,
         transport,

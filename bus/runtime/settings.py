@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from sqlalchemy.engine import make_url
 
+from bus.contract.settings import Settings as OwnSettings
 from bus.messaging.broker_url import EMBEDDED
 from bus.messaging.topology import DEFAULT_LIMITS, Limits
 from bus.runtime.settings_reader import SettingsReader
@@ -23,12 +25,13 @@ class SettingsError(Exception):
 @dataclass(frozen=True)
 class ServiceSettings:
     """The settings of one service: the port of its front end, the URL of its database, whether its workers refuse
-    secrets that are not sealed, and the port of a worker's metrics, if it has one."""
+    secrets that are not sealed, the port of a worker's metrics, if it has one, and what the service itself declares."""
 
     port: int
     database_url: str
     require_sealed: bool = False
     metrics_port: int | None = None
+    own: OwnSettings = field(default_factory=OwnSettings)
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,20 @@ class Settings:
         return self.bus_url.startswith(EMBEDDED)
 
 
-def read_settings(environment: Mapping[str, str], default_ports: Mapping[str, int]) -> Settings:
-    """Read and check the settings of these services. Raises SettingsError with all errors in it."""
+def read_settings(
+    environment: Mapping[str, str],
+    default_ports: Mapping[str, int],
+    own: Mapping[str, OwnSettings] = MappingProxyType({}),
+) -> Settings:
+    """Read and check the settings of these services. Raises SettingsError with all errors in it.
+
+    `own` has the defaults of what services declare for themselves.
+    """
     reader = SettingsReader(environment)
     data = reader.folder("DATA_DIR", "data")
-    services = {name: _service(reader, name, port, data) for name, port in default_ports.items()}
+    services = {
+        name: _service(reader, name, port, data, own.get(name, OwnSettings())) for name, port in default_ports.items()
+    }
     settings = Settings(
         bus_url=reader.bus_url("BUS_URL"),
         bind=reader.address("BIND", "127.0.0.1"),
@@ -81,13 +93,14 @@ def misspelling(names: tuple[str, str]) -> str:
     return f"{names[0]} is set, but is not a setting. Did you mean {names[1]}?"
 
 
-def _service(reader: SettingsReader, name: str, default_port: int, data: Path) -> ServiceSettings:
+def _service(reader: SettingsReader, name: str, default_port: int, data: Path, own: OwnSettings) -> ServiceSettings:
     prefix = name.upper()
     return ServiceSettings(
         port=reader.port(f"{prefix}_PORT", default_port),
         database_url=reader.database_url(f"{prefix}_DATABASE_URL", data / f"{name}.db"),
         require_sealed=reader.one_of(f"{prefix}_REQUIRE_SEALED", "0", ("0", "1")) == "1",
         metrics_port=reader.port(f"{prefix}_METRICS_PORT", None),
+        own=reader.declared(prefix, own),
     )
 
 
@@ -106,9 +119,9 @@ def _shared_values(services: Mapping[str, ServiceSettings]) -> Iterator[str]:
     """One error for each port or database that several settings name, in whatever words."""
     users: dict[object, list[str]] = {}
     for name, service in services.items():
-        for field in ("port", "metrics_port"):
-            if (port := getattr(service, field)) is not None:
-                users.setdefault(port, []).append(f"{name}_{field}".upper())
+        for setting in ("port", "metrics_port"):
+            if (port := getattr(service, setting)) is not None:
+                users.setdefault(port, []).append(f"{name}_{setting}".upper())
         users.setdefault(_same_database(service.database_url), []).append(f"{name}_database_url".upper())
     for names in users.values():
         if len(names) > 1:

@@ -10,11 +10,15 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import overload
+from typing import Any, TypeVar, overload
 
+import msgspec
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from bus.contract.fields import RuleViolation, rules_of, secrets_of
+from bus.contract.settings import Settings
+from bus.contract.words import in_words
 from bus.messaging.broker_url import EMBEDDED, BadBrokerUrl, parse_broker_url
 
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
@@ -27,6 +31,9 @@ MAX_CHARACTERS = 8192
 _SHOWN_CHARACTERS = 60
 # What Linux allows, less what SQLite and the lock for migrations add to the name of a database.
 MAX_NAME_BYTES, MAX_PATH_BYTES = 230, 4000
+
+
+S = TypeVar("S", bound=Settings)
 
 
 class SettingsReader:
@@ -132,6 +139,31 @@ class SettingsReader:
             except BadBrokerUrl as error:
                 self.errors.append(f"{name} {error.fault}.")
         return value
+
+    def declared(self, prefix: str, defaults: S) -> S:
+        """The settings that a service declares, each in the variable PREFIX_FIELD."""
+        rules = {field.name: field.rules for field in rules_of(type(defaults))}
+        given: dict[str, Any] = {}
+        for field in msgspec.structs.fields(defaults):
+            name = f"{prefix}_{field.name.upper()}"
+            if not (text := self.text(name, "")):
+                continue
+            is_switch = field.type is bool
+            try:
+                if is_switch and text not in ("0", "1"):
+                    raise msgspec.ValidationError
+                value = msgspec.convert(text, field.type, strict=False)
+                for rule in rules.get(field.name, ()):
+                    rule.check(value)
+            except msgspec.ValidationError:
+                expected = "one of 0, 1" if is_switch else in_words(msgspec.inspect.type_info(field.type))
+                shown = "" if field.name in secrets_of(type(defaults)) else f", not {_shown(text)}"
+                self.errors.append(f"{name}: expected {expected}{shown}.")
+            except RuleViolation as broken:
+                self.errors.append(f"{name}: {broken.detail}")
+            else:
+                given[field.name] = value
+        return msgspec.structs.replace(defaults, **given)
 
     def folder(self, name: str, default: str) -> Path:
         """A folder, which need not exist; `~` is this user's home."""

@@ -8,7 +8,7 @@ from bus.client.client import Client
 from bus.runtime import silent_connections
 from bus.runtime.process import end_with_parent, switch_threads_soon
 from bus.runtime.settings import read_settings
-from bus.service.application import Wsgi, installed_applications
+from bus.service.application import Wsgi, declared_by, installed_applications
 from bus.telemetry.export import FLUSH_SECONDS, spans_from
 from bus.telemetry.logs import configure_logs
 from bus.telemetry.metrics import Metrics
@@ -24,7 +24,8 @@ def application() -> Wsgi:
     end_with_parent()
     applications = installed_applications()
     chosen = applications[os.environ[SERVICE_VARIABLE]]
-    settings = read_settings(os.environ, {chosen.name: chosen.port})
+    settings = read_settings(os.environ, *declared_by([chosen]))
+    chosen.service.settings = settings.services[chosen.name].own
     configure_logs(settings.log_level, settings.log_format)
     switch_threads_soon()
     silent_connections.watch(settings.services[chosen.name].port)

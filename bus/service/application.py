@@ -1,6 +1,6 @@
 """Applications: a service as `bus` runs it. What the entry points of the group `bus.services` name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from bus.client.client import Client
 from bus.contract.installed import named_services
 from bus.contract.operations import Operation, operations_in
+from bus.contract.settings import Settings
 from bus.service.service import Service
 
 Wsgi = Callable[..., Iterable[bytes]]
@@ -36,6 +37,11 @@ class Application:
     def operations(self) -> list[type[Operation[Any]]]:
         """The operations of the contract."""
         return operations_in(self.contract)
+
+
+def declared_by(applications: Sequence[Application]) -> tuple[dict[str, int], dict[str, Settings]]:
+    """What services declare of their settings: their ports, and the defaults of those of their own."""
+    return {each.name: each.port for each in applications}, {each.name: each.service.settings for each in applications}
 
 
 def installed_applications() -> dict[str, Application]:

@@ -8,6 +8,7 @@ from bus.contract.events import Event
 from bus.contract.fields import holds_secrets, holds_secrets_inside
 from bus.contract.operations import Operation, Reply, service_of
 from bus.contract.refusals import Refusal
+from bus.contract.settings import Settings
 from bus.messaging.topology import DEFAULT_LIMITS, Limits, Queue, queues_of
 from bus.security.seal import SEALED
 from bus.service.handler import Handler, check_parameters, check_signature
@@ -24,13 +25,17 @@ class Service:
     With one thread (the default) a worker carries out all requests that have arrived in one transaction. Take several
     `threads` where handlers compute for long: then each request has a transaction of its own.
 
+    `settings` is the class of its own settings. The attribute of this name has their defaults, or what the environment
+    says, once a worker runs.
+
     `handlers` has the registered handlers by the names of their operations, `listeners` those of events.
     """
 
-    def __init__(self, name: str, *, threads: int = 1) -> None:
+    def __init__(self, name: str, *, threads: int = 1, settings: type[Settings] = Settings) -> None:
         ping_of(name)  # raises TypeError for a name that makes no queue names
         self.name = name
         self.threads = threads
+        self.settings = settings()
         self.takes_secrets = False
         self.handlers: dict[str, Handler] = {}
         self.listeners: dict[str, Handler] = {}

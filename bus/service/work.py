@@ -1,6 +1,7 @@
 """Work: what a handler is given besides the request."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +32,14 @@ class Work:
         handle.
         """
         return self._transaction.connection
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A connection for reads only, outside of the transaction and without a lock.
+
+        For a handler that has to read before it computes for long: close it before, and check what it relies on again
+        in the transaction.
+        """
+        return self._transaction.reading()
 
     def emit(self, event: Event, request: Operation[Any] | None = None) -> None:
         """Send an event to its listeners once this transaction is committed. Events of one entity keep their order.

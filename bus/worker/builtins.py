@@ -51,7 +51,8 @@ def _outcome(query: Any, work: Work) -> CommandOutcome:
     for _ in range(MAX_EDITS):
         found = outcome_of(work.connection, work.caller, sent_as)
         if found is not None:
-            return CommandOutcome(id=query.message_id, state="done", status=found.status, reply=msgspec.Raw(found.body))
+            reply = msgspec.Raw(found.body or b"null")  # an answer with the status 204 has no body
+            return CommandOutcome(id=query.message_id, state="done", status=found.status, reply=reply)
         resolution = resolution_of(work.connection, sent_as)
         if resolution is not None and resolution.state != "replayed":
             is_discarded = resolution.state == "discarded"

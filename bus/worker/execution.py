@@ -220,6 +220,8 @@ class Executor:
         except Refusal as refusal:
             if len(group) > 1:  # it does not say which it refuses
                 raise
+            if refusal.keeps_changes:
+                return [_refused(refusal, group[0])]
             if steps is None:
                 _undo_all(transaction)
             elif not steps.undo():

@@ -27,6 +27,7 @@ PUBLIC = {
         "RuleViolation",
         "Secret",
         "Service",
+        "Settings",
         "TransientCommand",
         "Unavailable",
         "Work",

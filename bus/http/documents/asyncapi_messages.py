@@ -11,7 +11,7 @@ from bus.http.documents.description import words
 from bus.http.documents.openapi_links import has_location
 from bus.http.documents.schemas import Schema, Schemas
 from bus.messaging.message import JSON, PROBLEM, SENT_AT
-from bus.messaging.replies import ACCEPTED
+from bus.messaging.replies import ACCEPTED, NO_CONTENT
 from bus.messaging.trace_context import MAX_STATE
 from bus.security.seal import MAX_SEAL_BYTES, SEALED
 
@@ -62,12 +62,19 @@ def request_message(operation: type[Operation[Any]], schemas: Schemas) -> dict[s
 
 def reply_messages(operation: type[Operation[Any]], schemas: Schemas) -> dict[str, Any]:
     """The replies by name: `done`, `accepted` for commands, each refusal, and `problem` for everything else."""
+    if operation.success_status == NO_CONTENT:
+        done = _reply(NO_CONTENT, {"type": "string", "maxLength": 0}, {})
+        del done["contentType"]
+        return {"done": done, **_other_replies(operation, schemas)}
     location = {"location": _TEXT} if has_location(operation.reply_type) else {}
     done = _reply(operation.success_status, schemas.of(operation.reply_type), location)
     done |= _examples(schemas.whole(operation.reply_type), {"status": operation.success_status})
+    return {"done": done, **_other_replies(operation, schemas)}
+
+
+def _other_replies(operation: type[Operation[Any]], schemas: Schemas) -> dict[str, Any]:
     refused = {refusal.__name__: _refusal(refusal, schemas) for refusal in operation.refusals.values()}
     return {
-        "done": done,
         **({"accepted": _accepted()} if operation.is_durable else {}),
         **refused,
         "problem": _problem(schemas),

@@ -12,6 +12,7 @@ from bus.http.documents.openapi_problems import problem_schema, problems_over_ht
 from bus.http.documents.schemas import Schema, Schemas
 from bus.http.preferences import MAX_WAIT_SECONDS
 from bus.messaging.message import JSON, PROBLEM
+from bus.messaging.replies import NO_CONTENT
 
 Response = dict[str, Any]
 
@@ -100,7 +101,10 @@ def _parameter(name: str, place: str, whole: Schema) -> dict[str, Any]:
 
 
 def _request_body(operation: type[Operation[Any]], route: Route, schemas: Schemas) -> dict[str, Any]:
-    return {"required": True, "content": {JSON: {"schema": schemas.whole(operation, without=route.parameters)}}}
+    return {
+        "required": route.needs_body,
+        "content": {JSON: {"schema": schemas.whole(operation, without=route.parameters)}},
+    }
 
 
 def _responses(
@@ -129,6 +133,8 @@ def _success(operation: type[Operation[Any]], schemas: Schemas, others: list[typ
     if holds_secrets(operation.reply_type):
         headers |= _NO_STORE
     description = words(operation.reply_type).get("summary", "Done.")
+    if operation.success_status == NO_CONTENT:
+        return {"description": description, "headers": _applied()}
     done = response(description, schemas.of(operation.reply_type), JSON, {**headers, **_applied()})
     links = links_of(operation, others) if located else {}
     return {**done, "links": links} if links else done

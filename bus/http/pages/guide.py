@@ -17,6 +17,7 @@ from bus.http.documents.description import Described
 from bus.http.documents.examples import example_of
 from bus.http.pages.field_words import FieldInWords, fields_in_words
 from bus.http.pages.programs import Publisher, listener_of, publishers_of
+from bus.messaging.replies import NO_CONTENT
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _operation(operation: type[Operation[Any]]) -> OperationGuide:
         fields=fields_in_words(operation),
         example=_json(example),
         reply_fields=fields_in_words(operation.reply_type),
-        reply_example=_json(example_of(operation.reply_type)),
+        reply_example="" if operation.success_status == NO_CONTENT else _json(example_of(operation.reply_type)),
         refusals=tuple(operation.refusals.values()),
         secrets=tuple(sorted(secrets_of(operation))),
         publishers=publishers_of(operation, example),

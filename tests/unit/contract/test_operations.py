@@ -122,3 +122,10 @@ def test_a_refusal_is_no_operation() -> None:
 def _declare(base: Any, name: str) -> Any:
     """What a class statement does."""
     return types.new_class("Declared", (base,), {"name": name})
+
+
+def test_an_answer_without_a_body_can_have_no_fields() -> None:
+    with pytest.raises(TypeError, match="status 204 has no body, so its reply can have no fields"):
+
+        class Discard(Command[ProductCreated], name="catalog.discard_all", status=204):
+            pass

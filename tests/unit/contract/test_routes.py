@@ -100,9 +100,13 @@ def test_a_parameter_that_is_no_required_number_or_text_is_a_type_error(base: An
         _declared(base, f"{method} /things/{{{name}}}")
 
 
+class Remove(Command[Done]):
+    words: list[str] = msgspec.field(default_factory=list)
+
+
 def test_what_a_query_string_cannot_say_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="comes in the query string, so it must be text or a number"):
-        _declared(Change, "DELETE /things/{product_id}")
+        _declared(Remove, "DELETE /things")
 
 
 class Reveal(Query[Done]):
@@ -113,6 +117,25 @@ class Reveal(Query[Done]):
 def test_a_secret_in_a_url_is_a_type_error(path: str) -> None:
     with pytest.raises(TypeError, match="is secret, so it cannot come in the URL"):
         _declared(Reveal, f"GET {path}")
+
+
+class Erase(Command[Done]):
+    product_id: int
+    password: Annotated[str, Secret()]
+
+
+def test_a_delete_with_a_secret_has_a_body() -> None:
+    route = _declared(Erase, "DELETE /things/{product_id}").http
+    assert (route.has_body, route.needs_body) == (True, True)
+
+
+class Enable(Command[Done]):
+    product_id: int
+
+
+def test_a_body_without_fields_may_be_left_out() -> None:
+    route = _declared(Enable, "POST /things/{product_id}/enable").http
+    assert (route.has_body, route.needs_body) == (True, False)
 
 
 def test_a_route_without_a_queue_is_a_type_error() -> None:

@@ -33,6 +33,16 @@ def test_a_success_carries_its_status_its_body_and_its_location() -> None:
     assert not reply.persistent
 
 
+class Gone(Reply):
+    pass
+
+
+def test_a_success_without_content_has_neither_body_nor_type() -> None:
+    reply = EncodedReply.of(Gone(), 204).to(_request(reply_to="amq.gen-1"))
+    assert reply is not None
+    assert (reply.body, reply.content_type, reply.headers) == (b"", None, {"status": 204})
+
+
 def test_a_refusal_is_a_problem_document() -> None:
     reply = EncodedReply.problem(ProductNotFound().problem).to(_request(reply_to="amq.gen-1"))
     assert reply is not None

@@ -1,9 +1,13 @@
 """Settings are read once, and all errors are reported at once."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from msgspec import Meta
 
+from bus.contract.fields import Secret
+from bus.contract.settings import Settings
 from bus.database.engine import sqlite_file
 from bus.messaging.topology import Limits
 from bus.runtime.settings import ServiceSettings, SettingsError, read_settings
@@ -44,6 +48,40 @@ def test_every_setting_is_taken_from_its_variable() -> None:
         80, "sqlite:////srv/auth.db", require_sealed=True, metrics_port=9100
     )
     assert settings.services["catalog"].database_url == "postgresql://localhost/catalog"
+
+
+class ShelfSettings(Settings):
+    max_tries: Annotated[int, Meta(ge=1, le=10)] = 3
+    is_open: bool = True
+    label: str = ""
+    mail_url: Annotated[str, Meta(pattern="^smtp://"), Secret()] = "smtp://localhost"
+
+
+def _own(environment: dict[str, str]) -> Settings:
+    return read_settings(environment, {"shelf": 5002}, {"shelf": ShelfSettings()}).services["shelf"].own
+
+
+def test_a_service_has_settings_of_its_own(tmp_path: Path) -> None:
+    assert _own({}) == _own({"SHELF_MAX_TRIES": ""}) == ShelfSettings()
+    (tmp_path / "url").write_text("smtp://a:b@mail\n")
+    environment = {
+        "SHELF_MAX_TRIES": "10",
+        "SHELF_IS_OPEN": "0",
+        "SHELF_LABEL": "10",
+        "SHELF_MAIL_URL_FILE": str(tmp_path / "url"),
+    }
+    assert _own(environment) == ShelfSettings(max_tries=10, is_open=False, label="10", mail_url="smtp://a:b@mail")
+
+
+def test_errors_of_a_services_own_settings_are_reported_without_secrets() -> None:
+    with pytest.raises(SettingsError) as error:
+        _own({"SHELF_MAX_TRIES": "11", "SHELF_IS_OPEN": "true", "SHELF_MAIL_URL": "hunter2", "SHELF_LABLE": "x"})
+    assert str(error.value).splitlines() == [
+        "SHELF_MAX_TRIES: expected whole number, 1 to 10, not '11'.",
+        "SHELF_IS_OPEN: expected one of 0, 1, not 'true'.",
+        "SHELF_MAIL_URL: expected text, of the pattern ^smtp://.",
+        "SHELF_LABLE is set, but is not a setting. Did you mean SHELF_LABEL?",
+    ]
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

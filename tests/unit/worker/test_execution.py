@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select
 from support.example_service import (
     Broken,
     Count,
@@ -138,6 +138,46 @@ def test_a_refusal_undoes_what_its_handler_wrote(service: Service, database: Dat
     status, problem = _done(*execute([call("refuse", "1")], service, database))
     assert (status, problem["code"]) == (409, "example.word_refused")
     assert words_in(database) == []
+
+
+class RefusedAndCounted(Refusal, code="example.counted", status=409, keeps_changes=True):
+    """This is refused, and counted."""
+
+
+@pytest.mark.parametrize("neighbours", [(), ("before", "after")])
+def test_a_refusal_that_keeps_changes_commits_what_its_handler_wrote(
+    database: Database, neighbours: Sequence[str]
+) -> None:
+    service = Service("example")
+
+    @service.handles(Keep)
+    def keep(command: Keep, work: Work) -> Kept:
+        work.connection.execute(insert(word).values(word=command.word))
+        if command.word == "count":
+            raise RefusedAndCounted(retry_after=7)
+        return Kept(id=1, word=command.word)
+
+    given = [*neighbours[:1], "count", *neighbours[1:]]
+    answers = execute([call(text, text) for text in given], service, database)
+    status, problem = _done(answers[given.index("count")])
+    assert (status, problem["code"], problem["retry_after"]) == (409, "example.counted", 7)
+    assert words_in(database) == given
+    assert _done(*execute([call("count", "count")], service, database)) == (status, problem)
+
+
+def test_a_handler_reads_beside_its_transaction(database: Database) -> None:
+    service = Service("example")
+
+    @service.handles(Keep)
+    def keep(command: Keep, work: Work) -> Kept:
+        with work.reading() as connection:
+            known = len(connection.execute(select(word.c.word)).all())
+        assert not work._transaction.opened
+        work.connection.execute(insert(word).values(word=command.word))
+        return Kept(id=known, word=command.word)
+
+    answers = [_done(*execute([call(text)], service, database)) for text in "ab"]
+    assert [body["id"] for _, body in answers] == [0, 1]
 
 
 @pytest.mark.parametrize("operation", [Keep, KeepAll])
