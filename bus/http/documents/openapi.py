@@ -35,7 +35,10 @@ def openapi(name: str, contract: ModuleType) -> dict[str, Any]:
 
 def _routes_of(described: Described) -> list[tuple[type[Operation[Any]], Route]]:
     declared = [(operation, operation.http) for operation in described.declared if operation.http is not None]
-    return [*declared, (outcome_query_of(described.name), Route("GET", "/operations/{message_id}"))]
+    return [
+        *declared,
+        (outcome_query_of(described.name), Route("GET", "/operations/{message_id}", has_body=False, needs_body=False)),
+    ]
 
 
 def _used(schemas: Schemas, operations: list[type[Operation[Any]]]) -> dict[str, Any]:
