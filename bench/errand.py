@@ -8,7 +8,7 @@ from bench.contender import START_SECONDS, Contender, python, started
 from bench.servers import Servers
 from bus.testing.servers.ports import free_ports
 
-_QUIET = {"LOG_LEVEL": "warning"}
+QUIET = {"LOG_LEVEL": "warning"}
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def errand_seen(name: str, bus_url: str, servers: Servers, folder: Path) -> Iter
 
 @contextmanager
 def errand(
-    name: str, service: str, bus_url: str, servers: Servers, folder: Path, settings: Mapping[str, str] = _QUIET
+    name: str, service: str, bus_url: str, servers: Servers, folder: Path, settings: Mapping[str, str] = QUIET
 ) -> Iterator[Contender]:
     """One service with its front end, on a database of its own."""
     [port] = free_ports(1)

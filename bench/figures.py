@@ -34,6 +34,17 @@ class Echo:
 
 
 @dataclass(frozen=True)
+class Bulk:
+    """Creates straight to the queue in one round; CPU is in milliseconds for each command."""
+
+    round: int
+    commands_per_second: float
+    service_cpu_ms: float
+    broker_cpu_ms: float
+    database_cpu_ms: float
+
+
+@dataclass(frozen=True)
 class Usage:
     """What one of our processes has used: at its most, and while nothing was to be done."""
 
@@ -49,6 +60,7 @@ class Figures:
     about: str
     measurements: list[Measurement] = field(default_factory=list)
     echoes: list[Echo] = field(default_factory=list)
+    bulks: list[Bulk] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
 
     @property

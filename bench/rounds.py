@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.bulk import bulk
 from bench.contender import PRODUCTS, REPOSITORY, Contender, python, started
 from bench.cpu import cpu_seconds
 from bench.errand import errand, errand_seen
@@ -48,6 +49,7 @@ def run(wrk: str, folder: Path, rounds: int, seconds: int) -> Figures:
             report(f"round {number} of {rounds}")
             figures.measurements += _round(wrk, contenders, both, number, seconds)
             figures.echoes.append(_echo(echo, bus_url, both, number, seconds))
+            figures.bulks.append(bulk(both, folder / f"bulk-{number}", number))
         auth = running.enter_context(errand("auth", "auth", bus_url, both, folder))
         figures.usages = _usages([ours.front, ours.service, auth.front, auth.service])
     return figures

@@ -10,7 +10,7 @@ from pika.channel import Channel
 
 from bus.messaging.message import Message
 from bus.messaging.rabbitmq.confirms import Confirms, OnOutcome, Refusals
-from bus.messaging.rabbitmq.properties import properties_of
+from bus.messaging.rabbitmq.pika_connection import Connection
 from bus.messaging.topology import EVENTS_EXCHANGE
 from bus.messaging.transport import PublishOutcome
 
@@ -24,8 +24,10 @@ class ConfirmingChannel:
         self._refusals = Refusals()
         self._is_retired = False
         channel.add_on_return_callback(self._returned)
-        channel.connection.add_on_confirm_callback(channel.channel_number, self._answered)
-        channel.confirm_delivery(self._answered, lambda _frame: on_ready(self))
+        connection: Connection = channel.connection
+        self._connection = connection
+        connection.on_confirms(channel, self._answered)
+        channel.confirm_delivery(self._confirmed_by_pika, lambda _frame: on_ready(self))
 
     @property
     def is_open(self) -> bool:
@@ -45,7 +47,7 @@ class ConfirmingChannel:
         """Publish a message. `on_outcome` is called exactly once, also when the channel is lost."""
         self._confirms.sent(message.message_id or "", message.queue, partial(self._settled, message.queue, on_outcome))
         mandatory = message.exchange != EVENTS_EXCHANGE
-        self._channel.basic_publish(message.exchange, message.queue, message.body, properties_of(message), mandatory)
+        self._connection.publish(self._channel, message, mandatory=mandatory)
 
     def retire(self) -> None:
         """Close the channel once it has no unconfirmed message. Publish nothing on it after this."""
@@ -63,9 +65,13 @@ class ConfirmingChannel:
     def _returned(self, _channel: Channel, method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
         self._confirms.returned(properties.message_id or "", method.routing_key)
 
-    def _answered(self, frame: Any) -> None:
+    def _confirmed_by_pika(self, frame: Any) -> None:
+        """A confirm that is not of the usual size."""
         accepted = isinstance(frame.method, pika.spec.Basic.Ack)
-        self._confirms.answered(frame.method.delivery_tag, frame.method.multiple, accepted)
+        self._answered(frame.method.delivery_tag, frame.method.multiple, accepted)
+
+    def _answered(self, tag: int, multiple: bool, accepted: bool) -> None:
+        self._confirms.answered(tag, multiple, accepted)
         self._close_if_done()
 
     def _close_if_done(self) -> None:

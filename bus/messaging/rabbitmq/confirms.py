@@ -1,6 +1,7 @@
 """Publisher confirms: which outcome belongs to which message. Rules only, no I/O."""
 
 from collections.abc import Callable
+from itertools import takewhile
 
 from bus.messaging.transport import PublishOutcome
 
@@ -36,7 +37,7 @@ class Confirms:
 
     def answered(self, tag: int, multiple: bool, accepted: bool) -> None:
         """The broker accepted or refused one message, or (`multiple`) all up to this tag."""
-        tags = [waiting for waiting in self._waiting if waiting <= tag] if multiple else [tag]
+        tags = list(takewhile(lambda waiting: waiting <= tag, self._waiting)) if multiple else [tag]
         for each in tags:
             self._settle(each, accepted)
 

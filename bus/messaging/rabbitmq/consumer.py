@@ -23,9 +23,10 @@ from pika.channel import Channel
 
 from bus import failpoints
 from bus.messaging.declarations import declarations
-from bus.messaging.message import Delivery, arrived
+from bus.messaging.message import Delivery, Message, arrived
 from bus.messaging.rabbitmq.acknowledgements import Unacknowledged
 from bus.messaging.rabbitmq.declaring import Upkeep, declare
+from bus.messaging.rabbitmq.fast_lane import OnMessage
 from bus.messaging.rabbitmq.properties import message_of
 from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.reconnecting import ReconnectingConnection
@@ -53,8 +54,9 @@ class Consumer:
             return
         tags = [delivery.tag for delivery in deliveries if delivery.session == self._session]
         failpoints.reach("worker.before-ack")  # the replies to these were written to the socket before
-        for tag, multiple in self._unacknowledged.done(tags):
-            channel.basic_ack(tag, multiple)
+        with self.connection.buffered_writes():
+            for tag, multiple in self._unacknowledged.done(tags):
+                channel.connection.acknowledge(channel, tag, multiple)
 
     @property
     def consumed(self) -> list[str]:
@@ -123,25 +125,18 @@ class Consumer:
             prefetch = self._options.prefetch_of(queue)
             channel.basic_qos(prefetch_count=prefetch, callback=lambda _frame: None)  # for consumers started later
             on_message = self._on_message(queue, self._session)
-            tag = channel.basic_consume(queue.name, on_message, callback=lambda _frame: None)
+            tag = _consume(channel, queue.name, on_message, callback=lambda _frame: None)
             if queue.kind != "events":  # see the rules above
                 self._tags.append(tag)
 
-    def _on_message(self, queue: Queue, session: int) -> Callable[..., None]:
+    def _on_message(self, queue: Queue, session: int) -> OnMessage:
         on_delivery = self._options.on_delivery
 
-        def deliver(_channel: Channel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-            self._unacknowledged.delivered(method.delivery_tag, queue.name)
+        def deliver(tag: int, redelivered: bool, message: Message) -> None:
+            self._unacknowledged.delivered(tag, queue.name)
             self._delivered[queue.name] += 1
             if on_delivery is not None:
-                on_delivery(
-                    arrived(
-                        message_of(queue.name, properties, body),
-                        tag=method.delivery_tag,
-                        session=session,
-                        deaths=_deaths(properties) if method.redelivered else 0,
-                    )
-                )
+                on_delivery(arrived(message, tag=tag, session=session, deaths=_deaths(message) if redelivered else 0))
 
         return deliver
 
@@ -150,21 +145,32 @@ class Consumer:
         if on_reply is None:
             return
 
-        def deliver(_channel: Channel, _method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-            on_reply(message_of(name, properties, body))
+        def deliver(_tag: int, _redelivered: bool, message: Message) -> None:
+            on_reply(message)
 
         def consuming(_frame: Any) -> None:
             self.reply_address = name
             self.connection.ready()
 
-        channel.basic_consume(name, deliver, auto_ack=True, exclusive=True, callback=consuming)
+        _consume(channel, name, deliver, auto_ack=True, exclusive=True, callback=consuming)
 
     def _lost(self) -> None:
         self.reply_address = None
         self._options.on_replies_lost()
 
 
-def _deaths(properties: pika.BasicProperties) -> int:
+def _consume(channel: Channel, queue: str, on_message: OnMessage, **options: Any) -> str:
+    """Consume a queue, with pika for the messages that only it can decode; returns the consumer tag."""
+
+    def decoded_by_pika(_channel: Channel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
+        on_message(method.delivery_tag, method.redelivered, message_of(queue, properties, body))
+
+    tag = str(channel.basic_consume(queue, decoded_by_pika, **options))
+    channel.connection.on_messages(channel, tag, queue, on_message)
+    return tag
+
+
+def _deaths(message: Message) -> int:
     """How many consumers were lost before they acknowledged this message; classic queues count only the first."""
-    count = (properties.headers or {}).get("x-delivery-count")
+    count = message.headers.get("x-delivery-count")
     return max(1, count) if isinstance(count, int) else 1

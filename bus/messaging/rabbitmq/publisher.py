@@ -13,7 +13,6 @@ from bus.contract.names import DIRECT_REPLY_TO
 from bus.messaging.message import Message
 from bus.messaging.rabbitmq.confirm_channel import ConfirmingChannel
 from bus.messaging.rabbitmq.confirms import OnOutcome
-from bus.messaging.rabbitmq.properties import properties_of
 from bus.messaging.rabbitmq.reconnecting import ReconnectingConnection
 from bus.messaging.transport import PublishOutcome
 
@@ -105,7 +104,7 @@ class Publisher:
         if self._reply_channel is not None and self._reply_channel.is_open:
             # Mandatory, to count dropped replies. Direct reply-to returns even what it delivers (RabbitMQ 3.10 to 4.1).
             mandatory = not message.queue.startswith(DIRECT_REPLY_TO)
-            self._reply_channel.basic_publish("", message.queue, message.body, properties_of(message), mandatory)
+            self._reply_channel.connection.publish(self._reply_channel, message, mandatory=mandatory)
 
     def _send_confirmed(self, message: Message, on_outcome: OnOutcome) -> None:
         channel = self._requests

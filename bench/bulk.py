@@ -1,0 +1,108 @@
+"""Bulk: creates published straight to the queue, and how fast one worker process carries them out.
+
+The queue is filled while no worker runs, so that filling it takes no time from the worker. Each command has an id, for
+exactly one effect, and asks for a reply.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGTERM
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+
+from bench.contender import START_SECONDS, python
+from bench.cpu import cpu_seconds
+from bench.errand import QUIET
+from bench.figures import Bulk
+from bench.servers import Servers
+from bus.testing.servers.processes import Process
+from bus.testing.waiting import wait_until
+
+QUEUE = "catalog.create_product"
+MESSAGES = 20_000
+# The first replies are left out: the worker has just started.
+WARM_UP = 2_000
+DRAIN_SECONDS = 120.0
+LOOK_SECONDS = 0.02
+
+
+def bulk(servers: Servers, folder: Path, round_number: int) -> Bulk:
+    """Measure once, with a virtual host and a database of its own."""
+    url = servers.broker.fresh_vhost()
+    environment = {"BUS_URL": url, "CATALOG_DATABASE_URL": servers.database.fresh_database(), **QUIET}
+    folder.mkdir()
+    python("bulk-migrate", folder, environment, "bus.cli", "migrate", "catalog").finish(START_SECONDS)
+    worker = python("bulk-worker", folder, environment, "bus.cli", "worker", "catalog")
+    with _channel(url) as channel:
+        _declare_queues(worker, url)
+        replies = _fill(channel)
+        worker.start()
+        try:
+            return _measured(channel, replies, worker, servers, round_number)
+        finally:
+            worker.stop(SIGTERM)
+
+
+def _declare_queues(worker: Process, url: str) -> None:
+    """Let a worker run until it has declared its queues."""
+    worker.start()
+    try:
+        wait_until(lambda: _exists(url), START_SECONDS, "the worker has declared its queues")
+    finally:
+        worker.stop(SIGTERM)
+
+
+def _exists(url: str) -> bool:
+    try:
+        with _channel(url) as channel:
+            return _count(channel, QUEUE) == 0
+    except pika.exceptions.ChannelClosedByBroker:
+        return False
+
+
+def _fill(channel: BlockingChannel) -> str:
+    """Publish the commands; returns the queue of their replies."""
+    replies = str(channel.queue_declare("", exclusive=True).method.queue)
+    for number in range(MESSAGES):
+        body = json.dumps({"name": f"Lamp {number}", "price": 19.9, "quantity": 7}).encode()
+        identity = {"message_id": f"bulk-{number}", "correlation_id": str(number), "reply_to": replies}
+        properties = pika.BasicProperties(content_type="application/json", delivery_mode=2, **identity)
+        channel.basic_publish("", QUEUE, body, properties)
+    wait_until(lambda: _count(channel, QUEUE) == MESSAGES, DRAIN_SECONDS, "the queue has all commands")
+    return replies
+
+
+def _measured(channel: BlockingChannel, replies: str, worker: Process, servers: Servers, number: int) -> Bulk:
+    parts = (worker, servers.broker, servers.database)
+    _wait_for(channel, replies, WARM_UP, worker)
+    before, at_first, started = [cpu_seconds(part.pids()) for part in parts], _count(channel, replies), time.monotonic()
+    _wait_for(channel, replies, MESSAGES, worker)
+    seconds, done = time.monotonic() - started, MESSAGES - at_first
+    used = [cpu_seconds(part.pids()) - early for part, early in zip(parts, before, strict=True)]
+    return Bulk(number, done / seconds, *(1000 * each / done for each in used))
+
+
+def _wait_for(channel: BlockingChannel, replies: str, count: int, worker: Process) -> None:
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while _count(channel, replies) < count:
+        worker.check()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Fewer than {count} replies came within {DRAIN_SECONDS:g} s.")
+        time.sleep(LOOK_SECONDS)
+
+
+def _count(channel: BlockingChannel, queue: str) -> int:
+    return int(channel.queue_declare(queue, passive=True).method.message_count)
+
+
+@contextmanager
+def _channel(url: str) -> Iterator[BlockingChannel]:
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    try:
+        yield connection.channel()
+    finally:
+        connection.close()

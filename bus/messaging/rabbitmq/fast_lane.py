@@ -1,0 +1,299 @@
+"""The fast lane: the frames that make up nearly all traffic, decoded and encoded without pika's objects. No I/O.
+
+In: messages for our consumers, and publisher confirms. Out: messages, and acknowledgements. Sections are those of the
+AMQP 0-9-1 specification; the layout of a frame is in section 2.3.5, that of a message in 4.2.6.
+
+Its rules:
+
+- pika is the reference: what is decoded equals what pika decodes, and what is encoded are pika's bytes.
+- All else goes to pika, untouched, in order, as whole frames: every other method and channel, and whatever is unusual,
+  such as a property or a type of header that we do not use, text that is not UTF-8, frames that do not follow each
+  other, lengths that contradict each other. So an error in a frame is pika's to raise.
+- Nothing is decoded before the whole message is there.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from struct import Struct
+from struct import error as StructError  # noqa: N812  # `error` would say too little
+from typing import Any
+
+from pika.compat import long
+from pika.data import encode_table
+
+from bus.messaging.message import Message
+
+# With a message: its delivery tag, whether it was delivered before, and the message.
+OnMessage = Callable[[int, bool, Message], None]
+# With a confirm: its delivery tag, whether it is for all messages up to it, and whether they were accepted.
+OnConfirm = Callable[[int, bool, bool], None]
+
+_METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
+_END = 0xCE
+# What a frame has besides its payload: type, channel and size before it, the end mark behind it.
+_OVERHEAD = 8
+_FRAME = Struct(">BHI")
+_HEADER_FRAME = Struct(">BHIHHQH")  # the frame's own three, then class, weight, size of the body, property flags
+_HEADER_REST = Struct(">IHHQH")
+_ACK = Struct(">BHIIQBB")
+_CONFIRM, _I32, _I64 = Struct(">QB"), Struct(">i"), Struct(">q")
+
+_BASIC, _ACK_METHOD, _CONFIRM_SIZE = 60, 60 << 16 | 80, 13
+_DELIVER, _CONFIRMED, _REFUSED = b"\0\x3c\0\x3c", b"\0\x3c\0\x50", b"\0\x3c\0\x78"
+
+# The flags of the properties that we send (section 4.2.6.1).
+_CONTENT_TYPE, _HEADERS, _MODE = 1 << 15, 1 << 13, 1 << 12
+_FIELDS = {1 << 10: "correlation_id", 1 << 9: "reply_to", 1 << 8: "expiration_ms", 1 << 7: "message_id", 1 << 5: "type"}
+_UNUSUAL = 0xFFFF & ~(_CONTENT_TYPE | _HEADERS | _MODE | sum(_FIELDS))
+_TEXT, _NUMBER, _LARGE, _FLAG = ord("S"), ord("I"), (ord("l"), ord("L")), ord("t")
+
+# A program has few queues to publish to, but as many reply queues as it has callers.
+_MOST_PREFIXES = 4096
+
+
+class Unusual(Exception):
+    """Not for the fast lane: pika has to decode or encode it."""
+
+
+class Decoder:
+    """Takes received bytes, split anywhere. `pass_on` is called with what is pika's."""
+
+    def __init__(self, pass_on: Callable[[bytes], None]) -> None:
+        self._pass_on = pass_on
+        self._consumers: dict[tuple[int, bytes], tuple[str, OnMessage]] = {}
+        self._on_confirm: dict[int, OnConfirm] = {}
+        self._kept: list[bytes] = []
+        self._length = self._needed = 0
+        self._is_closed = False
+
+    def consume(self, channel: int, consumer_tag: str, queue: str, on_message: OnMessage) -> None:
+        """Decode what comes for this consumer of a queue, until the connection ends."""
+        self._consumers[channel, consumer_tag.encode()] = (queue, on_message)
+
+    def confirm(self, channel: int, on_confirm: OnConfirm) -> None:
+        """Decode the confirms of a channel, until another channel has its number."""
+        self._on_confirm[channel] = on_confirm
+
+    def receive(self, data: bytes) -> None:
+        """Decode all that is complete. The rest is kept until as much has come as its frame needs."""
+        if self._kept:
+            self._kept.append(data)
+            self._length += len(data)
+            if self._length < self._needed:
+                return
+            data = b"".join(self._kept)
+            self._kept.clear()
+        place, self._needed = 0, _OVERHEAD
+        while not self._is_closed and len(data) - place >= _OVERHEAD and (done := self._frame(data, place)):
+            place, self._needed = done, _OVERHEAD
+        if self._is_closed:
+            self._pass_on(data[place:])
+        elif place < len(data):
+            self._kept.append(data[place:])
+            self._length = len(data) - place
+
+    def _frame(self, data: bytes, place: int) -> int:
+        """Decode the frame at this place, or a message; returns where it ends, or 0 when it is not complete."""
+        kind, channel, size = _FRAME.unpack_from(data, place)
+        after: int = place + size + _OVERHEAD
+        if after > len(data):
+            # What is no frame has no length either (a protocol header, section 4.2.2).
+            self._is_closed = kind not in (_METHOD, _HEADER, _BODY, _HEARTBEAT)
+            self._needed = after - place
+            return 0
+        if kind == _METHOD and data[after - 1] == _END:
+            method = data[place + 7 : place + 11]
+            if method == _DELIVER:
+                if done := self._delivered(data, channel, place, after):
+                    return max(done, 0)
+            elif size == _CONFIRM_SIZE and method in (_CONFIRMED, _REFUSED) and channel in self._on_confirm:
+                tag, bits = _CONFIRM.unpack_from(data, place + 11)
+                self._on_confirm[channel](tag, bool(bits & 1), method == _CONFIRMED)
+                return after
+        self._pass_on(data[place:after])
+        return after
+
+    def _delivered(self, data: bytes, channel: int, place: int, after: int) -> int:
+        """Decode the message that begins with the Basic.Deliver from `place` to `after`.
+
+        Returns where it ends; 0 when it is pika's, -1 when it is not complete, and then sets how much is needed.
+        """
+        tag_at = place + 12 + data[place + 11]
+        consumer = self._consumers.get((channel, data[place + 12 : tag_at]))
+        if consumer is None or tag_at + 10 > after:
+            return 0
+        end = len(data)
+        self._needed = after - place + _HEADER_FRAME.size
+        if end - place < self._needed:
+            return -1
+        kind, of, size, class_id, weight, body_size, flags = _HEADER_FRAME.unpack_from(data, after)
+        body_at = after + size + _OVERHEAD
+        if kind != _HEADER or of != channel or class_id != _BASIC or weight or flags & _UNUSUAL or size < 14:
+            return 0
+        self._needed = body_at - place + body_size + (_OVERHEAD if body_size else 0)
+        if end - place < self._needed:
+            return -1
+        try:
+            body, done = _read_body(data, channel, body_at, body_size)
+            if done < 0:
+                self._needed = -done - place
+                return -1
+            if data[body_at - 1] != _END:
+                return 0
+            queue, on_message = consumer
+            message = _read_message(queue, body, flags, data, after + _HEADER_FRAME.size, body_at - 1)
+        except (Unusual, UnicodeDecodeError, IndexError, StructError):
+            return 0
+        tag, bits = _CONFIRM.unpack_from(data, tag_at)
+        on_message(tag, bool(bits & 1), message)
+        return done
+
+
+def _read_body(data: bytes, channel: int, at: int, left: int) -> tuple[bytes, int]:
+    """The body from its frames, and where it ends; minus the place up to which more is needed. Raises Unusual."""
+    pieces = []
+    while left:
+        if len(data) - at < _OVERHEAD + left:
+            return b"", -(at + _OVERHEAD + left)
+        kind, of, size = _FRAME.unpack_from(data, at)
+        stop = at + 7 + size
+        if kind != _BODY or of != channel or not 0 < size <= left or data[stop] != _END:
+            raise Unusual
+        pieces.append(data[at + 7 : stop])
+        left -= size
+        at = stop + 1
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces), at
+
+
+def _read_message(queue: str, body: bytes, flags: int, data: bytes, at: int, end: int) -> Message:
+    """The message with the properties from `at` to `end`. Raises Unusual, and what Python raises for odd bytes."""
+    content_type, headers, mode = None, dict[str, object](), 0
+    if flags & _CONTENT_TYPE:
+        content_type = data[at + 1 : (at := at + 1 + data[at])].decode()
+    if flags & _HEADERS:
+        at = _read_headers(headers, data, at, end)
+    if flags & _MODE:
+        mode = data[at]
+        at += 1
+    given: dict[str, Any] = {
+        name: data[at + 1 : (at := at + 1 + data[at])].decode() for flag, name in _FIELDS.items() if flags & flag
+    }
+    if (expiration := given.get("expiration_ms")) is not None:
+        if not (expiration.isascii() and expiration.isdigit()):
+            raise Unusual
+        given["expiration_ms"] = int(expiration)
+    if at != end:
+        raise Unusual
+    return Message(queue=queue, body=body, content_type=content_type, persistent=mode == 2, headers=headers, **given)
+
+
+def _read_headers(headers: dict[str, object], data: bytes, at: int, end: int) -> int:
+    """Read a table (section 4.2.5.5) into `headers`; returns where it ends. Raises Unusual for other types of value."""
+    stop = at + 4 + int.from_bytes(data[at : at + 4], "big")
+    at += 4
+    if stop > end:
+        raise Unusual
+    while at < stop:
+        name = data[at + 1 : (at := at + 1 + data[at])].decode()
+        kind = data[at]
+        at += 1
+        if kind == _TEXT:
+            length = int.from_bytes(data[at : at + 4], "big")
+            headers[name] = data[at + 4 : (at := at + 4 + length)].decode()
+        elif kind == _NUMBER:
+            [headers[name]] = _I32.unpack_from(data, at)
+            at += 4
+        elif kind in _LARGE:
+            headers[name] = long(_I64.unpack_from(data, at)[0])  # as pika reads it, so that it is sent on as it came
+            at += 8
+        elif kind == _FLAG:
+            headers[name] = data[at] != 0
+            at += 1
+        else:
+            raise Unusual
+    if at != stop:
+        raise Unusual
+    return at
+
+
+class Encoder:
+    """Frames of one connection."""
+
+    def __init__(self) -> None:
+        self._prefixes: dict[tuple[int, str, str, bool], bytes] = {}
+
+    def publish(self, channel: int, message: Message, mandatory: bool, most: int) -> bytes:
+        """Basic.Publish, header and body, with `most` bytes of it in a frame. Raises Unusual, or as Python does."""
+        prefix = self._prefixes.get((channel, message.exchange, message.queue, mandatory))
+        if prefix is None:
+            prefix = self._new_prefix(channel, message.exchange, message.queue, mandatory)
+        flags, properties = _properties(message)
+        body, number = message.body, channel.to_bytes(2, "big")
+        header = _HEADER_REST.pack(len(properties) + 14, _BASIC, 0, len(body), flags)
+        pieces = [prefix, header, properties, b"\xce"]
+        for at in range(0, len(body), most):
+            piece = body[at : at + most]
+            pieces += (b"\x03", number, len(piece).to_bytes(4, "big"), piece, b"\xce")
+        return b"".join(pieces)
+
+    def _new_prefix(self, channel: int, exchange: str, queue: str, mandatory: bool) -> bytes:
+        """The method frame, and the header frame up to its size."""
+        payload = b"\0\x3c\0\x28\0\0" + _short(exchange) + _short(queue) + bytes((mandatory,))
+        prefix = _FRAME.pack(_METHOD, channel, len(payload)) + payload + b"\xce\x02" + channel.to_bytes(2, "big")
+        if len(self._prefixes) >= _MOST_PREFIXES:
+            self._prefixes.clear()
+        self._prefixes[channel, exchange, queue, mandatory] = prefix
+        return prefix
+
+
+def acknowledgement(channel: int, tag: int, multiple: bool) -> bytes:
+    """Basic.Ack."""
+    return _ACK.pack(_METHOD, channel, _CONFIRM_SIZE, _ACK_METHOD, tag, multiple, _END)
+
+
+def _properties(message: Message) -> tuple[int, bytes]:
+    """The flags and the properties."""
+    if message.content_encoding is not None or message.timestamp is not None:
+        raise Unusual
+    flags, parts = _MODE, list[bytes]()
+    if message.content_type is not None:
+        flags |= _CONTENT_TYPE
+        parts.append(_known(message.content_type))
+    if message.headers:
+        flags |= _HEADERS
+        _add_headers(parts, message.headers)
+    parts.append(b"\x02" if message.persistent else b"\x01")
+    for flag, name in _FIELDS.items():
+        if (value := getattr(message, name)) is not None:
+            flags |= flag
+            raw = value if type(value) is bytes else str(value).encode()
+            parts += (bytes((len(raw),)), raw)
+    return flags, b"".join(parts)
+
+
+def _add_headers(parts: list[bytes], headers: Mapping[str, object]) -> None:
+    begin = len(parts)
+    parts.append(b"")  # the length of what follows
+    for name, value in headers.items():
+        if type(value) is str:
+            raw = value.encode()
+            parts += (_known(name), b"S", len(raw).to_bytes(4, "big"), raw)
+        elif type(value) is int:
+            parts += (_known(name), b"I" + _I32.pack(value) if -(2**31) <= value < 2**31 else b"l" + _I64.pack(value))
+        elif type(value) is bool:
+            parts += (_known(name), b"t\x01" if value else b"t\0")
+        else:
+            del parts[begin:]
+            encode_table(parts, dict(headers))
+            return
+    parts[begin] = sum(map(len, parts[begin:])).to_bytes(4, "big")
+
+
+def _short(text: str) -> bytes:
+    """A short string (section 4.2.5.3). Raises ValueError when it is longer than 255 bytes."""
+    raw = text.encode()
+    return bytes((len(raw),)) + raw
+
+
+# For what comes again and again, such as names of headers.
+_known = lru_cache(maxsize=1024)(_short)
