@@ -1,11 +1,10 @@
 """The tables of auth."""
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, Text, func
+from sqlalchemy import Column, MetaData, Table, Text, func
+
+from bus.columns import Id, UtcDateTime
 
 metadata = MetaData()
-
-# SQLite generates ids only in a column of exactly this type.
-Id = BigInteger().with_variant(Integer, "sqlite")
 
 # The unique keys are compared, not the names: user names and addresses that differ only in case are the same.
 user = Table(
@@ -17,6 +16,6 @@ user = Table(
     Column("email", Text, nullable=False),
     Column("email_key", Text, nullable=False, unique=True),
     Column("password_hash", Text, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("created_at", UtcDateTime, nullable=False, server_default=func.now()),
     sqlite_autoincrement=True,
 )

@@ -2,8 +2,8 @@
 
     from bus import Application, Client, Command, Event, Query, Refusal, Reply, Service, Work
 
-What a service declares comes from here; `bus.http` has the front end, `bus.database` statements for many rows,
-`bus.testing` real servers for tests. Everything else is private and may change.
+What a service declares comes from here; `bus.http` has the front end, `bus.database` statements for many rows
+and for pages, `bus.columns` column types, `bus.testing` helpers for tests. Everything else is private and may change.
 
 The packages, each of which imports only those below it:
 
@@ -14,7 +14,8 @@ The packages, each of which imports only those below it:
     client             calls operations
     dead_letters       messages set aside for a person
     security           keys and seals
-    database           engine, inbox, outbox
+    database           engine, inbox, outbox, pages
+    columns            column types for tables
     telemetry          logs, metrics, traces
     messaging          the wire and the two transports
     contract           operations, events, refusals, fields
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bus.contract.events import Event
     from bus.contract.fields import DecimalRange, RuleViolation, Secret
     from bus.contract.operations import Command, Query, Reply, TransientCommand
+    from bus.contract.pages import InvalidCursor, PageQuery, page_after
     from bus.contract.problems import FieldError, Invalid, ReplyTimeout, Unavailable
     from bus.contract.refusals import Refusal, Refused
     from bus.contract.settings import Settings
@@ -44,6 +46,8 @@ __all__ = [
     "Event",
     "FieldError",
     "Invalid",
+    "InvalidCursor",
+    "PageQuery",
     "Query",
     "Refusal",
     "Refused",
@@ -56,6 +60,7 @@ __all__ = [
     "TransientCommand",
     "Unavailable",
     "Work",
+    "page_after",
 ]
 
 
@@ -79,6 +84,7 @@ __getattr__ = lazy_exports(
         "bus.contract.events": ("Event",),
         "bus.contract.fields": ("DecimalRange", "RuleViolation", "Secret"),
         "bus.contract.operations": ("Command", "Query", "Reply", "TransientCommand"),
+        "bus.contract.pages": ("InvalidCursor", "PageQuery", "page_after"),
         "bus.contract.problems": ("FieldError", "Invalid", "ReplyTimeout", "Unavailable"),
         "bus.contract.refusals": ("Refusal", "Refused"),
         "bus.contract.settings": ("Settings",),

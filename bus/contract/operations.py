@@ -134,7 +134,7 @@ def _declare(cls: Any, name: str, status: int, refuses: Iterable[type[Refusal]],
     if not OPERATION_NAME.fullmatch(name) or is_reply_address(name):
         raise TypeError(f"{cls.__name__}: {name!r} is not an operation name such as 'catalog.create_product'")
     cls.operation_name, cls.success_status, cls.reply_type = name, status, _reply_named_by(cls)
-    cls.refusals = MappingProxyType({refusal.code: refusal for refusal in refuses})
+    cls.refusals = MappingProxyType({**cls.refusals, **{refusal.code: refusal for refusal in refuses}})
     if status == 204 and cls.reply_type.__struct_fields__:
         raise TypeError(f"{cls.__name__}: an answer with the status 204 has no body, so its reply can have no fields")
     cls.http = route_of(cls, http, is_query=cls.operation_kind == "query") if http else None
@@ -143,7 +143,8 @@ def _declare(cls: Any, name: str, status: int, refuses: Iterable[type[Refusal]],
 def _reply_named_by(cls: type) -> type[Reply]:
     bases = (base for ancestor in cls.__mro__ for base in vars(ancestor).get("__orig_bases__", ()))
     for base in bases:
-        if get_origin(base) in (Command, TransientCommand, Query):
+        origin = get_origin(base)
+        if isinstance(origin, type) and issubclass(origin, Operation):
             (reply,) = get_args(base)
             if isinstance(reply, type) and issubclass(reply, Reply):
                 return reply

@@ -18,7 +18,8 @@ WITHOUT_BODY = ("GET", "DELETE")
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+")
 _FIELD = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
-_TEXT_OR_NUMBER = (
+_FITS_A_QUERY_STRING = (
+    inspect.BoolType,
     inspect.IntType,
     inspect.FloatType,
     inspect.DecimalType,
@@ -97,7 +98,9 @@ def _check_parameter(declared: type[msgspec.Struct], field: msgspec.structs.Fiel
 
 def _check_argument(declared: type[msgspec.Struct], field: msgspec.structs.FieldInfo) -> None:
     if not _fits_a_query_string(inspect.type_info(field.type)):
-        raise TypeError(f"{declared.__name__}: {field.name} comes in the query string, so it must be text or a number")
+        raise TypeError(
+            f"{declared.__name__}: {field.name} comes in the query string, so it must be text, a number or a boolean"
+        )
     _check_not_secret(declared, field)
 
 
@@ -110,7 +113,7 @@ def _check_not_secret(declared: type[msgspec.Struct], field: msgspec.structs.Fie
 def _fits_a_query_string(info: inspect.Type) -> bool:
     if isinstance(info, inspect.UnionType):
         return all(map(_fits_a_query_string, (each for each in info.types if not isinstance(each, inspect.NoneType))))
-    return isinstance(_plain(info), _TEXT_OR_NUMBER)
+    return isinstance(_plain(info), _FITS_A_QUERY_STRING)
 
 
 def _plain(info: inspect.Type) -> Any:

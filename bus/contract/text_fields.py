@@ -13,13 +13,17 @@ from bus.contract.codec import MAX_DIGITS
 from bus.contract.operations import Operation
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_BOOLEANS = {"true": True, "false": False}
 _NUMBER_TYPES = (inspect.IntType, inspect.FloatType, inspect.DecimalType)
 
 
 def from_text(fields: Mapping[str, str], operation: type[Operation[Any]]) -> dict[str, Any]:
-    """Turn text into numbers where the contract has numbers. Other text stays, for validation to refuse."""
-    numbers = _number_fields(operation)
-    return {name: _number(text) if name in numbers else text for name, text in fields.items()}
+    """Turn text into numbers and booleans where the contract has them. Other text stays, for validation to refuse."""
+    numbers, booleans = _fields_with(operation, _NUMBER_TYPES), _fields_with(operation, (inspect.BoolType,))
+    return {
+        name: _number(text) if name in numbers else _BOOLEANS.get(text, text) if name in booleans else text
+        for name, text in fields.items()
+    }
 
 
 def _number(text: str) -> int | Decimal | str:
@@ -29,14 +33,14 @@ def _number(text: str) -> int | Decimal | str:
 
 
 @cache
-def _number_fields(operation: type[Operation[Any]]) -> frozenset[str]:
+def _fields_with(operation: type[Operation[Any]], types: tuple[type[inspect.Type], ...]) -> frozenset[str]:
     fields = msgspec.structs.fields(operation)
-    return frozenset(field.encode_name for field in fields if _is_number(inspect.type_info(field.type)))
+    return frozenset(field.encode_name for field in fields if _is_one_of(types, inspect.type_info(field.type)))
 
 
-def _is_number(declared: inspect.Type) -> bool:
+def _is_one_of(types: tuple[type[inspect.Type], ...], declared: inspect.Type) -> bool:
     if isinstance(declared, inspect.Metadata):
-        return _is_number(declared.type)
+        return _is_one_of(types, declared.type)
     if isinstance(declared, inspect.UnionType):
-        return any(map(_is_number, declared.types))
-    return isinstance(declared, _NUMBER_TYPES)
+        return any(_is_one_of(types, each) for each in declared.types)
+    return isinstance(declared, types)

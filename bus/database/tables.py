@@ -3,14 +3,10 @@
 The history in `migrations/` makes them; a test compares the two.
 """
 
-from datetime import UTC, datetime
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Double,
     Index,
     Integer,
@@ -21,32 +17,10 @@ from sqlalchemy import (
     and_,
     func,
 )
-from sqlalchemy.types import TypeDecorator
+
+from bus.columns import Id, UtcDateTime
 
 metadata = MetaData()
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, aware and in UTC on both databases; SQLite keeps times without their zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """A moment on its way into the database. Raises ValueError for one without a zone."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone")
-        return value and value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """A moment on its way out."""
-        if value is not None and value.tzinfo is None:
-            return value.replace(tzinfo=UTC)
-        return value and value.astimezone(UTC)
-
-
-# SQLite numbers rows by itself only in a column of exactly this type.
-Id = BigInteger().with_variant(Integer, "sqlite")
 
 # Messages that were handled, and the reply to each.
 inbox = Table(

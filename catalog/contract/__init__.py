@@ -14,8 +14,6 @@ from catalog.contract.products import (
     Price,
     Quantity,
     ProductId,
-    PageSize,
-    Cursor,
     ProductNotFound,
     Product,
     ProductCreated,
@@ -33,12 +31,10 @@ from catalog.contract.products import (
 
 __all__ = [
     "CreateProduct",
-    "Cursor",
     "DeleteProduct",
     "GetProduct",
     "ListProducts",
     "Name",
-    "PageSize",
     "Price",
     "Product",
     "ProductChanged",

@@ -5,15 +5,13 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from bus import Command, DecimalRange, Event, Query, Refusal, Reply
+from bus import Command, DecimalRange, Event, PageQuery, Query, Refusal, Reply
 from catalog.domain.money import HIGHEST, PLACES
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Lamp"])]
 Price = Annotated[Decimal, Meta(examples=[Decimal("9.90")]), DecimalRange(places=PLACES, ge=Decimal(0), le=HIGHEST)]
 Quantity = Annotated[int, Meta(ge=0, le=2**31 - 1, examples=[3])]
 ProductId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[1])]
-PageSize = Annotated[int, Meta(ge=1, le=500, examples=[100])]
-Cursor = Annotated[str, Meta(pattern="^[0-9]{1,18}$", examples=["0"])]
 
 
 class ProductNotFound(Refusal, code="catalog.product_not_found", status=404):
@@ -58,7 +56,7 @@ class ProductPage(Reply):
     """Products in the order of their ids; `next` is the path of the next page, null on the last."""
 
     products: list[Product]
-    next: Annotated[str, Meta(examples=["/products?limit=1&cursor=1"])] | None
+    next: Annotated[str, Meta(examples=["/products?limit=1&cursor=vTK5Drj6WGJbMV0"])] | None
 
 
 class ProductChanged(Event, name="catalog.product_changed"):
@@ -94,11 +92,8 @@ class GetProduct(
     product_id: ProductId
 
 
-class ListProducts(Query[ProductPage], name="catalog.list_products", http="GET /products"):
-    """Read the products page by page; `cursor` is the last id of the page before."""
-
-    limit: PageSize = 100
-    cursor: Cursor = "0"
+class ListProducts(PageQuery[ProductPage], name="catalog.list_products", http="GET /products"):
+    """Read the products page by page, in the order of their ids."""
 
 
 class UpdateProduct(

@@ -2,8 +2,7 @@
 
 from decimal import Decimal
 
-# Before and after the point together, and after it.
-DIGITS = 12
+# After the point.
 PLACES = 2
 
 CENT = Decimal("0.01")

@@ -11,7 +11,7 @@ from msgspec import UNSET, convert, structs
 from sqlalchemy import Row, bindparam, delete, select
 
 from bus import Refusal, Work
-from bus.database import find_all, insert_all, lock_all, update_each
+from bus.database import find_all, insert_all, lock_all, page_of, update_each
 from catalog.contract import (
     CreateProduct,
     DeleteProduct,
@@ -32,7 +32,7 @@ from catalog.handlers.service import catalog
 from catalog.tables import product
 
 _delete = delete(product).where(product.c.id == bindparam("product_id")).returning(product.c.version)
-_page = select(product).where(product.c.id > bindparam("after")).order_by(product.c.id).limit(bindparam("size"))
+_all = select(product)
 
 
 @catalog.handles_many(CreateProduct)
@@ -57,11 +57,8 @@ def get_product(queries: list[GetProduct], work: Work) -> Sequence[Product | Ref
 
 @catalog.handles(ListProducts)
 def list_products(query: ListProducts, work: Work) -> ProductPage:
-    rows = work.connection.execute(_page, {"after": int(query.cursor), "size": query.limit + 1}).all()
-    products = [_product(row) for row in rows[: query.limit]]
-    more = len(rows) > query.limit
-    next_page = f"/products?limit={query.limit}&cursor={products[-1].id}" if more else None
-    return ProductPage(products=products, next=next_page)
+    page = page_of(work, _all, query, by=product.c.id)
+    return ProductPage(products=[_product(row) for row in page.rows], next=page.next)
 
 
 @catalog.handles_many(UpdateProduct)

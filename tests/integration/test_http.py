@@ -111,7 +111,7 @@ def test_a_product_is_created_read_listed_changed_and_deleted(products: FlaskCli
 
 def test_products_come_page_by_page(products: FlaskClient) -> None:
     made = [products.post("/products", json=LAMP).json["product"]["id"] for _ in range(5)]  # type: ignore[index]
-    path: str | None = f"/products?limit=2&cursor={made[0] - 1}"
+    path: str | None = "/products?limit=2"
     seen = []
     while path is not None:
         page = products.get(path).json
@@ -119,7 +119,7 @@ def test_products_come_page_by_page(products: FlaskClient) -> None:
         assert len(page["products"]) <= 2
         seen += [each["id"] for each in page["products"]]
         path = page["next"]
-    assert seen == made
+    assert seen[-5:] == made
 
 
 @pytest.mark.parametrize(("path", "make"), [("/openapi.json", openapi), ("/asyncapi.json", asyncapi)])

@@ -2,8 +2,9 @@
 
 from sqlalchemy import Connection, func, select
 
+from bus.columns import UtcDateTime
 from bus.database.engine import Database
-from bus.database.tables import UtcDateTime, dead_letter, is_new, is_refused, outbox
+from bus.database.tables import dead_letter, is_new, is_refused, outbox
 from bus.dead_letters.store import DEAD
 from bus.telemetry.metrics import Metrics
 from bus.worker.background.periodic import PeriodicTask

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from catalog.tables import Money
+from bus.columns import Money
 
 revision = "0001"
 down_revision = None

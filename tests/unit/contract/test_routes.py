@@ -105,7 +105,7 @@ class Remove(Command[Done]):
 
 
 def test_what_a_query_string_cannot_say_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="comes in the query string, so it must be text or a number"):
+    with pytest.raises(TypeError, match="comes in the query string, so it must be text, a number or a boolean"):
         _declared(Remove, "DELETE /things")
 
 

@@ -3,7 +3,9 @@
 from decimal import Decimal
 
 import pytest
+from msgspec import UNSET, UnsetType
 
+from bus import Query, Reply
 from bus.contract.problems import Invalid
 from bus.contract.text_fields import from_text
 from bus.contract.validation import accept
@@ -26,3 +28,15 @@ def test_what_is_no_plain_number_stays_text_and_is_refused(price: str) -> None:
     with pytest.raises(Invalid) as refused:
         accept(from_text({"name": "Lamp", "price": price, "quantity": "3"}, CreateProduct), CreateProduct)
     assert refused.value.problem.errors[0].pointer == "/price"
+
+
+class ListLoans(Query[Reply], name="shelf.list_loans"):
+    overdue: bool | UnsetType = UNSET
+
+
+def test_booleans_are_read_as_json_writes_them() -> None:
+    assert accept(from_text({"overdue": "true"}, ListLoans), ListLoans).overdue is True
+    assert accept(from_text({"overdue": "false"}, ListLoans), ListLoans).overdue is False
+    for text in ("True", "1", "yes", ""):
+        with pytest.raises(Invalid):
+            accept(from_text({"overdue": text}, ListLoans), ListLoans)
