@@ -10,5 +10,16 @@ declared in `tables.py` and made by a new revision in `migrations/versions/`.
 from bus.database.bulk import find_all, insert_all, lock_all, update_all, update_each
 from bus.database.engine import Database
 from bus.database.pages import RowPage, page_of
+from bus.database.revisions import run_revisions
 
-__all__ = ["Database", "RowPage", "find_all", "insert_all", "lock_all", "page_of", "update_all", "update_each"]
+__all__ = [
+    "Database",
+    "RowPage",
+    "find_all",
+    "insert_all",
+    "lock_all",
+    "page_of",
+    "run_revisions",
+    "update_all",
+    "update_each",
+]

@@ -43,6 +43,7 @@ PUBLIC = {
         "insert_all",
         "lock_all",
         "page_of",
+        "run_revisions",
         "update_all",
         "update_each",
     ],

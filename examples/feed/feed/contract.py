@@ -5,7 +5,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from bus import Query, Reply
+from bus import PageQuery, Reply
 from catalog.contract import ProductId
 from msgspec import UNSET, Meta, Raw, UnsetType
 
@@ -26,12 +26,10 @@ class EntryPage(Reply):
     """Entries in the order in which they were stored; `next` is the path of the next page, null on the last."""
 
     entries: list[Entry]
-    next: Annotated[str, Meta(examples=["/feed?limit=1&cursor=1"])] | None
+    next: Annotated[str, Meta(examples=["/feed?limit=1&cursor=JphCxvT6D4pbMV0"])] | None
 
 
-class ListEntries(Query[EntryPage], name="feed.list_entries", http="GET /feed"):
-    """Read the feed page by page, oldest entries first; `cursor` is the last number of the page before."""
+class ListEntries(PageQuery[EntryPage], name="feed.list_entries", http="GET /feed"):
+    """Read the feed page by page, oldest entries first."""
 
-    limit: Annotated[int, Meta(ge=1, le=500, examples=[100])] = 100
-    cursor: Annotated[str, Meta(pattern="^[0-9]{1,18}$", examples=["0"])] = "0"
     product: ProductId | UnsetType = UNSET

@@ -1,11 +1,9 @@
 """The tables of feed."""
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, MetaData, Table, Text
+from bus.columns import Id, UtcDateTime
+from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text
 
 metadata = MetaData()
-
-# SQLite generates ids only in a column of exactly this type.
-Id = BigInteger().with_variant(Integer, "sqlite")
 
 entry = Table(
     "entries",
@@ -16,7 +14,7 @@ entry = Table(
     Column("id", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
-    Column("noted_at", DateTime(timezone=True), nullable=False),
+    Column("noted_at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,
 )
 Index("entries_of_thing", entry.c.kind, entry.c.id, entry.c.number)

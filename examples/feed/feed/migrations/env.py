@@ -1,6 +1,7 @@
-"""Alembic runs this; the connection is given by `bus migrate`."""
+"""Alembic runs this: for `bus migrate`, and for `alembic revision --autogenerate`."""
 
-from alembic import context
+from bus.database import run_revisions
 
-context.configure(connection=context.config.attributes["connection"])
-context.run_migrations()
+from feed.tables import metadata
+
+run_revisions(metadata)
