@@ -3,6 +3,10 @@
 The library's history, `bus.database.migrations`, makes the library's tables and is run first; the service's own makes
 only the service's. A lock keeps two migrations of one database apart, so any number of processes may migrate at the
 same moment: one does the work, the others find it done.
+
+A revision that says `compatible = True` leaves a database that the release before it can still work with. Only the
+newer release has that file, so `bus migrate` writes down which older revisions the database still serves, in
+`compatible_revisions`; a worker whose newest revision is among them starts.
 """
 
 import fcntl
@@ -19,12 +23,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from bus.database.connecting import check_file, check_usable
 from bus.database.engine import Database
 from bus.database.migrations import VERSION_TABLE
+from bus.database.tables import compatible_revision
 
 # For another migration to end: twice as long as the longest statement.
 WAIT_SECONDS = 60.0
@@ -38,7 +43,7 @@ _try_lock = text(
 
 
 class NotMigrated(Exception):
-    """A database is not at the newest revisions, or cannot be brought there. The operator has to act."""
+    """A database is at revisions that this release cannot work with, or cannot be migrated. The operator has to act."""
 
 
 class _History(NamedTuple):
@@ -60,6 +65,8 @@ class _History(NamedTuple):
 
     def upgrade(self, connection: Connection) -> None:
         """Raises NotMigrated for a database at a revision that this history does not have, and DBAPIError."""
+        if self.is_served_by_newer(connection):
+            return
         config = self.config
         config.attributes["connection"] = connection
         try:
@@ -69,18 +76,47 @@ class _History(NamedTuple):
                 f"{self.package} cannot be run: {error}. Was the database migrated by a newer release? Then use that."
             ) from error
 
-    def why_behind(self, connection: Connection) -> str:
-        """In words, where a database is at another revision than the newest; empty when it is not."""
+    def write_compatible(self, connection: Connection) -> None:
+        """Write down the older revisions whose releases can work with the database, now that it is at the newest."""
+        if self.current(connection) != self.newest:  # a newer release has done it
+            return
+        connection.execute(delete(compatible_revision).where(compatible_revision.c.history == self.package))
+        rows = [{"history": self.package, "revision": revision} for revision in self.compatible()]
+        if rows:
+            connection.execute(insert(compatible_revision), rows)
+
+    def compatible(self) -> Iterator[str]:
+        """The revisions before the newest one that everything after them is compatible with, the latest first."""
+        for script in ScriptDirectory.from_config(self.config).walk_revisions():
+            if not getattr(script.module, "compatible", False) or not isinstance(script.down_revision, str):
+                return
+            yield script.down_revision
+
+    def current(self, connection: Connection) -> str | None:
         context = MigrationContext.configure(connection, opts={"version_table": self.version_table})
-        current, newest = context.get_current_revision(), self.newest
-        return "" if current == newest else f"at revision {current} of {self.package}, not {newest}"
+        return context.get_current_revision()
+
+    def is_served_by_newer(self, connection: Connection) -> bool:
+        """Whether a newer release migrated the database, and left it so that this release can work with it."""
+        if self.current(connection) == self.newest or not inspect(connection).has_table(compatible_revision.name):
+            return False
+        at = compatible_revision.c
+        wanted = select(at.revision).where(at.history == self.package, at.revision == self.newest)
+        return connection.execute(wanted).first() is not None
+
+    def why_unusable(self, connection: Connection) -> str:
+        """In words, where a database is at a revision that this release cannot work with; empty when it is not."""
+        current, newest = self.current(connection), self.newest
+        if current == newest or self.is_served_by_newer(connection):
+            return ""
+        return f"at revision {current} of {self.package}, not {newest}"
 
 
 def migrate(database: Database, migrations: str) -> str:
     """Bring a database up to date, in one transaction; returns the revision of the service's history.
 
-    `migrations` is the package of that history. Waits for another migration of the same database, at most
-    WAIT_SECONDS.
+    `migrations` is the package of that history. A database that a newer release has migrated stays as it is, if it
+    still serves this one. Waits for another migration of the same database, at most WAIT_SECONDS.
 
     Raises DatabaseUnavailable, DatabaseUnusable, and NotMigrated when the other one does not end or the database
     refuses.
@@ -91,16 +127,21 @@ def migrate(database: Database, migrations: str) -> str:
         with _exclusive(database) as connection:
             for history in histories:
                 history.upgrade(connection)
+            for history in histories:
+                history.write_compatible(connection)
+            return str(histories[-1].current(connection))
     except DBAPIError as error:
         raise NotMigrated(f"the database refuses the migration: {error.orig}") from error
-    return histories[-1].newest
 
 
 def check_migrated(database: Database, migrations: str) -> None:
-    """Raises NotMigrated with the history not followed to its end, DatabaseUnusable and DatabaseUnavailable."""
+    """Raises NotMigrated when this release cannot work with the database, DatabaseUnusable and DatabaseUnavailable.
+
+    It can at the newest revisions of both histories, and at later ones that are compatible with them.
+    """
     _check(database)
     with database.reading() as transaction:
-        behind = [words for each in _histories(migrations) if (words := each.why_behind(transaction.connection))]
+        behind = [words for each in _histories(migrations) if (words := each.why_unusable(transaction.connection))]
     if behind:
         raise NotMigrated(f"its database is {', and '.join(behind)}: run `bus migrate`")
 

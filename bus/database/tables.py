@@ -136,3 +136,12 @@ service_key = Table(
     Column("secret", Text, nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
 )
+
+# Which older revisions of an Alembic history the database still serves: releases that end with one of them can work
+# with it. `bus migrate` writes them.
+compatible_revision = Table(
+    "compatible_revisions",
+    metadata,
+    Column("history", Text, primary_key=True),
+    Column("revision", Text, primary_key=True),
+)

@@ -34,6 +34,10 @@ class Member:
             self._process.start()
             self._is_kept = True
 
+    def change(self, **environment: str) -> None:
+        """Set variables for its next start."""
+        self._process.environment = {**self._process.environment, **environment}
+
     def look_after(self) -> None:
         """Start it again, should it have ended while it is kept."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""F21: everything is restarted, one after the other, under load."""
+"""F21: a rolling upgrade under load: the database is migrated, then everything is restarted, one after the other."""
 
 import time
 
@@ -7,6 +7,7 @@ from faults.caller import NO_ANSWER, Sample
 from faults.counting import count
 from faults.load import UNAVAILABLE, Load
 from faults.member import FrontEnd, Member
+from faults.next_release import NextRelease
 from faults.scale import Scale
 from faults.standstills import Standstills
 from faults.system import Servers, System, running
@@ -22,11 +23,19 @@ MOST_EXCUSED = 0.02
 
 
 def rolling_restart(servers: Servers, scale: Scale) -> Tally:
-    """Two workers and two front ends; the clients go to whichever front end is there."""
+    """Two workers and two front ends; the clients go to whichever front end is there.
+
+    The next release migrates the database while this one works with it. The first worker is then started again as it
+    was, as after a crash; all others become the next release.
+    """
     tally = Tally()
     with running(servers, workers=2, fronts=2) as system, Standstills() as standstills:
         allowed = frozenset({NO_ANSWER, UNAVAILABLE})
         load = Load(system.urls, scale.creates, allows=allowed, per_second=scale.of(300, 60)).start()
+        upgrade = NextRelease(system)
+        upgrade.migrate()
+        for member in (*system.workers[1:], *system.fronts):
+            member.change(**upgrade.environment)
         restarts = [
             _restarted(member, system) for _ in range(scale.of(10, 1)) for member in (*system.workers, *system.fronts)
         ]

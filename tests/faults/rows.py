@@ -58,7 +58,7 @@ ROWS: dict[str, Row] = {
     "F18": Row("every message is published twice, one fifty times", repetition.published_twice, is_short=True),
     "F19": Row("nobody is where the replies go", repetition.dead_reply_addresses),
     "F20": Row("200 clients come back at once", network_faults.crowd_reconnects),
-    "F21": Row("everything is restarted, one after the other", rolling_restart.rolling_restart, is_short=True),
+    "F21": Row("a rolling upgrade, one after the other", rolling_restart.rolling_restart, is_short=True),
     "F22": Row("a cluster of three loses its leader", lost_leader.leader_killed, is_long=True),
     "F23": Row("a queue is deleted while it is consumed", queue_faults.deleted),
     "F24": Row("steady work for an hour", soak.soak, is_long=True),

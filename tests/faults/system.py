@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,11 @@ WATCH_SECONDS = 0.05
 
 TESTS = Path(__file__).parents[1]
 BUS = (sys.executable, "-m", "bus.cli")
+
+
+def python_path(*folders: Path, before: Sequence[Path] = ()) -> str:
+    """PYTHONPATH with our code and these folders; those of `before` count more."""
+    return os.pathsep.join(map(str, (*before, TESTS.parent, TESTS, *folders)))
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ class System:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
         return {
             **inherited,
-            "PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS), str(self.folder))),
+            "PYTHONPATH": python_path(self.folder),
             "BUS_URL": self.bus_url,
             **own,
         }

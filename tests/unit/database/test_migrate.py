@@ -67,14 +67,14 @@ def test_the_history_that_is_not_at_its_newest_revision_is_named(
     migrate(empty, "catalog.migrations")
     with empty.transaction() as transaction:
         transaction.connection.exec_driver_sql(f"UPDATE {version_table} SET version_num = '9999'")
-    with pytest.raises(NotMigrated, match=f"its database is at revision 9999 of {history}, not 0003: run"):
+    with pytest.raises(NotMigrated, match=rf"its database is at revision 9999 of {history}, not \d+: run"):
         check_migrated(empty, "catalog.migrations")
     with pytest.raises(NotMigrated, match=f"{history} cannot be run: .*'9999'.*newer release"):
         migrate(empty, "catalog.migrations")
 
 
 def test_when_neither_history_was_followed_both_are_named(empty: Database) -> None:
-    with pytest.raises(NotMigrated, match=r"of bus\.database\.migrations, not 0003, and at .* of auth\.migrations"):
+    with pytest.raises(NotMigrated, match=r"of bus\.database\.migrations, not \d+, and at .* of auth\.migrations"):
         check_migrated(empty, "auth.migrations")
 
 
