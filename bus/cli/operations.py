@@ -21,7 +21,7 @@ def operations(as_json: bool) -> None:
         return
     for name, operation in found.items():
         fields = " ".join(_field(field) for field in msgspec.structs.fields(operation))
-        click.echo(f"{name:<26}{operation.operation_kind:<10}{fields}")
+        click.echo(f"{name:<25} {operation.operation_kind:<10}{fields}")
 
 
 @click.command()
@@ -33,7 +33,7 @@ def topology(check: bool) -> None:
     queues = [queue for application in applications for queue in application.service.queues(settings.limits)]
     if not check:
         for queue in queues:
-            click.echo(f"{queue.name:<26}{queue.kind:<11}{msgspec.json.encode(queue.arguments()).decode()}")
+            click.echo(f"{queue.name:<25} {queue.kind:<11}{msgspec.json.encode(queue.arguments()).decode()}")
         return
     differences = _differences(broker_of(settings), queues)
     for difference in differences:

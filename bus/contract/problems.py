@@ -1,7 +1,7 @@
 """Problem documents: the one shape of every error, over HTTP and in replies (RFC 9457)."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import msgspec
 
@@ -41,8 +41,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         detail: str = "",
         errors: Sequence[FieldError] = (),
         retry_after: int = 0,
-    ) -> "Problem":
-        """A document; `type`, `error` and `message` follow from the code and the title. `retry_after` is in seconds."""
+        **members: Any,
+    ) -> Self:
+        """A document; `type`, `error` and `message` follow from the code and the title. `retry_after` is in seconds.
+
+        `members` are those that a subclass adds.
+        """
         return cls(
             type=f"urn:errand:problem:{code}",
             title=title,
@@ -53,6 +57,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             message=title,
             errors=tuple(errors),
             retry_after=retry_after,
+            **members,
         )
 
 

@@ -97,7 +97,7 @@ def _insert_from_json(
     sql = (
         f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {values} "  # noqa: S608  # names from our own tables
         f"FROM ROWS FROM (json_to_recordset(CAST(:rows AS json)) AS ({_given_columns(table, names)})) "
-        f"WITH ORDINALITY AS given({', '.join(names)}, place) ORDER BY place"
+        f'WITH ORDINALITY AS given({", ".join(names)}, "#") ORDER BY "#"'  # no column of ours has this name
     )
     if unique is not None:
         sql = f"{sql} ON CONFLICT ({unique.name}) DO NOTHING"

@@ -4,7 +4,8 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -92,6 +93,16 @@ class current_handler:  # noqa: N801  # used as `with current_handler(calls)`, a
         ended, shared_by = time.monotonic(), len(self._calls)
         for call in self._calls:
             call.timing.begun, call.timing.ended, call.timing.shared_by = self._context.since, ended, shared_by
+
+
+@contextmanager
+def current_task(name: str) -> Iterator[None]:
+    """Marks this thread as the handler of a periodic task for the block."""
+    _running[threading.get_ident()] = HandlerContext(name, time.monotonic(), math.inf, None)
+    try:
+        yield
+    finally:
+        del _running[threading.get_ident()]
 
 
 def seconds_left(most: float) -> float:

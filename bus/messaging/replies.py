@@ -114,15 +114,15 @@ def defect_of(reply: Message) -> str:
 def error_of(operation: type[Operation[Any]], status: int, body: bytes) -> ProblemError:
     """The exception for a reply that is a problem document. Each carries the problem's code and detail."""
     problem = read_json(body, Problem)
-    error = _error(operation, status, problem)
+    error = _error(operation, status, problem, body)
     error.problem = problem  # as it came, with its trace
     return error
 
 
-def _error(operation: type[Operation[Any]], status: int, problem: Problem) -> ProblemError:
+def _error(operation: type[Operation[Any]], status: int, problem: Problem, body: bytes) -> ProblemError:
     refusal = operation.refusals.get(problem.code)
     if refusal is not None:
-        return refusal(problem.detail, problem.errors, problem.retry_after)
+        return refusal(problem.detail, problem.errors, problem.retry_after, **refusal.members_in(body))
     if status in _NOT_ACCEPTABLE and "." not in problem.code:  # a service's own refusals have its name before a dot
         return Invalid(problem.code, status, problem.title, problem.detail, problem.errors)
     if status == 503:

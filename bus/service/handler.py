@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
+from sqlalchemy import Select
+
 from bus.contract.events import Event
 from bus.contract.operations import Operation
 
@@ -19,6 +21,20 @@ class Handler:
     takes_many: bool = False
 
 
+@dataclass(frozen=True)
+class PeriodicHandler:
+    """A function of (work) that one worker of the service runs every `seconds`.
+
+    `when` is a statement that finds a row while there is something to do; None stands for always.
+    """
+
+    service: str
+    name: str
+    function: Callable[[Any], None]
+    seconds: float
+    when: Select[Any] | None
+
+
 def check_signature(function: Callable[..., Any], operation: type[Operation[Any]], *, takes_many: bool) -> None:
     """What a type checker would say, for authors who run none. Raises TypeError."""
     check_parameters(function, list[operation] if takes_many else operation)  # type: ignore[valid-type]
@@ -27,9 +43,11 @@ def check_signature(function: Callable[..., Any], operation: type[Operation[Any]
         raise TypeError(f"{function.__name__} must return {operation.reply_type.__name__}, not {result}")
 
 
-def check_parameters(function: Callable[..., Any], first: Any) -> None:
-    """Raises TypeError unless the parameters are annotated as (`first`, Work)."""
+def check_parameters(function: Callable[..., Any], *before: Any) -> None:
+    """Raises TypeError unless the parameters are annotated as (Work), with at most one type `before` it."""
     hints = get_type_hints(function)
     hints.pop("return", None)
-    if len(inspect.signature(function).parameters) != 2 or next(iter(hints.values()), None) != first:
-        raise TypeError(f"{function.__name__}: annotate its parameters as ({first}, Work)")
+    given = tuple(hints.values())
+    if len(inspect.signature(function).parameters) != len(before) + 1 or given[: len(before)] != before:
+        expected = "".join(f"{each}, " for each in before)
+        raise TypeError(f"{function.__name__}: annotate its parameters as ({expected}Work)")

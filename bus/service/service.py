@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from sqlalchemy import Select
+
 from bus.contract.builtin import outcome_query_of, ping_of, sealing_key_query_of
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets, holds_secrets_inside
@@ -11,7 +13,7 @@ from bus.contract.refusals import Refusal
 from bus.contract.settings import Settings
 from bus.messaging.topology import DEFAULT_LIMITS, Limits, Queue, queues_of
 from bus.security.seal import SEALED
-from bus.service.handler import Handler, check_parameters, check_signature
+from bus.service.handler import Handler, PeriodicHandler, check_parameters, check_signature
 from bus.service.work import Work
 
 R = TypeVar("R", bound=Reply)
@@ -28,7 +30,8 @@ class Service:
     `settings` is the class of its own settings. The attribute of this name has their defaults, or what the environment
     says, once a worker runs.
 
-    `handlers` has the registered handlers by the names of their operations, `listeners` those of events.
+    `handlers` has the registered handlers by the names of their operations, `listeners` those of events, `periodic` the
+    functions that are run again and again, by their own names.
     """
 
     def __init__(self, name: str, *, threads: int = 1, settings: type[Settings] = Settings) -> None:
@@ -39,6 +42,7 @@ class Service:
         self.takes_secrets = False
         self.handlers: dict[str, Handler] = {}
         self.listeners: dict[str, Handler] = {}
+        self.periodic: dict[str, PeriodicHandler] = {}
 
     @property
     def builtin_operations(self) -> list[type[Operation[Any]]]:
@@ -77,6 +81,27 @@ class Service:
             if event.operation_name in self.listeners:
                 raise TypeError(f"{event.operation_name} has a listener already")
             self.listeners[event.operation_name] = Handler(self.name, event, function)
+            return function
+
+        return register
+
+    def every(
+        self, seconds: float, *, when: Select[Any] | None = None
+    ) -> Callable[[Callable[[Work], None]], Callable[[Work], None]]:
+        """Register a function of (work) that is run every `seconds`, in a transaction that the worker commits.
+
+        However many workers there are, one of them runs it. `when` is a statement that finds a row while there is
+        something to do: it is read first, and without a row the function is not run and nothing is written. A function
+        that fails is logged and run again after `seconds`. Do a limited number of things in one run: it has to
+        end within HANDLER_SECONDS, and while `when` finds more, the next run follows at once.
+        """
+
+        def register(function: Callable[[Work], None]) -> Callable[[Work], None]:
+            check_parameters(function)
+            name = f"{self.name}.{function.__name__}"
+            if seconds <= 0 or name in self.periodic:
+                raise TypeError(f"{name}: it needs a name of its own, and more than 0 seconds")
+            self.periodic[name] = PeriodicHandler(self.name, name, function, seconds, when)
             return function
 
         return register

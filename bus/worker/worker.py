@@ -23,6 +23,7 @@ from bus.worker.background.gauges import DatabaseGauges
 from bus.worker.background.outbox_relay import OutboxRelay
 from bus.worker.background.periodic import PeriodicTask
 from bus.worker.background.retention import Retention
+from bus.worker.background.scheduled import ScheduledTask
 from bus.worker.background.watchdog import Watchdog
 from bus.worker.builtins import builtin_handlers
 from bus.worker.dead_letters import DeadLetterConsumer
@@ -79,6 +80,7 @@ class Worker:
         self._retention = Retention(service.name, database, limits.keep_days)
         counted = None if metrics is None else WorkerMetrics(metrics, service.name)
         self._watchdog = Watchdog(service.name, transport, counted.restarted if counted else lambda: None)
+        self._scheduled = [ScheduledTask(handler, database, self._relay.wake) for handler in service.periodic.values()]
         self._gauges = None if metrics is None else self._show(metrics)
         self._threads = self._consumer_threads(MessageTelemetry(counted, spans), counted, require_sealed)
         threads_of = {queue.name: self._threads[self._threads_for(queue)] for queue in self._consumed()}
@@ -189,7 +191,13 @@ class Worker:
 
     def _tasks(self) -> list[PeriodicTask]:
         """What runs beside the messages; the relay first, for it still has events to send at the end."""
-        tasks: list[PeriodicTask | None] = [self._relay, self._watchdog, self._retention, self._gauges]
+        tasks: list[PeriodicTask | None] = [
+            self._relay,
+            self._watchdog,
+            self._retention,
+            self._gauges,
+            *self._scheduled,
+        ]
         return [task for task in tasks if task is not None]
 
     def _threads_for(self, queue: Queue) -> str:
@@ -217,7 +225,8 @@ class Worker:
         return (queue for queue in self._queues if queue.kind in kinds)
 
     def _hung(self) -> HandlerHung | None:
-        found = longest_running(ident for threads in self._threads.values() for ident in threads.idents)
+        idents = [ident for threads in self._threads.values() for ident in threads.idents]
+        found = longest_running([*idents, *(task.ident for task in self._scheduled)])
         if found is None or time.monotonic() - found.since < self._limits.handler_seconds:
             return None
         return HandlerHung(f"The handler of {found.operation} takes longer than {self._limits.handler_seconds:g} s.")

@@ -18,13 +18,21 @@ class ProductNotFound(Refusal, code="catalog.product_not_found", status=404):
     """No product has this id."""
 
 
+class InsufficientStock(Refusal, code="catalog.insufficient_stock", status=409):
+    """Fewer pieces are available than are needed."""
+
+    product_id: int
+    available: int
+
+
 class Product(Reply):
-    """A product; `version` counts its changes from 1."""
+    """A product. `available` pieces of the `quantity` are not reserved; `version` counts its changes from 1."""
 
     id: int
     name: Annotated[str, Meta(examples=["Lamp"])]
     price: Decimal
     quantity: Annotated[int, Meta(examples=[3])]
+    available: Annotated[int, Meta(examples=[3])]
     version: int
 
 
@@ -66,6 +74,7 @@ class ProductChanged(Event, name="catalog.product_changed"):
     name: Annotated[str, Meta(examples=["Lamp"])]
     price: Decimal
     quantity: Annotated[int, Meta(examples=[3])]
+    available: Annotated[int, Meta(examples=[3])]
     version: int
 
 
@@ -73,6 +82,16 @@ class ProductRemoved(Event, name="catalog.product_removed"):
     """A product was taken out of the catalog; `version` is one more than its last."""
 
     id: int
+    version: int
+
+
+class StockChanged(Event, name="catalog.stock_changed"):
+    """The stock of a product, or what is available of it, has changed; this is how many pieces there are now."""
+
+    id: int
+    quantity: Annotated[int, Meta(examples=[3])]
+    available: Annotated[int, Meta(examples=[1])]
+    reason: Annotated[str, Meta(examples=["reserved"])]
     version: int
 
 
@@ -97,7 +116,10 @@ class ListProducts(PageQuery[ProductPage], name="catalog.list_products", http="G
 
 
 class UpdateProduct(
-    Command[ProductUpdated], name="catalog.update_product", http="PUT /products/{product_id}", refuses=[ProductNotFound]
+    Command[ProductUpdated],
+    name="catalog.update_product",
+    http="PUT /products/{product_id}",
+    refuses=[ProductNotFound, InsufficientStock],
 ):
     """Change the given fields of a product and leave the others."""
 

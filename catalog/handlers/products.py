@@ -16,6 +16,7 @@ from catalog.contract import (
     CreateProduct,
     DeleteProduct,
     GetProduct,
+    InsufficientStock,
     ListProducts,
     Product,
     ProductChanged,
@@ -42,7 +43,9 @@ def create_product(commands: list[CreateProduct], work: Work) -> Sequence[Produc
         for command in commands
     ]
     ids = insert_all(work.connection, product, rows, returning=product.c.id)
-    products = [convert({"id": id_, **row}, Product) for id_, row in zip(ids, rows, strict=True)]
+    products = [
+        convert({"id": id_, "available": row["quantity"], **row}, Product) for id_, row in zip(ids, rows, strict=True)
+    ]
     for command, each in zip(commands, products, strict=True):
         work.emit(_changed(each), command)
     return [ProductCreated(product=each) for each in products]
@@ -51,21 +54,21 @@ def create_product(commands: list[CreateProduct], work: Work) -> Sequence[Produc
 @catalog.handles_many(GetProduct)
 def get_product(queries: list[GetProduct], work: Work) -> Sequence[Product | Refusal]:
     rows = find_all(work.connection, product, product.c.id, [query.product_id for query in queries])
-    found = {row.id: _product(row) for row in rows}
+    found = {row.id: product_of(row) for row in rows}
     return [found.get(query.product_id) or ProductNotFound() for query in queries]
 
 
 @catalog.handles(ListProducts)
 def list_products(query: ListProducts, work: Work) -> ProductPage:
     page = page_of(work, _all, query, by=product.c.id)
-    return ProductPage(products=[_product(row) for row in page.rows], next=page.next)
+    return ProductPage(products=[product_of(row) for row in page.rows], next=page.next)
 
 
 @catalog.handles_many(UpdateProduct)
 def update_product(commands: list[UpdateProduct], work: Work) -> Sequence[ProductUpdated | Refusal]:
     """Locks the rows in one order, so that two workers never wait for each other; writes each row once."""
     rows = lock_all(work.connection, product, product.c.id, [command.product_id for command in commands])
-    products = {row.id: _product(row) for row in rows}
+    products = {row.id: product_of(row) for row in rows}
     changed: dict[int, Product] = {}
     replies: list[ProductUpdated | Refusal] = []
     for command in commands:
@@ -74,12 +77,18 @@ def update_product(commands: list[UpdateProduct], work: Work) -> Sequence[Produc
             replies.append(ProductNotFound())
             continue
         if changes := _changes(command):
-            current = structs.replace(current, **changes, version=current.version + 1)
+            reserved = current.quantity - current.available
+            available = changes.get("quantity", current.quantity) - reserved
+            if available < 0:
+                detail = f"{reserved} pieces are reserved, so the quantity cannot be less."
+                replies.append(InsufficientStock(detail, product_id=current.id, available=current.available))
+                continue
+            current = structs.replace(current, **changes, available=available, version=current.version + 1)
             products[current.id] = changed[current.id] = current
             work.emit(_changed(current), command)
         replies.append(ProductUpdated(product=current))
     if changed:
-        update_each(work.connection, product, product.c.id, [structs.asdict(each) for each in changed.values()])
+        update_each(work.connection, product, product.c.id, [_row(each) for each in changed.values()])
     return replies
 
 
@@ -98,8 +107,22 @@ def _changes(command: UpdateProduct) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not UNSET}
 
 
-def _product(row: Row[Any]) -> Product:
-    return Product(**row._mapping)
+def product_of(row: Row[Any]) -> Product:
+    """The product in a row of its table."""
+    return Product(
+        id=row.id,
+        name=row.name,
+        price=row.price,
+        quantity=row.quantity,
+        available=row.quantity - row.reserved,
+        version=row.version,
+    )
+
+
+def _row(changed: Product) -> dict[str, Any]:
+    row = structs.asdict(changed)
+    del row["available"]  # it follows from the pieces that are reserved, which do not change here
+    return row
 
 
 def _changed(product: Product) -> ProductChanged:

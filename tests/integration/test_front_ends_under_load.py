@@ -87,7 +87,14 @@ def _working(bus_url: str, folder: Path, go_on: threading.Event) -> Iterator[Non
     @service.handles(CreateProduct)
     def create_product(command: CreateProduct, work: Work) -> ProductCreated:
         go_on.wait(START_SECONDS)
-        product = Product(id=1, name=command.name, price=command.price, quantity=command.quantity, version=1)
+        product = Product(
+            id=1,
+            name=command.name,
+            price=command.price,
+            quantity=command.quantity,
+            available=command.quantity,
+            version=1,
+        )
         return ProductCreated(product=product, message="Created")
 
     database = Database(f"sqlite:///{folder}/catalog.db")

@@ -100,9 +100,14 @@ def test_a_product_is_created_read_listed_changed_and_deleted(products: FlaskCli
     lamp = created.json["product"]  # type: ignore[index]
     path = created.headers["Location"]
     assert path == f"/products/{lamp['id']}"
-    assert products.get(path).json == lamp == {**LAMP, "id": lamp["id"], "version": 1}
+    assert products.get(path).json == lamp == {**LAMP, "id": lamp["id"], "available": LAMP["quantity"], "version": 1}
     assert lamp in products.get("/products?limit=500").json["products"]  # type: ignore[index]
-    assert products.put(path, json={"quantity": 7}).json["product"] == {**lamp, "quantity": 7, "version": 2}  # type: ignore[index]
+    assert products.put(path, json={"quantity": 7}).json["product"] == {
+        **lamp,
+        "quantity": 7,
+        "available": 7,
+        "version": 2,
+    }  # type: ignore[index]
     assert products.delete(path).json == {"message": "Product deleted successfully"}
     _problem(products.get(path), 404, "catalog.product_not_found")
     _problem(products.put(path, json={"quantity": 7}), 404, "catalog.product_not_found")

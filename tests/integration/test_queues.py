@@ -88,7 +88,7 @@ def test_every_operation_of_the_catalog_is_a_queue(system: System, publisher: Pl
     created = publisher.call("catalog.create_product", **LAMP)
     lamp = created["product"]
     assert created["message"] == "Product created successfully"
-    assert {**LAMP, "id": lamp["id"], "version": 1} == lamp
+    assert {**LAMP, "id": lamp["id"], "available": LAMP["quantity"], "version": 1} == lamp
     assert publisher.call("catalog.get_product", product_id=lamp["id"]) == lamp
     assert publisher.call("catalog.list_products") == {"products": [lamp], "next": None}
     updated = publisher.call("catalog.update_product", product_id=lamp["id"], price=12)["product"]

@@ -28,7 +28,7 @@ from catalog.main import catalog
 ROOT = Path(bus.__file__ or "").parents[1]
 MOST_FUNCTIONS, MOST_FILES = 100, 30
 # The ends of the names of the threads that run beside the messages.
-BESIDE = ("-relay", "-watchdog", "-retention", "-gauges")
+BESIDE = ("-relay", "-watchdog", "-retention", "-gauges", "-every")
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 1}
 STOP_SECONDS = 30.0
 # The acknowledgement follows the reply; nothing else is on its way then.

@@ -9,7 +9,7 @@ from bus.contract.problems import Problem
 from bus.contract.refusals import Refusal
 from bus.http.documents.description import words
 from bus.http.documents.openapi_links import has_location
-from bus.http.documents.schemas import Schema, Schemas
+from bus.http.documents.schemas import Schema, Schemas, member_schemas
 from bus.messaging.message import JSON, PROBLEM, SENT_AT
 from bus.messaging.replies import ACCEPTED, NO_CONTENT
 from bus.messaging.trace_context import MAX_STATE
@@ -124,7 +124,13 @@ def _refusal(refusal: type[Refusal], schemas: Schemas) -> dict[str, Any]:
     payload = {
         "allOf": [
             schemas.of(Problem),
-            {"properties": {"status": {"const": refusal.status}, "code": {"const": refusal.code}}},
+            {
+                "properties": {
+                    "status": {"const": refusal.status},
+                    "code": {"const": refusal.code},
+                    **member_schemas([refusal]),
+                }
+            },
         ]
     }
     return {**words(refusal), **_reply(refusal.status, payload, {})}

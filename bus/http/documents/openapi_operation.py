@@ -1,10 +1,12 @@
 """One operation in OpenAPI: parameters, body, responses."""
 
+from collections.abc import Collection
 from typing import Any
 
 from bus.contract.builtin import MESSAGE_ID_PATTERN, outcome_query_of
 from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation, service_of
+from bus.contract.refusals import Refusal
 from bus.contract.routes import Route
 from bus.http.documents.description import words
 from bus.http.documents.openapi_links import has_location, links_of
@@ -54,8 +56,10 @@ def http_operation(
     }
 
 
-def problem_responses(schemas: Schemas, codes: dict[int, list[str]]) -> dict[str, Response]:
-    """The responses that are problem documents, with their headers."""
+def problem_responses(
+    schemas: Schemas, codes: dict[int, list[str]], refusals: Collection[type[Refusal]] = ()
+) -> dict[str, Response]:
+    """The responses that are problem documents, with their headers; some of the codes are those of `refusals`."""
     headers: dict[int, dict[str, Any]] = {405: {"Allow": ALLOW}, 503: {"Retry-After": RETRY_AFTER}}
     if "in-progress" in codes.get(409, ()):
         # The header comes with this code, and not with refusals of the same status.
@@ -63,7 +67,7 @@ def problem_responses(schemas: Schemas, codes: dict[int, list[str]]) -> dict[str
     return {
         str(status): response(
             ", ".join(f"`{code}`" for code in each),
-            problem_schema(schemas, status, each),
+            problem_schema(schemas, status, each, refusals),
             PROBLEM,
             headers.get(status, {}),
         )
@@ -118,7 +122,7 @@ def _responses(
         }
         accepted = response("Accepted, but not done yet.", _ACCEPTED, JSON, {**headers, **_applied()})
         answers["202"] = {**accepted, "links": {"GetOutcome": _outcome_link(operation)}}
-    return answers | problem_responses(schemas, problems_over_http(operation, route))
+    return answers | problem_responses(schemas, problems_over_http(operation, route), operation.refusals.values())
 
 
 def _outcome_link(operation: type[Operation[Any]]) -> dict[str, Any]:

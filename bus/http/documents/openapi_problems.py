@@ -1,12 +1,14 @@
 """The problems that a route can answer with, by status, and the schemas of their documents."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation, OperationKind
 from bus.contract.problems import Problem
+from bus.contract.refusals import Refusal
 from bus.contract.routes import Route
-from bus.http.documents.schemas import Schema, Schemas
+from bus.http.documents.schemas import Schema, Schemas, member_schemas
 
 _BODY = ("malformed-json", "json-too-deep", "duplicate-key", "not-an-object")
 _FIELDS = ("unknown-field", "wrong-type", "out-of-range", "invalid-text")
@@ -44,7 +46,8 @@ def problems_over_http(operation: type[Operation[Any]], route: Route) -> Codes:
     return {status: codes[status] for status in sorted(codes) if codes[status]}
 
 
-def problem_schema(schemas: Schemas, status: int, codes: list[str]) -> Schema:
-    """A problem document of this status and one of these codes."""
+def problem_schema(schemas: Schemas, status: int, codes: list[str], refusals: Iterable[type[Refusal]] = ()) -> Schema:
+    """A problem document of this status and one of these codes, some of which belong to `refusals`."""
     code: Schema = {"type": "string", "examples": codes} if status in OPEN else {"enum": codes}
-    return {"allOf": [schemas.of(Problem), {"properties": {"status": {"const": status}, "code": code}}]}
+    members = member_schemas(refusal for refusal in refusals if refusal.status == status)
+    return {"allOf": [schemas.of(Problem), {"properties": {"status": {"const": status}, "code": code, **members}}]}

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bus.contract.fields import DescribedRule, rules_of, secrets_of, structs_in
+from bus.contract.refusals import Refusal
 from bus.http.documents.examples import known_examples
 
 Schema = dict[str, Any]
@@ -50,6 +51,11 @@ class Schemas:
     def name_of(self, cls: type[msgspec.Struct]) -> str:
         """The name of the schema of a class among the components."""
         return self._names[cls]
+
+
+def member_schemas(refusals: Iterable[type[Refusal]]) -> Schema:
+    """The schemas of the members that refusals add to their problem documents, by name."""
+    return {name: _plain(msgspec.json.schema(hint)) for each in refusals for name, hint in each.members.items()}
 
 
 def _structs_of(classes: Iterable[type[msgspec.Struct]]) -> set[Any]:

@@ -33,6 +33,11 @@ class PeriodicTask(ABC):
         self.stopping = threading.Event()
         self.failure: Exception | None = None
 
+    @property
+    def ident(self) -> int | None:
+        """The thread's id, once it runs."""
+        return self._thread.ident
+
     @abstractmethod
     def run_once(self) -> None:
         """The task."""

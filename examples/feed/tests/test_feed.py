@@ -37,7 +37,14 @@ def test_every_change_of_a_product_is_noted_once_and_in_order(client: Client) ->
         ("product", product_id, version) for version in (1, 2, 3, 4)
     ]
     assert [_body(entry).get("quantity") for entry in entries] == [3, 2, 2, None]
-    assert _body(entries[2]) == {"id": product_id, "name": "Lamp", "price": 8.5, "quantity": 2, "version": 3}
+    assert _body(entries[2]) == {
+        "id": product_id,
+        "name": "Lamp",
+        "price": 8.5,
+        "quantity": 2,
+        "available": 2,
+        "version": 3,
+    }
     assert entries[3].event == "catalog.product_removed"
 
 

@@ -24,6 +24,7 @@ def test_the_events_of_a_contract_are_listed_in_their_order() -> None:
     assert [event.operation_name for event in events_in(catalog.contract)] == [
         "catalog.product_changed",
         "catalog.product_removed",
+        "catalog.stock_changed",
     ]
     assert [event.operation_name for event in events_in(auth.contract)] == ["auth.user_changed"]
 
@@ -59,7 +60,7 @@ def test_a_body_without_a_field_that_it_knows_is_refused() -> None:
 
 
 def test_an_event_keeps_the_digits_of_its_amounts() -> None:
-    body = b'{"id": 1, "name": "Lamp", "price": 9.90, "quantity": 3, "version": 1}'
+    body = b'{"id": 1, "name": "Lamp", "price": 9.90, "quantity": 3, "available": 3, "version": 1}'
     assert str(decode_event(body, ProductChanged).price) == "9.90"
     assert msgspec.json.decode(body)["price"] == 9.9
 

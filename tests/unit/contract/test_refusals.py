@@ -1,9 +1,13 @@
 """Refusals: declared once, the same everywhere."""
 
+import json
+
 import pytest
 
+from bus.contract.operations import Command, Reply
 from bus.contract.problems import FieldError
 from bus.contract.refusals import Refusal
+from bus.messaging.replies import EncodedReply, error_of
 
 
 class SkuTakenAlready(Refusal, code="shop.sku_taken", status=409):
@@ -14,6 +18,16 @@ class SkuTakenAlready(Refusal, code="shop.sku_taken", status=409):
 
 
 class Teapot(Refusal, code="shop.teapot", status=418, title="I am a teapot"):
+    pass
+
+
+class TooFew(Refusal, code="shop.too_few", status=409):
+    """So many are not left."""
+
+    left: int
+
+
+class Take(Command[Reply], name="shop.take", refuses=[TooFew]):
     pass
 
 
@@ -45,3 +59,20 @@ def test_the_title_is_repeated_where_older_programs_look_for_it() -> None:
 def test_a_refusal_names_fields_when_it_is_about_some() -> None:
     fault = FieldError("/sku", "Taken.", "taken")
     assert SkuTakenAlready(errors=[fault]).problem.errors == (fault,)
+
+
+def test_members_of_a_refusal_are_in_its_document_and_reach_the_caller() -> None:
+    body = EncodedReply.problem(TooFew(left=3).problem).body
+    assert json.loads(body)["left"] == 3
+    error = error_of(Take, 409, body)
+    assert isinstance(error, TooFew)
+    assert (error.left, error.problem.code) == (3, "shop.too_few")
+    older = EncodedReply.problem(TooFew().problem).body
+    assert isinstance(error_of(Take, 409, older), TooFew)
+
+
+def test_members_that_are_not_declared_or_taken_are_type_errors() -> None:
+    with pytest.raises(TypeError, match="TooFew has the members"):
+        TooFew(right=3)
+    with pytest.raises(TypeError, match="every problem document has detail already"):
+        type("Bad", (Refusal,), {"__annotations__": {"detail": str}}, code="shop.bad", status=409)

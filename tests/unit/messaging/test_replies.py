@@ -17,7 +17,7 @@ from catalog.contract import Product, ProductCreated, ProductNotFound
 _MEMBERS = {"type", "title", "status", "detail", "code", "error", "message"}
 _TEXT = st.text(min_size=1, max_size=30)
 
-LAMP = Product(id=7, name="Lamp", price=Decimal("9.90"), quantity=3, version=1)
+LAMP = Product(id=7, name="Lamp", price=Decimal("9.90"), quantity=3, available=3, version=1)
 
 
 def _request(**properties: str) -> Message:

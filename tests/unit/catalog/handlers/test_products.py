@@ -6,23 +6,17 @@ from typing import Any
 
 from sqlalchemy import event, select
 from sqlalchemy.engine import Engine
+from support.executing import execute
 
 from bus.contract.operations import Command
 from bus.database.engine import Database
 from bus.database.tables import outbox
-from bus.messaging.call import Call
-from bus.messaging.replies import EncodedReply
-from bus.worker.execution import Executor
 from catalog.contract import CreateProduct, UpdateProduct
 from catalog.handlers import catalog
 
 
 def _execute(database: Database, *commands: Command[Any]) -> list[tuple[int, dict[str, Any]]]:
-    calls = [Call(type(command), command, None) for command in commands]
-    replies = [
-        reply for reply in Executor(catalog.handlers, database).execute(calls) if isinstance(reply, EncodedReply)
-    ]
-    return [(reply.status, json.loads(reply.body)) for reply in replies]
+    return execute(catalog, database, *commands)
 
 
 def test_changes_of_one_product_in_a_batch_follow_each_other_and_are_one_update(database: Database) -> None:

@@ -409,3 +409,17 @@ def _refused(body: bytes, operation: Any) -> Any:
         decode(body, operation)
     error: ProblemError = refused.value
     return error.problem
+
+
+def test_a_refusal_has_its_members_in_both_documents() -> None:
+    path = openapi("catalog", catalog)["paths"]["/products/{product_id}/reservations"]["post"]
+    conflict = path["responses"]["409"]["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]
+    assert conflict["available"] == {"type": "integer"}
+    reply = asyncapi("catalog", catalog)["channels"]["catalog.reserve_stock.reply"]["messages"]["InsufficientStock"]
+    assert reply["payload"]["allOf"][1]["properties"]["available"] == {"type": "integer"}
+
+
+def test_a_body_may_be_left_out_where_the_path_has_all_fields() -> None:
+    paths = openapi("catalog", catalog)["paths"]
+    assert not paths["/reservations/{reservation_id}/commit"]["post"]["requestBody"]["required"]
+    assert paths["/reservations"]["post"]["requestBody"]["required"]

@@ -92,7 +92,7 @@ def test_the_examples_of_our_services_are_what_the_documents_show() -> None:
     assert example_of(ListProducts) == {"limit": 100}
     assert example_of(UpdateProduct) == {"product_id": 1, **example_of(CreateProduct)}
     assert example_of(UserRegistered)["user"] == {"id": 1, "username": "ada", "email": "ada@example.org"}
-    assert example_of(ProductChanged) == {"id": 1, **example_of(CreateProduct), "version": 1}
+    assert example_of(ProductChanged) == {"id": 1, **example_of(CreateProduct), "available": 3, "version": 1}
 
 
 def test_amounts_keep_both_digits() -> None:
