@@ -29,17 +29,19 @@ if TYPE_CHECKING:
     from bus.client.client import Client
     from bus.contract.events import Event
     from bus.contract.fields import DecimalRange, RuleViolation, Secret
+    from bus.contract.identity import Caller
     from bus.contract.operations import Command, Query, Reply, TransientCommand
     from bus.contract.pages import InvalidCursor, PageQuery, page_after
     from bus.contract.problems import FieldError, Invalid, ReplyTimeout, Unavailable
     from bus.contract.refusals import Refusal, Refused
-    from bus.contract.settings import Settings
+    from bus.contract.settings import MayBeOpen, Settings
     from bus.service.application import Application
     from bus.service.service import Service
     from bus.service.work import Work
 
 __all__ = [
     "Application",
+    "Caller",
     "Client",
     "Command",
     "DecimalRange",
@@ -47,6 +49,7 @@ __all__ = [
     "FieldError",
     "Invalid",
     "InvalidCursor",
+    "MayBeOpen",
     "PageQuery",
     "Query",
     "Refusal",
@@ -83,11 +86,12 @@ __getattr__ = lazy_exports(
         "bus.client.client": ("Client",),
         "bus.contract.events": ("Event",),
         "bus.contract.fields": ("DecimalRange", "RuleViolation", "Secret"),
+        "bus.contract.identity": ("Caller",),
         "bus.contract.operations": ("Command", "Query", "Reply", "TransientCommand"),
         "bus.contract.pages": ("InvalidCursor", "PageQuery", "page_after"),
         "bus.contract.problems": ("FieldError", "Invalid", "ReplyTimeout", "Unavailable"),
         "bus.contract.refusals": ("Refusal", "Refused"),
-        "bus.contract.settings": ("Settings",),
+        "bus.contract.settings": ("MayBeOpen", "Settings"),
         "bus.service.application": ("Application",),
         "bus.service.service": ("Service",),
         "bus.service.work": ("Work",),

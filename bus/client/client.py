@@ -17,6 +17,7 @@ from bus.contract.problems import ProblemError, ReplyTimeout, Unavailable
 from bus.messaging.call import current_trace, seconds_left
 from bus.messaging.connect import transport_for
 from bus.messaging.message import JSON, SENT_AT, Message, check_message_id, now_ms
+from bus.messaging.redelivery import AUTHORIZATION
 from bus.messaging.replies import ACCEPTED, error_of, status_of
 from bus.messaging.trace_context import Trace, begin
 from bus.messaging.transport import Transport, TransportFailure, TransportOptions, is_connected
@@ -105,7 +106,7 @@ class Client:
         """Send a request and wait for its reply, at most `timeout` seconds.
 
         `message_id` makes a command repeatable: sent again with the same id, it is carried out once and gets the same
-        reply. `token` is sent as `authorization: Bearer …`.
+        reply. `token` is an access token, sent sealed in the header `authorization` where the operation reads it.
 
         Raises:
             Refusal: the service refused (the class the contract declares, else Refused).
@@ -222,8 +223,10 @@ class Client:
             body = self._sealer.sealed(operation, body, deadlines.accepted_by)
         hop = trace.next_hop() if trace else self._tracing.begin() if self._tracing else begin()
         headers: dict[str, object] = {SENT_AT: now_ms(), **hop.headers}
-        if token:
-            headers["authorization"] = f"Bearer {token}"
+        if token and operation.authentication != "none":
+            sealer, deadline = self._sealer, deadlines.accepted_by
+            sealed = sealer.sealed_token(operation, token, deadline) if sealer else f"Bearer {token}"
+            headers[AUTHORIZATION] = sealed
         request = Message(
             queue=operation.operation_name,
             body=body,

@@ -3,12 +3,12 @@
 import types
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from bus.contract.operations import Query, Reply
+from bus.contract.operations import Authentication, Query, Reply
 
 MESSAGE_ID_PATTERN = r"^[\x21-\x7e]{1,255}$"
 MessageId = Annotated[str, Meta(pattern=MESSAGE_ID_PATTERN, examples=["order-4711"])]
@@ -52,7 +52,12 @@ class CommandOutcome(Reply):
 
 
 class GetOutcome(Query[CommandOutcome]):
-    """Ask what became of the command with this message id."""
+    """Ask what became of the command with this message id.
+
+    Ids of accounts are stored for each account separately: send the token of the one that sent the command.
+    """
+
+    authentication: ClassVar[Authentication] = "optional"
 
     message_id: MessageId
 

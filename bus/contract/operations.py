@@ -17,6 +17,11 @@ R = TypeVar("R", bound="Reply")
 
 OperationKind = Literal["command", "transient", "query"]
 
+# Whether a request says who sent it: never, if it has a token, or always.
+Authentication = Literal["none", "optional", "required"]
+# What an access token may allow (RFC 6749, section 3.3).
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{0,100}")
+
 # `service.verb_noun`. The words "reply" and "replies" are refused beside this: they mark reply queues (`names.py`).
 OPERATION_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
@@ -53,13 +58,14 @@ class _OperationMeta(FrozenMeta):
         status: int = 200,
         refuses: Iterable[type[Refusal]] = (),
         http: str = "",
+        needs: str | None = None,
         **options: Any,
     ) -> "FrozenMeta":
         cls = super().__new__(mcls, class_name, bases, namespace, **options)
         if http and not name:
             raise TypeError(f"{class_name}: an operation with a route needs a name too, such as catalog.create_product")
         if name:
-            _declare(cls, name, status, refuses, http)
+            _declare(cls, name, status, refuses, http, needs)
         return cls
 
 
@@ -68,7 +74,7 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
 
     Class keywords: `name`, the name on the wire and of the queue (`service.verb_noun`); `http`, the route of the
     front end, if there is one (`GET /products/{product_id}`); `status`, the HTTP status of a success; `refuses`, the
-    refusals that callers may catch.
+    refusals that callers may catch; `needs`, the scope that the caller's access token must have, or "" for any account.
     """
 
     operation_name: ClassVar[str] = ""
@@ -79,6 +85,8 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
     # Whether the broker keeps a request until it is done. If not, it expires when its caller stops waiting.
     is_durable: ClassVar[bool] = False
     http: ClassVar[Route | None] = None
+    authentication: ClassVar[Authentication] = "none"
+    required_scope: ClassVar[str] = ""
 
     def violations(self) -> Iterable[FieldError]:
         """Faults between fields that are each valid alone. Override it to report some."""
@@ -130,13 +138,17 @@ def operations_in(contract: object) -> list[type[Operation[Any]]]:
     return [value for value in found if value.operation_name]
 
 
-def _declare(cls: Any, name: str, status: int, refuses: Iterable[type[Refusal]], http: str) -> None:
+def _declare(cls: Any, name: str, status: int, refuses: Iterable[type[Refusal]], http: str, needs: str | None) -> None:
     if not OPERATION_NAME.fullmatch(name) or is_reply_address(name):
         raise TypeError(f"{cls.__name__}: {name!r} is not an operation name such as 'catalog.create_product'")
     cls.operation_name, cls.success_status, cls.reply_type = name, status, _reply_named_by(cls)
     cls.refusals = MappingProxyType({**cls.refusals, **{refusal.code: refusal for refusal in refuses}})
     if status == 204 and cls.reply_type.__struct_fields__:
         raise TypeError(f"{cls.__name__}: an answer with the status 204 has no body, so its reply can have no fields")
+    if needs is not None:
+        if not SCOPE.fullmatch(needs):
+            raise TypeError(f"{cls.__name__}: needs={needs!r} is not one scope such as 'catalog:write', or empty")
+        cls.authentication, cls.required_scope = "required", needs
     cls.http = route_of(cls, http, is_query=cls.operation_kind == "query") if http else None
 
 

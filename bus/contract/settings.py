@@ -18,3 +18,17 @@ class Settings(msgspec.Struct, metaclass=FrozenMeta):
 
     A field marked `Secret` is not repeated in an error message.
     """
+
+
+class MayBeOpen(Settings):
+    """The settings of a service that may let everyone call what needs a scope, as one does for a first look.
+
+    `NAME_OPEN=0` closes it. What needs an account but no scope is never open: its handler works for that account.
+    """
+
+    open: bool = True
+
+
+def is_open(settings: Settings) -> bool:
+    """Whether the service lets everyone call what needs a scope."""
+    return isinstance(settings, MayBeOpen) and settings.open

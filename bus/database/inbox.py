@@ -43,7 +43,7 @@ def record(connection: Connection, calls: Iterable[tuple[Call, EncodedReply]]) -
     """Write the replies to the calls that have a message id. Raises AlreadyDone."""
     rows = [
         {
-            "caller": EVENTS if call.kind == "event" else call.caller,
+            "caller": EVENTS if call.kind == "event" else call.caller.id,
             "message_id": call.message_id,
             "operation": call.operation.operation_name,
             "digest": call.digest,
@@ -90,7 +90,7 @@ def _reply_of(row: Row[Any] | None, call: Call) -> EncodedReply | None:
 
 
 def _caller_of(call: Call) -> str:
-    return EVENTS if call.kind == "event" else call.caller
+    return EVENTS if call.kind == "event" else call.caller.id
 
 
 def outcome_of(connection: Connection, caller: str, message_id: str) -> EncodedReply | None:

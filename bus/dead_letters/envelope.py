@@ -12,10 +12,12 @@ from uuid import uuid4
 import msgspec
 from msgspec import structs
 
+from bus.contract.identity import ANONYMOUS, Caller
 from bus.messaging.message import Message
-from bus.messaging.redelivery import kept_headers
+from bus.messaging.redelivery import CALLER, kept_headers
 from bus.messaging.topology import dead_letter_queue
 from bus.messaging.trace_context import TRACE_HEADERS
+from bus.security.vouching import name_of
 
 MAX_DETAIL = 1000  # characters
 # The end of a traceback says most. All headers together must fit a frame: 128 KiB, RabbitMQ's default frame_max.
@@ -25,7 +27,7 @@ AUTHENTICATOR = "authenticator"
 # The headers of a worker's letter. The broker may add others, which the authenticator does not cover.
 _HEADERS = (
     *("letter-id", "origin-queue", "reason", "detail", "attempts", "first-at", "died-at"),
-    *("error-class", "traceback", "reply-to", *TRACE_HEADERS),
+    *("error-class", "traceback", "reply-to", CALLER, *TRACE_HEADERS),
 )
 _PROPERTIES = ("message_id", "correlation_id", "type", "content_type", "content_encoding")
 
@@ -48,11 +50,13 @@ def dead_letter(
     fault: Fault | None = None,
     attempts: int = 1,
     first_at: datetime | None = None,
+    caller: Caller = ANONYMOUS,
 ) -> Message:
     """The message to publish to the service's dead letters; `body` is the original without secrets.
 
-    `key` makes the authenticator (`bus.security.service_keys`). `first_at` is when it was first tried; None for now. Of
-    the original's headers only those of its trace are copied, as the sender may have forged the others.
+    `key` makes the authenticator (`bus.security.service_keys`). `first_at` is when it was first tried; None for now.
+    `caller` is the one that was verified. Of the original's headers only those of its trace are copied, as the sender
+    may have forged the others.
     """
     died_at = datetime.now(UTC)
     headers: dict[str, object] = {
@@ -68,6 +72,8 @@ def dead_letter(
         headers |= {"error-class": _writable(fault.error_class), "traceback": _end_of(fault.traceback)}
     if message.reply_to:
         headers["reply-to"] = message.reply_to
+    if caller != ANONYMOUS:
+        headers[CALLER] = name_of(caller)
     headers |= kept_headers(message, TRACE_HEADERS)
     letter = Message(
         queue=dead_letter_queue(service).name,

@@ -15,13 +15,16 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from bus.contract.identity import ANONYMOUS
 from bus.dead_letters.body import NOT_KEPT, Operations, body_to_keep
 from bus.dead_letters.envelope import MAX_DETAIL, MAX_TRACEBACK_BYTES, is_authentic
 from bus.dead_letters.store import OriginalProperties, ReceivedDeadLetter
 from bus.messaging.headers import count, lines, moment, one_line
 from bus.messaging.message import MESSAGE_ID, Delivery, Message
+from bus.messaging.redelivery import CALLER
 from bus.messaging.topology import is_events_queue, service_of_queue
 from bus.messaging.trace_context import MAX_STATE, TRACEPARENT, TRACESTATE
+from bus.security.vouching import name_of, vouched
 
 MAX_NAME = 255  # characters of a queue's name, a class's or a property (AMQP 0-9-1, section 4.2.5.3)
 MAX_ATTEMPTS = 1_000_000
@@ -65,6 +68,7 @@ def read_dead_letter(delivery: Delivery, operations: Operations, now: datetime, 
     origin = _origin(headers, death, operations, service)
     operation = _operation(origin, message, operations)
     body, whole = body_to_keep(message, origin, operations)
+    caller = vouched(structs.replace(message, queue=origin), key) or ANONYMOUS
     last_at = (death.at if death else None) or now
     attempts = count(headers.get("attempts"), MAX_ATTEMPTS) if death else 1
     if attempts is None:
@@ -73,7 +77,7 @@ def read_dead_letter(delivery: Delivery, operations: Operations, now: datetime, 
         letter_id=_digest(message),
         operation=operation,
         message_id=_message_id(message) if operation else None,
-        properties=_properties(message),
+        properties=structs.replace(_properties(message), caller=name_of(caller)),
         body=body,
         whole=whole,
         origin_queue=origin,
@@ -127,7 +131,7 @@ def _from_worker(delivery: Delivery, operations: Operations, now: datetime) -> R
         letter_id=str(headers["letter-id"]),
         operation=_operation(origin, message, operations),
         message_id=_message_id(message),
-        properties=_properties(message),
+        properties=structs.replace(_properties(message), caller=str(headers.get(CALLER, ""))),
         body=body,
         whole=whole,
         origin_queue=origin,

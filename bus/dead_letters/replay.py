@@ -18,6 +18,8 @@ from bus.messaging.publishing import not_taken, publish_all
 from bus.messaging.topology import is_events_queue
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, continued
 from bus.messaging.transport import PublishOutcome, Transport
+from bus.security.service_keys import LetterKey
+from bus.security.vouching import caller_named, vouch
 
 CONFIRM_SECONDS = 5.0
 # Letters that are sent together, with one look and one mark: as many as the rate allows in this time, at most so many.
@@ -52,6 +54,7 @@ def replay(database: Database, action_id: int, send: Send, *, rate: float, other
 
     Raises ActionUnavailable, DatabaseUnavailable, Unavailable when the broker takes no more, and what `send` raises.
     """
+    key = LetterKey(database).read()
     holder, size = uuid4().hex, max(1, min(MAX_LETTERS_AT_ONCE, int(rate * BATCH_SECONDS)))
     with database.transaction() as transaction:
         total = claim_lease(transaction.connection, action_id, holder).left
@@ -60,7 +63,10 @@ def replay(database: Database, action_id: int, send: Send, *, rate: float, other
         yield 0, total
         while letters := _next_chosen(database, action_id, size):
             next_at = time.monotonic() + len(letters) / rate
-            messages = [message_of(letter, action_id, other_body) for letter in letters]
+            messages = [
+                vouch(message_of(letter, action_id, other_body), caller_named(letter.properties.caller), key)
+                for letter in letters
+            ]
             outcomes = send(messages)
             failpoints.reach("replay.after-confirm")
             confirmed = [

@@ -30,7 +30,10 @@ _oldest_handled = (
 
 
 class OriginalProperties(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Properties of the original message, cleaned, for a person to see."""
+    """Properties of the original message, cleaned, for a person to see.
+
+    `caller` is the account that a worker had verified, as `bus.security.vouching` writes it.
+    """
 
     message_id: str = ""
     correlation_id: str = ""
@@ -39,6 +42,7 @@ class OriginalProperties(msgspec.Struct, frozen=True, kw_only=True, omit_default
     reply_to: str = ""
     traceparent: str = ""
     tracestate: str = ""
+    caller: str = ""
 
 
 class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,8 @@ from werkzeug.routing import PathConverter
 
 from bus.client.client import Client
 from bus.contract.builtin import outcome_query_of
+from bus.contract.identity import is_guarded
+from bus.contract.operations import operations_in
 from bus.contract.problems import ProblemError
 from bus.http.context import EXTENSION, FrontEnd
 from bus.http.relaying import http_error, relay, respond
@@ -39,7 +41,9 @@ def front_end(name: str, contract: ModuleType, client: Client, routes: Blueprint
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.converters["id"] = _MessageId
     app.url_map.merge_slashes = False  # `//` in a path is another path, and not a redirect to this one
-    app.extensions[EXTENSION] = FrontEnd(client, threading.Semaphore(MAX_BODIES))
+    app.extensions[EXTENSION] = FrontEnd(
+        client, threading.Semaphore(MAX_BODIES), reads_tokens=any(map(is_guarded, operations_in(contract)))
+    )
     metrics = client.metrics or Metrics()
     # The way that Flask documents to add WSGI middleware.
     app.wsgi_app = RequestTelemetry(name, app.wsgi_app, metrics, client.spans)  # type: ignore[method-assign]

@@ -14,10 +14,14 @@ EXTENSION = "bus"
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """The connection to the broker, places for bodies that are being read, and the keys of requests in progress."""
+    """The connection to the broker, places for bodies that are being read, and the keys of requests in progress.
+
+    `reads_tokens`: an operation of the service needs an access token, so that its key is there to seal one to.
+    """
 
     client: Client
     bodies: threading.Semaphore
+    reads_tokens: bool = False
     in_progress: InProgress = field(default_factory=InProgress)
 
 

@@ -38,11 +38,13 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
         check_message_id(key)
     if prefer is not None:
         wait = preferences_of(prefer).wait(ANSWER_SECONDS, is_durable=operation.is_durable)
+    is_read = operation.authentication != "none" and "HTTP_AUTHORIZATION" in request.environ
+    token = _token(request, front_end) if is_read else None
     # A key that is sent again while its first request is in progress is refused, and occupies no second thread.
     is_alone = front_end.in_progress.only_one(key) if key is not None and operation.is_durable else nullcontext()
     with is_alone:
         record.message_id = key or uuid4().hex
-        response = _exchange(front_end, operation, body, record, wait)
+        response = _exchange(front_end, operation, body, record, wait, token)
     if holds_secrets(operation.reply_type):
         response.headers["Cache-Control"] = "no-store"
     accepted = response.status_code == ACCEPTED
@@ -52,14 +54,19 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
 
 
 def _exchange(
-    front_end: FrontEnd, operation: type[Operation[Any]], body: bytes, record: RequestRecord, wait: float
+    front_end: FrontEnd,
+    operation: type[Operation[Any]],
+    body: bytes,
+    record: RequestRecord,
+    wait: float,
+    token: str | None,
 ) -> Response:
     """The answer within `wait` seconds, or that it is late: for a command, that it is accepted."""
     timeout, message_id = max(ANSWER_SECONDS, wait), record.message_id
     try:
         return relayed(
             front_end.client.exchange(
-                operation, body, timeout=timeout, wait=wait, message_id=message_id, trace=record.trace
+                operation, body, timeout=timeout, wait=wait, message_id=message_id, token=token, trace=record.trace
             )
         )
     except ReplyTimeout as late:
@@ -69,12 +76,25 @@ def _exchange(
         )
 
 
+_RELAYED_HEADERS = (
+    ("location", "Location"),
+    ("retry-after", "Retry-After"),
+    ("www-authenticate", "WWW-Authenticate"),
+)
+
+
+def _token(request: Request, front_end: FrontEnd) -> str | None:
+    """The bearer token of a request (RFC 6750, section 2.1); None without one, or where the service reads none."""
+    scheme, _, token = request.headers["Authorization"].partition(" ")
+    return token.strip(" ") if scheme.lower() == "bearer" and front_end.reads_tokens else None
+
+
 def relayed(reply: Message) -> Response:
     """The reply as it came: its body is the body, its status the status."""
     response = Response(reply.body, status_of(reply), content_type=reply.content_type or JSON)
     if not reply.body:
         del response.headers["Content-Type"]
-    for name, header in (("location", "Location"), ("retry-after", "Retry-After")):
+    for name, header in _RELAYED_HEADERS:
         if name in reply.headers:
             response.headers[header] = str(reply.headers[name])
     return response

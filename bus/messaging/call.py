@@ -13,11 +13,10 @@ import msgspec
 from bus.contract.codec import encode
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
+from bus.contract.identity import ANONYMOUS, Caller
 from bus.contract.operations import Operation
 from bus.contract.redaction import encode_without_secrets
 from bus.messaging.trace_context import Trace
-
-ANONYMOUS = "anonymous"
 
 Kind = Literal["request", "event"]
 
@@ -52,7 +51,7 @@ class Call(msgspec.Struct, frozen=True):
     operation: type[Operation[Any]] | type[Event]
     request: Operation[Any] | Event
     message_id: str | None
-    caller: str = ANONYMOUS
+    caller: Caller = ANONYMOUS
     kind: Kind = "request"
     until: float = math.inf
     trace: Trace | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import structs
 
-from bus.contract.problems import Invalid
+from bus.contract.problems import Invalid, ProblemError
 from bus.messaging.trace_context import TRACE_HEADERS, Trace, begin, continued
 
 # When a message was sent, in milliseconds since 1970. RabbitMQ's own timestamp interceptor sets the same header.
@@ -124,7 +124,7 @@ def check_message_id(message_id: str) -> None:
         )
 
 
-def is_undecodable(refused: Invalid) -> bool:
+def is_undecodable(refused: ProblemError) -> bool:
     """Whether the message could not be read at all; it becomes a dead letter, for an operator to see."""
     return refused.problem.status in (400, 413, 415)
 

@@ -16,12 +16,16 @@ from bus.messaging.trace_context import TRACE_HEADERS
 
 ORIGIN, ATTEMPTS, FIRST_AT, POSTPONED = "origin-queue", "attempts", "first-at", "postponed"
 
+# Who sent it: a token, or in a copy the caller whom a worker has verified (`bus.security.guard`).
+AUTHORIZATION, CALLER, CALLER_AUTHENTICATOR = "authorization", "caller", "caller-authenticator"
+SEALED_SCHEME = "sealed"
+
 # More than any sensible number of retries.
 MAX_ATTEMPTS = 1000
 # All headers travel in one frame, and a copy has more of them than its original. A header that nearly fills the frame
 # would make the copy too large, and the broker would close the worker's connection. A token has a few kilobytes.
 MAX_KEPT_CHARACTERS = 8 * 1024
-_KEPT_HEADERS = ("authorization", *TRACE_HEADERS)
+_KEPT_HEADERS = (AUTHORIZATION, CALLER, CALLER_AUTHENTICATOR, *TRACE_HEADERS)
 
 
 def later(message: Message, queue: Queue) -> Message:
@@ -76,9 +80,14 @@ def _copy(message: Message, attempts: int, sent_at: int, exchange: str = "") -> 
         expiration_ms=None,  # an expired query would become a dead letter, and no operator needs to see that
         persistent=True,
         headers={
-            **kept_headers(message, _KEPT_HEADERS),
+            **{name: value for name, value in kept_headers(message, _KEPT_HEADERS).items() if _may_rest(name, value)},
             ATTEMPTS: attempts,
             SENT_AT: sent_at,
             FIRST_AT: first_at_of(message).isoformat(timespec="milliseconds"),
         },
     )
+
+
+def _may_rest(name: str, value: str) -> bool:
+    """Whether a header may be written to the broker's disk once more: a token only if it is sealed."""
+    return name != AUTHORIZATION or value[: len(SEALED_SCHEME) + 1].lower() == f"{SEALED_SCHEME} "

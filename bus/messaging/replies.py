@@ -11,6 +11,7 @@ from msgspec import structs
 
 from bus.contract.codec import encode, read_json
 from bus.contract.fields import holds_secrets
+from bus.contract.identity import CHALLENGE
 from bus.contract.operations import Operation, Reply
 from bus.contract.problems import Invalid, Problem, ProblemError, Unavailable
 from bus.contract.redaction import encode_without_secrets
@@ -31,7 +32,7 @@ class EncodedReply(msgspec.Struct, frozen=True):
     """A reply as bytes. `location` is the path of what was created, if anything was.
 
     `cut_body` is the body without its secrets, which the inbox keeps and a duplicate gets: secrets are sent only in the
-    first reply. It is empty if the body has none.
+    first reply. It is empty if the body has none. `challenge` is the value of `WWW-Authenticate`.
     """
 
     status: int
@@ -39,6 +40,7 @@ class EncodedReply(msgspec.Struct, frozen=True):
     location: str = ""
     retry_after: int = 0
     cut_body: bytes = b""
+    challenge: str = ""
 
     @classmethod
     def of(cls, reply: Reply, status: int) -> "EncodedReply":
@@ -48,11 +50,11 @@ class EncodedReply(msgspec.Struct, frozen=True):
         return cls(status, body, reply.location() or "", cut_body=cut_body)
 
     @classmethod
-    def problem(cls, problem: Problem, trace: Trace | None = None) -> "EncodedReply":
+    def problem(cls, problem: Problem, trace: Trace | None = None, challenge: str = "") -> "EncodedReply":
         """A refusal or an error, in this trace."""
         if trace is not None:
             problem = structs.replace(problem, trace_id=trace.trace_id)
-        return cls(problem.status, encode(problem), "", problem.retry_after)
+        return cls(problem.status, encode(problem), "", problem.retry_after, challenge=challenge)
 
     @classmethod
     def accepted(cls, message_id: str) -> "EncodedReply":
@@ -70,6 +72,8 @@ class EncodedReply(msgspec.Struct, frozen=True):
             headers["location"] = self.location
         if self.retry_after:
             headers["retry-after"] = self.retry_after
+        if challenge := self.challenge or (CHALLENGE if self.status == 401 else ""):
+            headers["www-authenticate"] = challenge
         return Message(
             queue=request.reply_to,
             body=self.body,

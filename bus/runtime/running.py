@@ -4,9 +4,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
+from bus.client.client import Client
 from bus.database.engine import Database
 from bus.database.migrate import check_migrated, migrate
 from bus.database.trouble import DatabaseUnavailable
@@ -116,6 +118,9 @@ def worker_of(
         transport,
         database,
         settings.limits,
+        connect=partial(
+            Client, settings.bus_url, name=f"{application.name}-worker-calls", metrics=metrics, spans=spans
+        ),
         require_sealed=require_sealed,
         metrics=metrics,
         spans=spans,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # The field of a request that takes the place of its secret fields.
 SEALED = "sealed"
+# The only member of the JSON object that is sealed for a header `authorization`.
+TOKEN = "token"  # noqa: S105  # no password
 ALG = "ECDH-ES"
 ENC = "A256GCM"
 # Large enough for a password of 1024 characters of four bytes each.

@@ -9,10 +9,12 @@ from bus.contract.codec import encode_fields, parse, read_json
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation, service_of
 from bus.contract.problems import Problem, ProblemError, Unavailable
-from bus.security.seal import SEALED, seal
+from bus.security.seal import SEALED, TOKEN, seal
 
 # A service's key is fetched again after this long. Until then a retired key is used, which the service can still open.
 FRESH_SECONDS = 300.0
+# Sealed tokens are kept, as a caller sends the same one many times. Beyond this many the oldest is forgotten.
+MAX_TOKENS = 1000
 
 Ask = Callable[[str, float], SealingKey]
 
@@ -23,6 +25,7 @@ class Sealer:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._keys: dict[str, tuple[float, SealingKey]] = {}
+        self._tokens: dict[tuple[str, str, str], str] = {}
 
     def sealed(self, operation: type[Operation[Any]], body: bytes, deadline: float) -> bytes:
         """Seal the secrets of a valid body; a body without secrets is returned as it is.
@@ -40,9 +43,22 @@ class Sealer:
         fields[SEALED] = seal(encode_fields(plain), operation.operation_name, key.kid, key.jwk)
         return encode_fields(fields)
 
+    def sealed_token(self, operation: type[Operation[Any]], token: str, deadline: float) -> str:
+        """The value of the header `authorization` with this access token. Raises Unavailable as `sealed` does."""
+        key = self._key_of(service_of(operation), deadline)
+        place = (operation.operation_name, key.kid, token)
+        found = self._tokens.get(place)
+        if found is None:
+            if len(self._tokens) >= MAX_TOKENS:
+                self._tokens.pop(next(iter(self._tokens), place), None)
+            jwe = seal(encode_fields({TOKEN: token}), operation.operation_name, key.kid, key.jwk)
+            found = self._tokens[place] = f"Sealed {jwe}"
+        return found
+
     def is_refused(self, operation: type[Operation[Any]], body: bytes) -> bool:
         """Whether a problem document says that the service no longer has the key. The next call then fetches one."""
-        if not secrets_of(operation) or read_json(body, Problem).code != "unknown-sealing-key":
+        is_sealed = secrets_of(operation) or operation.authentication != "none"
+        if not is_sealed or read_json(body, Problem).code != "unknown-sealing-key":
             return False
         self._keys.pop(service_of(operation), None)
         return True

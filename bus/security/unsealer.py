@@ -9,7 +9,7 @@ from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation
 from bus.contract.problems import FieldError, Invalid
 from bus.security.keys import KeyPair
-from bus.security.seal import SEALED, kid_of, unseal, unsealable
+from bus.security.seal import SEALED, TOKEN, kid_of, unseal, unsealable
 
 # The keys are read again for an unknown id, but no more often than this: invented ids must not load the database.
 UNKNOWN_SECONDS = 1.0
@@ -42,6 +42,19 @@ class Unsealer:
         sealed = fields[SEALED]
         pair = self._pair(kid_of(sealed, operation.operation_name))
         return _merged(fields, unseal(sealed, pair), secrets)
+
+    def open_token(self, operation: type[Operation[Any]], sealed: str) -> str:
+        """The access token in a sealed header `authorization`. Raises as `open` does."""
+        opened = unseal(sealed, self._pair(kid_of(sealed, operation.operation_name)))
+        token = opened.get(TOKEN)
+        if opened.keys() != {TOKEN} or not isinstance(token, str):
+            raise unsealable(f"A sealed header authorization has one field, {TOKEN!r}, and it is text.")
+        return token
+
+    def check_plain_token(self) -> None:
+        """Raises Invalid where tokens must be sealed."""
+        if self._required:
+            raise _must_be_sealed([TOKEN])
 
     def _pair(self, kid: str) -> KeyPair:
         with self._lock:

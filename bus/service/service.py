@@ -8,6 +8,7 @@ from sqlalchemy import Select
 from bus.contract.builtin import outcome_query_of, ping_of, sealing_key_query_of
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets, holds_secrets_inside
+from bus.contract.identity import takes_secrets
 from bus.contract.operations import Operation, Reply, service_of
 from bus.contract.refusals import Refusal
 from bus.contract.settings import Settings
@@ -118,7 +119,7 @@ class Service:
             check_signature(function, operation, takes_many=takes_many)
             if holds_secrets(operation):
                 _check_secrets(operation)
-                self.takes_secrets = True
+            self.takes_secrets = self.takes_secrets or takes_secrets(operation)
             if operation.operation_name in self.operations:
                 raise TypeError(f"{operation.operation_name} has a handler already")
             self.handlers[operation.operation_name] = Handler(self.name, operation, function, takes_many)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
+from bus.contract.identity import Caller
 from bus.contract.operations import Operation, service_of
 from bus.database.engine import PendingEvent, Transaction
 from bus.messaging.call import Call
@@ -16,9 +17,12 @@ from bus.messaging.trace_context import Trace
 
 
 class Work:
-    """The open transaction and the caller. Handlers never commit: the worker does, after them."""
+    """The open transaction and the caller. Handlers never commit: the worker does, after them.
 
-    def __init__(self, transaction: Transaction, caller: str, service: str, calls: Sequence[Call] = ()) -> None:
+    `caller` is known where the operation needs it (`needs=` in the contract); elsewhere it is anonymous.
+    """
+
+    def __init__(self, transaction: Transaction, caller: Caller, service: str, calls: Sequence[Call] = ()) -> None:
         self._transaction = transaction
         self._service = service
         self._calls = calls

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from bus.client.client import Client
@@ -36,7 +37,8 @@ def _working(application: Application, folder: Path, bus_url: str) -> Iterator[N
     database = Database(f"sqlite:///{folder}/{application.name}.db")
     try:
         migrate(database, application.migrations)
-        worker = Worker(application.service, transport_for(bus_url, application.name), database)
+        connect = partial(Client, bus_url, name=f"{application.name}-calls")
+        worker = Worker(application.service, transport_for(bus_url, application.name), database, connect=connect)
         worker.start()
         try:
             yield

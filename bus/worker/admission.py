@@ -3,18 +3,24 @@
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+
+from msgspec import structs
 
 from bus.contract.codec import parse
 from bus.contract.fields import secrets_of
+from bus.contract.identity import ANONYMOUS, NotAuthorized
 from bus.contract.names import is_reply_address
 from bus.contract.operations import Operation
-from bus.contract.problems import Invalid
+from bus.contract.problems import Invalid, ProblemError
 from bus.contract.validation import accept
+from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery, Message, check_message, is_undecodable
 from bus.messaging.replies import EncodedReply
 from bus.messaging.trace_context import Trace
+from bus.security.guard import Guard
 from bus.security.unsealer import Unsealer
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.telemetry import MessageTelemetry
@@ -29,15 +35,17 @@ class Admission:
         unsealer: Unsealer,
         dispatcher: Dispatcher,
         telemetry: MessageTelemetry,
+        guard: Guard,
     ) -> None:
-        self._operations, self._unsealer = operations, unsealer
+        self._operations, self._unsealer, self._guard = operations, unsealer, guard
         self._dispatcher, self._telemetry = dispatcher, telemetry
 
     def admit(self, delivery: Delivery) -> Call | None:
         """The call a message asks for; None when it was refused, or when its caller has stopped waiting.
 
-        Raises Stopped; and DatabaseUnavailable, when a key must be read from a database that is away: that of a seal,
-        or the one that authenticates dead letters.
+        Raises Stopped; Unavailable, when the keys of access tokens must be asked for and the answer does not come; and
+        DatabaseUnavailable, when a key must be read from a database that is away: that of a seal, or the one that
+        authenticates dead letters.
         """
         message = delivery.message
         operation = self._operations[message.queue]
@@ -48,18 +56,36 @@ class Admission:
                 self._telemetry.record("expired", delivery)
                 return None
         try:
-            return admit(message, operation, self._unsealer, until, delivery.trace)
-        except Invalid as refused:
+            return admit(message, operation, self._unsealer, until, delivery.trace, self._guard)
+        except (Invalid, NotAuthorized) as refused:
             self._refuse(delivery, operation, refused)
             return None
 
-    def _refuse(self, delivery: Delivery, operation: type[Operation[Any]], refused: Invalid) -> None:
+    def vouched(self, delivery: Delivery, call: Call | None = None) -> Delivery:
+        """The delivery as a copy is made of it: with the caller that was verified.
+
+        `call` is the call that it asks for. Without it the caller is verified now; where that fails, a plain
+        token is sealed.
+        """
+        message, operation = delivery.message, self._operations[delivery.message.queue]
+        with suppress(DatabaseUnavailable):
+            try:
+                if call is not None:
+                    message = self._guard.vouch(message, call.caller)
+                elif operation.operation_name in self._guard.asks:
+                    message = self._guard.vouch(message, self._guard.caller_of(message, operation))
+            except ProblemError:
+                message = self._guard.with_sealed_token(message, operation)
+        return structs.replace(delivery, message=message)
+
+    def _refuse(self, delivery: Delivery, operation: type[Operation[Any]], refused: Invalid | NotAuthorized) -> None:
         """Answer the sender; a message that cannot be read, or has no reply address, is kept as a dead letter."""
         problem = refused.problem
         if is_undecodable(refused) or not delivery.message.reply_to:
             self._dispatcher.letter_key.read()  # or the dispatcher would wait for it, and all behind this message too
             self._dispatcher.dead_letter_request(delivery, operation, problem.code, problem.detail)
-        self._dispatcher.reply(delivery, EncodedReply.problem(problem, delivery.trace))
+        challenge = refused.challenge if isinstance(refused, NotAuthorized) else ""
+        self._dispatcher.reply(delivery, EncodedReply.problem(problem, delivery.trace, challenge))
         self._telemetry.record("refused", delivery, status=problem.status, code=problem.code)
 
 
@@ -69,18 +95,24 @@ def admit(
     unsealer: Unsealer | None = None,
     until: float = math.inf,
     trace: Trace | None = None,
+    guard: Guard | None = None,
 ) -> Call:
     """Check a message against our rules and its operation's contract. `until` is when its caller stops waiting.
 
-    Without an unsealer no secret may be sealed. Raises Invalid; and DatabaseUnavailable, when the key of a seal must be
+    Without an unsealer no secret may be sealed, and without a guard every caller is anonymous. Raises Invalid,
+    NotAuthorized and Unavailable; and DatabaseUnavailable, when the key of a seal must be
     read from a database that is away: that says nothing about the message, which is to be kept.
     """
     if message.reply_to and not is_reply_address(message.reply_to):
         raise Invalid("reply-to-forbidden", 400, "Reply address forbidden", f"{message.reply_to} is not a reply queue.")
     check_message(message)
+    # Before its body is read: what is wrong with it is for those who may send it.
+    caller = ANONYMOUS
+    if guard is not None and operation.operation_name in guard.asks:
+        caller = guard.caller_of(message, operation)
     fields = parse(message.body)
     if unsealer is not None and secrets_of(operation):
         fields = unsealer.open(operation, fields)
     # Without an id it has no row in the inbox, which would keep its reply.
     message_id = None if operation.operation_kind == "transient" else message.message_id
-    return Call(operation, accept(fields, operation), message_id, until=until, trace=trace)
+    return Call(operation, accept(fields, operation), message_id, caller, until=until, trace=trace)

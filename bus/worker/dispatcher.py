@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from bus.contract.identity import ANONYMOUS, Caller
 from bus.contract.names import is_reply_address
 from bus.contract.operations import Operation
 from bus.database.trouble import DatabaseUnavailable
@@ -92,7 +93,7 @@ class Dispatcher:
         self._telemetry.record("retried", delivery, call, seconds=pause.delay_seconds)
         return True
 
-    def postpone(self, delivery: Delivery, call: Call) -> bool:
+    def postpone(self, delivery: Delivery, call: Call | None) -> bool:
         """Have a command delivered again after the shortest pause, with no try used; False when there is no pause."""
         if not self._retries:
             return False
@@ -101,9 +102,18 @@ class Dispatcher:
         return True
 
     def dead_letter(
-        self, delivery: Delivery, body: bytes, reason: str, detail: str, failed: HandlerFailed | None = None
+        self,
+        delivery: Delivery,
+        body: bytes,
+        reason: str,
+        detail: str,
+        failed: HandlerFailed | None = None,
+        caller: Caller = ANONYMOUS,
     ) -> None:
-        """Publish a message to the dead letters; `body` is its own without secrets."""
+        """Publish a message to the dead letters; `body` is its own without secrets.
+
+        `caller` is the one that was verified.
+        """
         message = delivery.traced
         letter = dead_letter(
             message,
@@ -115,6 +125,7 @@ class Dispatcher:
             fault=Fault(failed.error_class, failed.traceback) if failed else None,
             attempts=redelivery.attempts_of(message) + 1,
             first_at=redelivery.first_at_of(message),
+            caller=caller,
         )
         self._hand_over([letter])
 
@@ -125,9 +136,10 @@ class Dispatcher:
         reason: str,
         detail: str,
         failed: HandlerFailed | None = None,
+        caller: Caller = ANONYMOUS,
     ) -> None:
         """The same for a request, whose body is cleared of the secrets of its operation."""
-        self.dead_letter(delivery, without_secrets(delivery.message, operation), reason, detail, failed)
+        self.dead_letter(delivery, without_secrets(delivery.message, operation), reason, detail, failed, caller)
 
     def _read_letter_key(self) -> bytes:
         """A worker that started without its database has not read the key yet. Raises Stopped."""

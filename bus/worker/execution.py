@@ -284,16 +284,16 @@ def answer_queries(calls: Sequence[Call], handlers: Handlers, database: Database
 
 def _split(calls: Sequence[Call]) -> tuple[Sequence[Call], Sequence[Call]]:
     """The calls that are the first with their id, and those that repeat an id of an earlier one."""
-    keys = [(call.caller, call.message_id) for call in calls if call.message_id is not None]
+    keys = [(call.caller.id, call.message_id) for call in calls if call.message_id is not None]
     if len(set(keys)) == len(keys):
         return calls, ()
     seen: set[tuple[str, str]] = set()
     firsts: list[Call] = []
     repeats: list[Call] = []
     for call in calls:
-        if call.message_id is None or (call.caller, call.message_id) not in seen:
+        if call.message_id is None or (call.caller.id, call.message_id) not in seen:
             firsts.append(call)
-            seen.add((call.caller, call.message_id or ""))
+            seen.add((call.caller.id, call.message_id or ""))
         else:
             repeats.append(call)
     return firsts, repeats

@@ -90,7 +90,7 @@ class RequestConsumer:
         Those that a worker may have died of go to the quarantine first; a transient command is given up.
         """
         if suspects := [delivery for delivery in batch if delivery.deaths and self._is_suspect(delivery)]:
-            self._dispatcher.quarantine(suspects)
+            self._dispatcher.quarantine([self._admission.vouched(each) for each in suspects])
         admitted: dict[str, list[tuple[Delivery, Call]]] = {"query": [], "transient": [], "command": []}
         for delivery in batch:
             if suspects and delivery in suspects:
@@ -116,6 +116,15 @@ class RequestConsumer:
         while True:
             try:
                 return self._admission.admit(delivery)
+            except Unavailable as error:  # it has the keys of access tokens
+                if self._operations[delivery.message.queue].is_durable and self._dispatcher.postpone(
+                    self._admission.vouched(delivery), None
+                ):
+                    if POSTPONED not in delivery.message.headers:
+                        self._promise(delivery)
+                else:
+                    self._turn_away(delivery, error.problem)
+                return None
             except DatabaseUnavailable as error:  # it holds the keys to sealed secrets
                 if not self._operations[delivery.message.queue].is_durable:
                     self._turn_away(delivery, _away(error.sentence))
@@ -183,7 +192,9 @@ class RequestConsumer:
                 self._retry_or_give_up(delivery, call, reply)
             else:
                 if reply.status >= 400 and operation.is_durable and not delivery.message.reply_to:
-                    self._dispatcher.dead_letter_request(delivery, operation, "refused", reply.body.decode())
+                    self._dispatcher.dead_letter_request(
+                        delivery, operation, "refused", reply.body.decode(), caller=call.caller
+                    )
                 self._dispatcher.reply(delivery, reply)
                 self._telemetry.record("answered", delivery, call, status=reply.status)
             done.append(delivery)
@@ -199,9 +210,9 @@ class RequestConsumer:
             exception=failed.traceback,
         )
         if operation.is_durable:
-            if self._dispatcher.schedule_retry(delivery, call):
+            if self._dispatcher.schedule_retry(self._admission.vouched(delivery, call), call):
                 return
-            self._dispatcher.dead_letter_request(delivery, operation, "fault", failed.message, failed)
+            self._dispatcher.dead_letter_request(delivery, operation, "fault", failed.message, failed, call.caller)
         self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR, delivery.trace))
         outcome = "dead_lettered" if operation.is_durable else "answered"
         self._telemetry.record(outcome, delivery, call, status=INTERNAL_ERROR.status)
@@ -210,7 +221,7 @@ class RequestConsumer:
         """Try a command later that needs what another transaction holds; its caller need not wait for that."""
         if POSTPONED not in delivery.message.headers:
             self._promise(delivery)
-        if not self._dispatcher.postpone(delivery, call):
+        if not self._dispatcher.postpone(self._admission.vouched(delivery, call), call):
             self._retry_or_give_up(delivery, call, HandlerFailed(TimeoutError("a lock was not released"), call.request))
 
     def _wait_for_database(
@@ -233,8 +244,8 @@ class RequestConsumer:
         """While the database is away: whether this is a command to keep. What is not durable is refused."""
         try:
             is_refused = self._admission.admit(delivery) is None
-        except DatabaseUnavailable:
-            is_refused = False  # its seal is opened when the keys can be read
+        except (DatabaseUnavailable, Unavailable):
+            is_refused = False  # its seal is opened, and its token verified, when the keys can be read
         if self._operations[delivery.message.queue].is_durable and not is_refused:
             self._promise(delivery)
             return True

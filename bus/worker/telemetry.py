@@ -40,7 +40,7 @@ class MessageTelemetry:
         seconds = None
         if call is not None:
             if call.kind == "request":
-                known["caller"] = call.caller
+                known["caller"] = call.caller.id
             seconds = call.timing.seconds
         if delivery.queued_ms is not None:
             known["queued_ms"] = delivery.queued_ms

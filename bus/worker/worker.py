@@ -2,20 +2,30 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import structlog
+
+from bus.client.client import Client
+from bus.contract.builtin import SealingKey
+from bus.contract.identity import ANONYMOUS, JsonWebKeySet, is_guarded, key_set_query
 from bus.contract.operations import Operation
+from bus.contract.problems import Unavailable
+from bus.contract.settings import is_open
 from bus.database.engine import Database
 from bus.database.trouble import AWAY
 from bus.messaging.call import longest_running
 from bus.messaging.topology import CONSUMED_KINDS, DEFAULT_LIMITS, Limits, Queue, dead_letter_queue
 from bus.messaging.transport import Transport, TransportOptions, is_connected
-from bus.security.key_store import prepare_key, read_keys
+from bus.security.guard import Guard
+from bus.security.key_store import given_out, prepare_key, read_keys
 from bus.security.service_keys import LetterKey
+from bus.security.token_keys import TokenKeys
 from bus.security.unsealer import Unsealer
 from bus.service.service import Service
+from bus.service.work import Work
 from bus.telemetry.metrics import CONNECTED, Metrics, WorkerMetrics
 from bus.telemetry.spans import Spans
 from bus.worker.admission import Admission
@@ -43,12 +53,17 @@ PREFETCH = 2 * MAX_BATCH
 # forgets the order (Erlang keeps maps of up to 32 keys sorted).
 EVENTS_PREFETCH = 32
 CLOSE_SECONDS = 5.0
+# A request waits for the keys of access tokens at most this long, in the rare case that they must be asked for.
+TOKEN_KEYS_SECONDS = 2.0
 # The broker confirms within milliseconds that nothing more comes; without a broker it never does.
 CANCEL_SECONDS = 2.0
 
 CONSUMING = "Whether messages come when there are any."
 DROPPED = "Replies that found no queue."
 QUEUED = "Dead letters in the broker's queue, not yet stored in the table."
+
+
+log = structlog.get_logger("bus.worker")
 
 
 class HandlerHung(Exception):
@@ -59,7 +74,10 @@ class HandlerHung(Exception):
 
 
 class Worker:
-    """Runs one service's handlers on one transport. Start it, and stop it once."""
+    """Runs one service's handlers on one transport. Start it, and stop it once.
+
+    `connect` makes the client that asks for the keys of access tokens; it is closed with the worker.
+    """
 
     def __init__(
         self,
@@ -68,11 +86,14 @@ class Worker:
         database: Database,
         limits: Limits = DEFAULT_LIMITS,
         *,
+        connect: Callable[[], Client] | None = None,
         require_sealed: bool = False,
         metrics: Metrics | None = None,
         spans: Spans | None = None,
     ) -> None:
         self._service, self._transport, self._database, self._limits = service, transport, database, limits
+        self._connect = connect
+        self._client: Client | None = None
         self._stopping = threading.Event()
         self._waits = DatabaseWaits(service.name, database, self._stopping)
         self._queues = service.queues(limits)
@@ -112,6 +133,11 @@ class Worker:
         """Connect and begin to consume; returns at once."""
         if self._service.takes_secrets:
             prepare_key(self._database)
+        if is_open(self._service.settings):
+            scoped = [name for name, each in self._service.operations.items() if each.required_scope]
+            log.warning("open_to_everyone", service=self._service.name, operations=scoped)
+        if self._connect is not None and any(map(is_guarded, self._service.operations.values())):
+            self._client = self._connect()
         threads = self._service.threads
         options = TransportOptions(
             declares=self._queues,
@@ -142,6 +168,8 @@ class Worker:
             consumer.join(deadline)
         for task in self._tasks():
             task.stop(max(0.0, deadline - time.monotonic()))
+        if self._client is not None:
+            self._client.close()
         self._transport.close(CLOSE_SECONDS)
 
     def _consumer_threads(
@@ -154,12 +182,21 @@ class Worker:
         letter_key, waits = LetterKey(database), self._waits
         dispatcher = Dispatcher(name, transport, self._limits, self._stopping, telemetry, letter_key)
         unsealer = Unsealer(partial(read_keys, database), required=require_sealed)
+        token_keys = TokenKeys(self._token_keys)
+        guard = Guard(
+            unsealer,
+            token_keys,
+            letter_key,
+            self._sealing_key,
+            operations.values(),
+            is_open=is_open(service.settings),
+        )
         requests = RequestConsumer(
             {**service.handlers, **builtin_handlers(service, lambda: waits.sentence)},
             database,
             waits,
             transport,
-            Admission(operations, unsealer, dispatcher, telemetry),
+            Admission(operations, unsealer, dispatcher, telemetry, guard),
             dispatcher,
             telemetry,
             as_batch=as_batch,
@@ -188,6 +225,21 @@ class Worker:
             "dead": ConsumerThreads(f"{name}-dead", dead_letters.handle_batch, batch=MAX_BATCH),
             "quarantine": ConsumerThreads(f"{name}-quarantine", quarantine.handle_batch),
         }
+
+    def _token_keys(self) -> JsonWebKeySet:
+        """Ask for the keys of access tokens. Raises ProblemError, and DatabaseUnavailable where they are our own."""
+        query = key_set_query()
+        if (own := self._service.handlers.get(query.operation_name)) is not None:
+            with self._database.reading() as transaction:
+                keys: JsonWebKeySet = own.function(query(), Work(transaction, ANONYMOUS, self._service.name))
+                return keys
+        if self._client is None:
+            raise Unavailable("no-token-keys", "This worker was started without a client.")
+        return self._client.call(query(), timeout=TOKEN_KEYS_SECONDS)
+
+    def _sealing_key(self) -> SealingKey:
+        with self._database.reading() as transaction:
+            return given_out(transaction.connection)
 
     def _tasks(self) -> list[PeriodicTask]:
         """What runs beside the messages; the relay first, for it still has events to send at the end."""

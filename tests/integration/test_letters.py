@@ -11,6 +11,7 @@ from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 
 from bus.cli.times import time_of
 from bus.contract.builtin import CommandOutcome, outcome_query_of
+from bus.contract.identity import ANONYMOUS
 from bus.database.engine import Database
 from bus.database.inbox import record
 from bus.database.migrate import migrate
@@ -69,7 +70,7 @@ def _outcome(database: Database, message_id: str) -> CommandOutcome:
     handler = builtin_handlers(catalog)["catalog.get_outcome"]
     query = outcome_query_of("catalog")(message_id=message_id)
     with database.reading() as transaction:
-        outcome = handler.function(query, Work(transaction, "anonymous", "catalog"))
+        outcome = handler.function(query, Work(transaction, ANONYMOUS, "catalog"))
     assert isinstance(outcome, CommandOutcome)
     return outcome
 

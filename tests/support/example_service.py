@@ -17,6 +17,9 @@ from bus.messaging.call import Call
 from bus.service.service import Service
 from bus.service.work import Work
 
+# Until a command is retried from a queue: once in a batch, and three times alone.
+TRIES = 4
+
 metadata = MetaData()
 word = Table(
     "words",
@@ -72,6 +75,22 @@ class Grant(TransientCommand[Granted], name="example.grant", http="POST /grants"
     word: str
 
 
+class KeepGuarded(Command[Kept], name="example.keep_guarded", http="POST /guarded", status=201, needs="words:write"):
+    """Keep a word; for those who may write words. One with "fail" fails until it is retried later, once for each."""
+
+    word: str
+
+
+class Who(Reply):
+    account: str
+    session: str
+    scopes: list[str]
+
+
+class WhoAmI(Query[Who], name="example.who_am_i", http="GET /me", needs=""):
+    """Who sends this; for any account."""
+
+
 class Counted(Reply):
     count: int
 
@@ -98,6 +117,19 @@ def make_service(*, threads: int = 1) -> Service:
     def grant(command: Grant, work: Work) -> Granted:
         kept = _keep(command.word, work)
         return Granted(id=kept.id, token=f"token-{kept.id}")
+
+    failures: dict[str, int] = {}
+
+    @service.handles(KeepGuarded)
+    def keep_guarded(command: KeepGuarded, work: Work) -> Kept:
+        tries = failures[command.word] = failures.get(command.word, 0) + 1
+        if command.word.startswith("fail") and tries <= TRIES * command.word.count("fail"):
+            raise Broken("as asked")
+        return _keep(f"{command.word} of {work.caller.id}", work)
+
+    @service.handles(WhoAmI)
+    def who_am_i(query: WhoAmI, work: Work) -> Who:
+        return Who(account=work.caller.id, session=work.caller.session, scopes=sorted(work.caller.scopes))
 
     @service.handles_many(KeepAll)
     def keep_all(commands: list[KeepAll], work: Work) -> Sequence[Kept | Refusal]:

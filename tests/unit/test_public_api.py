@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "bus": [
         "Application",
+        "Caller",
         "Client",
         "Command",
         "DecimalRange",
@@ -20,6 +21,7 @@ PUBLIC = {
         "FieldError",
         "Invalid",
         "InvalidCursor",
+        "MayBeOpen",
         "PageQuery",
         "Query",
         "Refusal",

@@ -11,6 +11,7 @@ from bus.contract.problems import Problem
 from bus.http.documents.asyncapi_messages import dead_letter_message, event_message, reply_messages, request_message
 from bus.http.documents.description import Described, words
 from bus.http.documents.schemas import Schemas
+from bus.http.documents.security import queue_security
 from bus.messaging.message import JSON
 from bus.messaging.topology import EVENTS_EXCHANGE, Queue, dead_letter_queue, queue_of
 
@@ -93,6 +94,7 @@ def _receiving(operation: type[Operation[Any]], replies: list[str]) -> dict[str,
         **words(operation),
         # The delivery mode tells commands from the others.
         **({"tags": [{"name": "transient command"}]} if operation.operation_kind == "transient" else {}),
+        **queue_security(operation),
         "messages": [_message(channel, "request")],
         "reply": {
             "address": {"location": "$message.header#/reply_to", "description": _REPLY_TO},

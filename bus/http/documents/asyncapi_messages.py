@@ -31,7 +31,10 @@ _REQUEST_HEADERS: Schema = {
     "type": "object",
     "properties": {
         **_TRACE,
-        "authorization": {"type": "string", "description": "Reserved for a bearer token."},
+        "authorization": {
+            "type": "string",
+            "description": "`Bearer` and an access token, or `Sealed` and a JWE of one, where one is needed.",
+        },
     },
 }
 _TEXT = {"type": "string"}

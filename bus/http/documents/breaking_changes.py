@@ -102,6 +102,8 @@ def _on_queue(name: str, old: Document, new: Document) -> Iterator[Break]:
     before, after = (_kind(each["operations"][name]) for each in (old, new))
     if before != after:
         yield Break(name, "", f"is a {after} now, was a {before}")
+    if "security" in new["operations"][name] and "security" not in old["operations"][name]:
+        yield Break(name, "", "needs an access token now")
     given, taken = (each["channels"][name]["messages"]["request"]["payload"] for each in (old, new))
     yield from _lost(name, "request", Side(given, old), Side(taken, new), is_output=False)
     had, has = (each["channels"][f"{name}.reply"]["messages"] for each in (old, new))

@@ -12,7 +12,7 @@ import msgspec
 from bus.contract.builtin import outcome_query_of, ping_of, sealing_key_query_of
 from bus.contract.codec import encode_fields
 from bus.contract.events import Event, events_in
-from bus.contract.fields import secrets_of
+from bus.contract.identity import takes_secrets
 from bus.contract.installed import version_of
 from bus.contract.operations import Operation, operations_in
 
@@ -33,7 +33,7 @@ class Described:
     def operations(self) -> list[type[Operation[Any]]]:
         """The operations that every service has, and then those of the contract."""
         own: list[type[Operation[Any]]] = [ping_of(self.name), outcome_query_of(self.name)]
-        if any(map(secrets_of, self.declared)):
+        if any(map(takes_secrets, self.declared)):
             own.append(sealing_key_query_of(self.name))
         return [*own, *self.declared]
 

@@ -11,6 +11,7 @@ from bus.http.documents.description import Described
 from bus.http.documents.openapi_health import health_paths
 from bus.http.documents.openapi_operation import http_operation
 from bus.http.documents.schemas import Schemas
+from bus.http.documents.security import security_schemes
 
 OPENAPI = "3.1.0"
 
@@ -29,7 +30,7 @@ def openapi(name: str, contract: ModuleType) -> dict[str, Any]:
         "info": described.info(),
         "servers": [{"url": "/"}],
         "paths": {**paths, **health_paths(described.name, schemas)},
-        "components": {"schemas": _used(schemas, operations)},
+        "components": {"schemas": _used(schemas, operations), **security_schemes(operations)},
     }
 
 

@@ -12,6 +12,7 @@ from bus.http.documents.description import words
 from bus.http.documents.openapi_links import has_location, links_of
 from bus.http.documents.openapi_problems import problem_schema, problems_over_http
 from bus.http.documents.schemas import Schema, Schemas
+from bus.http.documents.security import http_security
 from bus.http.preferences import MAX_WAIT_SECONDS
 from bus.messaging.message import JSON, PROBLEM
 from bus.messaging.replies import NO_CONTENT
@@ -24,6 +25,11 @@ RETRY_AFTER = {
     "schema": {"type": "integer", "minimum": 0},
 }
 ALLOW = {"description": "The methods of this path.", "required": True, "schema": {"type": "string"}}
+CHALLENGE = {
+    "description": "What is missing, or wrong with the token (RFC 6750, section 3).",
+    "required": True,
+    "schema": {"type": "string"},
+}
 _LOCATION = {"required": True, "schema": {"type": "string", "format": "uri-reference"}}
 _NO_STORE = {"Cache-Control": {"required": True, "schema": {"const": "no-store"}}}
 _APPLIED = {"description": "The preferences that were followed (RFC 7240).", "schema": {"type": "string"}}
@@ -50,6 +56,7 @@ def http_operation(
     return {
         "operationId": operation.operation_name,
         **words(operation),
+        **http_security(operation),
         "parameters": _parameters(operation, route, schemas),
         **body,
         "responses": _responses(operation, route, schemas, others),
@@ -60,7 +67,12 @@ def problem_responses(
     schemas: Schemas, codes: dict[int, list[str]], refusals: Collection[type[Refusal]] = ()
 ) -> dict[str, Response]:
     """The responses that are problem documents, with their headers; some of the codes are those of `refusals`."""
-    headers: dict[int, dict[str, Any]] = {405: {"Allow": ALLOW}, 503: {"Retry-After": RETRY_AFTER}}
+    headers: dict[int, dict[str, Any]] = {
+        401: {"WWW-Authenticate": CHALLENGE},
+        403: {"WWW-Authenticate": {**CHALLENGE, "required": False}},
+        405: {"Allow": ALLOW},
+        503: {"Retry-After": RETRY_AFTER},
+    }
     if "in-progress" in codes.get(409, ()):
         # The header comes with this code, and not with refusals of the same status.
         headers[409] = {"Retry-After": {**RETRY_AFTER, "required": False}}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bus.contract.fields import secrets_of
+from bus.contract.identity import takes_secrets
 from bus.contract.operations import Operation, OperationKind
 from bus.contract.problems import Problem
 from bus.contract.refusals import Refusal
@@ -12,6 +12,7 @@ from bus.http.documents.schemas import Schema, Schemas, member_schemas
 
 _BODY = ("malformed-json", "json-too-deep", "duplicate-key", "not-an-object")
 _FIELDS = ("unknown-field", "wrong-type", "out-of-range", "invalid-text")
+_TOKEN = ("token-required", "invalid-token")
 _SEAL = ("unsealable", "unknown-sealing-key")
 _ABSENCE = ("no-worker", "no-such-queue", "queue-full", "broker-away", "broker-blocked", "too-many-in-flight")
 _CANNOT_NOW: dict[OperationKind, tuple[str, ...]] = {
@@ -28,9 +29,11 @@ Codes = dict[int, list[str]]
 
 def problems_over_http(operation: type[Operation[Any]], route: Route) -> Codes:
     """The codes of the problem documents that a route can answer with, by status."""
-    is_durable, secret = operation.is_durable, bool(secrets_of(operation))
+    is_durable, secret = operation.is_durable, takes_secrets(operation)
     codes: Codes = {
         400: ["invalid-message-id", *(_BODY if route.has_body else ("duplicate-key",)), "missing-field"],
+        401: [] if operation.authentication == "none" else [*_TOKEN[operation.authentication == "optional" :]],
+        403: ["insufficient-scope"] if operation.required_scope else [],
         404: ["not-found"] if route.parameters else [],
         405: ["method-not-allowed"],
         409: ["in-progress"] if is_durable else [],

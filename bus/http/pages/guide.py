@@ -36,6 +36,7 @@ class OperationGuide:
     reply_example: str
     refusals: tuple[type[Refusal], ...]
     secrets: tuple[str, ...]
+    needs: str
     publishers: tuple[Publisher, ...]
 
 
@@ -86,7 +87,17 @@ def _operation(operation: type[Operation[Any]]) -> OperationGuide:
         reply_example="" if operation.success_status == NO_CONTENT else _json(example_of(operation.reply_type)),
         refusals=tuple(operation.refusals.values()),
         secrets=tuple(sorted(secrets_of(operation))),
+        needs=_needs(operation),
         publishers=publishers_of(operation, example),
+    )
+
+
+def _needs(operation: type[Operation[Any]]) -> str:
+    """Whose request it must be; empty for anyone's."""
+    if operation.authentication != "required":
+        return ""
+    return (
+        f"an access token with the scope {operation.required_scope}" if operation.required_scope else "an access token"
     )
 
 

@@ -5,6 +5,7 @@ from uuid import uuid4
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from bus.contract.identity import ANONYMOUS
 from bus.database import leases, outbox
 from bus.database.engine import Database, Transaction
 from bus.database.trouble import DatabaseUnavailable
@@ -67,6 +68,6 @@ class ScheduledTask(PeriodicTask):
 
     def _call(self, transaction: Transaction) -> None:
         with current_task(self._handler.name):
-            self._handler.function(Work(transaction, self._handler.service, self._handler.service))
+            self._handler.function(Work(transaction, ANONYMOUS, self._handler.service))
         if transaction.events:
             outbox.write(transaction.connection, transaction.events)

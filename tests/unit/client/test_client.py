@@ -3,14 +3,23 @@
 from collections.abc import Callable
 
 import pytest
-from support.example_service import Count, Counted, Keep
+from support.example_service import Count, Counted, Keep, KeepGuarded, WhoAmI
 
 from bus.client.client import Client
+from bus.contract.builtin import SealingKey
+from bus.contract.codec import encode
 from bus.contract.problems import Unavailable
 from bus.messaging.message import Message
 from bus.messaging.transport import PublishOutcome, TransportOptions
+from bus.security.keys import KeyPair
+from bus.security.seal import ALG, ENC, unseal
 
-BODIES = {"example.ping": b'{"service":"example","database":"sqlite","time":"2030-01-31T12:00:00Z"}'}
+PAIR = KeyPair.new()
+BODIES = {
+    "example.ping": b'{"service":"example","database":"sqlite","time":"2030-01-31T12:00:00Z"}',
+    "example.get_sealing_key": encode(SealingKey(kid=PAIR.kid, alg=ALG, enc=ENC, jwk=PAIR.public_jwk)),
+    "example.who_am_i": b'{"account":"17","session":"s1","scopes":[]}',
+}
 
 
 class Transport:
@@ -46,27 +55,34 @@ class Transport:
         """Nothing to close."""
 
 
-def _client(transport: Transport) -> Client:
-    return Client(transport)  # type: ignore[arg-type]  # the part of one that a client uses
+def _client(transport: Transport, *, seal: bool = True) -> Client:
+    return Client(transport, seal=seal)  # type: ignore[arg-type]  # the part of one that a client uses
 
 
-def test_a_call_takes_its_token_along_and_the_ping_before_it_does_not() -> None:
+def test_a_call_takes_its_token_along_sealed_and_the_ping_before_it_does_not() -> None:
     transport = Transport()
-    assert _client(transport).call(Count(word="a"), token="abc") == Counted(count=3)
-    ping, request = transport.sent
-    assert request.headers["authorization"] == "Bearer abc"
-    assert "authorization" not in ping.headers
+    client = _client(transport)
+    for _ in range(2):
+        client.call(WhoAmI(), token="abc")
+    ping, key, *requests = transport.sent
+    assert (ping.queue, key.queue) == ("example.ping", "example.get_sealing_key")
+    assert not {"authorization"} & {*ping.headers, *key.headers}
+    one, other = (str(request.headers["authorization"]) for request in requests)
+    assert one == other  # sealed once
+    assert unseal(one.removeprefix("Sealed "), PAIR) == {"token": "abc"}
 
 
-def test_without_a_token_there_is_no_such_header() -> None:
+def test_without_a_token_or_an_operation_that_reads_one_there_is_no_such_header() -> None:
     transport = Transport()
-    _client(transport).call(Count(word="a"))
+    _client(transport).call(WhoAmI())
+    _client(transport).call(Count(word="a"), token="abc")
     assert all("authorization" not in message.headers for message in transport.sent)
 
 
 def test_what_is_only_sent_asks_for_no_reply_and_for_no_sign_of_life() -> None:
     transport = Transport()
-    assert _client(transport).send(Keep(word="a"), message_id="order-1", token="abc") == "order-1"
+    command = KeepGuarded(word="a")
+    assert _client(transport, seal=False).send(command, message_id="order-1", token="abc") == "order-1"
     (request,) = transport.sent
     assert (request.message_id, request.reply_to, request.correlation_id) == ("order-1", None, None)
     assert (request.persistent, request.expiration_ms) == (True, None)

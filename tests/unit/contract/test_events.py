@@ -6,6 +6,7 @@ import pytest
 import auth.contract
 import catalog.contract
 from bus.contract.events import Event, events_in
+from bus.contract.identity import ANONYMOUS
 from bus.contract.validation import decode_event
 from bus.database.engine import Database
 from bus.service.service import Service
@@ -67,7 +68,7 @@ def test_an_event_keeps_the_digits_of_its_amounts() -> None:
 
 def test_a_service_can_emit_only_its_own_events(database: Database) -> None:
     with database.transaction() as transaction:
-        work = Work(transaction, "anonymous", "auth")
+        work = Work(transaction, ANONYMOUS, "auth")
         with pytest.raises(TypeError, match=r"unit\.happened belongs to another service than auth"):
             work.emit(Happened(id=1, version=1))
         assert transaction.events == []

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Connection, select
 from support.example_service import Keep, KeepSecret, call
 
+from bus.contract.identity import Caller
 from bus.database.engine import Database
 from bus.database.inbox import AlreadyDone, look_up_all, outcome_of, record
 from bus.database.tables import inbox
@@ -31,7 +32,7 @@ def test_what_was_not_recorded_is_not_found(connection: Connection) -> None:
     record(connection, [(call("a", "1"), ANSWER)])
     assert look_up_all(connection, [call("a", "2")])[0] is None
     assert look_up_all(connection, [call("a")])[0] is None
-    assert look_up_all(connection, [Call(Keep, Keep(word="a"), "1", caller="ann")])[0] is None
+    assert look_up_all(connection, [Call(Keep, Keep(word="a"), "1", caller=Caller(id="ann"))])[0] is None
     assert outcome_of(connection, "ann", "1") is None
 
 

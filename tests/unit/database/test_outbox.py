@@ -10,6 +10,7 @@ from msgspec import structs
 from sqlalchemy import Connection
 from support.event_services import WordAdded
 
+from bus.contract.identity import ANONYMOUS
 from bus.database import leases, outbox
 from bus.database.engine import Database, PendingEvent
 from bus.database.migrate import migrate
@@ -129,10 +130,10 @@ def test_of_commands_that_were_done_together_each_event_keeps_the_trace_of_its_o
 def test_of_many_commands_an_event_without_one_begins_a_trace(database: Database) -> None:
     calls = [Call(CreateProduct, CreateProduct(name="a", price=Decimal(1), quantity=1), None, trace=begin())] * 2
     with database.transaction() as transaction:
-        work = Work(transaction, "ann", "emitter", calls)
+        work = Work(transaction, ANONYMOUS, "emitter", calls)
         work.emit(WordAdded(thing=1, version=1, word="whose?"))
         assert [trace for _, trace in transaction.events] == [None]
-        Work(transaction, "ann", "emitter", calls[:1]).emit(WordAdded(thing=1, version=2, word="known"))
+        Work(transaction, ANONYMOUS, "emitter", calls[:1]).emit(WordAdded(thing=1, version=2, word="known"))
         assert [trace for _, trace in transaction.events] == [None, calls[0].trace]
 
 

@@ -13,12 +13,14 @@ from msgspec import structs
 from support.dead_letters import LETTER_KEY, delivery_of
 from support.example_service import make_service
 
+from bus.contract.identity import ANONYMOUS, Caller
 from bus.dead_letters.body import NOT_KEPT
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.dead_letters.reading import read_dead_letter
 from bus.dead_letters.store import ReceivedDeadLetter
 from bus.messaging.message import MAX_BODY_BYTES, Message, arrived
 from bus.messaging.rabbitmq.properties import TolerantProperties, message_of
+from bus.security.vouching import caller_named, vouch
 from bus.service.service import Service
 from bus.worker.dead_letters import last_reply
 
@@ -58,6 +60,30 @@ def test_what_a_worker_buried_is_read_as_it_was_written() -> None:
     assert letter.whole
     assert not letter.by_broker
     assert abs(letter.last_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+ANN = Caller(id="17", session="s1", scopes=frozenset(("words:write",)))
+FORGED = {"caller": '["1","",["admin"]]', "caller-authenticator": "0" * 64, "authorization": "Bearer readable"}
+
+
+def test_the_caller_that_a_worker_verified_is_kept_with_the_letter_and_no_token() -> None:
+    request = Message(queue="example.keep", body=WORD, message_id="1", headers=FORGED)
+    for caller in (ANN, ANONYMOUS):
+        written = dead_letter(request, "example", WORD, key=LETTER_KEY, reason="fault", detail="", caller=caller)
+        assert "readable" not in str(written)
+        letter = read_dead_letter(delivery_of(written), OPERATIONS, datetime.now(UTC), LETTER_KEY)
+        assert caller_named(letter.properties.caller) == caller
+        # A letter that is changed on its way is no worker's.
+        changed = structs.replace(written, headers={**written.headers, "caller": FORGED["caller"]})
+        assert _read(changed).properties.caller == ""
+
+
+def test_of_what_the_broker_moved_only_a_caller_whom_a_worker_vouched_for_is_kept() -> None:
+    vouched = vouch(Message(queue="example.keep", body=WORD, message_id="1"), ANN, LETTER_KEY)
+    headers = _moved(queue="example.quarantine", **{**vouched.headers, "origin-queue": "example.keep"})
+    assert caller_named(_read(_dead(headers, message_id="1")).properties.caller) == ANN
+    assert _read(_dead(headers, message_id="2")).properties.caller == ""
+    assert _read(_dead(_moved(**FORGED), message_id="1")).properties.caller == ""
 
 
 @pytest.mark.parametrize(

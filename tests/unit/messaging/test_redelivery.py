@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.messaging.message import Message
-from bus.messaging.redelivery import alone, attempts_of, first_at_of, later, original
+from bus.messaging.redelivery import alone, attempts_of, first_at_of, later, original, postponed
 from bus.messaging.topology import quarantine_queue, retry_queues
 
 RETRY = retry_queues("catalog")[0]
@@ -47,7 +47,6 @@ def test_a_copy_has_only_known_headers() -> None:
     for copy in (later(MESSAGE, RETRY), alone(MESSAGE, QUARANTINE)):
         assert copy.headers.keys() <= {
             "traceparent",
-            "authorization",
             "attempts",
             "first-at",
             "origin-queue",
@@ -92,7 +91,14 @@ def test_a_first_time_that_is_invalid_or_in_the_future_is_now(forged: object) ->
     assert datetime.now(UTC) - first < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("name", ["authorization", "traceparent", "tracestate"])
+def test_a_copy_has_a_token_only_if_it_is_sealed() -> None:
+    headers = {"authorization": "Sealed eyJ", "caller": "[]", "caller-authenticator": "a"}
+    sealed = Message(queue="catalog.create_product", body=b"{}", headers=headers)
+    for copy in (later(sealed, RETRY), alone(sealed, QUARANTINE), postponed(sealed, RETRY)):
+        assert headers.items() <= copy.headers.items()
+
+
+@pytest.mark.parametrize("name", ["authorization", "caller", "traceparent", "tracestate"])
 def test_a_header_that_nearly_fills_a_frame_is_dropped(name: str) -> None:
     message = Message(queue="catalog.create_product", body=b"{}", headers={name: "x" * 130_000})
     for copy in (later(message, RETRY), alone(message, QUARANTINE)):

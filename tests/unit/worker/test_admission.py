@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from auth.contract import Register
+from bus.contract.identity import ANONYMOUS
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
 from bus.database.trouble import DatabaseUnavailable
 from bus.dead_letters.body import without_secrets
-from bus.messaging.call import ANONYMOUS, Call
+from bus.messaging.call import Call
 from bus.messaging.message import MAX_BODY_BYTES, Message, check_body, is_undecodable
 from bus.security.keys import KeyPair
 from bus.security.seal import seal

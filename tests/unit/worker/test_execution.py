@@ -28,6 +28,7 @@ from support.example_service import (
 
 from bus.contract.events import Event
 from bus.contract.fields import Secret
+from bus.contract.identity import ANONYMOUS, Caller
 from bus.contract.operations import Command, Reply
 from bus.contract.redaction import TEXT_DROPPED
 from bus.contract.refusals import Refusal
@@ -129,7 +130,7 @@ def test_an_id_used_for_another_operation_is_refused(service: Service, database:
 
 
 def test_two_callers_may_use_the_same_id(service: Service, database: Database) -> None:
-    ann, bob = (Call(Keep, Keep(word=name), "1", caller=name) for name in ("ann", "bob"))
+    ann, bob = (Call(Keep, Keep(word=name), "1", caller=Caller(id=name)) for name in ("ann", "bob"))
     assert _statuses(execute([ann, bob], service, database)) == [201, 201]
     assert words_in(database) == ["ann", "bob"]
 
@@ -400,7 +401,7 @@ class Told(Event, name="example.told"):
 
 def test_an_event_with_a_secret_is_a_type_error_of_its_author(database: Database) -> None:
     with database.transaction() as transaction, pytest.raises(TypeError, match="has secret fields"):
-        Work(transaction, "ann", "example").emit(Told(version=1, token="hunter22"))
+        Work(transaction, ANONYMOUS, "example").emit(Told(version=1, token="hunter22"))
 
 
 def test_a_handler_that_returns_something_else_is_an_error_of_its_author(database: Database) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from structlog.testing import capture_logs
 from support.example_service import Grant, Granted, Keep, make_service, words_in
 
+from bus.contract.identity import JsonWebKeySet
 from bus.database.engine import Database
 from bus.database.tables import inbox
 from bus.database.trouble import DatabaseBusy, DatabaseUnavailable
@@ -17,7 +18,9 @@ from bus.messaging.call import Call
 from bus.messaging.message import Delivery, Message
 from bus.messaging.topology import Limits
 from bus.messaging.transport import PublishOutcome, Transport
+from bus.security.guard import Guard
 from bus.security.service_keys import LetterKey
+from bus.security.token_keys import TokenKeys
 from bus.security.unsealer import Unsealer
 from bus.service.handler import Handler
 from bus.service.service import Service
@@ -55,12 +58,14 @@ class Consumer:
         transport: Transport = self.broker  # type: ignore[assignment]  # the part of one that is used
         telemetry, stopping = MessageTelemetry(), threading.Event()
         dispatcher = Dispatcher("example", transport, Limits(), stopping, telemetry, LetterKey(database))
+        unsealer, letter_key = Unsealer(dict), LetterKey(database)
+        guard = Guard(unsealer, TokenKeys(lambda: JsonWebKeySet(keys=[])), letter_key, pytest.fail, ())
         self._consumer = RequestConsumer(
             service.handlers,
             database,
             DatabaseWaits("example", database, stopping),
             transport,
-            Admission(service.operations, Unsealer(dict), dispatcher, telemetry),
+            Admission(service.operations, unsealer, dispatcher, telemetry, guard),
             dispatcher,
             telemetry,
             as_batch=as_batch,

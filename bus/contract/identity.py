@@ -1,0 +1,108 @@
+"""Identity: who sent a request, and the "no" to those who may not.
+
+A caller proves who it is with an access token: a JWT (RFC 7519) with the profile of RFC 9068, signed by the service
+`auth`. What an operation asks of its callers is declared in its contract, `needs=`.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from bus.contract.builtin import builtin_query
+from bus.contract.fields import holds_secrets
+from bus.contract.operations import Operation, Query, Reply
+from bus.contract.problems import Problem, ProblemError
+
+# The service that signs access tokens, and what its tokens carry as `iss` and `aud` (RFC 9068, section 2.2).
+TOKEN_SERVICE = "auth"  # noqa: S105  # no password
+ISSUER, AUDIENCE = "urn:errand:auth", "urn:errand"
+# A challenge names what it protects (RFC 9110, section 11.5). Every answer with 401 has one (section 15.5.2).
+CHALLENGE = 'Bearer realm="errand"'
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sent a request: an account, its session and the scopes of its token. Without a token, `ANONYMOUS`.
+
+    `id` is the account's id as text. Message ids are stored for each caller separately.
+    """
+
+    id: str = "anonymous"
+    session: str = ""
+    scopes: frozenset[str] = frozenset()
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether it is not known who sent the request."""
+        return self == ANONYMOUS
+
+
+ANONYMOUS = Caller()
+
+
+class NotAuthorized(ProblemError):
+    """Raised for a request whose caller is not known (401), or may not do it (403). The sender's fault.
+
+    `challenge` is the value of `WWW-Authenticate` (RFC 6750, section 3).
+    """
+
+    def __init__(self, code: str, status: int, title: str, detail: str, challenge: str) -> None:
+        super().__init__(Problem.of(code, status, title, detail))
+        self.challenge = challenge
+
+
+def token_required() -> NotAuthorized:
+    """The request has no token. Without one, a challenge names no error (RFC 6750, section 3.1)."""
+    detail = "This needs an access token: authorization: Bearer …"
+    return NotAuthorized("token-required", 401, "Token required", detail, CHALLENGE)
+
+
+def invalid_token() -> NotAuthorized:
+    """The token is no access token of this system, or not any more. Which, is not said."""
+    detail = "The access token is not valid, or not any more. Log in again, or use the refresh token."
+    return NotAuthorized("invalid-token", 401, "Invalid token", detail, f'{CHALLENGE}, error="invalid_token"')
+
+
+def insufficient_scope(scope: str) -> NotAuthorized:
+    """The token is valid, and its account may not do this."""
+    challenge = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+    return NotAuthorized("insufficient-scope", 403, "Insufficient scope", f"This needs the scope {scope}.", challenge)
+
+
+class SigningJwk(msgspec.Struct, frozen=True):
+    """The public half of a key that signs access tokens (RFC 7517; RFC 8037, section 2)."""
+
+    kty: Literal["OKP"]
+    crv: Literal["Ed25519"]
+    x: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}$", examples=["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"])]
+    kid: Annotated[str, Meta(examples=["kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"])]
+    use: Literal["sig"] = "sig"
+    alg: Literal["EdDSA"] = "EdDSA"
+
+
+class JsonWebKeySet(Reply):
+    """The keys that sign access tokens, the newest first (RFC 7517, section 5)."""
+
+    keys: Sequence[SigningJwk]
+
+
+class GetKeySet(Query[JsonWebKeySet]):
+    """The keys to verify access tokens with."""
+
+
+@cache
+def key_set_query() -> type[GetKeySet]:
+    """The query by which a service gets the keys."""
+    return builtin_query(TOKEN_SERVICE, "get_jwks", GetKeySet)
+
+
+def is_guarded(operation: type[Operation[Any]]) -> bool:
+    """Whether an operation is for known callers only."""
+    return operation.authentication == "required"
+
+
+def takes_secrets(operation: type[Operation[Any]]) -> bool:
+    """Whether requests carry what must be sealed: fields, or an access token."""
+    return holds_secrets(operation) or is_guarded(operation)

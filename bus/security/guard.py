@@ -1,0 +1,116 @@
+"""The guard: who sent a message, and whether that caller may have its operation carried out.
+
+A caller proves who it is with the header `authorization`: a bearer token, or the same sealed to the service (`Sealed`
+and a JWE, as `bus.security.seal` has it). A token rests nowhere readable, and ends after minutes, while a command may
+be tried again hours later. So workers vouch for the caller in the copies that they make of a message (`vouching.py`).
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import structs
+
+from bus.contract.builtin import SealingKey
+from bus.contract.codec import encode_fields
+from bus.contract.identity import ANONYMOUS, Caller, insufficient_scope, invalid_token, token_required
+from bus.contract.operations import Operation
+from bus.messaging.message import Message
+from bus.messaging.redelivery import AUTHORIZATION, SEALED_SCHEME
+from bus.security.access_tokens import MAX_TOKEN_CHARACTERS, verify
+from bus.security.seal import MAX_SEAL_BYTES, TOKEN, seal
+from bus.security.service_keys import LetterKey
+from bus.security.token_keys import TokenKeys
+from bus.security.unsealer import Unsealer
+from bus.security.vouching import vouch, vouched
+
+BEARER = "bearer"
+# Verified headers, so that each costs one verification. A full cache drops the one that came first.
+MAX_VERIFIED = 2000
+
+
+class Guard:
+    """Finds the callers of one service's requests.
+
+    `key` is the service's own, for authenticators, and `sealing_key` gives the one that tokens are sealed to.
+
+    With `is_open`, everyone may call those `operations` that need a scope. `asks` has the names of those whose caller
+    matters, for the others to cost nothing. Safe to use from many threads.
+    """
+
+    def __init__(
+        self,
+        unsealer: Unsealer,
+        keys: TokenKeys,
+        key: LetterKey,
+        sealing_key: Callable[[], SealingKey],
+        operations: Iterable[type[Operation[Any]]],
+        *,
+        is_open: bool = False,
+    ) -> None:
+        self._unsealer, self._keys, self._key, self._sealing_key = unsealer, keys, key, sealing_key
+        self.asks = frozenset(
+            operation.operation_name
+            for operation in operations
+            if operation.authentication != "none" and not (is_open and operation.required_scope)
+        )
+        self._verified: dict[tuple[str, str], tuple[Caller, int]] = {}
+
+    def caller_of(self, message: Message, operation: type[Operation[Any]]) -> Caller:
+        """The caller of a message, who may have its operation carried out.
+
+        Everyone is anonymous to an operation that is not in `asks`. When this returns, `vouch` raises nothing.
+
+        Raises NotAuthorized; Invalid for a token that is sealed to an unknown key; and Unavailable or
+        DatabaseUnavailable when keys cannot be read now, which says nothing about the message.
+        """
+        if operation.operation_name not in self.asks:
+            return ANONYMOUS
+        given, verified = message.headers.get(AUTHORIZATION), vouched(message, self._key.read())
+        if verified is not None:
+            caller = verified
+        elif given is None:
+            if operation.authentication == "required":
+                raise token_required()
+            return ANONYMOUS
+        else:
+            caller = self._named_by(given, operation)
+        if operation.required_scope and operation.required_scope not in caller.scopes:
+            raise insufficient_scope(operation.required_scope)
+        return caller
+
+    def vouch(self, message: Message, caller: Caller) -> Message:
+        """The message with the caller that was verified, for a copy of it. Raises DatabaseUnavailable."""
+        return vouch(message, caller, self._key.read() if caller != ANONYMOUS else b"")
+
+    def with_sealed_token(self, message: Message, operation: type[Operation[Any]]) -> Message:
+        """The message with its token sealed, if it is plain. Raises DatabaseUnavailable."""
+        scheme, _, token = str(message.headers.get(AUTHORIZATION, "")).partition(" ")
+        if scheme.lower() != BEARER or len(token) > MAX_TOKEN_CHARACTERS:
+            return message
+        key = self._sealing_key()
+        sealed = seal(encode_fields({TOKEN: token}), operation.operation_name, key.kid, key.jwk)
+        return structs.replace(message, headers={**message.headers, AUTHORIZATION: f"{SEALED_SCHEME} {sealed}"})
+
+    def _named_by(self, given: object, operation: type[Operation[Any]]) -> Caller:
+        if not isinstance(given, str) or len(given) > MAX_SEAL_BYTES + len(SEALED_SCHEME) + 1:
+            raise invalid_token()
+        place = (operation.operation_name, given)
+        caller, expires_at = self._verified.get(place, (ANONYMOUS, 0))
+        now = time.time()
+        if now < expires_at:
+            return caller
+        found = verify(self._token_in(given, operation), self._keys.key, now)
+        if len(self._verified) >= MAX_VERIFIED:
+            self._verified.pop(next(iter(self._verified), place), None)
+        self._verified[place] = found
+        return found.caller
+
+    def _token_in(self, given: str, operation: type[Operation[Any]]) -> str:
+        scheme, _, rest = given.partition(" ")
+        if scheme.lower() == SEALED_SCHEME:
+            return self._unsealer.open_token(operation, rest.strip(" "))
+        if scheme.lower() != BEARER or len(rest) > MAX_TOKEN_CHARACTERS:
+            raise invalid_token()
+        self._unsealer.check_plain_token()
+        return rest.strip(" ")

@@ -1,0 +1,161 @@
+"""Access tokens on a real broker: over HTTP and straight to a queue, the worker lets in the same callers."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from support import example_service
+from support.access_tokens import Signer
+from support.dead_letters import wait_for_letters
+from support.example_service import create_tables, make_service, words_in
+from support.plain_publisher import PlainPublisher
+
+from bus.client.client import Client
+from bus.contract.identity import JsonWebKeySet
+from bus.contract.operations import Query
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.dead_letters.actions import begin
+from bus.dead_letters.replay import replay, sending
+from bus.http import front_end
+from bus.messaging.connect import transport_for
+from bus.messaging.topology import Limits
+from bus.service.service import Service
+from bus.service.work import Work
+from bus.testing.waiting import wait_until
+from bus.worker.worker import Worker
+
+WAIT_SECONDS = 60.0
+SIGNER = Signer()
+WRITER, READER = SIGNER.token("17", "words:write"), SIGNER.token("18", "words:read")
+
+
+class GetJwks(Query[JsonWebKeySet], name="auth.get_jwks"):
+    """Stands for the service that signs tokens."""
+
+
+class System:
+    """The example behind its front end, and a service that gives the keys of tokens while it runs."""
+
+    def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
+        self.url, self._folder, self._stack = url, folder, stack
+        self.database = self._database("example")
+        create_tables(self.database)
+        self._start(make_service(), self.database)
+        client = stack.enter_context(Client(url))
+        self.http: FlaskClient = front_end("example", example_service, client).test_client()
+        self.publisher = PlainPublisher(url)
+        stack.callback(self.publisher.close)
+        wait_until(lambda: self.http.get("/health/ready").status_code == 200, WAIT_SECONDS, "the service is ready")
+
+    def start_token_service(self) -> None:
+        service = Service("auth")
+
+        @service.handles(GetJwks)
+        def keys(query: GetJwks, work: Work) -> JsonWebKeySet:
+            return SIGNER.key_set
+
+        self._start(service, self._database("auth"))
+
+    def _database(self, name: str) -> Database:
+        database = Database(f"sqlite:///{self._folder}/{name}.db")
+        self._stack.callback(database.close)
+        migrate(database, "catalog.migrations")
+        return database
+
+    def _start(self, service: Service, database: Database) -> None:
+        transport = transport_for(self.url, service.name)
+        connect = partial(Client, self.url, name=f"{service.name}-calls")
+        worker = Worker(service, transport, database, Limits(retry_seconds=(1,)), connect=connect)
+        worker.start()
+        self._stack.callback(worker.stop, WAIT_SECONDS)
+        assert transport.wait_until_ready(WAIT_SECONDS)
+
+
+@pytest.fixture
+def system(broker_url: str, tmp_path: Path) -> Iterator[System]:
+    with ExitStack() as stack:
+        yield System(broker_url, tmp_path, stack)
+
+
+def _over_http(system: System, word: str, token: str | None) -> tuple[int, str, str]:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    response = system.http.post("/guarded", json={"word": word}, headers=headers)
+    return response.status_code, response.headers.get("WWW-Authenticate", ""), response.get_data(as_text=True)
+
+
+def _on_the_queue(system: System, word: str, token: str | None) -> tuple[int, str, str]:
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    answer = system.publisher.ask("example.keep_guarded", {"word": word}, headers=headers, delivery_mode=2)
+    return answer.status, answer.properties.headers.get("www-authenticate", ""), answer.body.decode()
+
+
+def test_the_same_callers_are_let_in_over_http_and_on_queues_and_their_commands_belong_to_them(system: System) -> None:
+    system.start_token_service()
+    ways: list[Callable[[System, str, str | None], tuple[int, str, str]]] = [_over_http, _on_the_queue]
+    for way in ways:
+        codes = []
+        for token in (None, "nonsense", READER):
+            status, challenge, body = way(system, "no", token)
+            codes.append((status, json.loads(body)["code"]))
+            assert challenge.startswith('Bearer realm="errand"')
+        assert codes == [(401, "token-required"), (401, "invalid-token"), (403, "insufficient-scope")]
+        assert way(system, way.__name__, WRITER)[0] == 201
+    assert words_in(system.database) == ["_over_http of 17", "_on_the_queue of 17"]
+
+    me = system.http.get("/me", headers={"Authorization": f"bearer {WRITER}"})
+    assert me.json == {"account": "17", "session": "s1", "scopes": ["words:write"]}
+    # Two accounts may choose the same id, and each reads the outcome of its own command.
+    for account in ("19", "20"):
+        headers = {"Authorization": f"Bearer {SIGNER.token(account, 'words:write')}", "Idempotency-Key": "mine"}
+        assert system.http.post("/guarded", json={"word": account}, headers=headers).status_code == 201
+        outcome = system.http.get("/operations/mine", headers=headers).json
+        assert outcome["reply"]["word"] == f"{account} of {account}"  # type: ignore[index]
+    assert system.http.get("/operations/mine").json["state"] == "pending"  # type: ignore[index]
+
+
+def test_a_command_waits_for_the_keys_and_is_retried_as_its_caller_with_no_token_readable(system: System) -> None:
+    """It is kept while the service that signs tokens is away, then fails, and is tried again."""
+    publisher = system.publisher
+    publisher.send(
+        "example.keep_guarded",
+        {"word": "fail"},
+        headers={"authorization": f"Bearer {WRITER}"},
+        message_id="kept",
+        reply_to=publisher.reply_queue,
+    )
+    assert publisher.answer().status == 202
+    seen = _in_the_retry_queue(publisher)
+    assert "authorization" in seen
+    assert WRITER not in seen
+    assert system.http.get("/me", headers={"Authorization": f"Bearer {WRITER}"}).json["code"] == "no-token-keys"  # type: ignore[index]
+    system.start_token_service()
+    assert publisher.answer().status == 201
+    assert words_in(system.database) == ["fail of 17"]
+
+
+def test_a_dead_letter_that_is_sent_again_is_the_command_of_the_same_account(system: System) -> None:
+    system.start_token_service()
+    assert _on_the_queue(system, "fail, fail", WRITER)[0] == 500
+    (letter,) = wait_for_letters(system.database, 1)
+    with system.database.transaction() as transaction:
+        action = begin(transaction.connection, "replay", "an operator", "", [(letter.id, letter.state)])
+    with sending(system.url) as send:
+        assert list(replay(system.database, action, send, rate=100))[-1] == (1, 0)
+    wait_until(lambda: words_in(system.database) == ["fail, fail of 17"], WAIT_SECONDS, "the replay")
+
+
+def _in_the_retry_queue(publisher: PlainPublisher) -> str:
+    """The headers of the copy that waits there, which is put back."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        method, properties, _ = publisher.channel.basic_get("example.retry.1s")
+        if method is not None and properties is not None:
+            publisher.channel.basic_reject(method.delivery_tag, requeue=True)
+            return str(properties.headers)
+    raise TimeoutError("nothing waits for a retry")
