@@ -42,12 +42,12 @@ class EventStream:
 
 
 @contextmanager
-def event_stream(url: str, pattern: str) -> Iterator[EventStream]:
-    """The events whose names match `pattern`, a binding key of a topic exchange; its queue ends with the block.
+def event_stream(url: str, *patterns: str) -> Iterator[EventStream]:
+    """The events whose names match a pattern, a binding key of a topic exchange; its queue ends with the block.
 
     Raises TransportFailure when the broker cannot be reached or refuses the queue.
     """
-    queue, deliveries = stream_queue(pattern), SimpleQueue[Delivery]()
+    queue, deliveries = stream_queue(*patterns), SimpleQueue[Delivery]()
     options = TransportOptions(declares=[queue], consumes=[queue], prefetch=PREFETCH, on_delivery=deliveries.put)
     with connected(url, "bus-events-tail", options) as transport:
         yield EventStream(transport, deliveries)

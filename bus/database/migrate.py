@@ -112,11 +112,12 @@ class _History(NamedTuple):
         return f"at revision {current} of {self.package}, not {newest}"
 
 
-def migrate(database: Database, migrations: str) -> str:
+def migrate(database: Database, migrations: str | None) -> str:
     """Bring a database up to date, in one transaction; returns the revision of the service's history.
 
-    `migrations` is the package of that history. A database that a newer release has migrated stays as it is, if it
-    still serves this one. Waits for another migration of the same database, at most WAIT_SECONDS.
+    `migrations` is the package of that history; None for a service without tables of its own. A database that a newer
+    release has migrated stays as it is, if it still serves this one. Waits for another migration of the same database,
+    at most WAIT_SECONDS.
 
     Raises DatabaseUnavailable, DatabaseUnusable, and NotMigrated when the other one does not end or the database
     refuses.
@@ -154,9 +155,10 @@ def _check(database: Database) -> None:
         check_usable(transaction.connection)
 
 
-def _histories(migrations: str) -> Sequence[_History]:
+def _histories(migrations: str | None) -> Sequence[_History]:
     """In the order in which they are run."""
-    return _History("bus.database.migrations", VERSION_TABLE), _History(migrations, "alembic_version")
+    ours = _History("bus.database.migrations", VERSION_TABLE)
+    return [ours] if migrations is None else [ours, _History(migrations, "alembic_version")]
 
 
 @contextmanager

@@ -146,9 +146,9 @@ def events_queue(service: str, topics: Iterable[str], limits: Limits = DEFAULT_L
     return Queue(f"{service}.events", "events", limits.queue_bound, topics=tuple(topics))
 
 
-def stream_queue(pattern: str) -> Queue:
-    """For an event stream, deleted with its connection. `pattern` is a binding key of a topic exchange."""
-    return Queue(f"bus.watch.{uuid4().hex}", "watch", MAX_WATCHED, topics=(pattern,))
+def stream_queue(*patterns: str) -> Queue:
+    """For an event stream, deleted with its connection. `patterns` are binding keys of a topic exchange."""
+    return Queue(f"bus.watch.{uuid4().hex}", "watch", MAX_WATCHED, topics=patterns)
 
 
 def service_of_queue(name: str) -> str:

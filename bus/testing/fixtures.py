@@ -11,6 +11,7 @@ import pytest
 from bus.testing.servers.errors import ProvisioningFailed
 from bus.testing.servers.postgres import PostgresServer, find_database
 from bus.testing.servers.rabbitmq import Broker, find_broker
+from bus.testing.services import Servers
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,15 @@ def broker_url(rabbitmq: Broker) -> str:
 def database_url(postgres: PostgresServer) -> str:
     """The URL of an empty database, for this test alone."""
     return postgres.fresh_database()
+
+
+@pytest.fixture
+def servers(rabbitmq: Broker, postgres: PostgresServer) -> Servers:
+    """For `running`: an empty vhost, and a new database for each service."""
+    return Servers(rabbitmq.fresh_vhost(), postgres.fresh_database)
+
+
+@pytest.fixture(params=["embedded", "servers"])
+def backend(request: pytest.FixtureRequest) -> Servers | None:
+    """For `running`: its test runs twice, on the embedded broker and SQLite, and on RabbitMQ and PostgreSQL."""
+    return request.getfixturevalue("servers") if request.param == "servers" else None

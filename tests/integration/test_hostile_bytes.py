@@ -37,7 +37,7 @@ def served_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         with _granian(folder, request.getfixturevalue("rabbitmq").fresh_vhost()) as url:
             yield url
         return
-    with running(folder, catalog.main.catalog) as client:
+    with running(catalog.main.catalog) as client:
         [port] = free_ports(1)
         server = EmbeddedServer("catalog", catalog.main.catalog.web(client), "127.0.0.1", port)
         yield f"http://127.0.0.1:{port}"

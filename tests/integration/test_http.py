@@ -51,9 +51,9 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def client() -> Iterator[Client]:
     """Both services on one embedded broker."""
-    with running(tmp_path_factory.mktemp("data"), auth.main.auth, catalog.main.catalog) as client:
+    with running(auth.main.auth, catalog.main.catalog) as client:
         yield client
 
 

@@ -320,8 +320,8 @@ def test_without_a_worker_there_is_no_key_and_nothing_is_sent(broker_url: str) -
     assert [queue for queue, _ in tapped.bodies] == ["auth.get_sealing_key"]
 
 
-def test_the_embedded_broker_seals_alike(tmp_path: Path) -> None:
-    with running(tmp_path, auth.main.auth) as client:
+def test_the_embedded_broker_seals_alike() -> None:
+    with running(auth.main.auth) as client:
         assert client.call(_register("ann")).user.username == "ann"
 
 

@@ -50,7 +50,7 @@ PUBLIC = {
         "update_each",
     ],
     "bus.http": ["front_end", "relay"],
-    "bus.testing": ["running", "wait_until"],
+    "bus.testing": ["RunningServices", "Servers", "running", "wait_until"],
 }
 
 # In a process of its own: this one has loaded everything already.

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,8 +21,8 @@ NEWS_SECONDS = 30.0
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[Client]:
-    with running(tmp_path, auth, catalog, application) as client:
+def client() -> Iterator[Client]:
+    with running(auth, catalog, application) as client:
         yield client
 
 

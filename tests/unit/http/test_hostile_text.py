@@ -40,8 +40,8 @@ HEADERS = (
 
 
 @pytest.fixture(scope="module")
-def front_end(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    with running(tmp_path_factory.mktemp("catalog"), application) as client:
+def front_end() -> Iterator[FlaskClient]:
+    with running(application) as client:
         yield application.web(client).test_client()  # type: ignore[attr-defined]
 
 
