@@ -1,14 +1,12 @@
 """The fast lane: the frames that make up nearly all traffic, decoded and encoded without pika's objects. No I/O.
 
 In: messages for our consumers, and publisher confirms. Out: messages, and acknowledgements. Sections are those of the
-AMQP 0-9-1 specification; the layout of a frame is in section 2.3.5, that of a message in 4.2.6.
-
-Its rules:
+AMQP 0-9-1 specification; the layout of a frame is in section 2.3.5, that of a message in 4.2.6. Its rules:
 
 - pika is the reference: what is decoded equals what pika decodes, and what is encoded are pika's bytes.
-- All else goes to pika, untouched, in order, as whole frames: every other method and channel, and whatever is unusual,
-  such as a property or a type of header that we do not use, text that is not UTF-8, frames that do not follow each
-  other, lengths that contradict each other. So an error in a frame is pika's to raise.
+- All else goes to pika, untouched, in order, as whole frames: every other method and channel, and what is unusual, such
+  as properties and types of header that we do not use, text that is not UTF-8, frames that do not follow each other,
+  lengths that contradict each other. So an error in a frame is pika's to raise.
 - Nothing is decoded before the whole message is there.
 """
 
@@ -37,18 +35,16 @@ _HEADER_FRAME = Struct(">BHIHHQH")  # the frame's own three, then class, weight,
 _HEADER_REST = Struct(">IHHQH")
 _ACK = Struct(">BHIIQBB")
 _CONFIRM, _I32, _I64 = Struct(">QB"), Struct(">i"), Struct(">q")
-
 _BASIC, _ACK_METHOD, _CONFIRM_SIZE = 60, 60 << 16 | 80, 13
 _DELIVER, _CONFIRMED, _REFUSED = b"\0\x3c\0\x3c", b"\0\x3c\0\x50", b"\0\x3c\0\x78"
 
 # The flags of the properties that we send (section 4.2.6.1).
 _CONTENT_TYPE, _HEADERS, _MODE = 1 << 15, 1 << 13, 1 << 12
-_FIELDS = {1 << 10: "correlation_id", 1 << 9: "reply_to", 1 << 8: "expiration_ms", 1 << 7: "message_id", 1 << 5: "type"}
-_UNUSUAL = 0xFFFF & ~(_CONTENT_TYPE | _HEADERS | _MODE | sum(_FIELDS))
+_TEXTS = _CORRELATION_ID, _REPLY_TO, _EXPIRATION, _MESSAGE_ID, _TYPE = 1 << 10, 1 << 9, 1 << 8, 1 << 7, 1 << 5
+_UNUSUAL = 0xFFFF & ~(_CONTENT_TYPE | _HEADERS | _MODE | sum(_TEXTS))
 _TEXT, _NUMBER, _LARGE, _FLAG = ord("S"), ord("I"), (ord("l"), ord("L")), ord("t")
 
-# A program has few queues to publish to, but as many reply queues as it has callers.
-_MOST_PREFIXES = 4096
+_LENGTHS = [bytes((length,)) for length in range(256)]
 
 
 class Unusual(Exception):
@@ -114,38 +110,33 @@ class Decoder:
         return after
 
     def _delivered(self, data: bytes, channel: int, place: int, after: int) -> int:
-        """Decode the message that begins with the Basic.Deliver from `place` to `after`.
-
-        Returns where it ends; 0 when it is pika's, -1 when it is not complete, and then sets how much is needed.
-        """
+        """Decode the message of this Basic.Deliver. Returns its end; 0 if it is pika's, -1 if it is not complete."""
         tag_at = place + 12 + data[place + 11]
         consumer = self._consumers.get((channel, data[place + 12 : tag_at]))
         if consumer is None or tag_at + 10 > after:
             return 0
-        end = len(data)
         self._needed = after - place + _HEADER_FRAME.size
-        if end - place < self._needed:
+        if len(data) - place < self._needed:
             return -1
         kind, of, size, class_id, weight, body_size, flags = _HEADER_FRAME.unpack_from(data, after)
         body_at = after + size + _OVERHEAD
         if kind != _HEADER or of != channel or class_id != _BASIC or weight or flags & _UNUSUAL or size < 14:
             return 0
         self._needed = body_at - place + body_size + (_OVERHEAD if body_size else 0)
-        if end - place < self._needed:
+        if len(data) - place < self._needed:
             return -1
+        if data[body_at - 1] != _END:
+            return 0
         try:
             body, done = _read_body(data, channel, body_at, body_size)
             if done < 0:
                 self._needed = -done - place
                 return -1
-            if data[body_at - 1] != _END:
-                return 0
-            queue, on_message = consumer
-            message = _read_message(queue, body, flags, data, after + _HEADER_FRAME.size, body_at - 1)
+            message = _read_message(consumer[0], body, flags, data, after + _HEADER_FRAME.size, body_at - 1)
         except (Unusual, UnicodeDecodeError, IndexError, StructError):
             return 0
         tag, bits = _CONFIRM.unpack_from(data, tag_at)
-        on_message(tag, bool(bits & 1), message)
+        consumer[1](tag, bool(bits & 1), message)
         return done
 
 
@@ -175,24 +166,43 @@ def _read_message(queue: str, body: bytes, flags: int, data: bytes, at: int, end
     if flags & _MODE:
         mode = data[at]
         at += 1
-    given: dict[str, Any] = {
-        name: data[at + 1 : (at := at + 1 + data[at])].decode() for flag, name in _FIELDS.items() if flags & flag
-    }
-    if (expiration := given.get("expiration_ms")) is not None:
-        if not (expiration.isascii() and expiration.isdigit()):
-            raise Unusual
-        given["expiration_ms"] = int(expiration)
-    if at != end:
+    correlation_id, reply_to, expiration, message_id, type_, at = _read_texts(flags, data, at)
+    if at != end or not (expiration is None or (expiration.isascii() and expiration.isdigit())):
         raise Unusual
-    return Message(queue=queue, body=body, content_type=content_type, persistent=mode == 2, headers=headers, **given)
+    return Message(  # one by one: keywords out of a dictionary would take six times as long
+        queue=queue,
+        body=body,
+        type=type_,
+        message_id=message_id,
+        correlation_id=correlation_id,
+        reply_to=reply_to,
+        content_type=content_type,
+        expiration_ms=None if expiration is None else int(expiration),
+        persistent=mode == 2,
+        headers=headers,
+    )
+
+
+def _read_texts(flags: int, data: bytes, at: int) -> tuple[Any, ...]:
+    """The properties after the delivery mode, in their order, and where they end."""
+    correlation_id = reply_to = expiration = message_id = type_ = None
+    if flags & _CORRELATION_ID:
+        correlation_id = data[at + 1 : (at := at + 1 + data[at])].decode()
+    if flags & _REPLY_TO:
+        reply_to = data[at + 1 : (at := at + 1 + data[at])].decode()
+    if flags & _EXPIRATION:
+        expiration = data[at + 1 : (at := at + 1 + data[at])].decode()
+    if flags & _MESSAGE_ID:
+        message_id = data[at + 1 : (at := at + 1 + data[at])].decode()
+    if flags & _TYPE:
+        type_ = data[at + 1 : (at := at + 1 + data[at])].decode()
+    return correlation_id, reply_to, expiration, message_id, type_, at
 
 
 def _read_headers(headers: dict[str, object], data: bytes, at: int, end: int) -> int:
     """Read a table (section 4.2.5.5) into `headers`; returns where it ends. Raises Unusual for other types of value."""
     stop = at + 4 + int.from_bytes(data[at : at + 4], "big")
     at += 4
-    if stop > end:
-        raise Unusual
     while at < stop:
         name = data[at + 1 : (at := at + 1 + data[at])].decode()
         kind = data[at]
@@ -211,39 +221,21 @@ def _read_headers(headers: dict[str, object], data: bytes, at: int, end: int) ->
             at += 1
         else:
             raise Unusual
-    if at != stop:
+    if at != stop or stop > end:
         raise Unusual
     return at
 
 
-class Encoder:
-    """Frames of one connection."""
-
-    def __init__(self) -> None:
-        self._prefixes: dict[tuple[int, str, str, bool], bytes] = {}
-
-    def publish(self, channel: int, message: Message, mandatory: bool, most: int) -> bytes:
-        """Basic.Publish, header and body, with `most` bytes of it in a frame. Raises Unusual, or as Python does."""
-        prefix = self._prefixes.get((channel, message.exchange, message.queue, mandatory))
-        if prefix is None:
-            prefix = self._new_prefix(channel, message.exchange, message.queue, mandatory)
-        flags, properties = _properties(message)
-        body, number = message.body, channel.to_bytes(2, "big")
-        header = _HEADER_REST.pack(len(properties) + 14, _BASIC, 0, len(body), flags)
-        pieces = [prefix, header, properties, b"\xce"]
-        for at in range(0, len(body), most):
-            piece = body[at : at + most]
-            pieces += (b"\x03", number, len(piece).to_bytes(4, "big"), piece, b"\xce")
-        return b"".join(pieces)
-
-    def _new_prefix(self, channel: int, exchange: str, queue: str, mandatory: bool) -> bytes:
-        """The method frame, and the header frame up to its size."""
-        payload = b"\0\x3c\0\x28\0\0" + _short(exchange) + _short(queue) + bytes((mandatory,))
-        prefix = _FRAME.pack(_METHOD, channel, len(payload)) + payload + b"\xce\x02" + channel.to_bytes(2, "big")
-        if len(self._prefixes) >= _MOST_PREFIXES:
-            self._prefixes.clear()
-        self._prefixes[channel, exchange, queue, mandatory] = prefix
-        return prefix
+def publication(channel: int, message: Message, mandatory: bool, most: int) -> bytes:
+    """Basic.Publish, header and body, with `most` bytes of it in a frame. Raises Unusual, or as Python does."""
+    method, number = _method(channel, message.exchange, message.queue, mandatory), channel.to_bytes(2, "big")
+    flags, properties = _properties(message)
+    body = message.body
+    pieces = [method, _HEADER_REST.pack(len(properties) + 14, _BASIC, 0, len(body), flags), properties, b"\xce"]
+    for at in range(0, len(body), most):
+        piece = body[at : at + most]
+        pieces += (b"\x03", number, len(piece).to_bytes(4, "big"), piece, b"\xce")
+    return b"".join(pieces)
 
 
 def acknowledgement(channel: int, tag: int, multiple: bool) -> bytes:
@@ -258,42 +250,50 @@ def _properties(message: Message) -> tuple[int, bytes]:
     flags, parts = _MODE, list[bytes]()
     if message.content_type is not None:
         flags |= _CONTENT_TYPE
-        parts.append(_known(message.content_type))
+        parts.append(_short(message.content_type))
     if message.headers:
         flags |= _HEADERS
         _add_headers(parts, message.headers)
     parts.append(b"\x02" if message.persistent else b"\x01")
-    for flag, name in _FIELDS.items():
-        if (value := getattr(message, name)) is not None:
+    expiration = None if message.expiration_ms is None else str(message.expiration_ms)
+    texts = (message.correlation_id, message.reply_to, expiration, message.message_id, message.type)
+    for flag, value in zip(_TEXTS, texts, strict=True):
+        if value is not None:
             flags |= flag
-            raw = value if type(value) is bytes else str(value).encode()
-            parts += (bytes((len(raw),)), raw)
+            raw = value if isinstance(value, bytes) else value.encode()
+            parts += (_LENGTHS[len(raw)], raw)
     return flags, b"".join(parts)
 
 
 def _add_headers(parts: list[bytes], headers: Mapping[str, object]) -> None:
-    begin = len(parts)
-    parts.append(b"")  # the length of what follows
+    table: list[bytes] = []
     for name, value in headers.items():
         if type(value) is str:
             raw = value.encode()
-            parts += (_known(name), b"S", len(raw).to_bytes(4, "big"), raw)
+            table += (_short(name), b"S", len(raw).to_bytes(4, "big"), raw)
         elif type(value) is int:
-            parts += (_known(name), b"I" + _I32.pack(value) if -(2**31) <= value < 2**31 else b"l" + _I64.pack(value))
+            table += (_short(name), b"I" + _I32.pack(value) if -(2**31) <= value < 2**31 else b"l" + _I64.pack(value))
         elif type(value) is bool:
-            parts += (_known(name), b"t\x01" if value else b"t\0")
+            table += (_short(name), b"t\x01" if value else b"t\0")
         else:
-            del parts[begin:]
             encode_table(parts, dict(headers))
             return
-    parts[begin] = sum(map(len, parts[begin:])).to_bytes(4, "big")
+    raw = b"".join(table)
+    parts += (len(raw).to_bytes(4, "big"), raw)
 
 
+# What is sent again and again is encoded once. A program has few queues, and as many reply queues as it has callers.
+
+
+@lru_cache(maxsize=4096)
+def _method(channel: int, exchange: str, queue: str, mandatory: bool) -> bytes:
+    """The method frame, and the header frame up to its size."""
+    payload = b"\0\x3c\0\x28\0\0" + _short(exchange) + _short(queue) + bytes((mandatory,))
+    return _FRAME.pack(_METHOD, channel, len(payload)) + payload + b"\xce\x02" + channel.to_bytes(2, "big")
+
+
+@lru_cache(maxsize=1024)
 def _short(text: str) -> bytes:
     """A short string (section 4.2.5.3). Raises ValueError when it is longer than 255 bytes."""
     raw = text.encode()
     return bytes((len(raw),)) + raw
-
-
-# For what comes again and again, such as names of headers.
-_known = lru_cache(maxsize=1024)(_short)

@@ -14,7 +14,7 @@ from pika.channel import Channel
 from pika.exceptions import ConnectionClosedByClient
 
 from bus.messaging.message import Message
-from bus.messaging.rabbitmq.fast_lane import Decoder, Encoder, OnConfirm, OnMessage, acknowledgement
+from bus.messaging.rabbitmq.fast_lane import Decoder, OnConfirm, OnMessage, acknowledgement, publication
 from bus.messaging.rabbitmq.properties import properties_of
 
 # pika reads 4 KiB at a time.
@@ -31,7 +31,6 @@ class Connection(SelectConnection):  # type: ignore[misc]  # pika is half typed
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._decoder = Decoder(self._pass_to_pika)
-        self._encoder = Encoder()
         super().__init__(*arguments, **named)
 
     def on_messages(self, channel: Channel, consumer_tag: str, queue: str, on_message: OnMessage) -> None:
@@ -45,7 +44,7 @@ class Connection(SelectConnection):  # type: ignore[misc]  # pika is half typed
     def publish(self, channel: Channel, message: Message, *, mandatory: bool) -> None:
         """Publish a message on an open channel."""
         try:
-            data = self._encoder.publish(channel.channel_number, message, mandatory, self._body_max_length)
+            data = publication(channel.channel_number, message, mandatory, self._body_max_length)
         except Exception:  # whatever it is, pika either encodes it or raises its own
             channel.basic_publish(message.exchange, message.queue, message.body, properties_of(message), mandatory)
         else:

@@ -15,7 +15,7 @@ from pika.compat import long
 from pika.connection import Connection
 
 from bus.messaging.message import Message
-from bus.messaging.rabbitmq.fast_lane import Decoder, Encoder, Unusual, acknowledgement
+from bus.messaging.rabbitmq.fast_lane import Decoder, Unusual, acknowledgement, publication
 from bus.messaging.rabbitmq.properties import TolerantProperties, message_of, properties_of
 
 CHANNEL, CONFIRMING, OTHER = 1, 2, 3
@@ -348,28 +348,20 @@ def encoded_by_pika(channel: int, message: Message, mandatory: bool, most: int) 
 @example(1, Message(queue="q", body=b"", headers={str(each): each for each in EDGE[:-1]}), True, 100)
 @example(1, Message(queue="q", body=b"", headers={str(each): each for each in EDGE}), True, 100)
 def test_the_bytes_are_pikas(channel: int, message: Message, mandatory: bool, most: int) -> None:
-    encoder = Encoder()
     try:
         expected = encoded_by_pika(channel, message, mandatory, most)
     except Exception:
         with pytest.raises(Exception):  # noqa: B017, PT011  # whichever: pika is asked then
-            encoder.publish(channel, message, mandatory, most)
+            publication(channel, message, mandatory, most)
         return
     if message.content_encoding is not None or message.timestamp is not None:
         with pytest.raises(Unusual):
-            encoder.publish(channel, message, mandatory, most)
+            publication(channel, message, mandatory, most)
     else:
-        assert encoder.publish(channel, message, mandatory, most) == expected
-        assert encoder.publish(channel, message, mandatory, most) == expected  # now with what it remembers
+        assert publication(channel, message, mandatory, most) == expected
+        assert publication(channel, message, mandatory, most) == expected  # now with what it remembers
 
 
 @given(st.integers(1, 2**16 - 1), numbers, st.booleans())
 def test_an_acknowledgement_is_pikas(channel: int, tag: int, multiple: bool) -> None:
     assert acknowledgement(channel, tag, multiple) == frame.Method(channel, spec.Basic.Ack(tag, multiple)).marshal()
-
-
-def test_many_reply_queues_are_not_all_remembered() -> None:
-    encoder = Encoder()
-    for number in range(10_000):
-        encoder.publish(1, Message(queue=f"reply-{number}", body=b"{}"), True, 100)
-    assert len(encoder._prefixes) <= 4096
