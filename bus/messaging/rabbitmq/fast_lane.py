@@ -118,11 +118,11 @@ class Decoder:
         self._needed = after - place + _HEADER_FRAME.size
         if len(data) - place < self._needed:
             return -1
-        kind, of, size, class_id, weight, body_size, flags = _HEADER_FRAME.unpack_from(data, after)
+        kind, of, size, class_id, _weight, body_size, flags = _HEADER_FRAME.unpack_from(data, after)
         body_at = after + size + _OVERHEAD
-        if kind != _HEADER or of != channel or class_id != _BASIC or weight or flags & _UNUSUAL or size < 14:
+        if kind != _HEADER or of != channel or class_id != _BASIC or flags & _UNUSUAL or size < 14:
             return 0
-        self._needed = body_at - place + body_size + (_OVERHEAD if body_size else 0)
+        self._needed = body_at - place + body_size
         if len(data) - place < self._needed:
             return -1
         if data[body_at - 1] != _END:
@@ -162,7 +162,7 @@ def _read_message(queue: str, body: bytes, flags: int, data: bytes, at: int, end
     if flags & _CONTENT_TYPE:
         content_type = data[at + 1 : (at := at + 1 + data[at])].decode()
     if flags & _HEADERS:
-        at = _read_headers(headers, data, at, end)
+        at = _read_headers(headers, data, at)
     if flags & _MODE:
         mode = data[at]
         at += 1
@@ -199,7 +199,7 @@ def _read_texts(flags: int, data: bytes, at: int) -> tuple[Any, ...]:
     return correlation_id, reply_to, expiration, message_id, type_, at
 
 
-def _read_headers(headers: dict[str, object], data: bytes, at: int, end: int) -> int:
+def _read_headers(headers: dict[str, object], data: bytes, at: int) -> int:
     """Read a table (section 4.2.5.5) into `headers`; returns where it ends. Raises Unusual for other types of value."""
     stop = at + 4 + int.from_bytes(data[at : at + 4], "big")
     at += 4
@@ -221,7 +221,7 @@ def _read_headers(headers: dict[str, object], data: bytes, at: int, end: int) ->
             at += 1
         else:
             raise Unusual
-    if at != stop or stop > end:
+    if at != stop:
         raise Unusual
     return at
 

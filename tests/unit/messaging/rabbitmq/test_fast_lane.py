@@ -262,6 +262,17 @@ UNUSUAL: dict[str, bytes] = {
     "more flags": content(CHANNEL, DELIVER, Raw(1, b"\0\0"), LAMP),
     "bytes after the last property": content(CHANNEL, DELIVER, Raw(0, b"more"), LAMP),
     "a confirm on another channel": frame.Method(CHANNEL, spec.Basic.Ack(3)).marshal(),
+    "a body on another channel": b"".join(
+        each.marshal()
+        for each in (
+            frame.Method(OTHER, DELIVER),
+            frame.Header(OTHER, len(LAMP), USUAL),
+            frame.Method(CHANNEL, DELIVER),
+            frame.Header(CHANNEL, len(LAMP), USUAL),
+            frame.Body(OTHER, LAMP),
+            frame.Body(CHANNEL, LAMP),
+        )
+    ),
     "a frame in between": frame.Method(CHANNEL, DELIVER).marshal()
     + frame.Heartbeat().marshal()
     + content(CHANNEL, DELIVER, USUAL, LAMP)[len(frame.Method(CHANNEL, DELIVER).marshal()) :],
@@ -286,6 +297,14 @@ def test_a_wrong_end_of_a_frame_is_left_to_pika(kind: str) -> None:
     stream[ends.get(kind, len(stream)) - 1] = 0
     [last] = by_the_fast_lane([bytes(stream)])[0]
     assert last.startswith("InvalidFrameError")
+
+
+def test_a_delivery_without_its_tag_is_left_to_pika() -> None:
+    payload = spec.Basic.Deliver.INDEX.to_bytes(4, "big") + bytes([len(TAG)]) + TAG.encode() + b"\0" * 5
+    stream = struct.pack(">BHI", 1, CHANNEL, len(payload)) + payload + b"\xce"
+    stream += frame.Header(CHANNEL, len(LAMP), USUAL).marshal() + frame.Body(CHANNEL, LAMP).marshal()
+    [last] = by_the_fast_lane([stream])[0]
+    assert last.startswith("error: unpack")
 
 
 def test_a_large_body_is_put_together_once(monkeypatch: pytest.MonkeyPatch) -> None:
