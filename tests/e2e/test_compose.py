@@ -6,13 +6,17 @@ their order, and the last one takes the system down.
 
 import json
 import os
+import re
 import subprocess
+import sys
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import pika
 import pytest
@@ -25,6 +29,7 @@ from bus.testing.servers.ports import free_ports
 from bus.testing.waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]
+DEPLOYING = PROJECT / "docs" / "deploying.md"
 
 # The first build downloads the dependencies; every other takes seconds.
 UP_SECONDS = 420.0
@@ -34,6 +39,9 @@ COMMAND_SECONDS = 120.0
 WORKER_SECONDS = 90.0
 ANSWER_SECONDS = 10.0
 CREATED = 201
+# Of a front end that is not there.
+NO_ANSWER = 0
+OUTAGE_PAUSE_SECONDS = 0.2
 # A machine that stands still for longer than a ping waits makes a worker look like none.
 MOST_REFUSALS = 3
 LOG_LINES_SHOWN = 60
@@ -73,6 +81,11 @@ class System:
         inside = (self._secrets / "bus_url").read_text().strip()
         return inside.replace("@rabbitmq:5672", f"@127.0.0.1:{self._amqp_port}")
 
+    def passwords(self) -> dict[str, str]:
+        """All passwords, by the names of their files."""
+        urls = {each.name: urlsplit(each.read_text().strip()).password or "" for each in self._secrets.glob("*_url")}
+        return {**urls, "postgres_password": (self._secrets / "postgres_password").read_text()}
+
     def compose(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
         return _run("docker", "compose", "-p", self.name, *arguments, seconds=seconds, environment=self._environment)
 
@@ -83,6 +96,10 @@ class System:
             self.compose("up", "--build", "--detach", "--wait", seconds=UP_SECONDS)
         except (AssertionError, subprocess.TimeoutExpired) as failure:
             raise AssertionError(f"{failure}\n{self.compose('ps', '--all')}\n{self.logs()}") from None
+
+    def rotate_passwords(self) -> None:
+        environment = {**self._environment, "COMPOSE_PROJECT_NAME": self.name}
+        _run(str(PROJECT / "deploy" / "rotate-passwords"), seconds=UP_SECONDS, environment=environment)
 
     def down(self) -> None:
         self.compose("down", "--volumes", "--remove-orphans", seconds=DOWN_SECONDS)
@@ -107,9 +124,12 @@ class System:
         return post(f"{self.catalog}/products", _product(name))
 
     def ask_for_product(self, name: str) -> int:
-        """Ask once for a product, always under the same key; the status."""
+        """Ask once for a product, always under the same key; the status, or NO_ANSWER."""
         url, key = f"{self.catalog}/products", {"Idempotency-Key": name.replace(" ", "-")}
-        return requests.post(url, json=_product(name), headers=key, timeout=WORKER_SECONDS).status_code
+        try:
+            return requests.post(url, json=_product(name), headers=key, timeout=WORKER_SECONDS).status_code
+        except requests.ConnectionError:
+            return NO_ANSWER
 
     def lists_products(self) -> bool:
         """Whether the front end gives a list now."""
@@ -172,6 +192,7 @@ class Creations:
             self.names.append(f"Creation {uuid.uuid4().hex}")
             while (status := self._system.ask_for_product(self.names[-1])) != CREATED:
                 self.refusals.append(status)
+                time.sleep(OUTAGE_PAUSE_SECONDS)
             self.done.append(self.names[-1])
 
 
@@ -248,9 +269,28 @@ def test_our_containers_run_without_rights(system: System, service: str) -> None
 
 
 def test_no_password_is_in_an_environment(system: System) -> None:
-    password = system.broker.split(":")[2].partition("@")[0]
+    passwords = system.passwords()
+    assert len(passwords) == 8
     for container in system.containers():
-        assert password not in _run("docker", "inspect", "--format", "{{.Config}}", container["ID"])
+        told = _run("docker", "inspect", "--format", "{{.Config}}", container["ID"])
+        assert not [name for name, password in passwords.items() if password in told]
+
+
+def test_no_container_can_take_all_memory_or_fill_the_disk_with_its_log(system: System) -> None:
+    for container in system.containers():
+        told = _run("docker", "inspect", "--format", "{{json .HostConfig}}", container["ID"])
+        limits = json.loads(told)
+        assert limits["Memory"] > 0
+        assert limits["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "5", "max-size": "10m"}}
+
+
+def test_the_broker_refuses_what_no_worker_would_accept(system: System) -> None:
+    """Its own bound is above that of the workers, which answer."""
+    with pika.BlockingConnection(pika.URLParameters(system.broker)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="larger than"):
+            channel.basic_publish("", "catalog.create_product", b"x" * 1_048_577)
 
 
 def test_a_user_registers_over_http(system: System) -> None:
@@ -266,8 +306,7 @@ def test_a_product_is_created_over_http_and_kept_in_postgresql(system: System) -
     assert get(f"{system.catalog}/health/ready").json()["database"] == "postgresql"
     query = "SELECT name FROM products"
     psql = ("psql", "--username=postgres", "--host=/var/run/postgresql", "--dbname=catalog", "--tuples-only")
-    inside = f'PGPASSWORD=$(cat /run/secrets/postgres_password) {" ".join(psql)} --command "{query}"'
-    assert "Over HTTP" in system.compose("exec", "-T", "postgres", "sh", "-c", inside)
+    assert "Over HTTP" in system.compose("exec", "-T", "--user", "postgres", "postgres", *psql, "--command", query)
 
 
 def test_a_product_published_by_pika_alone_is_in_the_list(system: System) -> None:
@@ -303,6 +342,38 @@ def test_a_killed_worker_loses_nothing_and_comes_back(system: System) -> None:
         wait_until(lambda: _started_at(killed) != started, WORKER_SECONDS, "the container's restart")
         creations.wait_for_more()
     _check_all_created(system, creations)
+
+
+def test_a_service_of_ones_own_is_put_into_an_image(system: System, tmp_path: Path) -> None:
+    """As docs/deploying.md has it."""
+    _run(sys.executable, "-m", "bus.cli", "new", "shelf", "--into", str(tmp_path))
+    [dockerfile] = re.findall(r"^```dockerfile\n(.*?)^```", DEPLOYING.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "shelf" / "Dockerfile").write_text(dockerfile)
+    image = f"{system.name}-shelf"
+    try:
+        _run("docker", "build", "--quiet", "--tag", image, str(tmp_path / "shelf"), seconds=UP_SECONDS)
+        offered = _run("docker", "run", "--rm", image, "operations")
+        assert "shelf.create_note " in offered
+        assert "catalog.create_product " in offered
+    finally:
+        _run("docker", "image", "rm", "--force", image)
+
+
+def test_all_passwords_are_changed_while_commands_are_carried_out(system: System) -> None:
+    system.compose("up", "--detach", "--no-recreate", "--scale", "catalog-worker=1", "catalog-worker")
+    before, old_broker = system.passwords(), system.broker
+    with Creations(system) as creations:
+        system.rotate_passwords()
+        creations.wait_for_more()
+    assert creations.done == creations.names
+    assert Counter(system.product_names()) >= Counter(creations.names)
+    after = system.passwords()
+    assert after.keys() == before.keys()
+    assert not [name for name in before if before[name] == after[name]]
+    with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+        pika.BlockingConnection(pika.URLParameters(old_broker))
+    # The databases took the new ones too: else no worker would have started.
+    assert {each["Health"] for each in system.containers() if each["Service"] in ROLES} == {"healthy"}
 
 
 def test_what_was_answered_is_there_after_down_and_up(system: System) -> None:

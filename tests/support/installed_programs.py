@@ -18,6 +18,7 @@ PACKAGES = {
     "go": "golang-go",
     "node": "nodejs",
     "npm": "npm",
+    "promtool": "prometheus",
 }
 
 # Go's AMQP client as Debian packages it: sources, which `go build` finds through this GOPATH without a network.

@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGINT, SIGQUIT, Signals
+from types import MappingProxyType
 
 from bus.testing.servers.errors import ProvisioningFailed, ServerExited
 from bus.testing.servers.ports import free_ports
@@ -40,9 +42,12 @@ def find_programs() -> Path | None:
 
 
 class Cluster:
-    """A server with its own data, on 127.0.0.1 only; every user of this machine may log in as `bus`."""
+    """A server with its own data, on 127.0.0.1 only; every user of this machine may log in as `bus`.
 
-    def __init__(self, programs: Path) -> None:
+    `settings` are further parameters of the server, by their names. Paths in them are relative to the folder `data`.
+    """
+
+    def __init__(self, programs: Path, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="bus-postgres-"))
         self._owner = _unprivileged_owner() if os.geteuid() == 0 else None
         if self._owner is not None:
@@ -54,6 +59,7 @@ class Cluster:
             str(programs / "postgres"),
             *("-D", str(self._data), "-p", str(self.port)),
             *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+            *(f"--{name}={value}" for name, value in settings.items()),
         )
 
     @property

@@ -48,14 +48,14 @@ class Node:
     """A node with its own epmd, cookie, name, data and log, separate from any other node on this machine.
 
     It listens on 127.0.0.1 only, and every user of this machine may log in as guest. With a running `peer` it joins
-    the peer's cluster, and shares its epmd and cookie.
+    the peer's cluster, and shares its epmd and cookie. `settings` are more lines of its rabbitmq.conf.
     """
 
-    def __init__(self, server: Path, peer: "Node | None" = None) -> None:
+    def __init__(self, server: Path, peer: "Node | None" = None, settings: str = "") -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="bus-rabbitmq-"))
         self.port, self._epmd_port, distribution_port = free_ports(3)
         self.name = f"bus{self.port}@localhost"
-        self._write_files()
+        self._write_files(settings)
         if peer is not None:
             self._join(peer)
         self._environment = _environment(self._folder, server.parent, self.name, self._epmd_port, distribution_port)
@@ -114,9 +114,9 @@ class Node:
             file.write(JOINING.format(peer=peer.name))
         shutil.copy2(peer._folder / ".erlang.cookie", self._folder)  # Erlang requires that only its owner can read it
 
-    def _write_files(self) -> None:
+    def _write_files(self, settings: str) -> None:
         """Write the files that would otherwise be read from /etc/rabbitmq."""
-        (self._folder / "rabbitmq.conf").write_text(CONFIGURATION.format(port=self.port))
+        (self._folder / "rabbitmq.conf").write_text(CONFIGURATION.format(port=self.port) + settings)
         (self._folder / "rabbitmq-env.conf").touch()
         (self._folder / "enabled_plugins").write_text("[].\n")
         (self._folder / "conf.d").mkdir()
