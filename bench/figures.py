@@ -23,6 +23,18 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Crowd:
+    """Our system under more clients in one round; the usual number of them is in `Measurement`."""
+
+    round: int
+    connections: int
+    scenario: str
+    requests_per_second: float
+    p99_ms: float
+    failures: int
+
+
+@dataclass(frozen=True)
 class Echo:
     """The raw limit in one round; CPU is in milliseconds for each message there and back."""
 
@@ -59,6 +71,7 @@ class Figures:
 
     about: str
     measurements: list[Measurement] = field(default_factory=list)
+    crowds: list[Crowd] = field(default_factory=list)
     echoes: list[Echo] = field(default_factory=list)
     bulks: list[Bulk] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
@@ -66,4 +79,4 @@ class Figures:
     @property
     def failures(self) -> int:
         """How many requests of all failed."""
-        return sum(measurement.failures for measurement in self.measurements)
+        return sum(one.failures for one in (*self.measurements, *self.crowds))

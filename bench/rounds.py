@@ -14,7 +14,7 @@ from bench.bulk import bulk
 from bench.contender import PRODUCTS, REPOSITORY, Contender, python, started
 from bench.cpu import cpu_seconds
 from bench.errand import errand, errand_seen
-from bench.figures import SCENARIOS, Echo, Figures, Measurement, Usage
+from bench.figures import SCENARIOS, Crowd, Echo, Figures, Measurement, Usage
 from bench.memory import peak_megabytes
 from bench.names import ERRAND, KEEP_ALIVE, SEEN, TUTORIAL
 from bench.servers import Servers, servers
@@ -27,6 +27,8 @@ WARM_UP_SECONDS = 2
 # After the last request: connections close, caches empty. Then the idle time itself.
 CALM_SECONDS = 3
 IDLE_SECONDS = 10
+# Clients at the same time, beside the usual number of them.
+CROWDS = (256, 1000)
 # The echo's caller ends by itself; this is for one that does not.
 PATIENCE_SECONDS = 30
 
@@ -48,6 +50,7 @@ def run(wrk: str, folder: Path, rounds: int, seconds: int) -> Figures:
         for number in range(1, rounds + 1):
             report(f"round {number} of {rounds}")
             figures.measurements += _round(wrk, contenders, both, number, seconds)
+            figures.crowds += _crowds(wrk, ours, number, seconds)
             figures.echoes.append(_echo(echo, bus_url, both, number, seconds))
             figures.bulks.append(bulk(both, folder / f"bulk-{number}", number))
         auth = running.enter_context(errand("auth", "auth", bus_url, both, folder))
@@ -71,6 +74,22 @@ def _warm_up(wrk: str, contenders: Sequence[Contender]) -> None:
 def _round(wrk: str, contenders: Sequence[Contender], both: Servers, number: int, seconds: int) -> list[Measurement]:
     return [
         _measured(wrk, contender, both, scenario, number, seconds) for scenario in SCENARIOS for contender in contenders
+    ]
+
+
+def _crowds(wrk: str, ours: Contender, number: int, seconds: int) -> list[Crowd]:
+    seen = [
+        (
+            connections,
+            scenario,
+            load(wrk, ours.url, scenario, seconds, f"{number}-{connections}", PRODUCTS, connections),
+        )
+        for connections in CROWDS
+        for scenario in SCENARIOS
+    ]
+    return [
+        Crowd(number, connections, scenario, one.requests / one.seconds, one.p99_ms, one.failures)
+        for connections, scenario, one in seen
     ]
 
 

@@ -70,7 +70,7 @@ def _exit_code(error: Exception) -> int | None:
     from bus.database.trouble import DatabaseUnavailable
     from bus.dead_letters.actions import ActionUnavailable
     from bus.messaging.transport import TransportFailure
-    from bus.runtime.servers import PortTaken
+    from bus.runtime.ports import PortTaken
     from bus.runtime.settings import SettingsError
     from bus.runtime.supervisor import NEEDS_OPERATOR
     from bus.worker.background.watchdog import NotConsuming

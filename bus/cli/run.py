@@ -6,19 +6,22 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from bus.cli.common import application_and_settings, broker_of, chosen_applications, settings_for
 from bus.runtime.embedded import run_embedded
 from bus.runtime.local_http import base_url
-from bus.runtime.process import end_with_supervisor, ignore_signals, stop_on_signals
-from bus.runtime.running import migrate_service, run_processes, run_worker
-from bus.runtime.servers import check_port, serve
+from bus.runtime.ports import check_port
+from bus.runtime.process import SUPERVISOR, end_now, end_with_supervisor, ignore_signals, stop_on_signals
+from bus.runtime.running import migrate_service, run_processes, run_web, run_worker
 from bus.runtime.settings import Settings
 from bus.runtime.supervisor import Supervisor
 from bus.service.application import Application
 from bus.telemetry.logs import configure_logs
+
+PROCESSES = click.IntRange(1, 64)
 
 
 @click.command()
@@ -35,31 +38,37 @@ def run(services: Sequence[str]) -> None:
     def on_ready() -> None:
         click.echo(_banner(applications, settings))
 
+    has_ended = True
     if settings.is_embedded:
-        run_embedded(applications, settings, on_ready)
+        has_ended = run_embedded(applications, settings, on_ready)
     elif code := run_processes(applications, settings, on_ready):
         sys.exit(code)
     ignore_signals()
     click.echo("Stopped.")
+    if not has_ended:
+        end_now(0)
 
 
 @click.command()
 @click.argument("service")
-def web(service: str) -> None:
+@click.option("--processes", type=PROCESSES, default=1, show_default=True, help="Number of processes, on one port.")
+def web(service: str, processes: int) -> None:
     """Run the HTTP front end of SERVICE."""
     end_with_supervisor(os.environ)
-    _, settings = application_and_settings(service)
+    application, settings = application_and_settings(service)
     broker_of(settings)
-    port = settings.services[service].port
-    check_port(service, settings.bind, port)
-    serve(service, settings.bind, port)
+    configure_logs(settings.log_level, settings.log_format)
+    if SUPERVISOR not in os.environ:  # which has looked; several processes of a front end share their port
+        check_port(service, settings.bind, settings.services[service].port)
+    if processes > 1:
+        _supervise(Supervisor([("web", service)] * processes))
+    elif not run_web(application, settings):
+        end_now(0)
 
 
 @click.command()
 @click.argument("service")
-@click.option(
-    "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of worker processes."
-)
+@click.option("--processes", type=PROCESSES, default=1, show_default=True, help="Number of worker processes.")
 def worker(service: str, processes: int) -> None:
     """Run workers of SERVICE."""
     end_with_supervisor(os.environ)
@@ -72,7 +81,11 @@ def worker(service: str, processes: int) -> None:
     first_port = settings.services[service].metrics_port
     name = f"{service.upper()}_METRICS_PORT"
     ports = [{name: str(first_port + number), f"{name}_FILE": ""} if first_port else {} for number in range(processes)]
-    supervisor = Supervisor([("worker", service)] * processes, ports)
+    _supervise(Supervisor([("worker", service)] * processes, ports))
+
+
+def _supervise(supervisor: Supervisor) -> NoReturn:
+    """Run these processes until SIGTERM or SIGINT, and exit."""
     stopping: threading.Event = stop_on_signals()
     supervisor.start()
     try:

@@ -21,6 +21,7 @@ from bus.messaging.redelivery import AUTHORIZATION
 from bus.messaging.replies import ACCEPTED, error_of, status_of
 from bus.messaging.trace_context import Trace, begin
 from bus.messaging.transport import Transport, TransportFailure, TransportOptions, is_connected
+from bus.messaging.waiting import poll
 from bus.security.sealer import Sealer
 from bus.telemetry.metrics import CONNECTED, Metrics
 from bus.telemetry.spans import Spans
@@ -273,6 +274,6 @@ class Client:
         if self._has_connected or grace <= 0:
             return
         try:
-            self._has_connected = self._transport.wait_until_ready(max(0.0, min(seconds, grace)))
+            self._has_connected = poll(lambda: self._transport.wait_until_ready(0), min(seconds, grace))
         except TransportFailure as failure:
             raise Unavailable("broker-away", str(failure)) from None

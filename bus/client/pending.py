@@ -7,7 +7,7 @@ decides between these is here.
 import os
 import threading
 import time
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any, NamedTuple, Self
 
 import structlog
@@ -20,6 +20,7 @@ from bus.messaging.message import Message
 from bus.messaging.publishing import not_taken
 from bus.messaging.replies import defect_of
 from bus.messaging.transport import PublishOutcome, Transport
+from bus.messaging.waiting import Mailbox, mailbox
 
 # A confirm that comes this late is still useful: it turns "unknown" into "accepted".
 CONFIRM_SECONDS = 0.5
@@ -54,7 +55,7 @@ class PendingCall:
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self.results: SimpleQueue[Message | PublishOutcome | None] = SimpleQueue()
+        self.results: Mailbox[Message | PublishOutcome | None] = mailbox()
         self.confirmed = False
 
     def settle(self, outcome: PublishOutcome) -> None:

@@ -1,16 +1,13 @@
-"""Connecting: what each new connection of an engine needs, and whether the database can be used at all.
+"""Connecting: whether a database can be used at all, and what a new connection of psycopg needs.
 
-`prepare_connections` is for both kinds of database. `check_usable` is for the start of a process: what it finds, only
-an operator can repair.
+What the checks find, only an operator can repair.
 """
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy import Connection
 
 # A parameter of the URL that psycopg wants as a number, or None.
 PREPARE_THRESHOLD = "prepare_threshold"
@@ -21,18 +18,6 @@ _BESIDE = ("", "-wal", "-shm")
 
 class DatabaseUnusable(Exception):
     """The database is not one that we can use: its files, its encoding or its URL. The operator has to change it."""
-
-
-class DatabaseFileGone(Exception):
-    """The file of an SQLite database was moved or removed while it was in use."""
-
-
-def prepare_connections(engine: Engine, file: Path | None) -> None:
-    """Have each new connection opened with what this kind of database needs; `file` is SQLite's."""
-    if engine.dialect.name == "postgresql":
-        event.listen(engine, "do_connect", _for_psycopg)
-    elif file is not None:
-        _watch_file(engine, file)
 
 
 def check_usable(connection: Connection) -> None:
@@ -63,7 +48,7 @@ def check_file(file: Path) -> None:
         raise DatabaseUnusable(f"{file.absolute()} is a folder, and not an SQLite database. {remedy}")
 
 
-def _for_psycopg(_dialect: Any, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+def for_psycopg(_dialect: Any, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
     """Texts are UTF-8, whatever the database's encoding is: else psycopg gives bytes for text where it is SQL_ASCII."""
     parameters.setdefault("client_encoding", "utf8")
     given = parameters.get(PREPARE_THRESHOLD)
@@ -73,43 +58,3 @@ def _for_psycopg(_dialect: Any, _record: object, _arguments: object, parameters:
         raise DatabaseUnusable(f"{PREPARE_THRESHOLD} in the database's URL must be a number, not {given!r}")
     # psycopg prepares at once for 0, but who writes 0 wants no prepared statements, as with other drivers.
     parameters[PREPARE_THRESHOLD] = None if given.lower() in _NEVER else int(given)
-
-
-def _watch_file(engine: Engine, file: Path) -> None:
-    """Refuse connections once the file is gone: SQLite would write to the removed one, or make an empty one."""
-    opened: list[tuple[int, int]] = []
-
-    def check_before_opening(*_: object) -> None:
-        if not opened:  # the first connection makes a new database
-            with suppress(OSError):  # SQLite says so itself, and `check_file` in better words
-                file.parent.mkdir(parents=True, exist_ok=True)
-        elif _identity(file) is None:
-            raise DatabaseFileGone(_GONE.format(file=file))
-
-    def note(_connection: object, record: Any) -> None:
-        if (found := _identity(file)) is not None:
-            record.info[_watch_file] = found
-            opened[:] = [found]
-
-    def check(_connection: object, record: Any, _proxy: object) -> None:
-        found = _identity(file)
-        if found is None:
-            raise DatabaseFileGone(_GONE.format(file=file))
-        if record.info.get(_watch_file) != found:  # another file is there now, such as a restored backup
-            raise InvalidatePoolError
-
-    event.listen(engine, "do_connect", check_before_opening)
-    event.listen(engine, "connect", note)
-    event.listen(engine, "checkout", check)
-
-
-_GONE = "{file} was removed while it was in use. Put it back, or restart to begin with an empty database."
-
-
-def _identity(file: Path) -> tuple[int, int] | None:
-    """Which file this is; None when there is none."""
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

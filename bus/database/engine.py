@@ -3,18 +3,19 @@
 What an error of a database means is decided in `trouble.py`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 
 from bus.contract.events import Event
 from bus.database.answer_deadlines import AnswerDeadlines
-from bus.database.connecting import DatabaseFileGone, prepare_connections
+from bus.database.connecting import for_psycopg
 from bus.database.trouble import DatabaseUnavailable, trouble_of
 from bus.messaging.trace_context import Trace
 
@@ -55,8 +56,10 @@ class Database:
         self._deadlines = AnswerDeadlines() if make_url(url).get_backend_name() == "postgresql" else None
         self._engine = _open(url, connections, lock_seconds, self._deadlines)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        prepare_connections(self._engine, self.file)
-        _call_followers(self._engine)
+        if self._deadlines is not None:
+            event.listen(self._engine, "do_connect", for_psycopg)
+        elif self.file is not None:
+            _watch_file(self._engine, self.file)
 
     @property
     def kind(self) -> str:
@@ -117,30 +120,17 @@ class PendingEvent(NamedTuple):
     trace: Trace | None = None
 
 
-class Follower(Protocol):
-    """Is called about a transaction."""
-
-    def opened(self, connection: Connection) -> None:
-        """The transaction has taken its connection, and no statement was executed."""
-
-    def before(self, cursor: Any, statement: str) -> None:
-        """A statement is executed next, with this cursor of the database's driver."""
-
-    def after(self, cursor: Any, statement: str) -> None:
-        """It was executed, and did not fail."""
-
-
 class Transaction:
     """A connection, taken from the pool when it is first used, and the events to publish after the commit.
 
-    `follower`, if any, is called about each statement.
+    `on_open` is called with the connection when it is taken.
     """
 
     def __init__(self, engine: Engine, lock_seconds: float | None = None) -> None:
         self._engine, self._lock_seconds = engine, lock_seconds
         self._opened: Connection | None = None
         self.events: list[PendingEvent] = []
-        self.follower: Follower | None = None
+        self.on_open: Callable[[Connection], None] | None = None
 
     @property
     def connection(self) -> Connection:
@@ -154,9 +144,8 @@ class Transaction:
                 raise DatabaseUnavailable(str(gone)) from gone
             if self._lock_seconds is not None:
                 self._opened.exec_driver_sql(f"SET LOCAL lock_timeout = '{self._lock_seconds * 1000:.0f}ms'")
-            self._opened.info[_FOLLOWER] = self.follower  # the connection had another one before
-            if self.follower is not None:
-                self.follower.opened(self._opened)
+            if self.on_open is not None:
+                self.on_open(self._opened)
         return self._opened
 
     @contextmanager
@@ -173,23 +162,6 @@ class Transaction:
     def opened(self) -> Connection | None:
         """The connection, if one was taken."""
         return self._opened
-
-
-_FOLLOWER = "bus.follower"
-
-
-def _call_followers(engine: Engine) -> None:
-    """Listen once for all transactions: listening to one connection takes SQLAlchemy longer than a statement does."""
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def before(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
-        if (follower := connection.info.get(_FOLLOWER)) is not None:
-            follower.before(cursor, statement)
-
-    @event.listens_for(engine, "after_cursor_execute")
-    def after(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
-        if (follower := connection.info.get(_FOLLOWER)) is not None:
-            follower.after(cursor, statement)
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -246,3 +218,47 @@ def _open_sqlite(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+class DatabaseFileGone(Exception):
+    """The file of an SQLite database was moved or removed while it was in use."""
+
+
+def _watch_file(engine: Engine, file: Path) -> None:
+    """Refuse connections once the file is gone: SQLite would write to the removed one, or make an empty one."""
+    opened: list[tuple[int, int]] = []
+
+    def check_before_opening(*_: object) -> None:
+        if not opened:  # the first connection makes a new database
+            with suppress(OSError):  # SQLite says so itself, and `check_file` in better words
+                file.parent.mkdir(parents=True, exist_ok=True)
+        elif _identity(file) is None:
+            raise DatabaseFileGone(_GONE.format(file=file))
+
+    def note(_connection: object, record: Any) -> None:
+        if (found := _identity(file)) is not None:
+            record.info[_watch_file] = found
+            opened[:] = [found]
+
+    def check(_connection: object, record: Any, _proxy: object) -> None:
+        found = _identity(file)
+        if found is None:
+            raise DatabaseFileGone(_GONE.format(file=file))
+        if record.info.get(_watch_file) != found:  # another file is there now, such as a restored backup
+            raise InvalidatePoolError
+
+    event.listen(engine, "do_connect", check_before_opening)
+    event.listen(engine, "connect", note)
+    event.listen(engine, "checkout", check)
+
+
+_GONE = "{file} was removed while it was in use. Put it back, or restart to begin with an empty database."
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Which file this is; None when there is none."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

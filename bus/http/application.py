@@ -1,6 +1,5 @@
 """The Flask application of a front end."""
 
-import threading
 from types import ModuleType
 
 from flask import Blueprint, Flask, Response, request
@@ -12,9 +11,10 @@ from bus.contract.builtin import outcome_query_of
 from bus.contract.identity import is_guarded
 from bus.contract.operations import operations_in
 from bus.contract.problems import ProblemError
+from bus.http.blocking import register_views
 from bus.http.context import EXTENSION, FrontEnd
 from bus.http.relaying import http_error, relay, respond
-from bus.http.request_body import MAX_BODIES, MAX_BODY_BYTES
+from bus.http.request_body import MAX_BODY_BYTES
 from bus.http.routes import add_routes
 from bus.http.telemetry import REQUEST_RECORD, RequestRecord, RequestTelemetry
 from bus.http.views.documents import add_documents
@@ -34,16 +34,15 @@ class _MessageId(PathConverter):
 def front_end(name: str, contract: ModuleType, client: Client, routes: Blueprint | None = None) -> Flask:
     """The front end of a service: the routes of its contract, problem documents, health, documents and pages.
 
-    `routes` adds routes of your own; their views may call `relay`. Raises TypeError when two routes are the same.
+    `routes` adds routes of your own; their views may call `relay`, and may block unless they are marked with
+    `never_blocks`. Raises TypeError when two routes are the same.
     """
     # The package of the pages, because Flask serves the folder `static` of this package.
     app = Flask("bus.http.pages")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.converters["id"] = _MessageId
     app.url_map.merge_slashes = False  # `//` in a path is another path, and not a redirect to this one
-    app.extensions[EXTENSION] = FrontEnd(
-        client, threading.Semaphore(MAX_BODIES), reads_tokens=any(map(is_guarded, operations_in(contract)))
-    )
+    app.extensions[EXTENSION] = FrontEnd(client, reads_tokens=any(map(is_guarded, operations_in(contract))))
     metrics = client.metrics or Metrics()
     # The way that Flask documents to add WSGI middleware.
     app.wsgi_app = RequestTelemetry(name, app.wsgi_app, metrics, client.spans)  # type: ignore[method-assign]
@@ -52,7 +51,7 @@ def front_end(name: str, contract: ModuleType, client: Client, routes: Blueprint
     _add_own_routes(app, name, contract)
     app.add_url_rule("/metrics", "metrics", lambda: Response(metrics.text(), content_type=CONTENT_TYPE))
     if routes is not None:
-        app.register_blueprint(routes)
+        register_views(app, routes)
     add_routes(app, contract)
     add_documents(app, name, contract)
     return app

@@ -1,6 +1,5 @@
 """What the Flask application of a front end carries along, for its views."""
 
-import threading
 from dataclasses import dataclass, field
 
 from flask import current_app
@@ -14,13 +13,12 @@ EXTENSION = "bus"
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """The connection to the broker, places for bodies that are being read, and the keys of requests in progress.
+    """The connection to the broker, and the keys of requests in progress.
 
     `reads_tokens`: an operation of the service needs an access token, so that its key is there to seal one to.
     """
 
     client: Client
-    bodies: threading.Semaphore
     reads_tokens: bool = False
     in_progress: InProgress = field(default_factory=InProgress)
 

@@ -32,7 +32,7 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
     front_end: FrontEnd = current_app.extensions[EXTENSION]
     record: RequestRecord = request.environ[REQUEST_RECORD]
     record.operation = operation.operation_name
-    body = body_of(request, operation, fields, front_end.bodies)
+    body = body_of(request, operation, fields)
     key, prefer, wait = request.headers.get("Idempotency-Key"), request.headers.get("Prefer"), ANSWER_SECONDS
     if key is not None:
         check_message_id(key)
@@ -40,7 +40,7 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
         wait = preferences_of(prefer).wait(ANSWER_SECONDS, is_durable=operation.is_durable)
     is_read = operation.authentication != "none" and "HTTP_AUTHORIZATION" in request.environ
     token = _token(request, front_end) if is_read else None
-    # A key that is sent again while its first request is in progress is refused, and occupies no second thread.
+    # A key that is sent again while its first request is in progress is refused, and waits for nothing.
     is_alone = front_end.in_progress.only_one(key) if key is not None and operation.is_durable else nullcontext()
     with is_alone:
         record.message_id = key or uuid4().hex

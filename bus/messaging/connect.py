@@ -1,5 +1,6 @@
 """Choosing a transport by its URL, and opening one for the length of a block."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,11 @@ class BrokerUnreachable(TransportFailure):
     """No connection was made in time; another attempt may succeed."""
 
 
-def transport_for(url: str, name: str) -> Transport:
+def transport_for(url: str, name: str, loop: asyncio.AbstractEventLoop | None = None) -> Transport:
     """The transport for `amqp://`, `amqps://` or `memory://`, not yet opened.
 
-    `name` is shown in the broker's list of connections. Raises BadBrokerUrl, a ValueError, for any other URL.
+    `name` is shown in the broker's list of connections. With `loop`, which must be running, a connection to RabbitMQ
+    needs no thread of its own. Raises BadBrokerUrl, a ValueError, for any other URL.
     """
     # Imported here so that RabbitMQ needs no kombu and the embedded broker no pika.
     if url.startswith(EMBEDDED):
@@ -30,7 +32,7 @@ def transport_for(url: str, name: str) -> Transport:
     broker = parse_broker_url(url)
     from bus.messaging.rabbitmq import RabbitMQ
 
-    return RabbitMQ(broker, name)
+    return RabbitMQ(broker, name, loop)
 
 
 def check_reachable(url: str) -> None:

@@ -10,6 +10,7 @@ from bus.database.migrate import migrate
 from bus.runtime.process import DRAIN_SECONDS, stop_on_signals
 from bus.runtime.running import (
     HUNG_SECONDS,
+    IN_FLIGHT,
     WATCH_SECONDS,
     Ready,
     check_ports,
@@ -18,7 +19,7 @@ from bus.runtime.running import (
     worker_transport_of,
 )
 from bus.runtime.seeding import seed
-from bus.runtime.servers import EMBEDDED_IN_FLIGHT, EmbeddedServer
+from bus.runtime.servers import EventLoop
 from bus.runtime.settings import Settings
 from bus.service.application import Application
 from bus.telemetry.export import FLUSH_SECONDS, spans_from
@@ -26,10 +27,11 @@ from bus.telemetry.metrics import Metrics
 from bus.worker.worker import HandlerHung, Worker
 
 
-def run_embedded(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> None:
+def run_embedded(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> bool:
     """Run everything in this process until SIGTERM or SIGINT; calls `on_ready` when the front ends can be used.
 
-    Raises PortTaken and DatabaseUnavailable, and the error of a worker that failed.
+    Returns whether all requests that were taken are finished. Raises PortTaken and DatabaseUnavailable, and the error
+    of a worker that failed.
     """
     stopping = stop_on_signals()
     check_ports(applications, settings)
@@ -44,29 +46,30 @@ def run_embedded(applications: Sequence[Application], settings: Settings, on_rea
 
     for worker in workers:
         worker.start()
-    client = Client(settings.bus_url, name="web", max_in_flight=EMBEDDED_IN_FLIGHT, metrics=metrics, spans=spans)
-    servers = [
-        EmbeddedServer(each.name, each.web(client), settings.bind, settings.services[each.name].port)
-        for each in applications
-    ]
-    is_over = partial(_is_over, workers, stopping)
+    client = Client(settings.bus_url, name="web", max_in_flight=IN_FLIGHT, metrics=metrics, spans=spans)
+    event_loop = EventLoop("web")
+    for each in applications:
+        event_loop.serve(each.web(client), settings.bind, settings.services[each.name].port)
+    is_over = partial(_is_over, workers, event_loop, stopping)
     if seed(applications, settings, is_over, spans):
         on_ready()
     while not (is_over() or stopping.wait(WATCH_SECONDS)):
         pass
-    failure = next((worker.failure for worker in workers if worker.failure is not None), None)
-    for server in servers:
-        server.close()
+    failures = [*(worker.failure for worker in workers), event_loop.failure]
+    failure = next((each for each in failures if each is not None), None)
+    has_finished = event_loop.close()
     for worker in workers:
         worker.stop(HUNG_SECONDS if isinstance(failure, HandlerHung) else DRAIN_SECONDS)
     client.close()
+    event_loop.stop()
     if spans is not None:
         spans.close(FLUSH_SECONDS)
     for database in databases:
         database.close()
     if failure is not None:
         raise failure
+    return has_finished
 
 
-def _is_over(workers: Sequence[Worker], stopping: threading.Event) -> bool:
-    return stopping.is_set() or any(worker.failure for worker in workers)
+def _is_over(workers: Sequence[Worker], event_loop: EventLoop, stopping: threading.Event) -> bool:
+    return stopping.is_set() or bool(event_loop.failure) or any(worker.failure for worker in workers)

@@ -4,10 +4,13 @@ The connection is always direct. `urllib.request` would send even a question to 
 """
 
 import http.client
+import socket
+from contextlib import suppress
 
 # From where an address that means "all addresses" can be reached on this machine.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared, not listened on
 _MAX_BYTES = 4096
+_CONNECT_SECONDS = 5.0
 
 
 def base_url(host: str, port: int) -> str:
@@ -27,3 +30,10 @@ def ask(host: str, port: int, path: str, seconds: float) -> tuple[int, bytes]:
         return 0, b""
     finally:
         connection.close()
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether somebody accepts connections on this address."""
+    with suppress(OSError), socket.create_connection((_EVERYWHERE.get(host, host), port), _CONNECT_SECONDS):
+        return True
+    return False

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import msgspec
 
 from bus.messaging.message import JSON
-from bus.runtime.servers import METRICS_PORT, check_port
+from bus.runtime.ports import METRICS_PORT, check_port
 from bus.telemetry.metrics import CONTENT_TYPE, Metrics
 
 # A connection that sends no request within this time is closed.

@@ -1,4 +1,4 @@
-"""What a process does about its environment: signals, a parent that has died, threads that wait for each other."""
+"""What a process does about its environment: signals, a parent that has died, its own end."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from typing import NoReturn
 
 # The variable in which a supervisor gives its own process id to the processes that it starts.
 SUPERVISOR = "BUS_SUPERVISOR_PID"
@@ -16,11 +17,6 @@ DRAIN_SECONDS = 20
 # Between two checks whether the parent lives. Shorter than any supervisor takes to start the parent again
 # (`bus run` waits a second).
 PARENT_CHECK_SECONDS = 0.2
-
-# Python's 5 ms suits programs that compute. Here a few threads hand messages to one I/O thread, and
-# each handing over would wait that long for a busy neighbour: with 0.5 ms, reads over HTTP went from
-# 1356 to 1542 a second and their 99th percentile from 41 to 25 ms on the machine it was measured on.
-SWITCH_SECONDS = 0.0005
 
 
 def stop_on_signals() -> threading.Event:
@@ -48,15 +44,10 @@ def ignore_signals() -> None:
 
 
 def end_with_supervisor(environment: Mapping[str, str]) -> None:
-    """The same for a process that a supervisor has started, should that one have ended in the meantime."""
+    """Start a thread that ends this process when the supervisor that started it has died; nothing if none did."""
     supervisor = environment.get(SUPERVISOR)
     if supervisor is not None and supervisor.isdecimal():
         threading.Thread(target=_watch, args=(int(supervisor),), name="parent-watch", daemon=True).start()
-
-
-def end_with_parent() -> None:
-    """Start a thread that ends this process when its parent has died."""
-    threading.Thread(target=_watch, args=(os.getppid(),), name="parent-watch", daemon=True).start()
 
 
 def _watch(parent: int) -> None:
@@ -66,6 +57,8 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def switch_threads_soon() -> None:
-    """Set the interpreter's switch interval for a process that serves messages."""
-    sys.setswitchinterval(SWITCH_SECONDS)
+def end_now(code: int) -> NoReturn:
+    """End this process at once, where threads that are not Python's live on and would abort its orderly end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

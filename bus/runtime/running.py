@@ -16,9 +16,10 @@ from bus.messaging.connect import transport_for
 from bus.messaging.transport import Transport
 from bus.runtime.local_http import ask
 from bus.runtime.monitor import Monitor
+from bus.runtime.ports import check_port
 from bus.runtime.process import DRAIN_SECONDS, stop_on_signals
 from bus.runtime.seeding import seed
-from bus.runtime.servers import check_port
+from bus.runtime.servers import EventLoop
 from bus.runtime.settings import Settings
 from bus.runtime.supervisor import Supervisor
 from bus.service.application import Application
@@ -33,6 +34,8 @@ HUNG_SECONDS = 2.0
 WATCH_SECONDS = 0.5
 # A command waits this long for another transaction before others get their turn; see `bus.worker.execution`.
 LOCK_SECONDS = 1.0
+# Requests of one process that may wait for a reply. Each costs some 20 KB and no thread.
+IN_FLIGHT = 5000
 # The front ends must answer within this time; otherwise `bus run` logs an error.
 START_SECONDS = 60.0
 # For the answer of a front end that is asked whether it is ready.
@@ -67,6 +70,31 @@ def run_worker(application: Application, settings: Settings) -> None:
     if failure:
         raise failure
     log.info("worker_stopped", service=application.name, dropped_replies=transport.dropped_replies)
+
+
+def run_web(application: Application, settings: Settings) -> bool:
+    """Serve the front end of a service until SIGTERM or SIGINT.
+
+    Returns whether all requests that it had taken were finished. Raises RuntimeError after a bug of the event loop.
+    """
+    stopping = stop_on_signals()
+    name, port = f"{application.name}-web", settings.services[application.name].port
+    application.service.settings = settings.services[application.name].own
+    event_loop = EventLoop(name)
+    spans = spans_from(os.environ, name, settings.bus_url)
+    transport = transport_for(settings.bus_url, name, event_loop.loop)
+    client = Client(transport, name=name, max_in_flight=IN_FLIGHT, metrics=Metrics(), spans=spans)
+    event_loop.serve(application.web(client), settings.bind, port)
+    while not (event_loop.failure or stopping.wait(WATCH_SECONDS)):
+        pass
+    has_finished = event_loop.close()
+    client.close()
+    if spans is not None:
+        spans.close(FLUSH_SECONDS)
+    event_loop.stop()
+    if event_loop.failure:
+        raise event_loop.failure
+    return has_finished
 
 
 def run_processes(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> int:

@@ -30,13 +30,6 @@ from catalog.contract.products import (
     UpdateProduct,
     DeleteProduct,
 )
-from catalog.contract.stock import (
-    StockChange,
-    Reason,
-    StockTooLarge,
-    StockUpdated,
-    ChangeStock,
-)
 from catalog.contract.reservations import (
     ReservationId,
     Pieces,
@@ -57,7 +50,6 @@ from catalog.contract.reservations import (
 )
 
 __all__ = [
-    "ChangeStock",
     "CommitReservation",
     "CreateProduct",
     "DeleteProduct",
@@ -80,7 +72,6 @@ __all__ = [
     "ProductRemoved",
     "ProductUpdated",
     "Quantity",
-    "Reason",
     "ReleaseReservation",
     "Reservation",
     "ReservationCommitted",
@@ -92,9 +83,6 @@ __all__ = [
     "ReservationReleased",
     "ReserveLines",
     "ReserveStock",
-    "StockChange",
     "StockChanged",
-    "StockTooLarge",
-    "StockUpdated",
     "UpdateProduct",
 ]

@@ -30,6 +30,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 from support.installed_programs import PACKAGES, need_node_packages, need_programs
+from support.serving import serving
 
 import auth.main
 import bus.testing.servers.postgres
@@ -43,7 +44,6 @@ from bus.database import outbox
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
-from bus.runtime.servers import EmbeddedServer
 from bus.runtime.settings import read_settings
 from bus.service.application import Application
 from bus.testing.servers.ports import free_ports
@@ -97,8 +97,9 @@ class System:
         client = Client(self.url, name="docs")
         for application, port in zip(APPLICATIONS, free_ports(len(APPLICATIONS)), strict=True):
             self._start_worker(application)
-            server = EmbeddedServer(application.name, application.web(client), "127.0.0.1", port)
-            self._closing.append(server.close)
+            front_end = serving(application.web(client), port)
+            front_end.__enter__()
+            self._closing.append(lambda each=front_end: each.__exit__(None, None, None))
             self.replaced[SHOWN_URLS[application.name]] = f"http://127.0.0.1:{port}"
             if application.seed is not None:
                 with RetryingClient(self.url, name="seed") as patient:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from support.long_timeouts import use_long_timeouts
+from support.serving import serving
 
 import auth.main
 import catalog.main
@@ -23,9 +24,7 @@ from bus.client.client import Client
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
-from bus.runtime.servers import EmbeddedServer
 from bus.service.application import Application
-from bus.testing.servers.ports import free_ports
 from bus.worker.worker import Worker
 
 START_SECONDS = 60.0
@@ -89,10 +88,7 @@ def front_end(
         stack.callback(worker.stop, STOP_SECONDS)
         assert transport.wait_until_ready(START_SECONDS)
         client = stack.enter_context(Client(broker_url, name="described"))
-        (port,) = free_ports(1)
-        server = EmbeddedServer(application.name, application.web(client), "127.0.0.1", port)
-        stack.callback(server.close)
-        yield FrontEnd(f"http://127.0.0.1:{port}", tmp_path)
+        yield FrontEnd(stack.enter_context(serving(application.web(client))), tmp_path)
 
 
 def test_a_front_end_answers_as_its_document_says(front_end: FrontEnd) -> None:

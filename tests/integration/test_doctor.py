@@ -13,6 +13,7 @@ import pika
 import pytest
 from click.testing import CliRunner
 from support.long_timeouts import LONG_TIMEOUT_SECONDS, use_long_timeouts
+from support.serving import serving
 
 from bus.cli import bus
 from bus.client.client import Client
@@ -21,7 +22,6 @@ from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import queue_of
 from bus.runtime.monitor import Monitor
-from bus.runtime.servers import EmbeddedServer
 from bus.telemetry.logs import configure_logs
 from bus.telemetry.metrics import Metrics
 from bus.testing.servers.ports import free_ports
@@ -70,8 +70,7 @@ class DoctorSetup(NamedTuple):
     def start_front_end(self) -> None:
         client = Client(self.bus_url)
         self.stack.callback(client.close)
-        server = EmbeddedServer("catalog", web.create_app(client), "127.0.0.1", self.port)
-        self.stack.callback(server.close)
+        self.stack.enter_context(serving(web.create_app(client), self.port))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Hostile bytes: what is no good HTTP, sent to each of the two servers as it is."""
+"""Hostile bytes: what is no good HTTP, sent to both kinds of front ends as it is."""
 
 import json
 import os
@@ -13,10 +13,10 @@ import requests
 from faults.member import FrontEnd
 from faults.system import BUS
 from support.raw_http import ANSWER_SECONDS, send_pieces
+from support.serving import serving
 
 import catalog.main
 from bus.http.request_body import MAX_BODY_BYTES
-from bus.runtime.servers import EmbeddedServer
 from bus.testing.servers.ports import free_ports
 from bus.testing.services import running
 from bus.testing.waiting import wait_until
@@ -29,23 +29,20 @@ AT_ONCE_SECONDS = 8.0
 START_SECONDS = 60.0
 
 
-@pytest.fixture(scope="module", params=["granian", "waitress"])
+@pytest.fixture(scope="module", params=["process", "embedded"])
 def served_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The catalog's front end: as a process on granian, without a worker, and embedded on waitress, with one."""
+    """The catalog's front end: as a process, without a worker, and embedded, with one."""
     folder = tmp_path_factory.mktemp("data")
-    if request.param == "granian":
-        with _granian(folder, request.getfixturevalue("rabbitmq").fresh_vhost()) as url:
+    if request.param == "process":
+        with _process(folder, request.getfixturevalue("rabbitmq").fresh_vhost()) as url:
             yield url
         return
-    with running(catalog.main.catalog) as client:
-        [port] = free_ports(1)
-        server = EmbeddedServer("catalog", catalog.main.catalog.web(client), "127.0.0.1", port)
-        yield f"http://127.0.0.1:{port}"
-        server.close()
+    with running(catalog.main.catalog) as client, serving(catalog.main.catalog.web(client)) as url:
+        yield url
 
 
 @contextmanager
-def _granian(folder: Path, bus_url: str) -> Iterator[str]:
+def _process(folder: Path, bus_url: str) -> Iterator[str]:
     [port] = free_ports(1)
     environment = {**os.environ, "BUS_URL": bus_url, "CATALOG_PORT": str(port)}
     front = FrontEnd("front", folder, environment, *BUS, "web", "catalog")
@@ -155,7 +152,7 @@ def test_pieces_that_are_none_end_the_request(served_url: str) -> None:
     assert b" 201 " not in answer
 
 
-# Bytes that are not HTTP; granian answers with a status alone, and nothing of ours can change that.
+# Bytes that are not HTTP; the server answers with a status alone, and nothing of ours can change that.
 MALFORMED: dict[str, tuple[bytes, int]] = {
     "no request line": (b"GARBAGE\r\n\r\n", 400),
     "a line break in a header": (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\rb\r\n\r\n", 400),

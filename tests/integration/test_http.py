@@ -26,11 +26,10 @@ from bus.client import liveness
 from bus.client.client import Client
 from bus.contract.problems import Invalid
 from bus.database.engine import Database
-from bus.http import front_end, request_body
+from bus.http import front_end
 from bus.http.documents import as_text, asyncapi, openapi
 from bus.http.idempotency import InProgress
 from bus.http.pages.pages import VIEWER
-from bus.http.request_body import MAX_BODIES
 from bus.messaging.connect import transport_for
 from bus.service.service import Service
 from bus.service.work import Work
@@ -152,22 +151,6 @@ def test_the_front_page_health_and_readiness_answer(products: FlaskClient) -> No
     page = products.get("/")
     assert page.status_code == 200
     assert b"catalog.create_product" in page.data
-
-
-def test_a_body_waits_a_moment_for_those_before_it(products: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    room: threading.Semaphore = products.application.extensions["bus"].bodies
-    for _ in range(MAX_BODIES):
-        assert room.acquire(timeout=1)
-    monkeypatch.setattr(request_body, "ROOM_SECONDS", 30.0)
-    another = threading.Timer(0.1, room.release)
-    another.start()
-    lamp = {"name": "Lamp", "price": 1, "quantity": 1}
-    assert products.post("/products", json=lamp).status_code == 201
-    another.join()
-    monkeypatch.setattr(request_body, "ROOM_SECONDS", 0.01)
-    assert room.acquire(timeout=1)
-    refused = products.post("/products", json=lamp)
-    assert (refused.status_code, refused.json and refused.json["code"]) == (503, "too-many-in-flight")
 
 
 def test_what_the_viewer_loads_is_kept_for_ever_and_what_is_not_there_is_not(products: FlaskClient) -> None:

@@ -323,7 +323,7 @@ def test_a_collector_that_does_not_answer_holds_nothing_up(start: Start, is_sile
 def test_nothing_of_opentelemetry_is_imported_without_the_variables() -> None:
     code = """
 import sys
-import bus.worker.worker, bus.runtime.wsgi, bus.runtime.running, bus.http
+import bus.worker.worker, bus.runtime.running, bus.http
 from bus.telemetry.export import spans_from
 assert spans_from({}, "x", "amqp://") is None
 assert spans_from({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_SDK_DISABLED": "true"}, "x", "amqp://") is None

@@ -11,10 +11,9 @@ from bus.client.client import Client
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
-from bus.runtime.servers import EmbeddedServer
 from bus.service.application import Application
-from bus.testing.servers.ports import free_ports
 from bus.worker.worker import Worker
+from support.serving import serving
 
 APPLICATIONS = (auth.main.auth, catalog.main.catalog)
 
@@ -35,10 +34,7 @@ class RunningSystem:
         client = self._closing.enter_context(Client(self.url, name="tests"))
         for application in APPLICATIONS:
             self._start_worker(application)
-            (port,) = free_ports(1)
-            server = EmbeddedServer(application.name, application.web(client), "127.0.0.1", port)
-            self._closing.callback(server.close)
-            self.front_ends[application.name] = f"http://127.0.0.1:{port}"
+            self.front_ends[application.name] = self._closing.enter_context(serving(application.web(client)))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -49,7 +49,7 @@ PUBLIC = {
         "update_all",
         "update_each",
     ],
-    "bus.http": ["front_end", "relay"],
+    "bus.http": ["front_end", "never_blocks", "relay"],
     "bus.testing": ["RunningServices", "Servers", "running", "wait_until"],
 }
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pika
-from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from bus import failpoints
@@ -27,6 +26,7 @@ from bus.messaging.message import Delivery, Message, arrived
 from bus.messaging.rabbitmq.acknowledgements import Unacknowledged
 from bus.messaging.rabbitmq.declaring import Upkeep, declare
 from bus.messaging.rabbitmq.fast_lane import OnMessage
+from bus.messaging.rabbitmq.io_loop import IOLoop
 from bus.messaging.rabbitmq.properties import message_of
 from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.reconnecting import ReconnectingConnection

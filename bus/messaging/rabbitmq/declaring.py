@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 
 from bus.messaging.declarations import Declaration, Exchange, declarations
+from bus.messaging.rabbitmq.io_loop import IOLoop
 from bus.messaging.rabbitmq.reconnecting import ReconnectingConnection
 from bus.messaging.topology import Queue
 

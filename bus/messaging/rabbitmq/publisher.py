@@ -5,7 +5,6 @@ from collections import deque
 from typing import Any
 
 import pika
-from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 
@@ -13,6 +12,7 @@ from bus.contract.names import DIRECT_REPLY_TO
 from bus.messaging.message import Message
 from bus.messaging.rabbitmq.confirm_channel import ConfirmingChannel
 from bus.messaging.rabbitmq.confirms import OnOutcome
+from bus.messaging.rabbitmq.io_loop import IOLoop
 from bus.messaging.rabbitmq.reconnecting import ReconnectingConnection
 from bus.messaging.transport import PublishOutcome
 

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pika
 import structlog
-from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 from pika.exceptions import (
     ChannelClosedByBroker,
@@ -17,6 +16,7 @@ from pika.exceptions import (
 )
 
 from bus.messaging.broker_url import BrokerUrl
+from bus.messaging.rabbitmq.io_loop import IOLoop
 from bus.messaging.rabbitmq.pika_connection import Connection
 from bus.messaging.transport import TransportFailure
 
@@ -95,7 +95,7 @@ class ReconnectingConnection:
     def connect(self) -> None:
         if self._on_closed is None and self.failure is None:
             self._connection = Connection(
-                self._parameters, self._opened, self._not_opened, self._closed, custom_ioloop=self._loop
+                self._parameters, self._opened, self._not_opened, self._closed, custom_ioloop=self._loop.for_pika
             )
 
     def ready(self) -> None:

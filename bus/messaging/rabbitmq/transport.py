@@ -1,22 +1,21 @@
-"""The transport for RabbitMQ: one I/O thread with two connections, one to publish and one to consume.
+"""The transport for RabbitMQ: one I/O loop with two connections, one to publish and one to consume.
 
-They are apart because a broker that blocks a publishing connection reads no acknowledgements from it. Other threads
-hand their calls to the I/O thread.
+They are apart because a broker that blocks a publishing connection reads no acknowledgements from it. The loop runs in
+a thread of its own, or is the event loop of a front end. Other threads hand their calls to it.
 """
 
-import threading
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 import pika
-import structlog
-from pika.adapters.select_connection import IOLoop
 
 from bus.messaging.broker_url import BrokerUrl
 from bus.messaging.message import Delivery, Message
 from bus.messaging.rabbitmq.confirms import OnOutcome
 from bus.messaging.rabbitmq.consumer import Consumer
+from bus.messaging.rabbitmq.io_loop import IOLoop, OwnLoop, SharedLoop
 from bus.messaging.rabbitmq.properties import TolerantProperties
 from bus.messaging.rabbitmq.publisher import Publisher
 from bus.messaging.rabbitmq.queue_counts import QueueCounter
@@ -26,25 +25,26 @@ from bus.messaging.transport import PublishOutcome, QueueView, TransportFailure,
 # While closing: how often to check whether all confirms have come; they take a few milliseconds.
 CLOSE_POLL_SECONDS = 0.01
 
-log = structlog.get_logger("bus.rabbitmq")
-
 
 class RabbitMQ:
-    """The transport for `amqp://` and `amqps://` URLs; see `bus.messaging.transport.Transport`."""
+    """The transport for `amqp://` and `amqps://` URLs; see `bus.messaging.transport.Transport`.
 
-    def __init__(self, broker: BrokerUrl, name: str) -> None:
+    `loop` is a running event loop to use instead of a thread.
+    """
+
+    def __init__(self, broker: BrokerUrl, name: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
         pika.spec.props[pika.BasicProperties.INDEX] = TolerantProperties  # pika has no setting for it
         self._parameters = parameters_for(broker, name)
-        self._loop = IOLoop()
-        self._thread = threading.Thread(target=self._run, name=f"{name}-rabbitmq", daemon=True)
+        self._loop: IOLoop = OwnLoop(name) if loop is None else SharedLoop(loop)
         self._publisher = Publisher(self._loop, self._parameters)
         self._consumer: Consumer | None = None
-        self._defect: TransportFailure | None = None
 
     @property
     def failure(self) -> TransportFailure | None:
         consumer_failure = self._consumer.connection.failure if self._consumer else None
-        return self._defect or self._publisher.connection.failure or consumer_failure
+        if self._loop.defect is not None:
+            return TransportFailure(f"The I/O thread of RabbitMQ failed because of a bug: {self._loop.defect!r}")
+        return self._publisher.connection.failure or consumer_failure
 
     @property
     def reply_address(self) -> str | None:
@@ -62,7 +62,7 @@ class RabbitMQ:
         self._publisher.connection.on_blocked = options.on_replies_lost  # the broker blocks those who reply too
         self._soon(self._publisher.connection.connect)
         self._soon(self._consumer.connection.connect)
-        self._thread.start()
+        self._loop.start()
 
     def wait_until_ready(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -73,7 +73,7 @@ class RabbitMQ:
         return ready
 
     def publish(self, message: Message, on_outcome: OnOutcome | None = None) -> None:
-        if self._thread.is_alive():
+        if self._loop.is_running:
             self._publisher.publish(message, on_outcome)
         elif on_outcome is not None:
             on_outcome(PublishOutcome.DISCONNECTED)
@@ -99,19 +99,11 @@ class RabbitMQ:
             self._soon(lambda: consumer.connection.reset(reason))
 
     def close(self, seconds: float) -> None:
-        if not self._thread.is_alive():
+        if not self._loop.is_running:
             return
         deadline = time.monotonic() + seconds / 2
         self._soon(lambda: self._close_when_confirmed(deadline))
-        self._thread.join(seconds)
-
-    def _run(self) -> None:
-        try:
-            self._loop.start()
-        except Exception as error:
-            # A bug in this package or in pika. The process must end: it would look alive and do nothing.
-            log.exception("connection_thread_failed")
-            self._defect = TransportFailure(f"The I/O thread of RabbitMQ failed because of a bug: {error!r}")
+        self._loop.join(seconds)
 
     def _inspect(self, on_views: Callable[[Sequence[QueueView]], None]) -> None:
         """Ask over the publishing connection, because the consuming one may be the one that does not work."""

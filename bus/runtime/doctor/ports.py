@@ -5,7 +5,7 @@ from typing import Any
 
 from bus.runtime.doctor.findings import ANSWER_SECONDS, Finding, ok, wrong
 from bus.runtime.local_http import ask
-from bus.runtime.servers import METRICS_PORT, PortTaken, check_port
+from bus.runtime.ports import METRICS_PORT, PortTaken, check_port
 
 # Stands for a front end that is not ready and so does not say its name; no service has this name.
 NOT_READY = "not ready"

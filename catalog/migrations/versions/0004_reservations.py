@@ -5,7 +5,6 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
-compatible = True
 
 _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _HELD = sa.text("state = 'held'")

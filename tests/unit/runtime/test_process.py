@@ -1,31 +1,33 @@
-"""A process whose parent is killed ends by itself."""
+"""A process whose supervisor is killed ends by itself."""
 
 import subprocess
 import sys
 
 import psutil
 
+from bus.runtime.process import SUPERVISOR
 from bus.testing.waiting import wait_until
 
 END_SECONDS = 30.0
 
 CHILD = """
-import time
-from bus.runtime.process import end_with_parent
-end_with_parent()
+import os, time
+from bus.runtime.process import end_with_supervisor
+end_with_supervisor(os.environ)
 print("up", flush=True)
 time.sleep(60)
 """
 PARENT = f"""
-import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdout=subprocess.PIPE)
+import os, subprocess, sys
+environment = {{**os.environ, "{SUPERVISOR}": str(os.getpid())}}
+child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdout=subprocess.PIPE, env=environment)
 child.stdout.readline()
 print(child.pid, flush=True)
 child.wait()
 """
 
 
-def test_a_process_ends_when_its_parent_is_killed() -> None:
+def test_a_process_ends_when_its_supervisor_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))

@@ -1,0 +1,199 @@
+"""The bridge: serves a WSGI application (PEP 3333) on an event loop, each request in a greenlet.
+
+The server speaks RSGI, granian's interface for applications on an event loop. The body is read here, on the loop, so
+that a slow one holds nothing but its connection; the application then runs without a pause, except where it waits for
+a reply (`bus.messaging.waiting`).
+"""
+
+import asyncio
+import io
+import sys
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, cast
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+import structlog
+from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]  # documented there all the same
+from greenlet import getcurrent
+
+from bus.contract.codec import encode
+from bus.contract.problems import Problem
+from bus.http.request_body import MAX_BODY_BYTES
+from bus.messaging.message import PROBLEM
+from bus.messaging.waiting import Hub, Task
+
+# A body must be complete within this time after the headers.
+BODY_SECONDS = 20.0
+# The value of a header that is not ASCII; nothing that we read accepts it.
+UNREADABLE = "\ufffd"
+
+_SEPARATORS = {"HTTP_COOKIE": "; "}  # of several headers of one name; a comma for all others (RFC 9110, section 5.3)
+
+Headers = list[tuple[str, str]]
+
+log = structlog.get_logger("bus.web")
+
+
+class Bridge:
+    """One WSGI application as an RSGI application."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+        self._hub: Hub | None = None
+        self._base: WSGIEnvironment = {
+            "SCRIPT_NAME": "",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,  # views of a blueprint run in threads
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+        }
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by the server, on the loop, before the first request."""
+        self._hub = Hub(loop)
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        """Serve one request."""
+        environ = self._environ(scope)
+        body = b""
+        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+            try:
+                body = await _body(environ, protocol)
+            except TimeoutError:
+                protocol.response_bytes(408, *_TOO_SLOW)
+                return
+            except (ProtocolClosed, ProtocolError):
+                protocol.response_bytes(400, *_BROKEN)
+                return
+        environ["wsgi.input"] = io.BytesIO(body)
+        hub = cast(Hub, self._hub)
+        request = _Request(self._app, environ, protocol)
+        hub.start(request.run)
+        if not request.is_done:
+            request.done = hub.loop.create_future()
+            await request.done
+
+    def _environ(self, scope: Any) -> WSGIEnvironment:
+        environ = self._base.copy()
+        environ["REQUEST_METHOD"] = scope.method
+        path = scope.path
+        # A character for each byte (PEP 3333).
+        environ["PATH_INFO"] = path if path.isascii() else path.encode().decode("latin-1")
+        environ["QUERY_STRING"] = scope.query_string
+        environ["SERVER_PROTOCOL"] = "HTTP/1.0" if scope.http_version == "1" else "HTTP/1.1"
+        environ["SERVER_NAME"], _, environ["SERVER_PORT"] = scope.server.rpartition(":")
+        environ["REMOTE_ADDR"] = scope.client.rpartition(":")[0].strip("[]")
+        headers = scope.headers
+        items = headers.items()
+        for name, value in items:
+            variable = _variable(name)
+            if variable not in environ:
+                environ[variable] = value
+            else:
+                environ[variable] += _SEPARATORS.get(variable, ",") + value
+        if scope.authority:
+            environ["HTTP_HOST"] = scope.authority
+        # The server leaves out values that are not ASCII, and a header that is there must not look absent.
+        for name in headers.keys() - dict(items).keys():
+            environ[_variable(name)] = UNREADABLE
+        environ.pop("", None)
+        return environ
+
+
+class _Request:
+    """One request while its application runs, as a task."""
+
+    __slots__ = ("_app", "_environ", "_headers", "_protocol", "_status", "done", "is_done")
+
+    def __init__(self, app: WSGIApplication, environ: WSGIEnvironment, protocol: Any) -> None:
+        self._app, self._environ, self._protocol = app, environ, protocol
+        self._status, self._headers = 500, [("content-length", "0")]
+        self.is_done = False
+        self.done: asyncio.Future[None] | None = None
+
+    def run(self) -> None:
+        """Run the application and send its answer."""
+        try:
+            self._answer(self._app(self._environ, self._start))
+        except (ProtocolClosed, ProtocolError):
+            log.debug("client_went_away")
+        except Exception:  # Flask answers the errors of its views
+            log.exception("application_failed")
+            self._protocol.response_empty(500, [])
+        finally:
+            self.is_done = True
+            if self.done is not None and not self.done.done():
+                self.done.set_result(None)
+
+    def _start(self, status: str, headers: Headers, _error: Any = None) -> Callable[[bytes], object]:
+        self._status, self._headers = int(status[:3]), headers
+        return _write
+
+    def _answer(self, pieces: Iterable[bytes]) -> None:
+        try:
+            if any(name.lower() == "content-length" for name, _ in self._headers) or self._status in (204, 304):
+                self._protocol.response_bytes(self._status, self._headers, b"".join(pieces))
+            else:
+                self._stream(pieces)
+        finally:
+            if (close := getattr(pieces, "close", None)) is not None:
+                close()
+
+    def _stream(self, pieces: Iterable[bytes]) -> None:
+        """Send an answer of unknown length as it is made. What its client does not take yet, the server keeps."""
+        task = cast(Task, getcurrent())
+        transport = self._protocol.response_stream(self._status, self._headers)
+        for piece in pieces:
+            if piece:
+                task.result_of(transport.send_bytes(piece))
+
+
+def _write(_data: bytes) -> None:
+    raise NotImplementedError("This server does not have the old `write` of WSGI; return the body instead.")
+
+
+async def _body(environ: WSGIEnvironment, protocol: Any) -> bytes:
+    """The body, or as much of it as shows that it is too long.
+
+    Raises TimeoutError when it does not come, ProtocolError or ProtocolClosed when it is malformed or ends too early.
+
+    A body of which the headers say that it is too long is not asked for, so a client that waits for `100 Continue`
+    never sends it.
+    """
+    length = environ.get("CONTENT_LENGTH", "0")
+    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        return b""
+    async with asyncio.timeout(BODY_SECONDS):
+        if "HTTP_TRANSFER_ENCODING" not in environ:
+            return bytes(await protocol())
+        pieces, received = [], 0
+        async for piece in protocol:
+            pieces.append(piece)
+            received += len(piece)
+            if received > MAX_BODY_BYTES:
+                return b"".join(pieces)
+        # The server gives one empty piece at the end, and one for a piece that is malformed.
+        if pieces.count(b"") > 1:
+            raise ProtocolError
+        return b"".join(pieces)
+
+
+@lru_cache(maxsize=256)
+def _variable(name: str) -> str:
+    """The variable of a header; empty for one that could be taken for another: `X_Y` has the variable of `X-Y`."""
+    if "_" in name:
+        return ""
+    variable = name.upper().replace("-", "_")
+    return variable if variable in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{variable}"
+
+
+def _problem(status: int, title: str, detail: str) -> tuple[Headers, bytes]:
+    problem = Problem.of(title.lower().replace(" ", "-"), status, title, detail)
+    return [("content-type", PROBLEM), ("connection", "close")], encode(problem)
+
+
+_TOO_SLOW = _problem(408, "Request timeout", f"The body did not come within {BODY_SECONDS:g} s.")
+_BROKEN = _problem(400, "Bad request", "The body is malformed, or has ended too early (RFC 9112, section 7.1).")

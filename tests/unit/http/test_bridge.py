@@ -1,0 +1,141 @@
+"""The bridge: what a WSGI application sees of a request, and what a client sees of its answer."""
+
+import json
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import pytest
+from support.serving import serving
+
+from bus.http import bridge
+from bus.http.request_body import MAX_BODY_BYTES
+from bus.messaging.waiting import mailbox
+
+LONG_SECONDS = 60.0
+Serve = Callable[[WSGIApplication], str]
+
+
+def _shown(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answers with its environment, and with the length of the body."""
+    shown: dict[str, Any] = {name: value for name, value in environ.items() if isinstance(value, str)}
+    shown["body"] = len(environ["wsgi.input"].read())
+    body = json.dumps(shown).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+@pytest.fixture(scope="module")
+def shown() -> Iterator[str]:
+    with serving(_shown) as url:
+        yield url
+
+
+def _exchange(url: str, sent: bytes) -> bytes:
+    """What comes back until the server closes the connection."""
+    port = int(url.rpartition(":")[2])
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), LONG_SECONDS) as connection:
+        connection.sendall(sent)
+        while more := connection.recv(65536):
+            received += more
+    return received
+
+
+def _environ(url: str, line: bytes, headers: bytes = b"", body: bytes = b"") -> dict[str, Any]:
+    sent = line + b" HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n" + headers + b"\r\n" + body
+    environ: dict[str, Any] = json.loads(_exchange(url, sent).partition(b"\r\n\r\n")[2])
+    return environ
+
+
+def test_a_request_is_what_the_client_has_sent(shown: str) -> None:
+    environ = _environ(
+        shown, b"POST /a%2Fb%20c/%C3%A9?x=%20&y", b"Content-Length: 3\r\nContent-Type: text/x\r\n", b"abc"
+    )
+    assert environ["REQUEST_METHOD"] == "POST"
+    assert environ["PATH_INFO"] == "/a/b c/é".encode().decode("latin-1")
+    assert environ["QUERY_STRING"] == "x=%20&y"
+    assert environ["HTTP_HOST"] == "shop.example"
+    assert environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+    assert environ["REMOTE_ADDR"] == "127.0.0.1"
+    assert environ["SERVER_PORT"] == shown.rpartition(":")[2]
+    assert (environ["CONTENT_TYPE"], environ["CONTENT_LENGTH"], environ["body"]) == ("text/x", "3", 3)
+
+
+def test_headers_of_one_name_are_joined(shown: str) -> None:
+    environ = _environ(shown, b"GET /", b"A: 1\r\nCookie: a=1\r\na: 2\r\nCookie: b=2\r\n")
+    assert (environ["HTTP_A"], environ["HTTP_COOKIE"]) == ("1,2", "a=1; b=2")
+
+
+def test_a_header_with_an_underscore_is_not_taken_for_another(shown: str) -> None:
+    assert "HTTP_X_USER" not in _environ(shown, b"GET /", b"X_User: admin\r\n")
+
+
+def test_a_header_that_is_not_ascii_is_there_and_unreadable(shown: str) -> None:
+    assert _environ(shown, b"GET /", b"Idempotency-Key: \xc3\xa9\r\n")["HTTP_IDEMPOTENCY_KEY"] == bridge.UNREADABLE
+
+
+def test_a_body_in_pieces_is_read(shown: str) -> None:
+    pieces = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    assert _environ(shown, b"POST /", b"Transfer-Encoding: chunked\r\n", pieces)["body"] == 5
+
+
+def test_pieces_that_end_too_early_are_refused(shown: str) -> None:
+    sent = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    assert _exchange(shown, sent + b"3\r\nabc\r\nzz\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+def test_no_more_is_read_of_a_body_than_shows_that_it_is_too_long(shown: str) -> None:
+    piece = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
+    sent = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + 3 * piece
+    answer = json.loads(_exchange(shown, sent).partition(b"\r\n\r\n")[2])
+    assert MAX_BODY_BYTES < answer["body"] <= 3 * 0x8000
+
+
+def test_a_body_that_does_not_come_is_waited_for_no_longer_than_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "BODY_SECONDS", 0.1)
+    with serving(_shown) as url:
+        answer = _exchange(url, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "request-timeout"
+
+
+def test_an_answer_of_unknown_length_is_sent_as_it_is_made() -> None:
+    closed: list[bool] = []
+
+    class Pieces:
+        def __iter__(self) -> Iterator[bytes]:
+            for number in range(1000):
+                if number % 100 == 0:  # such as a call for the next page
+                    box = mailbox()
+                    box.put(None)
+                    box.get(timeout=LONG_SECONDS)
+                yield b"%03d\n" % number
+
+        def close(self) -> None:
+            closed.append(True)
+
+    def app(_: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/csv")])
+        return Pieces()
+
+    with serving(app) as url:
+        head, _, body = _exchange(url, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").partition(b"\r\n\r\n")
+    assert b"transfer-encoding: chunked" in head.lower()
+    assert b"".join(body.split(b"\r\n")[1::2]).split() == [b"%03d" % number for number in range(1000)]
+    assert closed == [True]
+
+
+def test_an_application_that_fails_is_a_500_and_the_next_request_is_served() -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/fails":
+            raise RuntimeError("a bug")
+        start_response("204 No Content", [])
+        return []
+
+    with serving(app) as url:
+        failed = _exchange(url, b"GET /fails HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        served = _exchange(url, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert failed.startswith(b"HTTP/1.1 500 ")
+    assert served.startswith(b"HTTP/1.1 204 ")
