@@ -16,6 +16,7 @@ MAX_KEY_LENGTH = 255
 # Any beginning of it with at least eight characters is a strong password.
 STRONG = "Zq7-vX3.kW9_pL2+" * 64
 TEXT = re.compile(schemas.TEXT)
+CURSOR = re.compile(r"[A-Za-z0-9_-]{1,2000}")
 _numbers = count(1)
 
 # RFC 5321 and registries decide which addresses are valid; no schema repeats that.
@@ -25,7 +26,7 @@ schemathesis.openapi.format("email", st.tuples(_words, _words).map(lambda two: f
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Any, kwargs: dict[str, Any]) -> None:
-    """Replace valid keys and passwords by others of the same length; invalid ones stay."""
+    """Replace valid keys and passwords by others of the same length, and leave out cursors; invalid ones stay."""
     headers = case.headers if case.headers is not None else {}
     if case.method != "GET" and headers.get("Prefer") == "respond-async":
         # The OpenAPI link from a 202 to its outcome needs the key that the caller chose.
@@ -33,6 +34,8 @@ def before_call(context: HookContext, case: Any, kwargs: dict[str, Any]) -> None
     key = headers.get("Idempotency-Key")
     if isinstance(key, str) and MESSAGE_ID.fullmatch(key):
         headers["Idempotency-Key"] = _used_once(key)
+    if CURSOR.fullmatch(str((case.query or {}).get("cursor", ""))):
+        del case.query["cursor"]  # only one that the service has given is accepted
     password = case.body.get("password") if isinstance(case.body, dict) else None
     if isinstance(password, str) and TEXT.search(password) and 8 <= len(password) <= len(STRONG):
         case.body = {**case.body, "password": STRONG[: len(password)]}
