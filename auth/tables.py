@@ -1,12 +1,13 @@
 """The tables of auth."""
 
-from sqlalchemy import Column, MetaData, Table, Text, func
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, func
 
 from bus.columns import Id, UtcDateTime
 
 metadata = MetaData()
 
-# The unique keys are compared, not the names: user names and addresses that differ only in case are the same.
+# The unique keys are compared, not the names: user names and addresses that differ only in case are the same. `roles`
+# are separated by spaces, in alphabetical order; `version` counts the changes.
 user = Table(
     "users",
     metadata,
@@ -17,5 +18,69 @@ user = Table(
     Column("email_key", Text, nullable=False, unique=True),
     Column("password_hash", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False, server_default=func.now()),
+    Column("email_verified", Boolean, nullable=False, server_default="0"),
+    Column("display_name", Text, nullable=False, server_default=""),
+    Column("roles", Text, nullable=False, server_default=""),
+    Column("disabled_at", UtcDateTime),
+    Column("version", Integer, nullable=False, server_default="1"),
     sqlite_autoincrement=True,
+)
+
+# A log-in that has not ended: a family of refresh tokens.
+session = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("device", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime, nullable=False),
+)
+Index("sessions_user_id", session.c.user_id)
+
+# Refresh tokens by their SHA-256. A used one is kept, so that it is noticed when it comes again.
+refresh_token = Table(
+    "refresh_tokens",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("used_at", UtcDateTime),
+)
+Index("refresh_tokens_session_id", refresh_token.c.session_id)
+
+# How often something failed or was done, by what is limited; `waits_until` is when the next try may come.
+throttle = Table(
+    "throttles",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("waits_until", UtcDateTime, nullable=False),
+)
+
+# What was done with accounts: rows are added, and never changed. `user_id` is whose account, `by_id` who did it, if
+# that is known. Both may be accounts that were deleted since.
+activity = Table(
+    "activity",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("user_id", Id, nullable=False),
+    Column("by_id", Id),
+    Column("what", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("activity_user_id", activity.c.user_id, activity.c.id)
+
+# What access tokens are signed with, numbered as they were made.
+signing_key = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("private_jwk", Text, nullable=False),
+    Column("x", Text, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("retired_at", UtcDateTime),
 )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bus.client.client import Client
     from bus.contract.events import Event
     from bus.contract.fields import DecimalRange, RuleViolation, Secret
-    from bus.contract.identity import Caller
+    from bus.contract.identity import Caller, JsonWebKeySet, SigningJwk
     from bus.contract.operations import Command, Query, Reply, TransientCommand
     from bus.contract.pages import InvalidCursor, PageQuery, page_after
     from bus.contract.problems import FieldError, Invalid, ReplyTimeout, Unavailable
@@ -49,6 +49,7 @@ __all__ = [
     "FieldError",
     "Invalid",
     "InvalidCursor",
+    "JsonWebKeySet",
     "MayBeOpen",
     "PageQuery",
     "Query",
@@ -60,6 +61,7 @@ __all__ = [
     "Secret",
     "Service",
     "Settings",
+    "SigningJwk",
     "TransientCommand",
     "Unavailable",
     "Work",
@@ -86,7 +88,7 @@ __getattr__ = lazy_exports(
         "bus.client.client": ("Client",),
         "bus.contract.events": ("Event",),
         "bus.contract.fields": ("DecimalRange", "RuleViolation", "Secret"),
-        "bus.contract.identity": ("Caller",),
+        "bus.contract.identity": ("Caller", "JsonWebKeySet", "SigningJwk"),
         "bus.contract.operations": ("Command", "Query", "Reply", "TransientCommand"),
         "bus.contract.pages": ("InvalidCursor", "PageQuery", "page_after"),
         "bus.contract.problems": ("FieldError", "Invalid", "ReplyTimeout", "Unavailable"),

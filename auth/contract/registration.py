@@ -15,6 +15,10 @@ class EmailTaken(Refusal, code="auth.email_taken", status=409):
     """Another user has this email address."""
 
 
+class SpecialDomain(Refusal, code="auth.special_domain", status=422):
+    """The address is in a domain that the public DNS does not have."""
+
+
 class UserRegistered(Reply):
     """The answer to `Register`."""
 
@@ -27,7 +31,7 @@ class Register(
     name="auth.register",
     http="POST /register",
     status=201,
-    refuses=[UsernameTaken, EmailTaken],
+    refuses=[UsernameTaken, EmailTaken, SpecialDomain],
 ):
     """Make an account. User names and addresses that differ only in case are the same."""
 

@@ -1,11 +1,36 @@
-"""Names: when two user names, or two email addresses, are the same."""
+"""User names: which text is one, and when two of them are the same."""
 
-import unicodedata
+from dataclasses import dataclass
+
+from bus import RuleViolation
 
 
-def comparison_key(name: str) -> str:
-    """What is compared in place of a name: case and compatibility forms are folded away.
+@dataclass(frozen=True)
+class UserName:
+    """A field's rule: a user name of the profile UsernameCaseMapped (RFC 8265, section 3.3), without `@`."""
 
-    Unicode Standard, section 3.13, default caseless matching; Unicode Standard Annex 15, form NFKC.
+    def check(self, value: object) -> None:
+        """Raises RuleViolation (invalid-username)."""
+        name = str(value)
+        if "@" in name:
+            raise RuleViolation("invalid-username", "A user name has no @: that is how it differs from an address.")
+        try:
+            username_key(name)
+        except ValueError:
+            detail = "Expected letters, digits and visible signs, without blanks (RFC 8265, section 3.3)."
+            raise RuleViolation("invalid-username", detail) from None
+
+    def in_words(self) -> str:
+        """What it takes."""
+        return "letters, digits and visible signs, without blanks and @"
+
+
+def username_key(name: str) -> str:
+    """What is compared in place of a user name: width and case are mapped, in form NFC (RFC 8265, section 3.3.1).
+
+    Raises ValueError for text that is not a user name, such as one with a blank or with an invisible character.
     """
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    # Imported with the first name: it loads tables of Unicode.
+    from precis_i18n import get_profile
+
+    return str(get_profile("UsernameCaseMapped").enforce(name))

@@ -4,7 +4,26 @@ A feature is one file here, of the same name as in `auth/contract/`; its rules a
 register themselves at the service in `service.py` when the file is imported, so import each new file below.
 """
 
-from auth.handlers import registration
+from auth.handlers import (  # in the order of the contract  # isort: skip
+    registration,
+    login,
+    sessions,
+    profile,
+    passwords,
+    activity,
+    administration,
+    tokens,
+)
 from auth.handlers.service import auth
 
-__all__ = ["auth", "registration"]
+__all__ = [
+    "activity",
+    "administration",
+    "auth",
+    "login",
+    "passwords",
+    "profile",
+    "registration",
+    "sessions",
+    "tokens",
+]

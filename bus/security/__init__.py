@@ -4,5 +4,12 @@ Clients seal (`sealer.py`) and workers open seals (`unsealer.py`). `seal.py` has
 pairs, which `key_store.py` keeps in the service's database. The package imports `bus.database` and the packages below
 it; `bus.client`, `bus.service`, workers and the command line import this one.
 
+`signing_keys.py` signs access tokens, and `guard.py` finds the caller that one stands for.
+
 Start at `seal.py`.
 """
+
+from bus.security.access_tokens import verify
+from bus.security.signing_keys import SigningKey
+
+__all__ = ["SigningKey", "verify"]

@@ -45,7 +45,7 @@ from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.runtime.settings import read_settings
-from bus.service.application import Application
+from bus.service.application import Application, declared_by
 from bus.testing.servers.ports import free_ports
 from bus.testing.waiting import wait_until
 from bus.worker.worker import Worker
@@ -409,7 +409,7 @@ def test_every_setting_is_in_the_configuration_document() -> None:
             asked.add(name)
             return super().get(name, default)
 
-    read_settings(Environment(), {each.name: each.port for each in APPLICATIONS})
+    read_settings(Environment(), *declared_by(APPLICATIONS))
     names = {name for name in asked if not name.endswith("_FILE")}
     for provisioner in (bus.testing.servers.rabbitmq.PROVISIONER, bus.testing.servers.postgres.PROVISIONER):
         names |= {provisioner.url_variable, provisioner.kind_variable, provisioner.image_variable}

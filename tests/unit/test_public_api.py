@@ -21,6 +21,7 @@ PUBLIC = {
         "FieldError",
         "Invalid",
         "InvalidCursor",
+        "JsonWebKeySet",
         "MayBeOpen",
         "PageQuery",
         "Query",
@@ -32,6 +33,7 @@ PUBLIC = {
         "Secret",
         "Service",
         "Settings",
+        "SigningJwk",
         "TransientCommand",
         "Unavailable",
         "Work",
@@ -50,6 +52,7 @@ PUBLIC = {
         "update_each",
     ],
     "bus.http": ["front_end", "never_blocks", "relay"],
+    "bus.security": ["SigningKey", "verify"],
     "bus.testing": ["RunningServices", "Servers", "running", "wait_until"],
 }
 

@@ -16,6 +16,11 @@ WEAK = [
     "ann.smith",
     "aaaaaaaaaa",
     "abababababab",
+    "passwordpassword",
+    "Password1!",
+    "abcdefgh12345678",
+    "ann.smith1",
+    "e\u0301e\u0301e\u0301e\u0301e\u0301",
 ]
 STRONG = ["correct horse battery staple", "tr0ub4dor&3", "🦄🐙🦑🐡🐠🐟🐬🐳", "ann-is-my-name-and-more"]
 

@@ -1,0 +1,82 @@
+"""Accounts: finding and changing them. Every change is counted, and announced with an event."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from auth.contract.accounts import Account, User, UserChanged
+from auth.domain.email import email_key
+from auth.domain.names import username_key
+from auth.tables import user
+from bus import Work
+
+_by_login = select(user).where(or_(user.c.username_key == bindparam("name"), user.c.email_key == bindparam("email")))
+_by_id = select(user).where(user.c.id == bindparam("user_id"))
+_locked = _by_id.with_for_update()
+
+
+def find_by_login(connection: Connection, login: str) -> Row[Any] | None:
+    """The account with this user name or address; None if there is none, or if it is neither."""
+    keys = {"name": "", "email": ""}
+    try:
+        keys = {"name": "", "email": email_key(login)} if "@" in login else {"name": username_key(login), "email": ""}
+    except ValueError:
+        return None
+    return connection.execute(_by_login, keys).one_or_none()
+
+
+def find(connection: Connection, user_id: int) -> Row[Any] | None:
+    """The account with this id; None if there is none."""
+    return connection.execute(_by_id, {"user_id": user_id}).one_or_none()
+
+
+def lock(connection: Connection, user_id: int) -> Row[Any] | None:
+    """The same, and no other transaction changes it until this one ends."""
+    return connection.execute(_locked, {"user_id": user_id}).one_or_none()
+
+
+def change(work: Work, user_id: int, **values: Any) -> Row[Any]:
+    """Change columns of an account that exists. Raises IntegrityError for a name or an address that is taken."""
+    statement = update(user).where(user.c.id == user_id).values(**values, version=user.c.version + 1).returning(user)
+    row = work.connection.execute(statement).one()
+    work.emit(changed(row))
+    return row
+
+
+def changed(row: Row[Any]) -> UserChanged:
+    """The event that says what an account is now."""
+    return UserChanged(
+        id=row.id,
+        username=row.username,
+        email=row.email,
+        email_verified=row.email_verified,
+        display_name=row.display_name,
+        roles=row.roles.split(),
+        disabled=row.disabled_at is not None,
+        version=row.version,
+    )
+
+
+def is_about_email(error: IntegrityError) -> bool:
+    """Whether an address is taken; if not, a name is."""
+    # PostgreSQL names the constraint in the first line and repeats the caller's text in the second.
+    return "email_key" in str(error.orig).partition("\n")[0]
+
+
+def user_of(row: Row[Any]) -> User:
+    """An account, as others see it."""
+    return User(id=row.id, username=row.username, email=row.email)
+
+
+def account_of(row: Row[Any]) -> Account:
+    """An account, as its owner sees it."""
+    return Account(
+        id=row.id,
+        username=row.username,
+        email=row.email,
+        email_verified=row.email_verified,
+        display_name=row.display_name,
+        roles=row.roles.split(),
+        created_at=row.created_at,
+    )

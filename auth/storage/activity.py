@@ -1,0 +1,16 @@
+"""Activity: what was done with an account, written in the transaction of what was done."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import insert
+
+from auth.tables import activity
+from bus import Work
+
+_add = insert(activity)
+
+
+def note(work: Work, user_id: int, what: str, *, device: str = "", by_id: int | None = None) -> None:
+    """Add a row. `what` is a word in the past, such as `logged_in`; `by_id` is None where nobody is known to be it."""
+    row = {"user_id": user_id, "by_id": by_id, "what": what, "device": device, "at": datetime.now(UTC)}
+    work.connection.execute(_add, row)

@@ -1,0 +1,138 @@
+"""Sessions: what begins with a log-in, and goes on with refresh tokens until it ends.
+
+Each use of a refresh token gives a new one. Of a used token that comes again, a copy may be in other hands: then the
+whole session ends (RFC 9700, section 4.14.2). Two tabs of a browser, or a client whose answer was lost, use one twice
+within seconds, and each gets a new one.
+"""
+
+import hashlib
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from auth.contract.accounts import SessionOver
+from auth.contract.login import Tokens
+from auth.contract.sessions import SessionChanged
+from auth.settings import AuthSettings
+from auth.storage.accounts import user_of
+from auth.tables import refresh_token, session, user
+from bus import Caller, Work
+from bus.security import SigningKey
+
+ISSUER, AUDIENCE = "urn:errand:auth", "urn:errand"
+# How long after its use a refresh token may be used again.
+REUSE_SECONDS = 10
+TOKEN_BYTES = 32  # 256 random bits
+
+_given = (
+    select(
+        session.c.id.label("session_id"),
+        session.c.created_at.label("begun_at"),
+        session.c.last_used_at,
+        refresh_token.c.used_at,
+        user,
+    )
+    .join_from(refresh_token, session)
+    .join(user)
+    .where(refresh_token.c.hash == bindparam("token_hash"))
+)
+_locked = _given.with_for_update(of=[refresh_token, session])
+_owner = select(user).join_from(session, user).where(session.c.id == bindparam("session_id"))
+
+
+def begin(work: Work, owner: Row[Any], device: str, key: SigningKey, settings: AuthSettings) -> Tokens:
+    """Begin a session of an account."""
+    now, session_id = datetime.now(UTC), secrets.token_urlsafe(16)
+    row = {"id": session_id, "user_id": owner.id, "device": device, "created_at": now, "last_used_at": now}
+    work.connection.execute(insert(session), row)
+    work.emit(SessionChanged(id=session_id, user_id=owner.id, device=device, state="begun", version=1))
+    return _tokens(work.connection, owner, session_id, key, settings)
+
+
+def find(connection: Connection, token: str) -> Row[Any] | None:
+    """The session of a refresh token and its owner, locked until the transaction ends; None for an unknown token."""
+    return connection.execute(_locked, {"token_hash": _hash(token)}).one_or_none()
+
+
+def is_active(found: Row[Any], settings: AuthSettings) -> bool:
+    """Whether the session of a refresh token goes on."""
+    now = datetime.now(UTC)
+    is_idle = now - found.last_used_at > timedelta(days=settings.session_idle_days)
+    is_old = now - found.begun_at > timedelta(days=settings.session_days)
+    return not (is_idle or is_old or found.disabled_at is not None)
+
+
+def is_reused(found: Row[Any]) -> bool:
+    """Whether a refresh token was used before, and not just now."""
+    return found.used_at is not None and datetime.now(UTC) - found.used_at > timedelta(seconds=REUSE_SECONDS)
+
+
+def go_on(work: Work, found: Row[Any], token: str, key: SigningKey, settings: AuthSettings) -> Tokens:
+    """The tokens that follow on a refresh token."""
+    connection, now = work.connection, datetime.now(UTC)
+    unused = refresh_token.c.used_at.is_(None)
+    connection.execute(update(refresh_token).where(refresh_token.c.hash == _hash(token), unused).values(used_at=now))
+    connection.execute(update(session).where(session.c.id == found.session_id).values(last_used_at=now))
+    # A token that is older than the idle limit cannot have been taken from a session that goes on.
+    forgotten = refresh_token.c.used_at < now - timedelta(days=settings.session_idle_days)
+    connection.execute(delete(refresh_token).where(refresh_token.c.session_id == found.session_id, forgotten))
+    return _tokens(connection, found, found.session_id, key, settings)
+
+
+def end(work: Work, user_id: int, *, session_id: str | None = None, but: str | None = None) -> int:
+    """End one session of an account, or all `but` one; returns how many. Their access tokens end within minutes."""
+    statement = delete(session).where(session.c.user_id == user_id).returning(session.c.id, session.c.device)
+    if session_id is not None:
+        statement = statement.where(session.c.id == session_id)
+    if but is not None:
+        statement = statement.where(session.c.id != but)
+    ended = work.connection.execute(statement).all()
+    for each in ended:
+        work.emit(SessionChanged(id=each.id, user_id=user_id, device=each.device, state="ended", version=2))
+    return len(ended)
+
+
+def all_of(connection: Connection, user_id: int, settings: AuthSettings) -> list[Row[Any]]:
+    """The sessions of an account that go on, the last used first."""
+    now = datetime.now(UTC)
+    goes_on = (
+        session.c.last_used_at > now - timedelta(days=settings.session_idle_days),
+        session.c.created_at > now - timedelta(days=settings.session_days),
+    )
+    statement = select(session).where(session.c.user_id == user_id, *goes_on).order_by(session.c.last_used_at.desc())
+    return list(connection.execute(statement))
+
+
+def owner_of(caller: Caller, connection: Connection) -> Row[Any]:
+    """The account of a caller. Raises SessionOver when its session has ended, whatever its access token says."""
+    found = connection.execute(_owner, {"session_id": caller.session}).one_or_none()
+    if found is None or str(found.id) != caller.id or found.disabled_at is not None:
+        raise SessionOver
+    return found
+
+
+def _tokens(
+    connection: Connection, owner: Row[Any], session_id: str, key: SigningKey, settings: AuthSettings
+) -> Tokens:
+    refresh = secrets.token_urlsafe(TOKEN_BYTES)
+    connection.execute(insert(refresh_token), {"hash": _hash(refresh), "session_id": session_id})
+    now, seconds = int(time.time()), settings.access_token_minutes * 60
+    # RFC 9068, section 2.2.
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": str(owner.id),
+        "sid": session_id,
+        "scope": owner.roles,
+        "iat": now,
+        "exp": now + seconds,
+        "jti": secrets.token_urlsafe(16),
+    }
+    return Tokens(access_token=key.sign(claims), expires_in=seconds, refresh_token=refresh, user=user_of(owner))
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

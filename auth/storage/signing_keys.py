@@ -1,0 +1,69 @@
+"""Signing keys: what access tokens are signed with, in auth's own database.
+
+They are numbered, and a number is unique: workers that start at the same moment agree on the first key. A new key is
+used at once, as verifiers ask for a key that they do not know; the old one is published until its last token has ended.
+"""
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from auth.settings import AuthSettings
+from auth.tables import signing_key
+from bus import SigningJwk
+from bus.security import SigningKey
+
+# A worker that has just read the key in use signs with it a moment after another has retired it.
+MARGIN = timedelta(minutes=1)
+
+_newest = select(signing_key.c.private_jwk).order_by(signing_key.c.number.desc()).limit(1)
+
+
+def current_key(connection: Connection) -> SigningKey:
+    """The key to sign with; makes the first one. The connection commits by itself, as `work.reading` does."""
+    found = connection.execute(_newest).scalar()
+    if found is None:
+        with suppress(IntegrityError):  # another worker was faster
+            _make(connection, 1)
+        found = connection.execute(_newest).scalar_one()
+    return _read(found)
+
+
+def published_keys(connection: Connection, settings: AuthSettings) -> list[SigningJwk]:
+    """The public keys to verify tokens with, the newest first. The connection commits by itself."""
+    current_key(connection)
+    life = timedelta(minutes=settings.access_token_minutes) + MARGIN
+    is_needed = or_(signing_key.c.retired_at.is_(None), signing_key.c.retired_at > datetime.now(UTC) - life)
+    rows = connection.execute(select(signing_key).where(is_needed).order_by(signing_key.c.number.desc()))
+    return [SigningJwk(kty="OKP", crv="Ed25519", x=row.x, kid=row.kid) for row in rows]
+
+
+def rotate(connection: Connection, settings: AuthSettings) -> str:
+    """Make a new key and retire the one before, in this transaction; returns the id of the new one.
+
+    Keys whose last token has ended are deleted. Raises IntegrityError when another rotation runs at the same moment.
+    """
+    now = datetime.now(UTC)
+    number = connection.execute(select(signing_key.c.number).order_by(signing_key.c.number.desc()).limit(1)).scalar()
+    kid = _make(connection, (number or 0) + 1)
+    others = update(signing_key).where(signing_key.c.retired_at.is_(None), signing_key.c.kid != kid)
+    connection.execute(others.values(retired_at=now))
+    life = timedelta(minutes=settings.access_token_minutes) + MARGIN
+    connection.execute(delete(signing_key).where(signing_key.c.retired_at < now - life))
+    return kid
+
+
+def _make(connection: Connection, number: int) -> str:
+    """Raises IntegrityError when the number is taken."""
+    key = SigningKey.new()
+    row = {"kid": key.kid, "number": number, "private_jwk": key.private_jwk, "x": key.x, "made_at": datetime.now(UTC)}
+    connection.execute(insert(signing_key), row)
+    return key.kid
+
+
+@lru_cache(maxsize=4)
+def _read(private_jwk: str) -> SigningKey:
+    return SigningKey.read(private_jwk)
