@@ -9,4 +9,5 @@ auth = Application(
     web=web.create_app,
     migrations="auth.migrations",
     port=5000,
+    commands="auth.cli:commands",
 )

@@ -1,7 +1,8 @@
 """Signing keys: what access tokens are signed with, in auth's own database.
 
 They are numbered, and a number is unique: workers that start at the same moment agree on the first key. A new key is
-used at once, as verifiers ask for a key that they do not know; the old one is published until its last token has ended.
+published at once and used a moment later: verifiers ask for a key that they do not know, but not all the time. The old
+one is published until its last token has ended.
 """
 
 from contextlib import suppress
@@ -16,20 +17,23 @@ from auth.tables import signing_key
 from bus import SigningJwk
 from bus.security import SigningKey
 
+# Longer than the pause between two questions of a verifier for unknown keys.
+SETTLE = timedelta(seconds=3)
 # A worker that has just read the key in use signs with it a moment after another has retired it.
 MARGIN = timedelta(minutes=1)
 
-_newest = select(signing_key.c.private_jwk).order_by(signing_key.c.number.desc()).limit(1)
+_newest = select(signing_key.c.private_jwk, signing_key.c.made_at).order_by(signing_key.c.number.desc()).limit(2)
 
 
 def current_key(connection: Connection) -> SigningKey:
     """The key to sign with; makes the first one. The connection commits by itself, as `work.reading` does."""
-    found = connection.execute(_newest).scalar()
-    if found is None:
+    rows = connection.execute(_newest).all()
+    if not rows:
         with suppress(IntegrityError):  # another worker was faster
             _make(connection, 1)
-        found = connection.execute(_newest).scalar_one()
-    return _read(found)
+        rows = connection.execute(_newest).all()
+    settled = [row for row in rows if datetime.now(UTC) - row.made_at >= SETTLE]
+    return _read([*settled, rows[-1]][0].private_jwk)
 
 
 def published_keys(connection: Connection, settings: AuthSettings) -> list[SigningJwk]:

@@ -2,9 +2,17 @@
 
 The commands parse options, read the settings and print; what they do is in the other packages, all of which they may
 import. Nothing imports `bus.cli`, except the entry point of the program. Start at `entry_point.py`, which has the list
-of commands, and the exit code of each kind of error.
+of commands, and the exit code of each kind of error. Services use `service_work` for commands of their own.
 """
 
+from typing import TYPE_CHECKING
+
+from bus import lazy_exports
 from bus.cli.entry_point import bus, main
 
-__all__ = ["bus", "main"]
+if TYPE_CHECKING:
+    from bus.cli.common import service_work
+
+__all__ = ["bus", "main", "service_work"]
+
+__getattr__ = lazy_exports(__name__, {"bus.cli.common": ("service_work",)})

@@ -7,13 +7,16 @@ from typing import Any
 
 import click
 
+from bus.contract.identity import ANONYMOUS
 from bus.contract.operations import Operation
 from bus.contract.problems import Problem
 from bus.database.engine import Database
 from bus.database.migrate import check_migrated
+from bus.database.outbox import write
 from bus.messaging.connect import check_reachable
 from bus.runtime.settings import Settings, misspelling, read_settings
 from bus.service.application import Application, declared_by, installed_applications
+from bus.service.work import Work
 
 
 def chosen_applications(names: Sequence[str]) -> list[Application]:
@@ -49,6 +52,20 @@ def migrated_database(application: Application, settings: Settings) -> Iterator[
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def service_work(service: str) -> Iterator[Work]:
+    """A transaction in the database of a service, for a command of its own; commits if the block ends without an error.
+
+    Its events are sent by the workers. Raises DatabaseUnavailable and NotMigrated.
+    """
+    application, settings = application_and_settings(service)
+    application.service.settings = settings.services[service].own
+    with migrated_database(application, settings) as database, database.transaction() as transaction:
+        yield Work(transaction, ANONYMOUS, service)
+        if transaction.events:
+            write(transaction.connection, transaction.events)
 
 
 def broker_of(settings: Settings) -> str:

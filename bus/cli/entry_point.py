@@ -2,11 +2,13 @@
 
 import os
 import sys
+from importlib import import_module
 
 import click
 
 from bus import failpoints
 from bus.cli.groups import LazyGroup
+from bus.contract.installed import named_services
 
 # The exit code of errors that a restart of the process fixes.
 RESTART = 1
@@ -31,7 +33,20 @@ class Commands(LazyGroup):
         "sealing-keys": "Manage the keys that passwords and other secrets are sealed to.",
         "new": "Write the skeleton of a new service: a package that runs, with tests that pass.",
     }
+    # Services may have commands of their own, under their name: `bus auth grant ada admin`. Help does not list them, for
+    # it would have to import all services.
     modules = {"web": "run", "worker": "run", "migrate": "run", "send": "call", "topology": "operations"}
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None for an unknown name."""
+        return super().get_command(ctx, cmd_name) or self._of_service(cmd_name)
+
+    def _of_service(self, name: str) -> click.Command | None:
+        for entry_point in named_services().select(name=name):
+            module, _, attribute = entry_point.load().commands.partition(":")
+            command = getattr(import_module(module), attribute) if module else None
+            return command if isinstance(command, click.Command) else None
+        return None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

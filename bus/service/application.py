@@ -18,7 +18,7 @@ Wsgi = Callable[..., Iterable[bytes]]
 class Application:
     """The parts of a service. `web` makes the HTTP front end; `port` is its port unless the environment
     names another; `migrations` is the package of its Alembic history; `seed` fills an empty system for
-    a first look.
+    a first look; `commands` names a click group, as in `shelf.cli:commands`, that `bus` has under the service's name.
     """
 
     service: Service
@@ -27,6 +27,7 @@ class Application:
     migrations: str
     port: int
     seed: Callable[[Client], None] | None = None
+    commands: str = ""
 
     @property
     def name(self) -> str:

@@ -40,6 +40,7 @@ PUBLIC = {
         "page_after",
     ],
     "bus.columns": ["Id", "Money", "UtcDateTime"],
+    "bus.cli": ["bus", "main", "service_work"],
     "bus.database": [
         "Database",
         "RowPage",

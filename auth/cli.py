@@ -1,0 +1,66 @@
+"""`bus auth`: what an operator does with accounts and keys, where the database can be reached."""
+
+from collections.abc import Callable
+
+import click
+from sqlalchemy.exc import IntegrityError
+
+from auth.handlers.service import settings
+from auth.storage import accounts, activity, signing_keys
+from bus import Work
+from bus.cli import service_work
+
+ROLES = ("admin", "catalog:write")
+
+_LOGIN = click.argument("login")
+_ROLE = click.argument("role", type=click.Choice(ROLES))
+
+
+@click.group()
+def commands() -> None:
+    """Manage accounts, and the keys that access tokens are signed with."""
+
+
+@commands.command()
+@_LOGIN
+@_ROLE
+def grant(login: str, role: str) -> None:
+    """Give ROLE to the account with the user name or address LOGIN. Its next access token has it."""
+    with service_work("auth") as work:
+        _set(work, login, lambda roles: roles | {role})
+
+
+@commands.command()
+@_LOGIN
+@_ROLE
+def revoke(login: str, role: str) -> None:
+    """Take ROLE from the account with the user name or address LOGIN. Its access tokens have it until they end."""
+    with service_work("auth") as work:
+        _set(work, login, lambda roles: roles - {role})
+
+
+@commands.group()
+def keys() -> None:
+    """Manage the keys that access tokens are signed with."""
+
+
+@keys.command()
+def rotate() -> None:
+    """Make a new key and print its id. The old one is published until its last token has ended."""
+    try:
+        with service_work("auth") as work:
+            click.echo(signing_keys.rotate(work.connection, settings()))
+    except IntegrityError:
+        raise click.ClickException("Another rotation runs at the same moment. Its key is as new.") from None
+
+
+def _set(work: Work, login: str, change: Callable[[set[str]], set[str]]) -> None:
+    found = accounts.find_by_login(work.connection, login)
+    owner = None if found is None else accounts.lock(work.connection, found.id)
+    if owner is None:
+        raise click.UsageError(f"There is no account with the user name or address {login!r}.")
+    roles = " ".join(sorted(change(set(owner.roles.split()))))
+    if roles != owner.roles:
+        accounts.change(work, owner.id, roles=roles)
+        activity.note(work, owner.id, "roles_changed")
+    click.echo(f"{owner.username}: {roles or 'no roles'}")
