@@ -33,7 +33,7 @@ class Commands(LazyGroup):
         "sealing-keys": "Manage the keys that passwords and other secrets are sealed to.",
         "new": "Write the skeleton of a new service: a package that runs, with tests that pass.",
     }
-    # Services may have commands of their own, under their name: `bus auth grant ada admin`. Help does not list them, for
+    # Services may have commands of their own, under their name: `bus auth grant ada admin`. Help does not list them, as
     # it would have to import all services.
     modules = {"web": "run", "worker": "run", "migrate": "run", "send": "call", "topology": "operations"}
 
