@@ -71,6 +71,7 @@ def problem_responses(
         401: {"WWW-Authenticate": CHALLENGE},
         403: {"WWW-Authenticate": {**CHALLENGE, "required": False}},
         405: {"Allow": ALLOW},
+        429: {"Retry-After": RETRY_AFTER},
         503: {"Retry-After": RETRY_AFTER},
     }
     if "in-progress" in codes.get(409, ()):

@@ -39,6 +39,7 @@ def test_an_operation_says_what_it_refuses_and_what_is_secret() -> None:
     assert [(each.status, each.code) for each in register.refusals] == [
         (409, "auth.username_taken"),
         (409, "auth.email_taken"),
+        (422, "auth.special_domain"),
     ]
     assert register.secrets == ("password",)
     assert "easily guessed" in register.also
