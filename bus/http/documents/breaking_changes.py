@@ -8,6 +8,7 @@ from bus.http.documents.asyncapi import PERSISTENT
 from bus.http.documents.schema_diff import Side, losses
 from bus.http.documents.schemas import Schema
 from bus.messaging.message import JSON
+from bus.messaging.replies import NO_CONTENT
 
 Document = dict[str, Any]
 
@@ -75,6 +76,8 @@ def _answers(name: str, before: Document, after: Document, old: Document, new: D
         yield Break(name, "", f"the success status is {now} now, was {status}")
     if "Location" in reply.get("headers", {}) and "Location" not in changed.get("headers", {}):
         yield Break(name, "", "the reply no longer has a Location")
+    if now == status == NO_CONTENT:
+        return
     given, taken = Side(changed["content"][JSON]["schema"], new), Side(reply["content"][JSON]["schema"], old)
     yield from _lost(name, "reply", given, taken, is_output=True)
 

@@ -21,8 +21,7 @@ from auth.tables import refresh_token, session, throttle, user
 from bus.contract.codec import parse
 from bus.database.engine import Database
 from bus.database.tables import inbox, outbox
-from bus.testing.services import running
-from catalog.main import catalog
+from bus.testing.services import Servers, running
 
 PASSWORD = "correct horse battery staple"
 _numbers = count(1)
@@ -35,7 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def http(folder: Path) -> Iterator[FlaskClient]:
-    with running(folder, application, catalog) as client:
+    servers = Servers(f"memory://{folder.name}", lambda: f"sqlite:///{folder}/auth.db")
+    with running(application, servers=servers) as client:
         yield application.web(client).test_client()  # type: ignore[attr-defined]
 
 
