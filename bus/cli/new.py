@@ -4,15 +4,20 @@ import keyword
 import re
 import shlex
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from string import Template
 
 import click
 
 from bus.contract.names import is_reply_address
+from bus.service.application import installed_applications
 
 _FILES = Path(__file__).parent / "templates" / "service"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+# As the template for `main.py` has it.
+_PORT = re.compile(r"^    port=([0-9]+),$", re.MULTILINE)
+FIRST_PORT = 5002
 
 
 class InvalidName(ValueError):
@@ -54,6 +59,13 @@ def check_name(name: str) -> None:
         raise InvalidName(f"{name!r} is not a service name: another Python package has that name.")
 
 
+def next_port(into: Path) -> int:
+    """The first port from FIRST_PORT on that no installed service has, nor one whose skeleton is in the folder."""
+    written = (_PORT.search(main.read_text(encoding="utf-8")) for main in into.glob("*/*/main.py"))
+    taken = {int(found[1]) for found in written if found} | {each.port for each in installed_applications().values()}
+    return next(port for port in count(FIRST_PORT) if port not in taken)
+
+
 def _is_installed(name: str) -> bool:
     """Whether `import` finds a package of this name. A folder without `__init__.py` does not count."""
     spec = find_spec(name)
@@ -67,11 +79,11 @@ def _filled_in(text: str, words: dict[str, str]) -> str:
 @click.command()
 @click.argument("service")
 @click.option("--into", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="The folder to use.")
-@click.option("--port", type=click.IntRange(1024, 65535), default=5002, show_default=True, help="Its front end's port.")
-def new(service: str, into: Path, port: int) -> None:
+@click.option("--port", type=click.IntRange(1024, 65535), help="Its front end's port; the next free one if not given.")
+def new(service: str, into: Path, port: int | None) -> None:
     """Write the skeleton of a new service: a package that runs, with tests that pass."""
     try:
-        folder = write_skeleton(service, into, port)
+        folder = write_skeleton(service, into, next_port(into) if port is None else port)
     except (InvalidName, OSError) as error:
         raise click.UsageError(str(error)) from None
     project, extra = shlex.quote(str(folder)), shlex.quote(f"{folder}[test]")

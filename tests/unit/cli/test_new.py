@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bus.cli import bus
-from bus.cli.new import InvalidName, write_skeleton
+from bus.cli.new import FIRST_PORT, InvalidName, write_skeleton
 
 LONGEST = "a" * 31
 # Names that are also those of things in a service's own modules, and the longest.
@@ -76,6 +76,16 @@ def test_everything_is_filled_in(tmp_path: Path, name: str) -> None:
 def test_the_longest_name_keeps_lines_short_enough_for_the_linter(tmp_path: Path) -> None:
     for file in write_skeleton(LONGEST, tmp_path, 65535).rglob("*.py"):
         assert max(map(len, file.read_text().splitlines()), default=0) <= 120, file
+
+
+def test_each_service_gets_the_next_port_that_no_other_has(tmp_path: Path) -> None:
+    for name in ("memo", "shelf", "desk"):
+        assert CliRunner().invoke(bus, ["new", name, "--into", str(tmp_path)]).exit_code == 0
+    ports = [
+        int((tmp_path / name / name / "main.py").read_text().split("port=")[1][:4])
+        for name in ("memo", "shelf", "desk")
+    ]
+    assert ports == [FIRST_PORT, FIRST_PORT + 1, FIRST_PORT + 2]
 
 
 @pytest.mark.parametrize("name", AWKWARD)
