@@ -17,6 +17,8 @@ from bus.contract.operations import Operation
 from bus.contract.problems import FieldError, Invalid
 from bus.contract.words import in_words, kind_of, kinds_of
 
+_DECIMAL_COMMA = re.compile(r"[0-9]{1,20},[0-9]{1,20}")
+
 T = TypeVar("T", bound=Operation[Any])
 E = TypeVar("E", bound=msgspec.Struct)
 
@@ -146,6 +148,9 @@ def _type_faults(value: Any, hint: Any, pointer: str, rules: tuple[Rule, ...] = 
         return
     info = inspect.type_info(hint)
     code = "out-of-range" if kind_of(value) in kinds_of(info) else "wrong-type"
+    if type(value) is str and "number" in kinds_of(info) and _DECIMAL_COMMA.fullmatch(value):
+        yield FieldError(pointer, "A number has a point and no quotes, as in 9.90, and no comma.", code)
+        return
     yield FieldError(pointer, f"Expected {in_words(info, rules)}.", code)
 
 

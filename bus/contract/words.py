@@ -70,6 +70,8 @@ def in_words(info: inspect.Type, rules: Iterable[Rule] = ()) -> str:
 
 def _kind(info: inspect.Type) -> str:
     if isinstance(info, inspect.Metadata):
+        if (words := (info.extra or {}).get("in_words")) and isinstance(info.type, inspect.StrType):
+            return f"{_kind(msgspec.structs.replace(info.type, pattern=None))}, {words}"
         return _kind(info.type)
     if isinstance(info, inspect.UnionType):
         return " or ".join(dict.fromkeys(_kind(each) for each in info.types))

@@ -7,23 +7,24 @@ from flask import Request
 
 from bus.contract.codec import encode, parse
 from bus.contract.operations import Operation
-from bus.contract.problems import FieldError, Invalid
+from bus.contract.problems import FieldError, Invalid, Problem, ProblemError
 from bus.contract.text_fields import from_text
 from bus.contract.validation import accept
 from bus.messaging.message import check_body
 
 MAX_BODY_BYTES = 64 * 1024
+NOTHING_THERE = Problem.of("not-found", 404, "Not Found", "There is nothing at this path.")
 
 
 def body_of(request: Request, operation: type[Operation[Any]], fields: Mapping[str, object]) -> bytes:
     """The message body; the client's own bytes where nothing was added to them. Raises Invalid."""
     route = operation.http
     if request.method in ("GET", "HEAD", "DELETE") if route is None else not route.has_body:
-        given = from_text(_query_arguments(request), operation) if request.query_string else {}
-        return encode(accept(_merged(given, fields), operation))
+        given = from_text(_query_arguments(request, operation), operation) if request.query_string else {}
+        return _accepted(_merged(given, fields), operation, fields)
     kind, encoding, length = request.content_type, request.headers.get("Content-Encoding"), request.content_length
     if route is not None and not route.needs_body and not length and "Transfer-Encoding" not in request.headers:
-        return encode(accept(dict(fields), operation))
+        return _accepted(dict(fields), operation, fields)
     check_body(kind or "none", encoding, length or 0, MAX_BODY_BYTES)
     body: bytes = request.environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
     if length is not None and len(body) < length:
@@ -32,7 +33,21 @@ def body_of(request: Request, operation: type[Operation[Any]], fields: Mapping[s
     if not fields:
         accept(parse(body), operation)
         return body
-    return encode(accept(_merged(parse(body), fields), operation))
+    return _accepted(_merged(parse(body), fields), operation, fields)
+
+
+def _accepted(given: dict[str, Any], operation: type[Operation[Any]], path: Mapping[str, object]) -> bytes:
+    """The body of these valid fields, some of which the path has. Raises Invalid, and ProblemError (404).
+
+    A number in the path that is out of its range is the id of nothing.
+    """
+    try:
+        return encode(accept(given, operation))
+    except Invalid as invalid:
+        beyond = [error for error in invalid.problem.errors if error.code == "out-of-range"]
+        if any(type(path.get(error.pointer[1:])) is int for error in beyond):
+            raise ProblemError(NOTHING_THERE) from None
+        raise
 
 
 def _merged(given: dict[str, Any], fields: Mapping[str, object]) -> dict[str, Any]:
@@ -45,9 +60,14 @@ def _merged(given: dict[str, Any], fields: Mapping[str, object]) -> dict[str, An
     return {**given, **fields}
 
 
-def _query_arguments(request: Request) -> dict[str, str]:
+def _query_arguments(request: Request, operation: type[Operation[Any]]) -> dict[str, str]:
+    """Raises Invalid (400) for an argument that is given twice, or that the operation does not have."""
     arguments = {}
+    known = operation.__struct_encode_fields__
     for name, values in request.args.lists():
+        if name not in known:
+            detail = f"The argument {name[:64]!a} is unknown. Known are: {', '.join(known) or 'none'}."
+            raise Invalid("unknown-argument", 400, "Unknown argument", detail)
         if len(values) > 1:
             raise Invalid("duplicate-key", 400, "Duplicate key", f"{name[:64]} is given more than once.")
         arguments[name] = values[0]

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from bus.contract.codec import encode
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
 from bus.contract.identity import ANONYMOUS, Caller
@@ -59,9 +59,32 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> bytes:
-        """A hash that tells two requests with the same id apart. It is stored, so secrets are left out."""
-        content = (encode_without_secrets if holds_secrets(type(self.request)) else encode)(self.request)
+        """A hash that tells two requests with the same id apart. It is stored, so secrets are left out.
+
+        9.90 and 9.9 are the same amount, and so the same request.
+        """
+        if holds_secrets(type(self.request)):
+            content = encode_without_secrets(self.request)
+        else:
+            fields = msgspec.to_builtins(self.request, builtin_types=(Decimal,))
+            content = msgspec.json.encode(
+                {
+                    name: each.normalize() if type(each) is Decimal
+                    else _normalised(each) if type(each) in (dict, list)
+                    else each
+                    for name, each in fields.items()
+                }
+            )  # fmt: skip
         return hashlib.sha256(self.operation.operation_name.encode() + b"\0" + content).digest()
+
+
+def _normalised(value: Any) -> Any:
+    """What a list or an object has inside."""
+    if type(value) is dict:
+        return {name: _normalised(each) for name, each in value.items()}
+    if type(value) is list:
+        return [_normalised(each) for each in value]
+    return value.normalize() if type(value) is Decimal else value
 
 
 class HandlerContext(NamedTuple):

@@ -30,6 +30,13 @@ from catalog.contract.products import (
     UpdateProduct,
     DeleteProduct,
 )
+from catalog.contract.stock import (
+    StockChange,
+    Reason,
+    StockTooLarge,
+    StockUpdated,
+    ChangeStock,
+)
 from catalog.contract.reservations import (
     ReservationId,
     Pieces,
@@ -50,6 +57,7 @@ from catalog.contract.reservations import (
 )
 
 __all__ = [
+    "ChangeStock",
     "CommitReservation",
     "CreateProduct",
     "DeleteProduct",
@@ -72,6 +80,7 @@ __all__ = [
     "ProductRemoved",
     "ProductUpdated",
     "Quantity",
+    "Reason",
     "ReleaseReservation",
     "Reservation",
     "ReservationCommitted",
@@ -83,6 +92,9 @@ __all__ = [
     "ReservationReleased",
     "ReserveLines",
     "ReserveStock",
+    "StockChange",
     "StockChanged",
+    "StockTooLarge",
+    "StockUpdated",
     "UpdateProduct",
 ]

@@ -7,10 +7,12 @@ from msgspec import UNSET, Meta, UnsetType
 
 from bus import Command, DecimalRange, Event, PageQuery, Query, Refusal, Reply
 from catalog.domain.money import HIGHEST, PLACES
+from catalog.domain.names import IN_WORDS, READABLE
+from catalog.domain.stock import MOST_PIECES
 
-Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Lamp"])]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=READABLE, examples=["Lamp"], extra=IN_WORDS)]
 Price = Annotated[Decimal, Meta(examples=[Decimal("9.90")]), DecimalRange(places=PLACES, ge=Decimal(0), le=HIGHEST)]
-Quantity = Annotated[int, Meta(ge=0, le=2**31 - 1, examples=[3])]
+Quantity = Annotated[int, Meta(ge=0, le=MOST_PIECES, examples=[3])]
 ProductId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[1])]
 
 

@@ -7,9 +7,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bus import Command, Query, Refusal, Reply
 from catalog.contract.products import InsufficientStock, ProductId, ProductNotFound
+from catalog.domain.stock import MOST_PIECES
 
 ReservationId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[1])]
-Pieces = Annotated[int, Meta(ge=1, le=2**31 - 1, examples=[2])]
+Pieces = Annotated[int, Meta(ge=1, le=MOST_PIECES, examples=[2])]
 # At most a week.
 HoldSeconds = Annotated[int, Meta(ge=1, le=7 * 24 * 60 * 60, examples=[900])]
 

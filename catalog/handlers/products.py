@@ -47,7 +47,7 @@ def create_product(commands: list[CreateProduct], work: Work) -> Sequence[Produc
         convert({"id": id_, "available": row["quantity"], **row}, Product) for id_, row in zip(ids, rows, strict=True)
     ]
     for command, each in zip(commands, products, strict=True):
-        work.emit(_changed(each), command)
+        work.emit(convert(each, ProductChanged, from_attributes=True), command)
     return [ProductCreated(product=each) for each in products]
 
 
@@ -85,7 +85,7 @@ def update_product(commands: list[UpdateProduct], work: Work) -> Sequence[Produc
                 continue
             current = structs.replace(current, **changes, available=available, version=current.version + 1)
             products[current.id] = changed[current.id] = current
-            work.emit(_changed(current), command)
+            work.emit(convert(current, ProductChanged, from_attributes=True), command)
         replies.append(ProductUpdated(product=current))
     if changed:
         update_each(work.connection, product, product.c.id, [_row(each) for each in changed.values()])
@@ -123,7 +123,3 @@ def _row(changed: Product) -> dict[str, Any]:
     row = structs.asdict(changed)
     del row["available"]  # it follows from the pieces that are reserved, which do not change here
     return row
-
-
-def _changed(product: Product) -> ProductChanged:
-    return convert(product, ProductChanged, from_attributes=True)

@@ -5,21 +5,18 @@ another that waits for it. A reservation cannot be committed from the moment tha
 again after the next run of `expire_reservations`.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from msgspec import UNSET, structs
+from msgspec import UNSET
 from sqlalchemy import ColumnElement, Row, select
 
-from bus import FieldError, Refusal, Work
-from bus.database import find_all, insert_all, lock_all, update_all, update_each
+from bus import Refusal, Work
+from bus.database import find_all, insert_all, lock_all, update_all
 from catalog.contract import (
     CommitReservation,
     GetReservation,
-    InsufficientStock,
-    Product,
-    ProductNotFound,
     ReleaseReservation,
     Reservation,
     ReservationCommitted,
@@ -30,11 +27,10 @@ from catalog.contract import (
     ReservationReleased,
     ReserveLines,
     ReserveStock,
-    StockChanged,
 )
-from catalog.handlers.products import product_of
 from catalog.handlers.service import catalog
-from catalog.tables import is_held, now_ms, product, reservation, reservation_line
+from catalog.handlers.stock import Stock
+from catalog.tables import is_held, now_ms, reservation, reservation_line
 
 # Between two looks for reservations that have expired, and how many are ended together.
 EXPIRY_SECONDS = 0.5
@@ -88,7 +84,7 @@ def expire_reservations(work: Work) -> None:
     ids = work.connection.execute(_expired.limit(MOST_EXPIRED)).scalars().all()
     held = [row.id for row in lock_all(work.connection, reservation, reservation.c.id, ids) if row.state == "held"]
     lines = _lines_of(work, held)
-    stock = _Stock(work, (line.product_id for each in held for line in lines[each]))
+    stock = Stock(work, (line.product_id for each in held for line in lines[each]))
     for each in held:
         stock.end(lines[each], "expired")
     stock.write()
@@ -96,89 +92,10 @@ def expire_reservations(work: Work) -> None:
         update_all(work.connection, reservation, reservation.c.id, held, {"state": "expired"})
 
 
-class _Stock:
-    """Products while their stock changes; their rows are locked, and `write` writes each changed one once."""
-
-    def __init__(self, work: Work, product_ids: Iterable[int]) -> None:
-        self._work = work
-        rows = lock_all(work.connection, product, product.c.id, product_ids)
-        self._products = {row.id: product_of(row) for row in rows}
-        self._changed: dict[int, Product] = {}
-
-    def hold(self, lines: Sequence[ReservationLine], request: ReserveStock | ReserveLines) -> Refusal | None:
-        """Make the pieces of all lines unavailable, or none of them and say why."""
-        pieces = _pieces(lines)
-        if unknown := pieces.keys() - self._products.keys():
-            errors = _faults(request, lines, unknown, "product_id", "No product has this id.", ProductNotFound)
-            return ProductNotFound(errors=errors)
-        lacking = [each for each, count in pieces.items() if self._products[each].available < count]
-        if lacking:
-            available = self._products[lacking[0]].available
-            errors = _faults(request, lines, lacking, "quantity", "So many are not available.", InsufficientStock)
-            detail = f"{available} pieces of the product {lacking[0]} are available."
-            return InsufficientStock(detail, errors, product_id=lacking[0], available=available)
-        for product_id, count in pieces.items():
-            current = self._products[product_id]
-            self._change(current, "reserved", request, available=current.available - count)
-        return None
-
-    def end(self, lines: Sequence[ReservationLine], state: State, request: Request | None = None) -> None:
-        """End the hold of all lines: committed pieces leave the stock, and others are available again.
-
-        A product that is gone has no stock.
-        """
-        for product_id, count in _pieces(lines).items():
-            current = self._products.get(product_id)
-            if current is not None and state == "committed":
-                self._change(current, state, request, quantity=current.quantity - count)
-            elif current is not None:
-                self._change(current, state, request, available=current.available + count)
-
-    def write(self) -> None:
-        """Write the changed products."""
-        if self._changed:
-            rows = [
-                {"id": each.id, "quantity": each.quantity, "reserved": each.quantity - each.available,
-                 "version": each.version}
-                for each in self._changed.values()
-            ]  # fmt: skip
-            update_each(self._work.connection, product, product.c.id, rows)
-
-    def _change(self, current: Product, reason: str, request: Request | None, **counts: int) -> None:
-        now = structs.replace(current, version=current.version + 1, **counts)
-        self._products[now.id] = self._changed[now.id] = now
-        event = StockChanged(
-            id=now.id, quantity=now.quantity, available=now.available, reason=reason, version=now.version
-        )
-        self._work.emit(event, request)
-
-
-def _pieces(lines: Iterable[ReservationLine]) -> dict[int, int]:
-    """The pieces of each product, by its id; a product may have several lines."""
-    pieces: dict[int, int] = {}
-    for line in lines:
-        pieces[line.product_id] = pieces.get(line.product_id, 0) + line.quantity
-    return pieces
-
-
-def _faults(
-    request: ReserveStock | ReserveLines,
-    lines: Iterable[ReservationLine],
-    product_ids: Container[int],
-    field: str,
-    detail: str,
-    refusal: type[Refusal],
-) -> list[FieldError]:
-    """A fault of this field for each line of these products."""
-    begin = "/lines/{}" if isinstance(request, ReserveLines) else ""
-    places = [place for place, line in enumerate(lines) if line.product_id in product_ids]
-    return [FieldError(f"{begin.format(place)}/{field}", detail, refusal.code) for place in places]
-
-
 def _reserve(
     commands: Sequence[ReserveStock | ReserveLines], wanted: Sequence[Sequence[ReservationLine]], work: Work
 ) -> Sequence[Reservation | Refusal]:
-    stock = _Stock(work, (line.product_id for lines in wanted for line in lines))
+    stock = Stock(work, (line.product_id for lines in wanted for line in lines))
     refusals = [stock.hold(lines, command) for command, lines in zip(commands, wanted, strict=True)]
     taken = [(c, lines) for c, lines, refusal in zip(commands, wanted, refusals, strict=True) if refusal is None]
     stock.write()
@@ -214,7 +131,7 @@ def _settle(
     rows = lock_all(work.connection, reservation, reservation.c.id, [each.reservation_id for each in commands])
     found = {row.id: row for row in rows}
     lines = _lines_of(work, list(found))
-    stock = _Stock(work, (line.product_id for row in rows if row.state == "held" for line in lines[row.id]))
+    stock = Stock(work, (line.product_id for row in rows if row.state == "held" for line in lines[row.id]))
     now, states = work.connection.execute(_now).scalar_one(), {row.id: row.state for row in rows}
     replies: list[ReservationEnded | Refusal] = []
     for command in commands:

@@ -31,7 +31,11 @@ def problems_over_http(operation: type[Operation[Any]], route: Route) -> Codes:
     """The codes of the problem documents that a route can answer with, by status."""
     is_durable, secret = operation.is_durable, takes_secrets(operation)
     codes: Codes = {
-        400: ["invalid-message-id", *(_BODY if route.has_body else ("duplicate-key",)), "missing-field"],
+        400: [
+            "invalid-message-id",
+            *(_BODY if route.has_body else ("duplicate-key", "unknown-argument")),
+            "missing-field",
+        ],
         401: [] if operation.authentication == "none" else [*_TOKEN[operation.authentication == "optional" :]],
         403: ["insufficient-scope"] if operation.required_scope else [],
         404: ["not-found"] if route.parameters else [],

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
+compatible = True
 
 _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _HELD = sa.text("state = 'held'")

@@ -6,7 +6,9 @@ import time
 
 from support.example_service import Count, Keep
 
+from bus.contract.validation import decode
 from bus.messaging.call import Call, current_handler, longest_running, seconds_left
+from catalog.contract import CreateProduct
 
 
 def _call(until: float = math.inf) -> Call:
@@ -60,3 +62,14 @@ def test_the_longest_running_handler_is_found_among_the_threads() -> None:
     assert found is not None
     assert found.operation == "example.keep"
     assert longest_running([thread.ident]) is None
+
+
+def test_the_same_amounts_are_the_same_request_however_they_are_written() -> None:
+    def digest(price: str, quantity: int = 3) -> bytes:
+        body = b'{"name": "Lamp", "price": %s, "quantity": %d}' % (price.encode(), quantity)
+        return Call(CreateProduct, decode(body, CreateProduct), "1").digest
+
+    assert digest("9.90") == digest("9.9") == digest("99e-1")
+    assert digest("100") == digest("1e2") == digest("100.00")
+    assert digest("9.90") != digest("9.91")
+    assert digest("9.90") != digest("9.90", 4)

@@ -3,7 +3,6 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,10 @@ from support.executing import execute
 from bus.contract.operations import Operation
 from bus.database.engine import Database
 from bus.database.tables import outbox
+from bus.messaging.connect import transport_for
 from bus.testing import running, wait_until
 from bus.worker.background.scheduled import ScheduledTask
+from bus.worker.worker import Worker
 from catalog.contract import (
     CommitReservation,
     CreateProduct,
@@ -27,6 +28,7 @@ from catalog.contract import (
     ReservationLine,
     ReserveLines,
     ReserveStock,
+    StockChanged,
     UpdateProduct,
 )
 from catalog.handlers import catalog
@@ -171,15 +173,26 @@ def test_of_a_crowd_only_as_many_succeed_as_there_are_pieces(either_database: Da
     assert _stock(database) == (PIECES, 0)
 
 
-def test_a_reservation_expires_by_itself_also_after_a_restart(tmp_path: Path) -> None:
-    with running(tmp_path, application) as client:
+def test_a_reservation_expires_by_itself_also_if_no_worker_ran_at_that_time(
+    database: Database, memory_url: str
+) -> None:
+    _fill(database, 3)
+    _do(database, ReserveStock(product_id=1, quantity=2, seconds=1))
+    assert _stock(database) == (3, 1)
+    worker = Worker(catalog, transport_for(memory_url, "catalog"), database)
+    worker.start()
+    wait_until(lambda: _stock(database) == (3, 3), WAIT_SECONDS, "it has expired")
+    assert worker.failure is None
+    worker.stop(WAIT_SECONDS)
+
+
+def test_a_caller_in_python_finds_how_many_pieces_are_available() -> None:
+    with running(application) as client:
         client.call(CreateProduct(name="Lamp", price=Decimal("9.9"), quantity=3))
-        held = client.call(ReserveStock(product_id=1, quantity=2, seconds=1))
-        assert client.call(GetProduct(product_id=1)).available == 1
-    with running(tmp_path, application) as client:
-        wait_until(lambda: client.call(GetProduct(product_id=1)).available == 3, WAIT_SECONDS, "it has expired")
-        with pytest.raises(ReservationExpired):
-            client.call(CommitReservation(reservation_id=held.id))
         with pytest.raises(InsufficientStock) as refused:
             client.call(ReserveStock(product_id=1, quantity=4))
         assert refused.value.available == 3
+        client.call(ReserveStock(product_id=1, quantity=2, seconds=1))
+        assert client.wait_for(StockChanged, lambda event: event.reason == "expired").available == 3
+        with pytest.raises(ReservationExpired):
+            client.call(CommitReservation(reservation_id=1))

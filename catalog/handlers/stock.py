@@ -1,0 +1,135 @@
+"""Stock: how many pieces of products there are, and how many of them nobody has reserved."""
+
+from collections.abc import Container, Iterable, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from bus import Command, FieldError, Refusal, Work
+from bus.database import lock_all, update_each
+from catalog.contract import (
+    ChangeStock,
+    InsufficientStock,
+    Product,
+    ProductNotFound,
+    ReservationLine,
+    ReserveLines,
+    ReserveStock,
+    StockChanged,
+    StockTooLarge,
+    StockUpdated,
+)
+from catalog.domain.stock import MOST_PIECES
+from catalog.handlers.products import product_of
+from catalog.handlers.service import catalog
+from catalog.tables import product
+
+Request = Command[Any]
+
+
+@catalog.handles_many(ChangeStock)
+def change_stock(commands: list[ChangeStock], work: Work) -> Sequence[StockUpdated | Refusal]:
+    """Locks the products in one order and writes each once, however many change it."""
+    stock = Stock(work, (command.product_id for command in commands))
+    replies: list[StockUpdated | Refusal] = []
+    for command in commands:
+        if (current := stock.get(command.product_id)) is None:
+            replies.append(ProductNotFound())
+        elif current.available + command.change < 0:
+            detail = f"{current.available} pieces are available."
+            replies.append(InsufficientStock(detail, product_id=current.id, available=current.available))
+        elif current.quantity + command.change > MOST_PIECES:
+            replies.append(StockTooLarge())
+        else:
+            counts = {
+                "quantity": current.quantity + command.change,
+                "available": current.available + command.change,
+            }
+            replies.append(StockUpdated(product=stock.change(current, command.reason, command, **counts)))
+    stock.write()
+    return replies
+
+
+class Stock:
+    """Products while their stock changes; their rows are locked, and `write` writes each changed one once."""
+
+    def __init__(self, work: Work, product_ids: Iterable[int]) -> None:
+        self._work = work
+        rows = lock_all(work.connection, product, product.c.id, product_ids)
+        self._products = {row.id: product_of(row) for row in rows}
+        self._changed: dict[int, Product] = {}
+
+    def hold(self, lines: Sequence[ReservationLine], request: ReserveStock | ReserveLines) -> Refusal | None:
+        """Make the pieces of all lines unavailable, or none of them and say why."""
+        pieces = pieces_of(lines)
+        if unknown := pieces.keys() - self._products.keys():
+            errors = _faults(request, lines, unknown, "product_id", "No product has this id.", ProductNotFound)
+            return ProductNotFound(errors=errors)
+        lacking = [each for each, count in pieces.items() if self._products[each].available < count]
+        if lacking:
+            available = self._products[lacking[0]].available
+            errors = _faults(request, lines, lacking, "quantity", "So many are not available.", InsufficientStock)
+            detail = f"{available} pieces of the product {lacking[0]} are available."
+            return InsufficientStock(detail, errors, product_id=lacking[0], available=available)
+        for product_id, count in pieces.items():
+            current = self._products[product_id]
+            self.change(current, "reserved", request, available=current.available - count)
+        return None
+
+    def end(self, lines: Sequence[ReservationLine], state: str, request: Request | None = None) -> None:
+        """End the hold of all lines: committed pieces leave the stock, and others are available again.
+
+        A product that is gone has no stock.
+        """
+        for product_id, count in pieces_of(lines).items():
+            current = self._products.get(product_id)
+            if current is not None and state == "committed":
+                self.change(current, state, request, quantity=current.quantity - count)
+            elif current is not None:
+                self.change(current, state, request, available=current.available + count)
+
+    def write(self) -> None:
+        """Write the changed products."""
+        if self._changed:
+            rows = [
+                {"id": each.id, "quantity": each.quantity, "reserved": each.quantity - each.available,
+                 "version": each.version}
+                for each in self._changed.values()
+            ]  # fmt: skip
+            update_each(self._work.connection, product, product.c.id, rows)
+
+    def get(self, product_id: int) -> Product | None:
+        """The product as it is now; None if there is none."""
+        return self._products.get(product_id)
+
+    def change(self, current: Product, reason: str, request: Request | None, **counts: int) -> Product:
+        """Set these counts of a product, and emit the event."""
+        now = structs.replace(current, version=current.version + 1, **counts)
+        self._products[now.id] = self._changed[now.id] = now
+        event = StockChanged(
+            id=now.id, quantity=now.quantity, available=now.available, reason=reason, version=now.version
+        )
+        self._work.emit(event, request)
+        return now
+
+
+def pieces_of(lines: Iterable[ReservationLine]) -> dict[int, int]:
+    """The pieces of each product, by its id; a product may have several lines."""
+    pieces: dict[int, int] = {}
+    for line in lines:
+        pieces[line.product_id] = pieces.get(line.product_id, 0) + line.quantity
+    return pieces
+
+
+def _faults(
+    request: ReserveStock | ReserveLines,
+    lines: Iterable[ReservationLine],
+    product_ids: Container[int],
+    field: str,
+    detail: str,
+    refusal: type[Refusal],
+) -> list[FieldError]:
+    """A fault of this field for each line of these products."""
+    begin = "/lines/{}" if isinstance(request, ReserveLines) else ""
+    places = [place for place, line in enumerate(lines) if line.product_id in product_ids]
+    return [FieldError(f"{begin.format(place)}/{field}", detail, refusal.code) for place in places]
