@@ -4,10 +4,10 @@ What an error of a database means is decided in `trouble.py`.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
@@ -60,6 +60,7 @@ class Database:
             event.listen(self._engine, "do_connect", for_psycopg)
         elif self.file is not None:
             _watch_file(self._engine, self.file)
+        _call_followers(self._engine)
 
     @property
     def kind(self) -> str:
@@ -120,17 +121,30 @@ class PendingEvent(NamedTuple):
     trace: Trace | None = None
 
 
+class Follower(Protocol):
+    """Is called about a transaction."""
+
+    def opened(self, connection: Connection) -> None:
+        """The transaction has taken its connection, and no statement was executed."""
+
+    def before(self, cursor: Any, statement: str) -> None:
+        """A statement is executed next, with this cursor of the database's driver."""
+
+    def after(self, cursor: Any, statement: str) -> None:
+        """It was executed, and did not fail."""
+
+
 class Transaction:
     """A connection, taken from the pool when it is first used, and the events to publish after the commit.
 
-    `on_open` is called with the connection when it is taken.
+    `follower`, if any, is called about each statement.
     """
 
     def __init__(self, engine: Engine, lock_seconds: float | None = None) -> None:
         self._engine, self._lock_seconds = engine, lock_seconds
         self._opened: Connection | None = None
         self.events: list[PendingEvent] = []
-        self.on_open: Callable[[Connection], None] | None = None
+        self.follower: Follower | None = None
 
     @property
     def connection(self) -> Connection:
@@ -144,8 +158,9 @@ class Transaction:
                 raise DatabaseUnavailable(str(gone)) from gone
             if self._lock_seconds is not None:
                 self._opened.exec_driver_sql(f"SET LOCAL lock_timeout = '{self._lock_seconds * 1000:.0f}ms'")
-            if self.on_open is not None:
-                self.on_open(self._opened)
+            self._opened.info[_FOLLOWER] = self.follower  # the connection had another one before
+            if self.follower is not None:
+                self.follower.opened(self._opened)
         return self._opened
 
     @contextmanager
@@ -162,6 +177,23 @@ class Transaction:
     def opened(self) -> Connection | None:
         """The connection, if one was taken."""
         return self._opened
+
+
+_FOLLOWER = "bus.follower"
+
+
+def _call_followers(engine: Engine) -> None:
+    """Listen once for all transactions: listening to one connection takes SQLAlchemy longer than a statement does."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def before(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
+        if (follower := connection.info.get(_FOLLOWER)) is not None:
+            follower.before(cursor, statement)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def after(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
+        if (follower := connection.info.get(_FOLLOWER)) is not None:
+            follower.after(cursor, statement)
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from bus.database.engine import Transaction
 
@@ -34,7 +34,7 @@ class Steps:
         self._transaction = transaction
         self._undoable = self._has_savepoint = self._may_have_written = self._had_written = False
         self._events = self._changes = 0
-        transaction.on_open = self._follow
+        transaction.follower = self
 
     def begin(self, *, undoable: bool) -> None:
         """Start a step; `undoable` sets a savepoint before its first statement."""
@@ -58,12 +58,12 @@ class Steps:
             return _changes(connection) != self._changes
         return self._may_have_written
 
-    def _follow(self, connection: Connection) -> None:
-        self._changes = _changes(connection)  # it had a life before this transaction
-        event.listen(connection, "before_cursor_execute", self._before)
-        event.listen(connection, "after_cursor_execute", self._after)
+    # The transaction calls these three.
 
-    def _before(self, _connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+    def opened(self, connection: Connection) -> None:
+        self._changes = _changes(connection)  # it had a life before this transaction
+
+    def before(self, cursor: Any, statement: str) -> None:
         if statement.startswith("BEGIN"):
             return
         if self._undoable and not self._has_savepoint:
@@ -72,7 +72,7 @@ class Steps:
         if not only_reads(statement):
             self._had_written, self._may_have_written = self._may_have_written, True  # also if the statement fails
 
-    def _after(self, _connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+    def after(self, cursor: Any, statement: str) -> None:
         if cursor.rowcount == 0 and _counts_its_rows(statement):
             self._may_have_written = self._had_written
 
