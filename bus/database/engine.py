@@ -137,31 +137,31 @@ class Follower(Protocol):
 class Transaction:
     """A connection, taken from the pool when it is first used, and the events to publish after the commit.
 
-    `follower`, if any, is called about each statement.
+    `opened` is the connection, once it was taken. `follower`, if any, is called about each statement.
     """
 
     def __init__(self, engine: Engine, lock_seconds: float | None = None) -> None:
         self._engine, self._lock_seconds = engine, lock_seconds
-        self._opened: Connection | None = None
+        self.opened: Connection | None = None
         self.events: list[PendingEvent] = []
         self.follower: Follower | None = None
 
     @property
     def connection(self) -> Connection:
         """The open connection. Raises DatabaseUnavailable."""
-        if self._opened is None:
+        if self.opened is None:
             try:
-                self._opened = self._engine.connect()
+                self.opened = self._engine.connect()
             except (OperationalError, InterfaceError) as error:
                 raise trouble_of(error) or DatabaseUnavailable(str(error.orig)) from error
             except DatabaseFileGone as gone:
                 raise DatabaseUnavailable(str(gone)) from gone
             if self._lock_seconds is not None:
-                self._opened.exec_driver_sql(f"SET LOCAL lock_timeout = '{self._lock_seconds * 1000:.0f}ms'")
-            self._opened.info[_FOLLOWER] = self.follower  # the connection had another one before
+                self.opened.exec_driver_sql(f"SET LOCAL lock_timeout = '{self._lock_seconds * 1000:.0f}ms'")
+            self.opened.info[_FOLLOWER] = self.follower  # the connection had another one before
             if self.follower is not None:
-                self.follower.opened(self._opened)
-        return self._opened
+                self.follower.opened(self.opened)
+        return self.opened
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -172,11 +172,6 @@ class Transaction:
         finally:
             if aside.opened is not None:
                 aside.opened.close()
-
-    @property
-    def opened(self) -> Connection | None:
-        """The connection, if one was taken."""
-        return self._opened
 
 
 _FOLLOWER = "bus.follower"

@@ -79,6 +79,9 @@ def front_end(count: Count, tmp_path: Path) -> Iterator[FlaskClient]:
     url, metrics = f"memory://{uuid.uuid4().hex}", Metrics()
     database = Database(f"sqlite:///{tmp_path}/catalog.db")
     migrate(database, catalog.migrations)
+    with database.reading() as first, database.reading() as second, database.reading() as third:
+        for each in (first, second, third):  # opened before, whoever reads beside the messages
+            assert each.connection
     worker = Worker(catalog.service, transport_for(url, "catalog-worker"), database, metrics=metrics)
     worker.start()
     with Client(url, name="web", metrics=metrics) as client:
