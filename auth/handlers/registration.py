@@ -12,10 +12,13 @@ from auth.storage import accounts, activity
 from auth.tables import user
 from bus import Work
 
+# Hashing a password is most of the work, and releases the interpreter lock: each thread is a hashing slot.
+HASHING_THREADS = 4
+
 _insert = insert(user).returning(user)
 
 
-@auth.handles(Register)
+@auth.handles(Register, threads=HASHING_THREADS)
 def register(command: Register, work: Work) -> UserRegistered:
     """Make an account. The unique keys refuse a second one; a query before the insert would leave a race."""
     if is_special(command.email) and not settings().special_domains:

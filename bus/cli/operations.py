@@ -1,6 +1,7 @@
 """`bus operations` and `bus topology`."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -9,19 +10,23 @@ import msgspec
 from bus.cli.common import broker_of, chosen_applications, operations_of, settings_for
 from bus.contract.operations import Operation
 from bus.messaging.topology import Queue
+from bus.service.application import Application
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def operations(as_json: bool) -> None:
-    """List all operations with their fields."""
-    found = operations_of(chosen_applications([]))
+    """List all operations with their fields. Shows what their handlers call of other services, too."""
+    applications = chosen_applications([])
+    found, calls = operations_of(applications), _calls_of(applications)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode([_described(each) for each in found.values()])))
+        described = [_described(each, calls.get(name, [])) for name, each in found.items()]
+        click.echo(msgspec.json.format(msgspec.json.encode(described)))
         return
     for name, operation in found.items():
         fields = " ".join(_field(field) for field in msgspec.structs.fields(operation))
-        click.echo(f"{name:<25} {operation.operation_kind:<10}{fields}")
+        called = f" (calls {', '.join(calls[name])})" if name in calls else ""
+        click.echo(f"{name:<26}{operation.operation_kind:<10}{fields}{called}")
 
 
 @click.command()
@@ -54,7 +59,13 @@ def _field(field: msgspec.structs.FieldInfo) -> str:
     return field.encode_name if field.required else f"[{field.encode_name}]"
 
 
-def _described(operation: type[Operation[Any]]) -> dict[str, object]:
+def _calls_of(applications: Sequence[Application]) -> dict[str, list[str]]:
+    """What the handlers of operations call, where they call anything."""
+    handlers = [handler for each in applications for handler in each.service.handlers.values() if handler.calls]
+    return {each.operation.operation_name: [called.operation_name for called in each.calls] for each in handlers}
+
+
+def _described(operation: type[Operation[Any]], calls: Sequence[str]) -> dict[str, object]:
     return {
         "name": operation.operation_name,
         "kind": operation.operation_kind,
@@ -63,5 +74,6 @@ def _described(operation: type[Operation[Any]]) -> dict[str, object]:
             {"name": field.encode_name, "required": field.required} for field in msgspec.structs.fields(operation)
         ],
         "refusals": sorted(operation.refusals),
+        "calls": calls,
         "description": operation.__doc__,
     }

@@ -14,7 +14,7 @@ from bus.contract.codec import encode, read_json
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation, Query, Reply, service_of
 from bus.contract.problems import ProblemError, ReplyTimeout, Unavailable
-from bus.messaging.call import current_trace, seconds_left
+from bus.messaging.call import CALL_DEPTH, current_trace, next_depth, running_handlers, seconds_left
 from bus.messaging.connect import transport_for
 from bus.messaging.message import JSON, SENT_AT, Message, check_message_id, now_ms
 from bus.messaging.redelivery import AUTHORIZATION
@@ -228,6 +228,8 @@ class Client:
             sealer, deadline = self._sealer, deadlines.accepted_by
             sealed = sealer.sealed_token(operation, token, deadline) if sealer else f"Bearer {token}"
             headers[AUTHORIZATION] = sealed
+        if running_handlers and (depth := next_depth()):
+            headers[CALL_DEPTH] = depth
         request = Message(
             queue=operation.operation_name,
             body=body,

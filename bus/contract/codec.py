@@ -26,8 +26,8 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
-def encode(value: msgspec.Struct) -> bytes:
-    """The JSON body of a message. Decimals become JSON numbers and keep their digits."""
+def encode(value: Any) -> bytes:
+    """The JSON body of a message, or of one field. Decimals become JSON numbers and keep their digits."""
     return _encoder.encode(value)
 
 

@@ -18,7 +18,7 @@ from bus.contract.events import Event
 from bus.contract.fields import holds_secrets, secrets_of
 from bus.contract.operations import Operation
 from bus.contract.problems import FieldError, Problem
-from bus.contract.refusals import Refusal
+from bus.contract.refusals import Refusal, Refused
 
 CUT = "[secret]"
 TEXT_DROPPED = "The text of the error is not kept, because the operation has secret fields. See the traceback."
@@ -27,9 +27,14 @@ Request = Operation[Any] | Event
 
 
 def encode_without_secrets(value: msgspec.Struct) -> bytes:
-    """The JSON body with every field marked `Secret` replaced, for logs, digests, dead letters and the inbox."""
+    """The JSON body with every field marked `Secret` replaced, for logs, dead letters and the inbox."""
+    return encode(without_secrets(value))
+
+
+def without_secrets(value: msgspec.Struct) -> msgspec.Struct:
+    """A copy with every field marked `Secret` replaced, further inside too."""
     redacted: msgspec.Struct = _without_secrets(value)
-    return encode(redacted)
+    return redacted
 
 
 def error_text(error: BaseException, request: Request) -> str:
@@ -49,14 +54,16 @@ def error_traceback(error: BaseException, request: Request) -> str:
     return "\n".join(reversed(frames))
 
 
-def refusal_problem(refusal: Refusal, request: Request) -> Problem:
-    """The problem document of a handler's refusal.
+def refusal_problem(refusal: Refusal | Refused, request: Request) -> Problem:
+    """The problem document of a handler's refusal, or of that of another service which the handler passes on.
 
     For an operation with secrets the detail is the first line of the class's docstring. Errors of fields keep the name
-    of the field; detail and code are those of the refusal.
+    of the field; detail and code are those of the refusal. What has no class has no detail then.
     """
     if not _has_secrets(request):
         return refusal.problem
+    if isinstance(refusal, Refused):
+        return Problem.of(refusal.problem.code, refusal.problem.status, refusal.problem.title)
     declared = refusal.as_declared()
     fields = {f"/{name}" for name in request.__struct_encode_fields__}
     pointers = dict.fromkeys("/".join(error.pointer.split("/")[:2]) for error in refusal.problem.errors)

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import Connection, Row, bindparam, select, text, tuple_
 from sqlalchemy.exc import IntegrityError
 
-from bus.contract.problems import Invalid
+from bus.contract.problems import FieldError, Invalid
 from bus.database.bulk import insert_all
 from bus.database.tables import inbox
 from bus.messaging.call import Call
@@ -67,7 +68,8 @@ def record(connection: Connection, calls: Iterable[tuple[Call, EncodedReply]]) -
 def look_up_all(connection: Connection, calls: Sequence[Call]) -> list[EncodedReply | None]:
     """The stored replies to calls that were handled before, in the order of the calls; None for each that was not.
 
-    The reply is a refusal where the message id was used for another request. One statement looks up all.
+    The reply is a refusal where the message id was used for another request; it names the fields that differ. One
+    statement looks up all.
     """
     keys = list(dict.fromkeys((_caller_of(call), call.message_id) for call in calls if call.message_id is not None))
     if not keys:
@@ -84,8 +86,10 @@ def look_up_all(connection: Connection, calls: Sequence[Call]) -> list[EncodedRe
 def _reply_of(row: Row[Any] | None, call: Call) -> EncodedReply | None:
     if row is None:
         return None
-    if bytes(row.digest) != call.digest:
-        return EncodedReply.problem(_ID_REUSED, call.trace)
+    if not call.is_like(bytes(row.digest)):
+        names = call.differences(bytes(row.digest))
+        errors = tuple(FieldError(f"/{name}", "It was different then.", ID_REUSED.code) for name in names)
+        return EncodedReply.problem(structs.replace(ID_REUSED, errors=errors), call.trace)
     return EncodedReply(row.status, bytes(row.reply), row.location)
 
 
@@ -99,6 +103,6 @@ def outcome_of(connection: Connection, caller: str, message_id: str) -> EncodedR
     return EncodedReply(row.status, bytes(row.reply), row.location) if row else None
 
 
-_ID_REUSED = Invalid(
+ID_REUSED = Invalid(
     "idempotency-key-reuse", 422, "Idempotency key reused", "This message id was used for another request."
 ).problem

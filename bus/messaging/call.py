@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
+from uuid import uuid4
+from zlib import crc32
 
 import msgspec
 
@@ -15,10 +17,17 @@ from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
 from bus.contract.identity import ANONYMOUS, Caller
 from bus.contract.operations import Operation
-from bus.contract.redaction import encode_without_secrets
+from bus.contract.redaction import without_secrets
 from bus.messaging.trace_context import Trace
 
+# The header that counts how many handlers, each of which called the next, stand before a request; their bound, and the
+# code of the refusal of what is deeper.
+CALL_DEPTH, MAX_CALL_DEPTH, TOO_DEEP = "call-depth", 8, "call-too-deep"
+
 Kind = Literal["request", "event"]
+
+# Of a digest: SHA-256 of the whole, then CRC-32 of the operation's name and of each field.
+_HASH_BYTES, _CHECKSUM_BYTES = 32, 4
 
 
 class HandlerTiming(msgspec.Struct):
@@ -45,7 +54,8 @@ class Call(msgspec.Struct, frozen=True):
     """A valid request and its caller, or (`kind`) an event for a listener.
 
     A call without a message id is not protected from repetition. `until` is when the caller stops waiting
-    (time.monotonic()), `trace` the worker's hop in the trace; `current_handler` fills in `timing`.
+    (time.monotonic()), `trace` the worker's hop in the trace; `current_handler` fills in `timing`. `attempt` counts the
+    tries, from 1. `authorization` is the header that names the caller, `depth` the one that counts nested calls.
     """
 
     operation: type[Operation[Any]] | type[Event]
@@ -56,26 +66,58 @@ class Call(msgspec.Struct, frozen=True):
     until: float = math.inf
     trace: Trace | None = None
     timing: HandlerTiming = msgspec.field(default_factory=HandlerTiming)
+    attempt: int = 1
+    authorization: str = ""
+    depth: int = 0
+
+    def derived_id(self, operation: type[Operation[Any]], number: int, kind: str) -> str:
+        """The message id of what this call's handler asks of another service as number `number` of its `kind`.
+
+        Every try of this call gives the same one; a call without an id of its own gives a new one each time.
+        """
+        if self.message_id is None:
+            return uuid4().hex
+        names = (self.kind, self.operation.operation_name, self.caller.id, self.message_id)
+        return hashlib.sha256("\0".join((*names, kind, operation.operation_name, str(number))).encode()).hexdigest()[
+            :32
+        ]
 
     @property
     def digest(self) -> bytes:
-        """A hash that tells two requests with the same id apart. It is stored, so secrets are left out.
+        """A hash that tells two requests with the same id apart, then checksums that say where they differ.
 
-        9.90 and 9.9 are the same amount, and so the same request.
+        It is stored, so secrets are left out. 9.90 and 9.9 are the same amount, and so the same request.
         """
-        if holds_secrets(type(self.request)):
-            content = encode_without_secrets(self.request)
-        else:
-            fields = msgspec.to_builtins(self.request, builtin_types=(Decimal,))
-            content = msgspec.json.encode(
-                {
-                    name: each.normalize() if type(each) is Decimal
-                    else _normalised(each) if type(each) in (dict, list)
-                    else each
-                    for name, each in fields.items()
-                }
-            )  # fmt: skip
-        return hashlib.sha256(self.operation.operation_name.encode() + b"\0" + content).digest()
+        request: Any = without_secrets(self.request) if holds_secrets(type(self.request)) else self.request
+        name = self.operation.operation_name.encode()
+        fields = msgspec.to_builtins(request, builtin_types=(Decimal,))
+        fields = {
+            field: each.normalize() if type(each) is Decimal
+            else _normalised(each) if type(each) in (dict, list)
+            else each
+            for field, each in fields.items()
+        }  # fmt: skip
+        values = (fields.get(field, msgspec.UNSET) for field in request.__struct_encode_fields__)
+        parts = [name, *(b"" if value is msgspec.UNSET else msgspec.json.encode(value) for value in values)]
+        whole = hashlib.sha256(name + b"\0" + msgspec.json.encode(fields)).digest()
+        return whole + b"".join([crc32(part).to_bytes(_CHECKSUM_BYTES) for part in parts])
+
+    def is_like(self, digest: bytes) -> bool:
+        """Whether a stored digest is one of an equal request."""
+        return self.digest[:_HASH_BYTES] == digest[:_HASH_BYTES]
+
+    def differences(self, digest: bytes) -> list[str]:
+        """The fields that differ from those of a request with this digest; empty for one of another operation."""
+        ours, theirs = _checksums(self.digest), _checksums(digest)
+        if len(ours) != len(theirs) or ours[0] != theirs[0]:
+            return []
+        names = self.request.__struct_encode_fields__
+        return [name for name, one, other in zip(names, ours[1:], theirs[1:], strict=True) if one != other]
+
+
+def _checksums(digest: bytes) -> list[bytes]:
+    starts = range(_HASH_BYTES, len(digest), _CHECKSUM_BYTES)
+    return [digest[start : start + _CHECKSUM_BYTES] for start in starts]
 
 
 def _normalised(value: Any) -> Any:
@@ -88,15 +130,20 @@ def _normalised(value: Any) -> Any:
 
 
 class HandlerContext(NamedTuple):
-    """A running handler. `since` and `until` are time.monotonic(); `trace` is None for a batch of several calls."""
+    """A running handler. `since` and `until` are time.monotonic(); `trace` is None for a batch of several calls.
+
+    `depth` is that of its deepest call.
+    """
 
     operation: str
     since: float
     until: float
     trace: Trace | None
+    depth: int = 0
 
 
-_running: dict[int, HandlerContext] = {}
+# By their threads; empty in a process without handlers.
+running_handlers: dict[int, HandlerContext] = {}
 
 
 class current_handler:  # noqa: N801  # used as `with current_handler(calls)`, and cheaper than a generator
@@ -104,14 +151,16 @@ class current_handler:  # noqa: N801  # used as `with current_handler(calls)`, a
 
     def __init__(self, calls: Sequence[Call]) -> None:
         first, self._calls = calls[0], calls
-        until, trace = (first.until, first.trace) if len(calls) == 1 else (min(call.until for call in calls), None)
-        self._context = HandlerContext(first.operation.operation_name, time.monotonic(), until, trace)
+        until, trace, depth = first.until, first.trace, first.depth
+        if len(calls) > 1:
+            until, trace, depth = min(call.until for call in calls), None, max(call.depth for call in calls)
+        self._context = HandlerContext(first.operation.operation_name, time.monotonic(), until, trace, depth)
 
     def __enter__(self) -> None:
-        _running[threading.get_ident()] = self._context
+        running_handlers[threading.get_ident()] = self._context
 
     def __exit__(self, *_: object) -> None:
-        del _running[threading.get_ident()]
+        del running_handlers[threading.get_ident()]
         ended, shared_by = time.monotonic(), len(self._calls)
         for call in self._calls:
             call.timing.begun, call.timing.ended, call.timing.shared_by = self._context.since, ended, shared_by
@@ -120,26 +169,32 @@ class current_handler:  # noqa: N801  # used as `with current_handler(calls)`, a
 @contextmanager
 def current_task(name: str) -> Iterator[None]:
     """Marks this thread as the handler of a periodic task for the block."""
-    _running[threading.get_ident()] = HandlerContext(name, time.monotonic(), math.inf, None)
+    running_handlers[threading.get_ident()] = HandlerContext(name, time.monotonic(), math.inf, None)
     try:
         yield
     finally:
-        del _running[threading.get_ident()]
+        del running_handlers[threading.get_ident()]
 
 
 def seconds_left(most: float) -> float:
     """At most `most` seconds; less if the caller that this thread's handler works for stops waiting before."""
-    current = _running.get(threading.get_ident())
+    current = running_handlers.get(threading.get_ident())
     return most if current is None else max(0.0, min(most, current.until - time.monotonic()))
 
 
 def current_trace() -> Trace | None:
     """The trace of the call that this thread handles; None outside of a handler, and for a batch of several calls."""
-    current = _running.get(threading.get_ident())
+    current = running_handlers.get(threading.get_ident())
     return None if current is None else current.trace
+
+
+def next_depth() -> int:
+    """The depth of what this thread's handler calls; 0 outside of a handler."""
+    current = running_handlers.get(threading.get_ident())
+    return 0 if current is None else current.depth + 1
 
 
 def longest_running(threads: Iterable[int | None]) -> HandlerContext | None:
     """The handler that has run for the longest time in these threads; None if no handler runs."""
-    found = [_running[thread] for thread in threads if thread in _running]
+    found = [running_handlers[thread] for thread in threads if thread in running_handlers]
     return min(found, key=lambda each: each.since, default=None)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from msgspec import structs
 
+from bus.messaging.call import CALL_DEPTH, MAX_CALL_DEPTH
 from bus.messaging.headers import count, moment
 from bus.messaging.message import SENT_AT, Message, now_ms
 from bus.messaging.topology import Queue
@@ -38,9 +39,9 @@ def later(message: Message, queue: Queue) -> Message:
 
 
 def postponed(message: Message, queue: Queue) -> Message:
-    """The same for a message that no handler has failed with: it was not its turn yet."""
+    """The same for a message that no handler has failed with: what it needs is not to be had yet."""
     copy = _copy(message, attempts_of(message), now_ms() + queue.delay_seconds * 1000, exchange=queue.name)
-    return structs.replace(copy, headers={**copy.headers, POSTPONED: True})
+    return structs.replace(copy, headers={**copy.headers, POSTPONED: postponements_of(message) + 1})
 
 
 def alone(message: Message, queue: Queue) -> Message:
@@ -60,8 +61,18 @@ def attempts_of(message: Message) -> int:
     return count(message.headers.get(ATTEMPTS), MAX_ATTEMPTS) or 0
 
 
+def postponements_of(message: Message) -> int:
+    """How many times a message was postponed since a handler last failed with it."""
+    return count(message.headers.get(POSTPONED), MAX_ATTEMPTS) or 0
+
+
+def depth_of(message: Message) -> int:
+    """How many handlers stand before this message, each of which called the next; at most one more than allowed."""
+    return count(message.headers.get(CALL_DEPTH), MAX_CALL_DEPTH + 1) or 0
+
+
 def first_at_of(message: Message) -> datetime:
-    """When a handler first failed with this message, or a worker first died of it; now, if neither has happened."""
+    """When a message first failed, was first postponed, or a worker first died of it; now, if it never happened."""
     return moment(message.headers.get(FIRST_AT), now := datetime.now(UTC)) or now
 
 
@@ -81,6 +92,7 @@ def _copy(message: Message, attempts: int, sent_at: int, exchange: str = "") -> 
         persistent=True,
         headers={
             **{name: value for name, value in kept_headers(message, _KEPT_HEADERS).items() if _may_rest(name, value)},
+            **({CALL_DEPTH: depth_of(message)} if CALL_DEPTH in message.headers else {}),
             ATTEMPTS: attempts,
             SENT_AT: sent_at,
             FIRST_AT: first_at_of(message).isoformat(timespec="milliseconds"),

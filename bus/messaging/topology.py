@@ -16,7 +16,8 @@ class Limits:
     longest statement (`bus.database`). `retry_seconds`: the delays before each retry of a command whose handler
     failed; after the last retry the command is dead-lettered. `queue_bound`: the greatest length of a command queue,
     in messages. `replicate_queries`: query queues are replicated in a cluster, as command queues are. `keep_days`: how
-    long inbox rows and sent events are kept.
+    long inbox rows and sent events are kept. `give_up_hours`: how long a command is tried again while a service that it
+    calls is away; not longer than `keep_days`, or that service would have forgotten what it has done for it.
 
     All workers of a service need the same `retry_seconds`, `queue_bound` and `replicate_queries`, because queues are
     declared with them.
@@ -27,6 +28,7 @@ class Limits:
     queue_bound: int = 100_000
     replicate_queries: bool = False
     keep_days: float = 7.0
+    give_up_hours: float = 72.0
 
 
 DEFAULT_LIMITS = Limits()

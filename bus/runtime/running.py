@@ -158,7 +158,7 @@ def worker_of(
 def database_of(application: Application, settings: Settings) -> Database:
     """The database of a service, with connections for all threads of a worker."""
     url = settings.services[application.name].database_url
-    return Database(url, connections=3 * application.service.threads, lock_seconds=LOCK_SECONDS)
+    return Database(url, connections=3 + application.service.threads, lock_seconds=LOCK_SECONDS)
 
 
 def check_ports(applications: Sequence[Application], settings: Settings) -> None:

@@ -81,7 +81,7 @@ def read_settings(
         services=services,
         misspelt=_misspelt(environment, reader.names),
     )
-    errors = [*reader.errors, *_shared_values(services)]
+    errors = [*reader.errors, *_shared_values(services), *_too_long(settings.limits)]
     if errors:
         errors += map(misspelling, settings.misspelt.items())
         raise SettingsError("\n".join(errors))
@@ -106,13 +106,20 @@ def _service(reader: SettingsReader, name: str, default_port: int, data: Path, o
 
 def _limits(reader: SettingsReader) -> Limits:
     defaults = DEFAULT_LIMITS
+    keep_days = reader.number("KEEP_DAYS", defaults.keep_days)
     return Limits(
         handler_seconds=reader.number("HANDLER_SECONDS", defaults.handler_seconds),
         retry_seconds=reader.delays("RETRY_SECONDS", defaults.retry_seconds),
         queue_bound=int(reader.number("QUEUE_BOUND", defaults.queue_bound)),
         replicate_queries=reader.one_of("QUERY_QUEUES", "classic", ("classic", "quorum")) == "quorum",
-        keep_days=reader.number("KEEP_DAYS", defaults.keep_days),
+        keep_days=keep_days,
+        give_up_hours=reader.number("GIVE_UP_HOURS", min(defaults.give_up_hours, 24 * keep_days)),
     )
+
+
+def _too_long(limits: Limits) -> Iterator[str]:
+    if limits.give_up_hours > 24 * limits.keep_days:
+        yield "GIVE_UP_HOURS must not be longer than KEEP_DAYS: a nested call would have another effect after that."
 
 
 def _shared_values(services: Mapping[str, ServiceSettings]) -> Iterator[str]:

@@ -1,24 +1,30 @@
 """Handlers: the functions of a service behind its operations and for events, with their signatures checked."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from sqlalchemy import Select
 
 from bus.contract.events import Event
-from bus.contract.operations import Operation
+from bus.contract.operations import Operation, service_of
 
 
 @dataclass(frozen=True)
 class Handler:
-    """A function of (request, work), of (list of requests, work) if it `takes_many`, or of (event, work)."""
+    """A function of (request, work), of (list of requests, work) if it `takes_many`, or of (event, work).
+
+    `calls` are the operations of other services that it may call. With `threads` above 0 each of its requests has a
+    transaction of its own, and that many are carried out at the same time.
+    """
 
     service: str
     operation: type[Operation[Any]] | type[Event]
     function: Callable[[Any, Any], Any]
     takes_many: bool = False
+    calls: tuple[type[Operation[Any]], ...] = ()
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,18 @@ def check_signature(function: Callable[..., Any], operation: type[Operation[Any]
     result = get_type_hints(function).get("return")
     if not takes_many and result is not operation.reply_type:
         raise TypeError(f"{function.__name__} must return {operation.reply_type.__name__}, not {result}")
+
+
+def check_calls(service: str, operation: type[Operation[Any]], calls: Sequence[Any]) -> None:
+    """Raises TypeError for what a handler of this operation cannot call."""
+    name = operation.operation_name
+    for called in calls:
+        if not (isinstance(called, type) and issubclass(called, Operation) and called.operation_name):
+            raise TypeError(f"{name} calls {called!r}, which is no operation: give the class from the other's contract")
+        if service_of(called) == service:
+            raise TypeError(f"{name} calls {called.operation_name} of its own service: call its function instead")
+        if operation.operation_kind == "query" and called.operation_kind != "query":
+            raise TypeError(f"{name} calls the command {called.operation_name}: a query may only call queries")
 
 
 def check_parameters(function: Callable[..., Any], *before: Any) -> None:

@@ -14,19 +14,19 @@ from bus.contract.refusals import Refusal
 from bus.contract.settings import Settings
 from bus.messaging.topology import DEFAULT_LIMITS, Limits, Queue, queues_of
 from bus.security.seal import SEALED
-from bus.service.handler import Handler, PeriodicHandler, check_parameters, check_signature
+from bus.service.handler import Handler, PeriodicHandler, check_calls, check_parameters, check_signature
 from bus.service.work import Work
 
 R = TypeVar("R", bound=Reply)
 E = TypeVar("E", bound=Event)
 F = TypeVar("F", bound=Callable[..., Any])
 
+# How many requests of a handler that calls other services are carried out at the same time: most of the time it waits.
+CALLING_THREADS = 8
+
 
 class Service:
     """A named set of handlers, which one kind of worker process runs.
-
-    With one thread (the default) a worker carries out all requests that have arrived in one transaction. Take several
-    `threads` where handlers compute for long: then each request has a transaction of its own.
 
     `settings` is the class of its own settings. The attribute of this name has their defaults, or what the environment
     says, once a worker runs.
@@ -35,10 +35,9 @@ class Service:
     functions that are run again and again, by their own names.
     """
 
-    def __init__(self, name: str, *, threads: int = 1, settings: type[Settings] = Settings) -> None:
+    def __init__(self, name: str, *, settings: type[Settings] = Settings) -> None:
         ping_of(name)  # raises TypeError for a name that makes no queue names
         self.name = name
-        self.threads = threads
         self.settings = settings()
         self.takes_secrets = False
         self.handlers: dict[str, Handler] = {}
@@ -57,9 +56,30 @@ class Service:
         handled: dict[str, Any] = {name: handler.operation for name, handler in self.handlers.items()}
         return {operation.operation_name: operation for operation in self.builtin_operations} | handled
 
-    def handles(self, operation: type[Operation[R]]) -> Callable[[Callable[[Any, Work], R]], Callable[[Any, Work], R]]:
-        """Register a function of (request, work) that returns the reply or raises a Refusal."""
-        return self._registering(operation, takes_many=False)
+    @property
+    def threads(self) -> int:
+        """How many threads its handlers have of their own, together."""
+        return sum(handler.threads for handler in self.handlers.values())
+
+    @property
+    def calls(self) -> list[type[Operation[Any]]]:
+        """The operations of other services that its handlers may call."""
+        return list(dict.fromkeys(called for handler in self.handlers.values() for called in handler.calls))
+
+    def handles(
+        self, operation: type[Operation[R]], *, calls: Sequence[type[Operation[Any]]] = (), threads: int = 0
+    ) -> Callable[[Callable[[Any, Work], R]], Callable[[Any, Work], R]]:
+        """Register a function of (request, work) that returns the reply or raises a Refusal.
+
+        All requests that have arrived share one transaction. Give a handler `threads` if it computes for long: each
+        request has a transaction of its own then, and so many are carried out at the same time. A handler that calls
+        operations of other services (`work.call`) declares them as `calls`; it has threads too, 8 unless given.
+
+        Raises TypeError for a function with another signature, and for `calls` that it cannot make.
+        """
+        check_calls(self.name, operation, calls)
+        threads = threads or (CALLING_THREADS if calls else 0)
+        return self._registering(operation, takes_many=False, calls=tuple(calls), threads=threads)
 
     def handles_many(
         self, operation: type[Operation[R]]
@@ -111,7 +131,14 @@ class Service:
         """All its queues: of its operations, of the events it listens to, for retries and dead letters."""
         return queues_of(self.operations.values(), limits, self.listeners)
 
-    def _registering(self, operation: type[Operation[Any]], *, takes_many: bool) -> Callable[[F], F]:
+    def _registering(
+        self,
+        operation: type[Operation[Any]],
+        *,
+        takes_many: bool,
+        calls: tuple[type[Operation[Any]], ...] = (),
+        threads: int = 0,
+    ) -> Callable[[F], F]:
         if service_of(operation) != self.name:
             raise TypeError(f"{operation.operation_name} does not belong to the service {self.name}")
 
@@ -122,7 +149,8 @@ class Service:
             self.takes_secrets = self.takes_secrets or takes_secrets(operation)
             if operation.operation_name in self.operations:
                 raise TypeError(f"{operation.operation_name} has a handler already")
-            self.handlers[operation.operation_name] = Handler(self.name, operation, function, takes_many)
+            handler = Handler(self.name, operation, function, takes_many, calls, threads)
+            self.handlers[operation.operation_name] = handler
             return function
 
         return register

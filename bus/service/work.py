@@ -3,30 +3,55 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from bus.client.client import ANSWER_SECONDS
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
 from bus.contract.identity import Caller
-from bus.contract.operations import Operation, service_of
+from bus.contract.operations import Operation, Reply, service_of
 from bus.database.engine import PendingEvent, Transaction
 from bus.messaging.call import Call
 from bus.messaging.trace_context import Trace
+from bus.service.nested_calls import NestedCalls
+
+R = TypeVar("R", bound=Reply)
 
 
 class Work:
     """The open transaction and the caller. Handlers never commit: the worker does, after them.
 
+    A handler may run several times for one request, because a worker dies or its transaction fails. Its database work,
+    its events, and what it sends are undone then; a nested call is not, and gives the same reply again.
     `caller` is known where the operation needs it (`needs=` in the contract); elsewhere it is anonymous.
     """
 
-    def __init__(self, transaction: Transaction, caller: Caller, service: str, calls: Sequence[Call] = ()) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        caller: Caller,
+        service: str,
+        calls: Sequence[Call] = (),
+        may_call: Sequence[type[Operation[Any]]] = (),
+        nested: NestedCalls | None = None,
+    ) -> None:
         self._transaction = transaction
         self._service = service
         self._calls = calls
+        self._may_call, self._nested, self._called = may_call, nested, 0
         self.caller = caller
+
+    @property
+    def message_id(self) -> str | None:
+        """The message id of the command or event; None without one, and in a handler of many."""
+        return self._calls[0].message_id if len(self._calls) == 1 else None
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is, from 1. Repetitions that follow at once, within a second, count as one try."""
+        return max((call.attempt for call in self._calls), default=1)
 
     @property
     def connection(self) -> Connection:
@@ -44,6 +69,33 @@ class Work:
         in the transaction.
         """
         return self._transaction.reading()
+
+    def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS) -> R:
+        """Ask another service and wait for its reply, at most `timeout` seconds and no longer than our own caller.
+
+        Call before the first use of `connection`, so that no transaction is open meanwhile. Another try of this request
+        gets the reply that the other service has stored, so send the same body again: one that follows from the
+        request alone. The trace, the deadline and the caller's token are passed on.
+
+        Let the errors below pass, or handle them: passed on by the handler of a command, `Unavailable` and
+        `ReplyTimeout` have it tried again later, as long as the other service is away.
+
+        Raises:
+            TypeError: the handler does not declare the operation in its `calls`.
+            Refusal: the other service refused (the class that its contract declares, else Refused).
+            Invalid: the request breaks a rule of its contract.
+            Unavailable: the other service cannot be reached, or cannot answer now.
+            ReplyTimeout: no reply came in time; a command is still carried out.
+        """
+        operation = type(request)
+        if self._nested is None or operation not in self._may_call:
+            name = self._calls[0].operation.operation_name if self._calls else self._service
+            raise TypeError(f"The handler of {name} does not declare this call: calls=[{operation.__name__}]")
+        call = self._calls[0]
+        if self._transaction.opened is not None:
+            self._nested.report_open_transaction(call, operation)
+        self._called += 1
+        return self._nested.ask(call, request, self._called, timeout)
 
     def emit(self, event: Event, request: Operation[Any] | None = None) -> None:
         """Send an event to its listeners once this transaction is committed. Events of one entity keep their order.

@@ -16,8 +16,9 @@ from bus.contract.operations import Operation
 from bus.contract.problems import Invalid, ProblemError
 from bus.contract.validation import accept
 from bus.database.trouble import DatabaseUnavailable
-from bus.messaging.call import Call
+from bus.messaging.call import CALL_DEPTH, MAX_CALL_DEPTH, TOO_DEEP, Call
 from bus.messaging.message import Delivery, Message, check_message, is_undecodable
+from bus.messaging.redelivery import ATTEMPTS, MAX_KEPT_CHARACTERS, attempts_of, depth_of
 from bus.messaging.replies import EncodedReply
 from bus.messaging.trace_context import Trace
 from bus.security.guard import Guard
@@ -106,6 +107,10 @@ def admit(
     if message.reply_to and not is_reply_address(message.reply_to):
         raise Invalid("reply-to-forbidden", 400, "Reply address forbidden", f"{message.reply_to} is not a reply queue.")
     check_message(message)
+    headers = message.headers
+    depth = depth_of(message) if CALL_DEPTH in headers else 0
+    if depth > MAX_CALL_DEPTH:
+        raise _TOO_DEEP
     # Before its body is read: what is wrong with it is for those who may send it.
     caller = ANONYMOUS
     if guard is not None and operation.operation_name in guard.asks:
@@ -115,4 +120,25 @@ def admit(
         fields = unsealer.open(operation, fields)
     # Without an id it has no row in the inbox, which would keep its reply.
     message_id = None if operation.operation_kind == "transient" else message.message_id
-    return Call(operation, accept(fields, operation), message_id, caller, until=until, trace=trace)
+    authorization = headers.get("authorization")
+    return Call(
+        operation,
+        accept(fields, operation),
+        message_id,
+        caller,
+        until=until,
+        trace=trace,
+        attempt=attempts_of(message) + 1 if ATTEMPTS in headers else 1,
+        authorization=authorization
+        if isinstance(authorization, str) and len(authorization) <= MAX_KEPT_CHARACTERS
+        else "",
+        depth=depth,
+    )
+
+
+_TOO_DEEP = Invalid(
+    TOO_DEEP,
+    422,
+    "Call too deep",
+    f"More than {MAX_CALL_DEPTH} handlers have called one another. Do services call each other in a circle?",
+)

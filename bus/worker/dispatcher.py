@@ -93,12 +93,17 @@ class Dispatcher:
         self._telemetry.record("retried", delivery, call, seconds=pause.delay_seconds)
         return True
 
-    def postpone(self, delivery: Delivery, call: Call | None) -> bool:
-        """Have a command delivered again after the shortest pause, with no try used; False when there is no pause."""
+    def postpone(self, delivery: Delivery, call: Call | None, reason: str, *, grows: bool) -> bool:
+        """Have a command delivered again after a pause, with no try used; False when there is no pause.
+
+        The pause is the shortest one, or, if it `grows`, a longer one each time.
+        """
         if not self._retries:
             return False
-        self._hand_over([redelivery.postponed(delivery.traced, self._retries[0])])
-        self._telemetry.record("postponed", delivery, call, seconds=self._retries[0].delay_seconds)
+        before = redelivery.postponements_of(delivery.message) if grows else 0
+        pause = self._retries[min(before, len(self._retries) - 1)]
+        self._hand_over([redelivery.postponed(delivery.traced, pause)])
+        self._telemetry.record("postponed", delivery, call, seconds=pause.delay_seconds, reason=reason)
         return True
 
     def dead_letter(

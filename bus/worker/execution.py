@@ -12,6 +12,10 @@ as it can, because it may go wrong in every batch:
   order of the calls holds.
 - A lock that another transaction keeps: each call is carried out on its own, with a short wait. Those that need the
   lock are postponed, and the others do not wait for it.
+
+A handler with threads of its own (`Service.handles`) is never part of a batch: it computes for long, or calls other
+services. A look into the inbox comes first then, and its transaction begins with its first statement. While a service
+that it calls is away, its commands are postponed too.
 """
 
 import random
@@ -25,9 +29,9 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from bus import failpoints
-from bus.contract.problems import Problem
+from bus.contract.problems import Problem, ReplyTimeout, Unavailable
 from bus.contract.redaction import Request, error_text, error_traceback, refusal_problem
-from bus.contract.refusals import Refusal
+from bus.contract.refusals import Refusal, Refused
 from bus.database import outbox
 from bus.database.engine import Database, Transaction
 from bus.database.inbox import AlreadyDone, look_up_all, record
@@ -36,6 +40,7 @@ from bus.database.trouble import DatabaseBusy, DatabaseUnavailable, trouble_of
 from bus.messaging.call import Call, current_handler
 from bus.messaging.replies import EVENT_HANDLED, EncodedReply
 from bus.service.handler import Handler
+from bus.service.nested_calls import NestedCalls
 from bus.service.work import Work
 
 # A fault is often a deadlock or a conflict that is gone at the next try. More tries come later, from a retry queue.
@@ -50,6 +55,9 @@ INTERNAL_ERROR = Problem.of(
     "internal-error", 500, "Internal error", "The service failed. Give the trace id to its operator."
 )
 
+# A service that a handler calls cannot be reached, or does not answer in time.
+CALLED_AWAY = "called-service-away"
+
 Handlers = Mapping[str, Handler]
 OnEvents = Callable[[], None]
 
@@ -57,9 +65,13 @@ log = structlog.get_logger("bus.worker")
 
 
 class Postponed(NamedTuple):
-    """A command that needs what another transaction holds. Nothing has happened; it is to be tried again later."""
+    """A command that needs what another transaction holds, or, with the code CALLED_AWAY, a service that is away.
+
+    Nothing has happened; it is to be tried again later.
+    """
 
     sentence: str
+    code: str = "database-busy"
 
 
 class HandlerFailed(Exception):
@@ -84,7 +96,7 @@ class _RefusedTooLate(Exception):
 class Executor:
     """Carries out the commands or events of one service; `on_events` is called when events were committed.
 
-    With `as_batch` the calls given together share transactions. Several threads may use one.
+    `nested` calls other services for its handlers. Several threads may use one.
     """
 
     def __init__(
@@ -92,10 +104,10 @@ class Executor:
         handlers: Handlers,
         database: Database,
         *,
-        as_batch: bool = True,
+        nested: NestedCalls | None = None,
         on_events: OnEvents = lambda: None,
     ) -> None:
-        self._handlers, self._database, self._as_batch, self._on_events = handlers, database, as_batch, on_events
+        self._handlers, self._database, self._nested, self._on_events = handlers, database, nested, on_events
         self._look_first = 0
         self._refused_late: set[str] = set()
 
@@ -107,7 +119,7 @@ class Executor:
         With `lock_seconds` each is carried out on its own, and waits no longer than that for another transaction.
         Raises DatabaseUnavailable; what was not committed then has not happened.
         """
-        if not self._as_batch or lock_seconds is not None:
+        if lock_seconds is not None or any(self._handlers[call.operation.operation_name].threads for call in calls):
             return [self._or_postponed(call, lock_seconds) for call in calls]
         firsts, repeats = _split(calls) if len(calls) > 1 else (calls, ())
         replies: list[EncodedReply | HandlerFailed | Postponed] = []
@@ -216,11 +228,11 @@ class Executor:
         if steps is not None:
             steps.begin(undoable=with_savepoints or name in self._refused_late)
         try:
-            return _run(handler, group, transaction)
-        except Refusal as refusal:
-            if len(group) > 1:  # it does not say which it refuses
+            return _run(handler, group, transaction, self._nested)
+        except (Refusal, Refused) as refusal:
+            if len(group) > 1 or not _is_answer(refusal):  # it does not say which it refuses
                 raise
-            if refusal.keeps_changes:
+            if isinstance(refusal, Refusal) and refusal.keeps_changes:
                 return [_refused(refusal, group[0])]
             if steps is None:
                 _undo_all(transaction)
@@ -237,9 +249,11 @@ class Executor:
             return self._alone(call, lock_seconds)
         except DatabaseBusy as busy:
             return Postponed(busy.sentence)
+        except (Unavailable, ReplyTimeout) as away:
+            return Postponed(str(away), CALLED_AWAY)
 
     def _alone(self, call: Call, lock_seconds: float | None = None) -> EncodedReply | HandlerFailed:
-        """Raises DatabaseUnavailable, and DatabaseBusy."""
+        """Raises DatabaseUnavailable, DatabaseBusy, and what `_is_away` names while a service that it calls is away."""
         for tries_left in reversed(range(QUICK_TRIES)):
             try:
                 (stored,) = self._look_up([call])
@@ -253,6 +267,8 @@ class Executor:
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # the handler's, whatever it is
+                if _is_away(error, self._handlers[call.operation.operation_name]):
+                    raise
                 if not tries_left or time.monotonic() > call.until:
                     return HandlerFailed(error, call.request)
                 time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
@@ -270,16 +286,19 @@ class Executor:
         return stored
 
 
-def answer_queries(calls: Sequence[Call], handlers: Handlers, database: Database) -> list[EncodedReply | HandlerFailed]:
+def answer_queries(
+    calls: Sequence[Call], handlers: Handlers, database: Database, nested: NestedCalls | None = None
+) -> list[EncodedReply | HandlerFailed]:
     """Answer queries, which change nothing and are tried once. Raises DatabaseUnavailable."""
     try:
-        return list(_read(calls, handlers, database))
+        return list(_read(calls, handlers, database, nested))
     except DatabaseUnavailable:
         raise
     except Exception as error:  # any handler's
         if len(calls) == 1:
-            return [HandlerFailed(error, calls[0].request)]
-    return [reply for call in calls for reply in answer_queries([call], handlers, database)]
+            is_away = _is_away(error, handlers[calls[0].operation.operation_name])
+            return [_called_away(error, calls[0]) if is_away else HandlerFailed(error, calls[0].request)]
+    return [reply for call in calls for reply in answer_queries([call], handlers, database, nested)]
 
 
 def _split(calls: Sequence[Call]) -> tuple[Sequence[Call], Sequence[Call]]:
@@ -322,9 +341,11 @@ def _groups(
             yield from ((handler, [call]) for call in run)
 
 
-def _run(handler: Handler, calls: Sequence[Call], transaction: Transaction) -> list[EncodedReply]:
+def _run(
+    handler: Handler, calls: Sequence[Call], transaction: Transaction, nested: NestedCalls | None
+) -> list[EncodedReply]:
     """Run a handler for one call, or for many of one caller. Raises what its function raises, Refusal included."""
-    work = Work(transaction, calls[0].caller, handler.service, calls)
+    work = Work(transaction, calls[0].caller, handler.service, calls, handler.calls, nested)
     with current_handler(calls):
         if handler.takes_many:
             replies: Sequence[Any] = handler.function([call.request for call in calls], work)
@@ -347,16 +368,33 @@ def _encoded(handler: Handler, call: Call, reply: Any) -> EncodedReply:
     raise TypeError(f"{handler.function.__name__} returned {type(reply).__name__}, not {expected}")
 
 
-def _read(calls: Sequence[Call], handlers: Handlers, database: Database) -> Iterator[EncodedReply]:
+def _read(
+    calls: Sequence[Call], handlers: Handlers, database: Database, nested: NestedCalls | None
+) -> Iterator[EncodedReply]:
     with database.reading() as transaction:
         for handler, group in _groups(calls, handlers):
             try:
-                yield from _run(handler, group, transaction)
-            except Refusal as refusal:
-                if len(group) > 1:  # it does not say which it refuses
+                yield from _run(handler, group, transaction, nested)
+            except (Refusal, Refused) as refusal:
+                if len(group) > 1 or not _is_answer(refusal):  # it does not say which it refuses
                     raise
                 yield _refused(refusal, group[0])
 
 
-def _refused(refusal: Refusal, call: Call) -> EncodedReply:
+def _is_answer(refusal: Refusal | Refused) -> bool:
+    """Whether this is a "no", the handler's own or one that it passes on, and not that another service has failed."""
+    return isinstance(refusal, Refusal) or refusal.problem.status < INTERNAL_ERROR.status
+
+
+def _refused(refusal: Refusal | Refused, call: Call) -> EncodedReply:
     return EncodedReply.problem(refusal_problem(refusal, call.request), call.trace)
+
+
+def _is_away(error: Exception, handler: Handler) -> bool:
+    """Whether a service that the handler calls cannot be reached, or does not answer in time."""
+    return bool(handler.calls) and isinstance(error, (Unavailable, ReplyTimeout))
+
+
+def _called_away(error: Exception, call: Call) -> EncodedReply:
+    """The answer to a query whose handler could not reach another service."""
+    return EncodedReply.problem(Unavailable(CALLED_AWAY, str(error)).problem, call.trace)

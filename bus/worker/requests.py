@@ -6,6 +6,7 @@ answered from the inbox.
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -17,14 +18,16 @@ from bus.database.engine import Database
 from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery
-from bus.messaging.redelivery import POSTPONED, attempts_of
+from bus.messaging.redelivery import POSTPONED, attempts_of, first_at_of
 from bus.messaging.replies import ACCEPTED, EncodedReply
 from bus.messaging.topology import SUSPECT_DELIVERIES
 from bus.messaging.transport import Transport
 from bus.service.handler import Handler
+from bus.service.nested_calls import NestedCalls
 from bus.worker.admission import Admission
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.execution import (
+    CALLED_AWAY,
     INTERNAL_ERROR,
     SHORT_LOCK_SECONDS,
     Executor,
@@ -42,7 +45,10 @@ Calls = Sequence[tuple[Delivery, Call]]
 
 
 class RequestConsumer:
-    """Handles batches of requests of one service. `as_batch`: the commands of a batch share a transaction."""
+    """Handles batches of requests of one service. `nested` calls other services for its handlers.
+
+    `give_up`: how long a command is tried again while a service that it calls is away.
+    """
 
     def __init__(
         self,
@@ -54,12 +60,14 @@ class RequestConsumer:
         dispatcher: Dispatcher,
         telemetry: MessageTelemetry,
         *,
-        as_batch: bool,
+        nested: NestedCalls,
+        give_up: timedelta,
         on_events: OnEvents,
     ) -> None:
         self._handlers, self._database, self._waits, self._transport = handlers, database, waits, transport
+        self._nested, self._give_up = nested, give_up
         self._admission, self._dispatcher, self._telemetry = admission, dispatcher, telemetry
-        self._executor = Executor(handlers, database, as_batch=as_batch, on_events=on_events)
+        self._executor = Executor(handlers, database, nested=nested, on_events=on_events)
         self._operations: dict[str, type[Operation[Any]]] = {
             name: handler.operation for name, handler in handlers.items() if issubclass(handler.operation, Operation)
         }
@@ -118,7 +126,7 @@ class RequestConsumer:
                 return self._admission.admit(delivery)
             except Unavailable as error:  # it has the keys of access tokens
                 if self._operations[delivery.message.queue].is_durable and self._dispatcher.postpone(
-                    self._admission.vouched(delivery), None
+                    self._admission.vouched(delivery), None, str(error), grows=False
                 ):
                     if POSTPONED not in delivery.message.headers:
                         self._promise(delivery)
@@ -135,7 +143,7 @@ class RequestConsumer:
 
     def _answer(self, queries: Calls, done: list[Delivery]) -> None:
         try:
-            replies = answer_queries([call for _, call in queries], self._handlers, self._database)
+            replies = answer_queries([call for _, call in queries], self._handlers, self._database, self._nested)
         except DatabaseUnavailable as error:
             replies = [EncodedReply.problem(_away(error.sentence), delivery.trace) for delivery, _ in queries]
         self._reply(queries, replies, done)
@@ -185,9 +193,9 @@ class RequestConsumer:
             operation = self._operations[delivery.message.queue]
             if isinstance(reply, Postponed):
                 if operation.is_durable:
-                    self._postpone(delivery, call)
+                    self._postpone(delivery, call, reply)
                 else:
-                    self._turn_away(delivery, Unavailable("database-busy", reply.sentence).problem)
+                    self._turn_away(delivery, Unavailable(reply.code, reply.sentence).problem)
             elif isinstance(reply, HandlerFailed):
                 self._retry_or_give_up(delivery, call, reply)
             else:
@@ -217,12 +225,28 @@ class RequestConsumer:
         outcome = "dead_lettered" if operation.is_durable else "answered"
         self._telemetry.record(outcome, delivery, call, status=INTERNAL_ERROR.status)
 
-    def _postpone(self, delivery: Delivery, call: Call) -> None:
-        """Try a command later that needs what another transaction holds; its caller need not wait for that."""
+    def _postpone(self, delivery: Delivery, call: Call, postponed: Postponed) -> None:
+        """Try a command later that needs what another transaction holds, or a service that is away.
+
+        Its caller need not wait for that.
+        """
+        is_called_away, sentence = postponed.code == CALLED_AWAY, postponed.sentence
+        if is_called_away and datetime.now(UTC) - first_at_of(delivery.message) > self._give_up:
+            self._give_up_waiting(delivery, call, sentence)
+            return
         if POSTPONED not in delivery.message.headers:
             self._promise(delivery)
-        if not self._dispatcher.postpone(self._admission.vouched(delivery, call), call):
-            self._retry_or_give_up(delivery, call, HandlerFailed(TimeoutError("a lock was not released"), call.request))
+        if not self._dispatcher.postpone(self._admission.vouched(delivery, call), call, sentence, grows=is_called_away):
+            self._retry_or_give_up(delivery, call, HandlerFailed(TimeoutError(sentence), call.request))
+
+    def _give_up_waiting(self, delivery: Delivery, call: Call, sentence: str) -> None:
+        """A service that it calls was away for too long: the command is a dead letter, and its caller gets a 500."""
+        hours = self._give_up.total_seconds() / 3600
+        operation = self._operations[delivery.message.queue]
+        detail = f"Tried for {hours:g} hours. The last time: {sentence}"
+        self._dispatcher.dead_letter_request(delivery, operation, CALLED_AWAY, detail)
+        self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR, delivery.trace))
+        self._telemetry.record("dead_lettered", delivery, call, status=INTERNAL_ERROR.status, code=CALLED_AWAY)
 
     def _wait_for_database(
         self, commands: Sequence[Delivery], threads: ConsumerThreads, error: DatabaseUnavailable

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ from bus.security.key_store import given_out, prepare_key, read_keys
 from bus.security.service_keys import LetterKey
 from bus.security.token_keys import TokenKeys
 from bus.security.unsealer import Unsealer
+from bus.service.handler import Handler
+from bus.service.nested_calls import NestedCalls
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.telemetry.metrics import CONNECTED, Metrics, WorkerMetrics
@@ -76,7 +79,8 @@ class HandlerHung(Exception):
 class Worker:
     """Runs one service's handlers on one transport. Start it, and stop it once.
 
-    `connect` makes the client that asks for the keys of access tokens; it is closed with the worker.
+    `connect` makes the client with which its handlers call other services and it asks for the keys of access tokens;
+    it is closed with the worker.
     """
 
     def __init__(
@@ -93,10 +97,10 @@ class Worker:
     ) -> None:
         self._service, self._transport, self._database, self._limits = service, transport, database, limits
         self._connect = connect
-        self._client: Client | None = None
         self._stopping = threading.Event()
         self._waits = DatabaseWaits(service.name, database, self._stopping)
         self._queues = service.queues(limits)
+        self._nested = NestedCalls(connect)
         self._relay = OutboxRelay(service.name, transport, database, spans)
         self._retention = Retention(service.name, database, limits.keep_days)
         counted = None if metrics is None else WorkerMetrics(metrics, service.name)
@@ -112,7 +116,7 @@ class Worker:
         """Why this worker cannot go on: a thread that ended, or a handler that hangs."""
         failures = [threads.failure for threads in self._threads.values()]
         failures += [task.failure for task in self._tasks()]
-        failures.append(self._hung())
+        failures += [self._nested.failure, self._hung()]
         return next((failure for failure in failures if failure is not None), None)
 
     @property
@@ -136,14 +140,14 @@ class Worker:
         if is_open(self._service.settings):
             scoped = [name for name, each in self._service.operations.items() if each.required_scope]
             log.warning("open_to_everyone", service=self._service.name, operations=scoped)
-        if self._connect is not None and any(map(is_guarded, self._service.operations.values())):
-            self._client = self._connect()
-        threads = self._service.threads
+        if self._service.calls or (self._connect and any(map(is_guarded, self._service.operations.values()))):
+            self._nested.open()
         options = TransportOptions(
             declares=self._queues,
             consumes=list(self._consumed()),
-            prefetch=PREFETCH if threads == 1 else 2 * threads,
+            prefetch=PREFETCH,
             prefetches={
+                **{name: 2 * handler.threads for name, handler in self._with_threads().items()},
                 **{queue.name: 1 for queue in self._of("quarantine")},
                 **{queue.name: EVENTS_PREFETCH for queue in self._of("events")},
             },
@@ -168,8 +172,7 @@ class Worker:
             consumer.join(deadline)
         for task in self._tasks():
             task.stop(max(0.0, deadline - time.monotonic()))
-        if self._client is not None:
-            self._client.close()
+        self._nested.close()
         self._transport.close(CLOSE_SECONDS)
 
     def _consumer_threads(
@@ -177,7 +180,7 @@ class Worker:
     ) -> dict[str, ConsumerThreads]:
         """Threads of their own for what must not wait for the commands' turn, or for a lock that they need."""
         service, transport, database, on_events = self._service, self._transport, self._database, self._relay.wake
-        name, as_batch = service.name, service.threads == 1
+        name = service.name
         operations: dict[str, type[Operation[Any]]] = service.operations
         letter_key, waits = LetterKey(database), self._waits
         dispatcher = Dispatcher(name, transport, self._limits, self._stopping, telemetry, letter_key)
@@ -199,7 +202,8 @@ class Worker:
             Admission(operations, unsealer, dispatcher, telemetry, guard),
             dispatcher,
             telemetry,
-            as_batch=as_batch,
+            nested=self._nested,
+            give_up=timedelta(hours=self._limits.give_up_hours),
             on_events=on_events,
         )
         events = EventConsumer(
@@ -216,10 +220,14 @@ class Worker:
         dead_letters = DeadLetterConsumer(service, database, transport, letter_key, self._stopping, waits, counted)
         handlers_by_queue = dict.fromkeys(operations, requests.handle_batch)
         quarantine = Quarantine(handlers_by_queue, operations, transport, dispatcher, telemetry)
-        batch = MAX_BATCH if as_batch else 1
+        own = {
+            queue: ConsumerThreads(queue, requests.handle_batch, threads=handler.threads)
+            for queue, handler in self._with_threads().items()
+        }
         return {
-            "requests": ConsumerThreads(name, requests.handle_batch, threads=service.threads, batch=batch),
-            "queries": ConsumerThreads(f"{name}-queries", requests.handle_batch, threads=service.threads, batch=batch),
+            **own,
+            "requests": ConsumerThreads(name, requests.handle_batch, batch=MAX_BATCH),
+            "queries": ConsumerThreads(f"{name}-queries", requests.handle_batch, batch=MAX_BATCH),
             "builtin": ConsumerThreads(f"{name}-builtin", requests.handle_batch, batch=MAX_BATCH),
             "events": ConsumerThreads(f"{name}-events", events.handle_batch, batch=MAX_BATCH),
             "dead": ConsumerThreads(f"{name}-dead", dead_letters.handle_batch, batch=MAX_BATCH),
@@ -233,9 +241,9 @@ class Worker:
             with self._database.reading() as transaction:
                 keys: JsonWebKeySet = own.function(query(), Work(transaction, ANONYMOUS, self._service.name))
                 return keys
-        if self._client is None:
+        if self._connect is None:
             raise Unavailable("no-token-keys", "This worker was started without a client.")
-        return self._client.call(query(), timeout=TOKEN_KEYS_SECONDS)
+        return self._nested.open().call(query(), timeout=TOKEN_KEYS_SECONDS)
 
     def _sealing_key(self) -> SealingKey:
         with self._database.reading() as transaction:
@@ -252,7 +260,13 @@ class Worker:
         ]
         return [task for task in tasks if task is not None]
 
+    def _with_threads(self) -> dict[str, Handler]:
+        """The handlers that have threads of their own, by their queues."""
+        return {name: handler for name, handler in self._service.handlers.items() if handler.threads}
+
     def _threads_for(self, queue: Queue) -> str:
+        if queue.name in self._threads:
+            return queue.name
         if queue.name in (operation.operation_name for operation in self._service.builtin_operations):
             return "builtin"
         if queue.kind == "query":

@@ -85,9 +85,9 @@ class FrontEnd:
 
 
 def _working(bus_url: str, folder: Path, go_on: threading.Event) -> Iterator[None]:
-    service = Service("catalog", threads=4)
+    service = Service("catalog")
 
-    @service.handles(CreateProduct)
+    @service.handles(CreateProduct, threads=4)
     def create_product(command: CreateProduct, work: Work) -> ProductCreated:
         go_on.wait(START_SECONDS)
         product = Product(

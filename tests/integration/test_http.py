@@ -247,9 +247,9 @@ def test_a_command_never_seen_is_pending(products: FlaskClient) -> None:
 @pytest.fixture
 def slow(memory_url: str, database: Database) -> Iterator[tuple[FlaskClient, threading.Event]]:
     """A front end of the example whose handler waits for an event, while its ping is answered."""
-    service, go_on = Service("example", threads=4), threading.Event()
+    service, go_on = Service("example"), threading.Event()
 
-    @service.handles(Keep)
+    @service.handles(Keep, threads=4)
     def keep(command: Keep, work: Work) -> Kept:
         go_on.wait(START_SECONDS)
         return Kept(id=1, word=command.word)

@@ -78,14 +78,14 @@ def quick(bus_url: str, database: Database) -> Iterator[FlaskClient]:
 @pytest.fixture
 def slow(bus_url: str, database: Database) -> Iterator[tuple[FlaskClient, threading.Event]]:
     """Its handlers wait for the event."""
-    service, go_on = Service("example", threads=2), threading.Event()
+    service, go_on = Service("example"), threading.Event()
 
-    @service.handles(Keep)
+    @service.handles(Keep, threads=2)
     def keep(command: Keep, work: Work) -> Kept:
         go_on.wait(WAIT_SECONDS)
         return Kept(id=1, word=command.word)
 
-    @service.handles(Count)
+    @service.handles(Count, threads=2)
     def count(query: Count, work: Work) -> Counted:
         go_on.wait(WAIT_SECONDS)
         return Counted(count=0)

@@ -101,11 +101,11 @@ class Count(Query[Counted], name="example.count", http="GET /words/{word}", refu
     word: str
 
 
-def make_service(*, threads: int = 1) -> Service:
-    """Make a new service, so that tests do not share one."""
-    service = Service("example", threads=threads)
+def make_service(*, threads: int = 0) -> Service:
+    """Make a new service, so that tests do not share one. `threads` are those of `Keep` and `Grant`."""
+    service = Service("example")
 
-    @service.handles(Keep)
+    @service.handles(Keep, threads=threads)
     def keep(command: Keep, work: Work) -> Kept:
         return _keep(command.word, work)
 
@@ -113,7 +113,7 @@ def make_service(*, threads: int = 1) -> Service:
     def keep_secret(command: KeepSecret, work: Work) -> Kept:
         return _keep(command.word, work)
 
-    @service.handles(Grant)
+    @service.handles(Grant, threads=threads)
     def grant(command: Grant, work: Work) -> Granted:
         kept = _keep(command.word, work)
         return Granted(id=kept.id, token=f"token-{kept.id}")

@@ -1,8 +1,9 @@
 """Checks of the broker: its version, its queues and exchanges, our permissions, and how full the queues are."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bus.contract.operations import Operation, service_of
 from bus.messaging.topology import EVENTS_EXCHANGE, REQUEST_KINDS, REQUESTS_EXCHANGE, RETRIED, UNROUTABLE, Queue
 from bus.runtime.doctor.findings import Finding, ok, wrong
 
@@ -40,6 +41,19 @@ def depth_findings(inspection: "Inspection", queues: Sequence[Queue]) -> Iterato
         if queue.bound and seen.messages > queue.bound * NEARLY_FULL:
             detail = f"{queue.name} is nearly full: {seen.messages} of {queue.bound} messages. Start more workers."
             yield wrong("workers", detail, queue.service)
+
+
+def call_findings(inspection: "Inspection", service: str, calls: Sequence[type[Operation[Any]]]) -> Iterator[Finding]:
+    """Check that the services which the handlers of this one call are there. Raises TransportFailure."""
+    for called in sorted({service_of(operation) for operation in calls}):
+        names = [operation.operation_name for operation in calls if service_of(operation) == called]
+        looked = {name: inspection.counts(name) for name in names}
+        away = ", ".join(name for name, seen in looked.items() if seen is None or not seen.consumers)
+        if away:
+            detail = f"its handlers call {away}, which no worker carries out. Start `bus worker {called}`."
+            yield wrong("workers", detail, service)
+        else:
+            yield ok("workers", f"its handlers call {', '.join(names)}: a worker is there", service)
 
 
 def _version(broker: str) -> Finding:

@@ -8,7 +8,7 @@ from bus.client.client import Client
 from bus.contract.problems import ProblemError
 from bus.messaging.topology import CONSUMED_KINDS
 from bus.messaging.transport import TransportFailure
-from bus.runtime.doctor.broker import broker_findings, depth_findings
+from bus.runtime.doctor.broker import broker_findings, call_findings, depth_findings
 from bus.runtime.doctor.databases import database_findings
 from bus.runtime.doctor.findings import ANSWER_SECONDS, Finding, clock_finding, ok, unknown, wrong
 from bus.runtime.doctor.ports import metrics_port_finding, port_finding
@@ -88,6 +88,8 @@ def _through(inspection: "Inspection", applications: Sequence[Application], sett
     with Client(settings.bus_url, name="doctor") as client:
         for each in applications:
             yield from _worker_findings(client, each.name)
+    for each in applications:
+        yield from call_findings(inspection, each.name, each.service.calls)
     yield from depths
 
 

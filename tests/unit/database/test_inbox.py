@@ -42,6 +42,7 @@ def test_another_request_under_the_same_id_is_refused(connection: Connection) ->
     assert answer is not None
     assert answer.status == 422
     assert b'"idempotency-key-reuse"' in answer.body
+    assert b'"errors":[{"pointer":"/word",' in answer.body
 
 
 def test_the_outcome_is_told_to_whoever_knows_the_id_not_the_body(connection: Connection) -> None:

@@ -7,9 +7,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from bus.messaging.call import MAX_CALL_DEPTH
 from bus.messaging.message import Message
-from bus.messaging.redelivery import alone, attempts_of, first_at_of, later, original, postponed
+from bus.messaging.redelivery import (
+    alone,
+    attempts_of,
+    depth_of,
+    first_at_of,
+    later,
+    original,
+    postponed,
+    postponements_of,
+)
 from bus.messaging.topology import quarantine_queue, retry_queues
 
 RETRY = retry_queues("catalog")[0]
@@ -103,3 +114,15 @@ def test_a_header_that_nearly_fills_a_frame_is_dropped(name: str) -> None:
     message = Message(queue="catalog.create_product", body=b"{}", headers={name: "x" * 130_000})
     for copy in (later(message, RETRY), alone(message, QUARANTINE)):
         assert name not in copy.headers
+
+
+def test_a_postponed_message_counts_how_often_and_keeps_its_depth_and_its_tries() -> None:
+    message = structs.replace(MESSAGE, headers={**MESSAGE.headers, "call-depth": 3, "attempts": 2})
+    copy = postponed(postponed(message, RETRY), RETRY)
+    assert (postponements_of(copy), depth_of(copy), attempts_of(copy)) == (2, 3, 2)
+    assert postponements_of(later(copy, RETRY)) == 0
+
+
+@given(_anything)
+def test_a_forged_depth_is_bounded(value: Any) -> None:
+    assert 0 <= depth_of(structs.replace(MESSAGE, headers={"call-depth": value})) <= MAX_CALL_DEPTH + 1

@@ -279,9 +279,15 @@ def _errors(environment: dict[str, str]) -> list[str]:
 
 def test_a_workers_limits_can_be_set() -> None:
     given = {"HANDLER_SECONDS": "2.5", "RETRY_SECONDS": "1,2", "QUEUE_BOUND": "100", "KEEP_DAYS": "30"}
-    limits = read_settings(given | {"QUERY_QUEUES": "quorum"}, {}).limits
-    assert limits == Limits(2.5, retry_seconds=(1, 2), queue_bound=100, replicate_queries=True, keep_days=30)
+    limits = read_settings(given | {"QUERY_QUEUES": "quorum", "GIVE_UP_HOURS": "100"}, {}).limits
+    assert limits == Limits(2.5, (1, 2), queue_bound=100, replicate_queries=True, keep_days=30, give_up_hours=100)
     assert read_settings({}, {}).limits == Limits()
+
+
+def test_no_command_is_tried_for_longer_than_answers_are_kept() -> None:
+    assert read_settings({"KEEP_DAYS": "1"}, {}).limits.give_up_hours == 24
+    with pytest.raises(SettingsError, match="GIVE_UP_HOURS must not be longer than KEEP_DAYS"):
+        read_settings({"KEEP_DAYS": "1", "GIVE_UP_HOURS": "25"}, {})
 
 
 @pytest.mark.parametrize(

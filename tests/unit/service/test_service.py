@@ -10,9 +10,9 @@ from support.example_service import Count, Counted, Keep, Kept, make_service
 from bus.contract.fields import Secret
 from bus.contract.operations import Command
 from bus.contract.refusals import Refusal
-from bus.service.service import Service
+from bus.service.service import CALLING_THREADS, Service
 from bus.service.work import Work
-from catalog.contract import CreateProduct
+from catalog.contract import CreateProduct, GetProduct
 
 
 class Lock(msgspec.Struct):
@@ -108,3 +108,30 @@ def test_a_handler_is_returned_as_it_was() -> None:
     service = Service("example")
     assert service.handles(Keep)(keep) is keep
     assert service.handlers["example.keep"].function is keep
+
+
+def test_a_handler_that_calls_others_has_threads_and_its_service_knows_what_it_calls() -> None:
+    service = Service("example")
+    service.handles(Count, threads=2)(_count)
+    service.handles(Keep, calls=[CreateProduct, GetProduct])(_keep)
+    assert service.calls == [CreateProduct, GetProduct]
+    assert [handler.threads for handler in service.handlers.values()] == [2, CALLING_THREADS]
+    assert service.threads == 2 + CALLING_THREADS
+
+
+@pytest.mark.parametrize(
+    ("operation", "called", "expected"),
+    [
+        (Keep, Undeclared, "which is no operation"),
+        (Keep, "catalog.create_product", "which is no operation"),
+        (Keep, Count, "of its own service: call its function instead"),
+        (Count, CreateProduct, "a query may only call queries"),
+    ],
+)
+def test_what_a_handler_cannot_call_is_a_type_error(operation: Any, called: Any, expected: str) -> None:
+    with pytest.raises(TypeError, match=expected):
+        Service("example").handles(operation, calls=[called])
+
+
+def _keep(command: Keep, work: Work) -> Kept: ...
+def _count(query: Count, work: Work) -> Counted: ...

@@ -53,7 +53,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def execute(calls: Sequence[Call], service: Service, database: Database) -> list[EncodedReply | HandlerFailed]:
     """As a worker of this service does."""
-    return Executor(service.handlers, database, as_batch=service.threads == 1).execute(calls)
+    return Executor(service.handlers, database).execute(calls)
 
 
 @pytest.fixture
@@ -224,9 +224,9 @@ def test_a_command_given_up_may_be_sent_again(service: Service, database: Databa
 
 
 def test_a_handler_that_fails_once_is_tried_again(database: Database) -> None:
-    service, tries = Service("example", threads=2), []
+    service, tries = Service("example"), []
 
-    @service.handles(Keep)
+    @service.handles(Keep, threads=2)
     def keep(command: Keep, work: Work) -> Kept:
         tries.append(command)
         work.connection.execute(word.insert().values(word=command.word))
@@ -263,7 +263,7 @@ def test_a_worker_that_dies_before_the_commit_leaves_nothing(service: Service, d
     assert _statuses(execute([call("a", "1")], service, database)) == [201]
 
 
-@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("threads", [0, 4])
 def test_fifty_threads_with_the_same_id_at_the_same_moment_have_one_effect(database: Database, threads: int) -> None:
     service, gate = make_service(threads=threads), threading.Barrier(50)
 
@@ -317,7 +317,7 @@ def test_whatever_comes_in_whatever_batches_the_answers_tell_what_was_done(
     database: Database, batches: list[list[Call]], threads: bool
 ) -> None:
     _empty(database)
-    service, kept = make_service(threads=2 if threads else 1), []
+    service, kept = make_service(threads=2 if threads else 0), []
     first: dict[str, tuple[bytes, EncodedReply]] = {}
     for batch in batches:
         for each, answer in zip(batch, execute(batch, service, database), strict=True):

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -23,6 +24,7 @@ from bus.security.service_keys import LetterKey
 from bus.security.token_keys import TokenKeys
 from bus.security.unsealer import Unsealer
 from bus.service.handler import Handler
+from bus.service.nested_calls import NestedCalls
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.worker.admission import Admission
@@ -53,7 +55,7 @@ class Broker:
 class Consumer:
     """The requests of one service, handled in the test's thread."""
 
-    def __init__(self, database: Database, service: Service, *, as_batch: bool = False) -> None:
+    def __init__(self, database: Database, service: Service) -> None:
         self.broker = Broker()
         transport: Transport = self.broker  # type: ignore[assignment]  # the part of one that is used
         telemetry, stopping = MessageTelemetry(), threading.Event()
@@ -68,7 +70,8 @@ class Consumer:
             Admission(service.operations, unsealer, dispatcher, telemetry, guard),
             dispatcher,
             telemetry,
-            as_batch=as_batch,
+            nested=NestedCalls(None),
+            give_up=timedelta(hours=1),
             on_events=lambda: None,
         )
         self._threads = ConsumerThreads("example", self._consumer.handle_batch)
@@ -100,20 +103,20 @@ def _rows(database: Database) -> int:
         return transaction.connection.execute(select(func.count()).select_from(inbox)).scalar_one()
 
 
-@pytest.mark.parametrize("as_batch", [True, False])
-def test_each_message_is_done_whatever_its_id_and_no_reply_is_kept(database: Database, *, as_batch: bool) -> None:
-    consumer = Consumer(database, make_service(), as_batch=as_batch)
+@pytest.mark.parametrize("threads", [0, 2])
+def test_each_message_is_done_whatever_its_id_and_no_reply_is_kept(database: Database, threads: int) -> None:
+    consumer = Consumer(database, make_service(threads=threads))
     assert consumer.handle(_delivery("one"), _delivery("two")) == [(201, ""), (201, "")]
     assert words_in(database) == ["one", "two"]
     assert [json.loads(message.body)["token"] for message in consumer.broker.published] == ["token-1", "token-2"]
     assert _rows(database) == 0
 
 
-@pytest.mark.parametrize("as_batch", [True, False])
+@pytest.mark.parametrize("threads", [0, 2])
 def test_one_that_is_refused_or_fails_leaves_nothing_and_is_neither_retried_nor_kept(
-    database: Database, *, as_batch: bool
+    database: Database, threads: int
 ) -> None:
-    consumer = Consumer(database, make_service(), as_batch=as_batch)
+    consumer = Consumer(database, make_service(threads=threads))
     with capture_logs() as logs:
         replies = consumer.handle(_delivery("refuse"), _delivery("break"), _delivery("fine"))
     assert replies == [(409, "example.word_refused"), (500, "internal-error"), (201, "")]
@@ -168,6 +171,6 @@ def test_what_the_database_cannot_do_now_is_refused_at_once(
 
 
 def test_commands_beside_them_keep_their_rows(database: Database) -> None:
-    consumer = Consumer(database, make_service(), as_batch=True)
+    consumer = Consumer(database, make_service())
     assert consumer.handle(_delivery("grant"), _delivery("keep", operation=Keep)) == [(201, ""), (201, "")]
     assert _rows(database) == 1

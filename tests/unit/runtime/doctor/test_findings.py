@@ -1,10 +1,13 @@
-"""Clocks: a difference is reported when it is certain, and only then."""
+"""Findings: clocks that certainly differ, and services that a handler calls and that are not there."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bus.messaging.rabbitmq.queue_counts import QueueCounts
+from bus.runtime.doctor.broker import call_findings
 from bus.runtime.doctor.findings import clock_finding
+from catalog.contract import CreateProduct, GetProduct
 
 BEFORE = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 AFTER = BEFORE + timedelta(seconds=3)
@@ -29,3 +32,30 @@ def test_a_clock_that_is_certainly_more_than_a_second_off_is_reported_with_its_s
     state, detail = _state(seconds)
     assert state == "wrong"
     assert expected in detail
+
+
+class _Counted:
+    """Stands for an inspection that has found these queues."""
+
+    def __init__(self, **consumers: int) -> None:
+        self._consumers = consumers
+
+    def counts(self, name: str) -> QueueCounts | None:
+        consumers = self._consumers.get(name.partition(".")[2])
+        return None if consumers is None else QueueCounts(0, consumers)
+
+
+@pytest.mark.parametrize(
+    ("consumers", "away"),
+    [
+        ({"create_product": 1, "get_product": 2}, ""),
+        ({"create_product": 0, "get_product": 2}, "catalog.create_product"),
+        ({"get_product": 2}, "catalog.create_product"),
+        ({}, "catalog.create_product, catalog.get_product"),
+    ],
+)
+def test_a_service_that_is_called_has_to_be_there(consumers: dict[str, int], away: str) -> None:
+    (finding,) = call_findings(_Counted(**consumers), "shop", [CreateProduct, GetProduct])  # type: ignore[arg-type]
+    assert (finding.service, finding.state) == ("shop", "wrong" if away else "ok")
+    if away:
+        assert finding.detail == f"its handlers call {away}, which no worker carries out. Start `bus worker catalog`."
