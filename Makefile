@@ -41,6 +41,8 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/lint-imports
 	cd examples/feed && $(abspath $(BIN))/mypy feed tests
 	cd examples/feed && $(abspath $(BIN))/lint-imports
+	cd examples/orders && $(abspath $(BIN))/mypy orders tests
+	cd examples/orders && $(abspath $(BIN))/lint-imports
 
 bench: $(VENV)/.dev ## Measure speed against the same service built on direct HTTP calls; takes some minutes
 	@$(BIN)/python -m bench $(BENCH_ARGS)

@@ -70,12 +70,13 @@ class Work:
         """
         return self._transaction.reading()
 
-    def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS) -> R:
+    def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS, key: str | None = None) -> R:
         """Ask another service and wait for its reply, at most `timeout` seconds and no longer than our own caller.
 
         Call before the first use of `connection`, so that no transaction is open meanwhile. Another try of this request
         gets the reply that the other service has stored, so send the same body again: one that follows from the
-        request alone. The trace, the deadline and the caller's token are passed on.
+        request alone. With a `key`, such as the id of what the request is about, calls of all our handlers with this
+        key are one call. The trace, the deadline and the caller's token are passed on.
 
         Let the errors below pass, or handle them: passed on by the handler of a command, `Unavailable` and
         `ReplyTimeout` have it tried again later, as long as the other service is away.
@@ -95,7 +96,7 @@ class Work:
         if self._transaction.opened is not None:
             self._nested.report_open_transaction(call, operation)
         self._called += 1
-        return self._nested.ask(call, request, self._called, timeout)
+        return self._nested.ask(call, request, self._called if key is None else key, timeout)
 
     def emit(self, event: Event, request: Operation[Any] | None = None) -> None:
         """Send an event to its listeners once this transaction is committed. Events of one entity keep their order.

@@ -28,7 +28,7 @@ MOST = 5
 
 metadata = MetaData()
 reservation = Table(
-    "reservations",
+    "held_things",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("thing", Text, nullable=False),

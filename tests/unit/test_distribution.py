@@ -20,7 +20,7 @@ def test_the_command_line_says_its_version() -> None:
 
 
 def test_new_services_and_the_example_depend_on_it_by_its_name(tmp_path: Path) -> None:
-    for folder in (write_skeleton("memo", tmp_path, 5002), ROOT / "examples" / "feed"):
+    for folder in (write_skeleton("memo", tmp_path, 5002), ROOT / "examples" / "feed", ROOT / "examples" / "orders"):
         project = _project_of(folder)
         assert project["dependencies"] == [NAME]
         assert project["optional-dependencies"]["test"] == [f"{NAME}[testing]"]

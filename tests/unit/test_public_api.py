@@ -85,7 +85,9 @@ def test_importing_a_contract_loads_no_database_no_web_framework_and_no_broker(c
     assert loaded.stdout.split() == []
 
 
-@pytest.mark.parametrize("package", ["auth", "catalog", "examples/feed", "bus/cli/templates/service"])
+@pytest.mark.parametrize(
+    "package", ["auth", "catalog", "examples/feed", "examples/orders", "bus/cli/templates/service"]
+)
 def test_services_import_only_public_names(package: str) -> None:
     files = [
         path for kind in ("*.py", "*.py.tmpl") for path in (ROOT / package).rglob(kind) if "build" not in path.parts

@@ -9,6 +9,7 @@ import pytest
 from support.example_service import Count, Keep, KeepAll
 
 from auth.contract import Register
+from bus.contract.identity import Caller
 from bus.contract.validation import decode
 from bus.messaging.call import Call, current_handler, longest_running, next_depth, seconds_left
 from bus.messaging.message import check_message_id
@@ -104,7 +105,7 @@ def test_different_things_have_different_ids() -> None:
         _with_id("1").derived_id(Count, 1, "send"),
         _with_id("1").derived_id(KeepAll, 1, "call"),
         _with_id("2").derived_id(Count, 1, "call"),
-        _with_id("1", caller="ann").derived_id(Count, 1, "call"),
+        _with_id("1", caller=Caller(id="ann")).derived_id(Count, 1, "call"),
         _with_id("1", kind="event").derived_id(Count, 1, "call"),
         Call(KeepAll, KeepAll(word="a"), "1").derived_id(Count, 1, "call"),
         *(_with_id(None).derived_id(Count, 1, "call") for _ in range(2)),
