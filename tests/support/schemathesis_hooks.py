@@ -36,6 +36,10 @@ def before_call(context: HookContext, case: Any, kwargs: dict[str, Any]) -> None
         headers["Idempotency-Key"] = _used_once(key)
     if CURSOR.fullmatch(str((case.query or {}).get("cursor", ""))):
         del case.query["cursor"]  # only one that the service has given is accepted
+    name = case.body.get("username") if isinstance(case.body, dict) else None
+    if isinstance(name, str) and TEXT.search(name) and 1 <= len(name) <= 64:
+        # RFC 8265 decides which text is a name; no schema repeats that.
+        case.body = {**case.body, "username": f"name{next(_numbers)}"}
     password = case.body.get("password") if isinstance(case.body, dict) else None
     if isinstance(password, str) and TEXT.search(password) and 8 <= len(password) <= len(STRONG):
         case.body = {**case.body, "password": STRONG[: len(password)]}
