@@ -61,6 +61,7 @@ class System:
         self._environment = {
             **os.environ,
             "SECRETS": str(secrets),
+            "SETTINGS": str(secrets / "settings.env"),
             "AUTH_PORT": str(self.auth_port),
             "CATALOG_PORT": str(self.catalog_port),
             "AMQP_PORT": str(self._amqp_port),
@@ -92,6 +93,7 @@ class System:
     def up(self) -> None:
         """What `make up` does: passwords, image, containers, and wait until all is healthy."""
         _run(str(PROJECT / "deploy" / "make-secrets"), str(self._secrets))
+        (self._secrets / "settings.env").write_text("KEEP_DAYS=14\n")
         try:
             self.compose("up", "--build", "--detach", "--wait", seconds=UP_SECONDS)
         except (AssertionError, subprocess.TimeoutExpired) as failure:
@@ -274,6 +276,12 @@ def test_no_password_is_in_an_environment(system: System) -> None:
     for container in system.containers():
         told = _run("docker", "inspect", "--format", "{{.Config}}", container["ID"])
         assert not [name for name, password in passwords.items() if password in told]
+
+
+def test_our_containers_have_the_settings_of_the_file(system: System) -> None:
+    for service in ROLES:
+        [container] = system.containers_of(service)
+        assert "KEEP_DAYS=14" in json.loads(_run("docker", "inspect", "--format", "{{json .Config.Env}}", container))
 
 
 def test_no_container_can_take_all_memory_or_fill_the_disk_with_its_log(system: System) -> None:
