@@ -76,7 +76,8 @@ class Work:
         Call before the first use of `connection`, so that no transaction is open meanwhile. Another try of this request
         gets the reply that the other service has stored, so send the same body again: one that follows from the
         request alone. With a `key`, such as the id of what the request is about, calls of all our handlers with this
-        key are one call. The trace, the deadline and the caller's token are passed on.
+        key are one call. The trace, the deadline and a token that was not sealed
+        are passed on.
 
         Let the errors below pass, or handle them: passed on by the handler of a command, `Unavailable` and
         `ReplyTimeout` have it tried again later, as long as the other service is away.
