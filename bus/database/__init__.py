@@ -7,10 +7,15 @@ Start at `engine.py`, then `inbox.py`, the table that makes every effect happen 
 declared in `tables.py` and made by a new revision in `migrations/versions/`.
 """
 
+from typing import TYPE_CHECKING
+
+from bus import lazy_exports
 from bus.database.bulk import find_all, insert_all, lock_all, update_all, update_each
 from bus.database.engine import Database
 from bus.database.pages import RowPage, page_of
-from bus.database.revisions import run_revisions
+
+if TYPE_CHECKING:
+    from bus.database.revisions import run_revisions
 
 __all__ = [
     "Database",
@@ -23,3 +28,6 @@ __all__ = [
     "update_all",
     "update_each",
 ]
+
+# Lazily, because only migrations need Alembic.
+__getattr__ = lazy_exports(__name__, {"bus.database.revisions": ("run_revisions",)})
