@@ -13,7 +13,7 @@ from support.long_timeouts import use_long_timeouts
 from bus.client.client import Client
 from bus.database.engine import Database
 from bus.messaging.connect import transport_for
-from bus.messaging.message import Message
+from bus.messaging.message import JSON, Message
 from bus.telemetry.metrics import Metrics
 from bus.testing.waiting import wait_until
 from bus.worker.worker import Worker
@@ -147,7 +147,7 @@ def test_a_handler_that_fails_over_http_is_still_counted_as_answered(front_end: 
 def test_what_is_refused_as_too_much_is_counted_by_its_code(front_end: Open) -> None:
     http = front_end(max_in_flight=0)
     assert http.post("/products", json=LAMP).status_code == 503
-    assert http.get("/products/1?forged=1").status_code == 422
+    assert http.get("/products/1?forged=1").status_code == 400
     shown = _shown(http)
     assert {name: value for name, value in shown.items() if name.startswith("bus_http_overloads_total")} == {
         'bus_http_overloads_total{code="too-many-in-flight",service="catalog"}': 1
@@ -160,7 +160,8 @@ def test_a_reply_that_nobody_waits_for_is_counted_as_late(front_end: Open, memor
     transport = transport_for(memory_url, "late")
     address = client._transport.reply_address
     assert address
-    transport.publish(Message(queue=address, body=b"{}", correlation_id="nobody's"))
+    nobodys = Message(queue=address, body=b"{}", correlation_id="0" * 32, content_type=JSON, headers={"status": 200})
+    transport.publish(nobodys)
     name = 'bus_late_replies_total{connection="web"}'
     wait_until(lambda: _shown(http)[name] == 1, WAIT_SECONDS, "it is counted")
 
