@@ -26,7 +26,7 @@ def operations(as_json: bool) -> None:
     for name, operation in found.items():
         fields = " ".join(_field(field) for field in msgspec.structs.fields(operation))
         called = f" (calls {', '.join(calls[name])})" if name in calls else ""
-        click.echo(f"{name:<26}{operation.operation_kind:<10}{fields}{called}")
+        click.echo(f"{name:<25} {operation.operation_kind:<10}{fields}{called}")
 
 
 @click.command()
