@@ -127,7 +127,6 @@ MALFORMED: dict[str, bytes] = {
     "utf-16": '{"name": "x"}'.encode("utf-16"),
     "utf-32": '{"name": "x"}'.encode("utf-32"),
     "byte order mark": b"\xef\xbb\xbf{}",
-    "an id beyond 64 bits": ("/products/10000000000000000000000", 404, "not-found"),
     "invalid utf-8": b'{"name": "\xff"}',
     "overlong utf-8": b'{"name": "\xc0\xaf"}',
     "a surrogate in utf-8": b'{"name": "\xed\xa0\x80"}',
@@ -411,7 +410,7 @@ def test_text_is_stored_verbatim(system: System, name: str) -> None:
 
 REGISTRATIONS: dict[str, tuple[dict[str, Any], int, str]] = {
     "a common password": ({"password": "password1"}, 422, "weak-password"),
-    "a password that is the name": ({"username": PASSWORD}, 422, "weak-password"),
+    "a password that is the name": ({"username": "a.long-name_7", "password": "a.long-name_7"}, 422, "weak-password"),
     "a password that is the address": ({"password": "ann@example.com"}, 422, "weak-password"),
     "NUL": ({"password": PASSWORD + "\x00"}, 422, "invalid-text"),
     "a surrogate": ({"password": PASSWORD + "\ud800"}, 422, "invalid-text"),
@@ -514,8 +513,8 @@ def test_head_is_answered_where_get_is(system: System) -> None:
 
 
 ASKED: dict[str, tuple[str, int, str]] = {
-    "an id of 2^63": (f"/products/{2**63}", 422, "out-of-range"),
-    "an id of 22 digits": ("/products/9999999999999999999999", 422, "out-of-range"),
+    "an id of 2^63": (f"/products/{2**63}", 404, "not-found"),
+    "an id of 22 digits": ("/products/9999999999999999999999", 404, "not-found"),
     "an id nobody has": (f"/products/{2**62}", 404, "catalog.product_not_found"),
     "the path's word in the query": ("/products/1?product_id=2", 422, "unknown-field"),
     "limit 0": ("/products?limit=0", 422, "out-of-range"),
