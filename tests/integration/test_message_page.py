@@ -15,6 +15,8 @@ from support.html_page import HtmlPage
 from support.in_process_system import APPLICATIONS, RunningSystem
 from support.published_programs import ProgramFolder, environment
 
+from auth.contract import Refresh
+from bus.contract.events import events_in
 from bus.http.pages.programs import LANGUAGES
 from bus.testing.servers.rabbitmq import Broker
 
@@ -24,6 +26,16 @@ HEARD_SECONDS = 90.0
 STOP_SECONDS = 30.0
 # Programs at the same time. More would make each slower, and each waits no longer than five seconds for its answer.
 TOGETHER = 2
+
+# Of these the programs show how the refusal looks: they have no access token, and no refresh token that is one.
+REFUSED = {
+    operation.operation_name
+    for application in APPLICATIONS
+    for operation in application.operations
+    if operation.authentication == "required" or operation is Refresh
+}
+# The events that come of what `_do_until_heard` does.
+TOLD = ("auth.user_changed", "catalog.product_changed", "catalog.product_removed")
 
 # `bus` with another wait for a ping, which a busy machine answers too late for a caller in a hurry.
 PATIENT_BUS = f"""#!{sys.executable}
@@ -95,8 +107,11 @@ def _run_all(program_folder: ProgramFolder, system: RunningSystem, language: str
     ]
     for operation, text in programs:
         run = program_folder.run(language, text, system.url, path=str(folder))
-        assert run.returncode == 0, f"{operation} in {language}: {run.stdout}{run.stderr}"
-        assert run.stdout.startswith('{"status":20' if language == "bus" else "20"), f"{operation} in {language}"
+        is_refused = operation in REFUSED
+        assert (run.returncode != 0) is is_refused, f"{operation} in {language}: {run.stdout}{run.stderr}"
+        status = "401" if is_refused else "20"
+        shown = f'{{"status":{status}' if language == "bus" else status
+        assert run.stdout.startswith(shown), f"{operation} in {language}: {run.stdout}"
     return len(programs)
 
 
@@ -104,8 +119,11 @@ def test_every_listener_of_the_pages_hears_its_event(
     program_folder: ProgramFolder, system: RunningSystem, tmp_path: Path
 ) -> None:
     pages = _pages(system)
-    listeners = [(*key, text) for page in pages for key, text in page.listeners.items()]
-    assert len(listeners) == 2 * 3  # each of three events, in two ways
+    shown = [(*key, text) for page in pages for key, text in page.listeners.items()]
+    events = [event for application in APPLICATIONS for event in events_in(application.contract)]
+    assert len(shown) == 2 * len(events)  # each in two ways
+    listeners = [each for each in shown if each[0] in TOLD]
+    assert len(listeners) == 2 * len(TOLD)
     outputs, processes = [], []
     try:
         for event, kind, text in listeners:
