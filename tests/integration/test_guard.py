@@ -32,7 +32,6 @@ from bus.worker.worker import Worker
 
 WAIT_SECONDS = 60.0
 SIGNER = Signer()
-WRITER, READER = SIGNER.token("17", "words:write"), SIGNER.token("18", "words:read")
 
 
 class GetJwks(Query[JsonWebKeySet], name="auth.get_jwks"):
@@ -83,6 +82,17 @@ def system(broker_url: str, tmp_path: Path) -> Iterator[System]:
         yield System(broker_url, tmp_path, stack)
 
 
+@pytest.fixture
+def writer() -> str:
+    """Made for each test: a token ends after ten minutes, and this module may be imported long before."""
+    return SIGNER.token("17", "words:write")
+
+
+@pytest.fixture
+def reader() -> str:
+    return SIGNER.token("18", "words:read")
+
+
 def _over_http(system: System, word: str, token: str | None) -> tuple[int, str, str]:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     response = system.http.post("/guarded", json={"word": word}, headers=headers)
@@ -95,20 +105,22 @@ def _on_the_queue(system: System, word: str, token: str | None) -> tuple[int, st
     return answer.status, answer.properties.headers.get("www-authenticate", ""), answer.body.decode()
 
 
-def test_the_same_callers_are_let_in_over_http_and_on_queues_and_their_commands_belong_to_them(system: System) -> None:
+def test_the_same_callers_are_let_in_over_http_and_on_queues_and_their_commands_belong_to_them(
+    system: System, writer: str, reader: str
+) -> None:
     system.start_token_service()
     ways: list[Callable[[System, str, str | None], tuple[int, str, str]]] = [_over_http, _on_the_queue]
     for way in ways:
         codes = []
-        for token in (None, "nonsense", READER):
+        for token in (None, "nonsense", reader):
             status, challenge, body = way(system, "no", token)
             codes.append((status, json.loads(body)["code"]))
             assert challenge.startswith('Bearer realm="errand"')
         assert codes == [(401, "token-required"), (401, "invalid-token"), (403, "insufficient-scope")]
-        assert way(system, way.__name__, WRITER)[0] == 201
+        assert way(system, way.__name__, writer)[0] == 201
     assert words_in(system.database) == ["_over_http of 17", "_on_the_queue of 17"]
 
-    me = system.http.get("/me", headers={"Authorization": f"bearer {WRITER}"})
+    me = system.http.get("/me", headers={"Authorization": f"bearer {writer}"})
     assert me.json == {"account": "17", "session": "s1", "scopes": ["words:write"]}
     # Two accounts may choose the same id, and each reads the outcome of its own command.
     for account in ("19", "20"):
@@ -119,29 +131,31 @@ def test_the_same_callers_are_let_in_over_http_and_on_queues_and_their_commands_
     assert system.http.get("/operations/mine").json["state"] == "pending"  # type: ignore[index]
 
 
-def test_a_command_waits_for_the_keys_and_is_retried_as_its_caller_with_no_token_readable(system: System) -> None:
+def test_a_command_waits_for_the_keys_and_is_retried_as_its_caller_with_no_token_readable(
+    system: System, writer: str
+) -> None:
     """It is kept while the service that signs tokens is away, then fails, and is tried again."""
     publisher = system.publisher
     publisher.send(
         "example.keep_guarded",
         {"word": "fail"},
-        headers={"authorization": f"Bearer {WRITER}"},
+        headers={"authorization": f"Bearer {writer}"},
         message_id="kept",
         reply_to=publisher.reply_queue,
     )
     assert publisher.answer().status == 202
     seen = _in_the_retry_queue(publisher)
     assert "authorization" in seen
-    assert WRITER not in seen
-    assert system.http.get("/me", headers={"Authorization": f"Bearer {WRITER}"}).json["code"] == "no-token-keys"  # type: ignore[index]
+    assert writer not in seen
+    assert system.http.get("/me", headers={"Authorization": f"Bearer {writer}"}).json["code"] == "no-token-keys"  # type: ignore[index]
     system.start_token_service()
     assert publisher.answer().status == 201
     assert words_in(system.database) == ["fail of 17"]
 
 
-def test_a_dead_letter_that_is_sent_again_is_the_command_of_the_same_account(system: System) -> None:
+def test_a_dead_letter_that_is_sent_again_is_the_command_of_the_same_account(system: System, writer: str) -> None:
     system.start_token_service()
-    assert _on_the_queue(system, "fail, fail", WRITER)[0] == 500
+    assert _on_the_queue(system, "fail, fail", writer)[0] == 500
     (letter,) = wait_for_letters(system.database, 1)
     with system.database.transaction() as transaction:
         action = begin(transaction.connection, "replay", "an operator", "", [(letter.id, letter.state)])
