@@ -1,11 +1,10 @@
 """Administration: accounts as an administrator sees and changes them."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from auth.contract.accounts import UserId
+from auth.contract.accounts import Account, UserId
 from bus import Command, PageQuery, Query, Refusal, Reply
 
 Role = Literal["admin", "catalog:write"]
@@ -19,16 +18,9 @@ class LastAdmin(Refusal, code="auth.last_admin", status=409):
     """This is the only account that may administrate. Give another the role admin first."""
 
 
-class ListedUser(Reply):
+class ListedUser(Account):
     """An account, as an administrator sees it."""
 
-    id: int
-    username: Annotated[str, Meta(examples=["ada"])]
-    email: Annotated[str, Meta(examples=["ada@example.org"])]
-    email_verified: bool
-    display_name: Annotated[str, Meta(examples=["Ada Lovelace"])]
-    roles: Annotated[list[str], Meta(examples=[["admin"]])]
-    created_at: datetime
     disabled: bool
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import Row, or_, select
 
 from auth.contract import (
@@ -96,13 +97,4 @@ def _has(text: str) -> Any:
 
 
 def _listed(row: Row[Any]) -> ListedUser:
-    return ListedUser(
-        id=row.id,
-        username=row.username,
-        email=row.email,
-        email_verified=row.email_verified,
-        display_name=row.display_name,
-        roles=row.roles.split(),
-        created_at=row.created_at,
-        disabled=row.disabled_at is not None,
-    )
+    return ListedUser(**structs.asdict(accounts.account_of(row)), disabled=row.disabled_at is not None)

@@ -34,7 +34,7 @@ HUNG_SECONDS = 2.0
 WATCH_SECONDS = 0.5
 # A command waits this long for another transaction before others get their turn; see `bus.worker.execution`.
 LOCK_SECONDS = 1.0
-# Requests of one process that may wait for a reply. Each costs some 20 KB and no thread.
+# Requests of one process that may wait for a reply. Each costs a little memory and no thread.
 IN_FLIGHT = 5000
 # The front ends must answer within this time; otherwise `bus run` logs an error.
 START_SECONDS = 60.0
