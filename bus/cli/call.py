@@ -30,7 +30,7 @@ _TOKEN = click.option("--token", help="A bearer token, sent as the authorization
 @_ID
 @_TIMEOUT
 @_TOKEN
-@click.option("--json", "as_json", is_flag=True, help="Print status and body as one line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON: status and body, or null for none.")
 def call(
     operation: str, fields: Sequence[str], message_id: str | None, timeout: float, token: str | None, as_json: bool
 ) -> None:
@@ -48,8 +48,8 @@ def call(
             if isinstance(error, ReplyTimeout) and request.is_durable:
                 click.echo(f"Accepted, but not done yet. Its message id is {error.message_id}.", err=True)
     if as_json:
-        click.echo(msgspec.json.encode({"status": status, "body": msgspec.Raw(body)}))
-    else:
+        click.echo(msgspec.json.encode({"status": status, "body": msgspec.Raw(body or b"null")}))
+    elif body:
         click.echo(msgspec.json.format(body, indent=2).decode())
     sys.exit(0 if status < 400 else 1)
 

@@ -1,10 +1,11 @@
 """The message page: what it says is there, and every program that it shows is run as its reader would run it."""
 
+import json
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from support.published_programs import ProgramFolder, environment
 
 from auth.contract import Refresh
 from bus.contract.events import events_in
+from bus.contract.fields import secrets_of
 from bus.http.pages.programs import LANGUAGES
 from bus.testing.servers.rabbitmq import Broker
 
@@ -30,11 +32,21 @@ TOGETHER = 2
 # Of these the programs show how a refusal looks: they have no access token, no refresh token that is one, want pieces
 # that are reserved, and take back a reservation that is committed.
 REFUSED = {
-    operation.operation_name: "401"
+    operation.operation_name: 401
     for application in APPLICATIONS
     for operation in application.operations
     if operation.authentication == "required" or operation is Refresh
-} | {"catalog.reserve_lines": "409", "catalog.release_reservation": "409"}
+} | {"catalog.reserve_lines": 409, "catalog.release_reservation": 409}
+OPERATIONS = {name: each for application in APPLICATIONS for name, each in application.service.operations.items()}
+# What the templates of the programs ask of an operation, and how a reply looks: the first operation of each kind whose
+# reply depends on no other.
+ONE_OF_EACH_KIND = set(
+    {
+        (each.is_durable, bool(secrets_of(each)), each.success_status, name in REFUSED): name
+        for name, each in reversed(OPERATIONS.items())
+        if REFUSED.get(name) != 409
+    }.values()
+)
 # It takes away what others need.
 LAST = "catalog.delete_product"
 # The events that come of what `_do_until_heard` does.
@@ -82,20 +94,25 @@ def test_the_page_shows_every_operation_in_every_language_and_every_event(system
         assert not [link for link in page.links if "//" in link]
 
 
-def test_every_program_of_the_pages_gets_its_answer(
+def test_the_programs_of_the_pages_get_their_answers(
     program_folder: ProgramFolder, rabbitmq: Broker, tmp_path: Path
 ) -> None:
-    """Each language against a system of its own, and in the order of the page: what is read was made before."""
+    """Every program in Python. In the other languages one of each kind, since no more than the name and the literals
+    differ within a kind, and `tests/unit/http/pages/test_literals.py` shows the literals.
+
+    Each language against a system of its own, and in the order of the page: what is read was made before.
+    """
     _write_patient_bus(tmp_path)
     with ExitStack() as stack, ThreadPoolExecutor(TOGETHER) as pool:
-        runs = {}
+        runs = []
         for key in (language.key for language in LANGUAGES):
             folder = tmp_path / f"system-{key}"
             folder.mkdir()
             system = stack.enter_context(RunningSystem(rabbitmq.fresh_vhost(), folder))
-            runs[key] = pool.submit(_run_all, program_folder, system, key, tmp_path)
-        counts = {key: run.result() for key, run in runs.items()}
-    assert counts == dict.fromkeys(counts, sum(len(each.service.operations) for each in APPLICATIONS))
+            names = set(OPERATIONS) if key == "python" else ONE_OF_EACH_KIND
+            runs.append(pool.submit(_run_all, program_folder, system, key, names, tmp_path))
+        for run in runs:
+            run.result()
 
 
 def _write_patient_bus(folder: Path) -> None:
@@ -104,17 +121,29 @@ def _write_patient_bus(folder: Path) -> None:
     program.chmod(stat.S_IRWXU)
 
 
-def _run_all(program_folder: ProgramFolder, system: RunningSystem, language: str, folder: Path) -> int:
-    programs = [
-        (name, text) for page in _pages(system) for (name, key), text in page.programs.items() if key == language
-    ]
-    for operation, text in sorted(programs, key=lambda program: program[0] == LAST):
+def _run_all(
+    program_folder: ProgramFolder, system: RunningSystem, language: str, names: Set[str], folder: Path
+) -> None:
+    programs = {
+        name: text
+        for page in _pages(system)
+        for (name, key), text in page.programs.items()
+        if key == language and name in names
+    }
+    assert programs.keys() == names
+    for operation, text in sorted(programs.items(), key=lambda program: program[0] == LAST):
         run = program_folder.run(language, text, system.url, path=str(folder))
-        status = REFUSED.get(operation, "20")
-        assert (run.returncode == 0) is (status == "20"), f"{operation} in {language}: {run.stdout}{run.stderr}"
-        shown = f'{{"status":{status}' if language == "bus" else status
-        assert run.stdout.startswith(shown), f"{operation} in {language}: {run.stdout}"
-    return len(programs)
+        shown = f"{operation} in {language}: {run.stdout}{run.stderr}"
+        status = _status(language, run)
+        assert status == REFUSED[operation] if operation in REFUSED else 200 <= status < 300, shown
+        assert (run.returncode == 0) is (operation not in REFUSED), shown
+
+
+def _status(language: str, run: subprocess.CompletedProcess[str]) -> int:
+    """What a program says of its reply: the status and the body, but one object from `bus call --json`, and a problem
+    alone from the shell's, whose tools show no headers."""
+    is_object = language == "bus" or (language == "shell" and run.returncode != 0)
+    return int(json.loads(run.stdout)["status"] if is_object else run.stdout.split()[0])
 
 
 def test_every_listener_of_the_pages_hears_its_event(
