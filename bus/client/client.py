@@ -69,7 +69,7 @@ class Client:
         self._liveness = Liveness(self._ping)
         self._sealer = Sealer(self._ask_for_key) if seal else None
         self._opened_at = time.monotonic()
-        self._has_connected = False
+        self._awaits_connection = True
         if metrics is not None:
             self._show(metrics, name)
         pending = self._pending
@@ -188,7 +188,8 @@ class Client:
         deadlines = Deadlines.of(timeout, timeout if wait is None else wait)
         service = service_of(operation)
         if time.monotonic() - self._liveness.heard_at.get(service, -math.inf) >= liveness.FRESH_SECONDS:
-            self._wait_for_first_connection(timeout)
+            if self._awaits_connection:
+                self._wait_for_first_connection(timeout)
             self._liveness.check(service, timeout)
         trace = trace or current_trace()
         reply = self._publish(operation, body, deadlines, message_id, trace, token)
@@ -218,7 +219,7 @@ class Client:
         with_reply: bool = True,
     ) -> Message:
         """Seal and publish a request, and wait for its reply. All requests pass here. Raises as `exchange` does."""
-        if not self._has_connected:
+        if self._awaits_connection:
             self._wait_for_first_connection(deadlines.accepted_by - time.monotonic())
         if self._sealer is not None and secrets_of(operation):
             body = self._sealer.sealed(operation, body, deadlines.accepted_by)
@@ -273,9 +274,8 @@ class Client:
     def _wait_for_first_connection(self, seconds: float) -> None:
         """Give a new client time to connect. Raises Unavailable if it has failed for good."""
         grace = self._opened_at + CONNECT_SECONDS - time.monotonic()
-        if self._has_connected or grace <= 0:
-            return
         try:
-            self._has_connected = poll(lambda: self._transport.wait_until_ready(0), min(seconds, grace))
+            is_over = grace <= 0 or poll(lambda: self._transport.wait_until_ready(0), min(seconds, grace))
         except TransportFailure as failure:
             raise Unavailable("broker-away", str(failure)) from None
+        self._awaits_connection = not is_over

@@ -73,9 +73,16 @@ def count() -> Iterator[Count]:
     count.remove()
 
 
-@pytest.fixture
-def front_end(count: Count, tmp_path: Path) -> Iterator[FlaskClient]:
-    """A front end with its worker behind it, started after the count was installed."""
+@pytest.fixture(params=["at once", "late"])
+def front_end(
+    request: pytest.FixtureRequest, count: Count, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FlaskClient]:
+    """A front end with its worker behind it, started after the count was installed.
+
+    "late" is one whose first request comes after the time that a new client is given to connect.
+    """
+    if request.param == "late":
+        monkeypatch.setattr("bus.client.client.CONNECT_SECONDS", 0.0)
     url, metrics = f"memory://{uuid.uuid4().hex}", Metrics()
     database = Database(f"sqlite:///{tmp_path}/catalog.db")
     migrate(database, catalog.migrations)
