@@ -58,14 +58,14 @@ def migrated_database(application: Application, settings: Settings) -> Iterator[
 def service_work(service: str) -> Iterator[Work]:
     """A transaction in the database of a service, for a command of its own; commits if the block ends without an error.
 
-    Its events are sent by the workers. Raises DatabaseUnavailable and NotMigrated.
+    Its events and what it sends are published by the workers. Raises DatabaseUnavailable and NotMigrated.
     """
     application, settings = application_and_settings(service)
     application.service.settings = settings.services[service].own
     with migrated_database(application, settings) as database, database.transaction() as transaction:
-        yield Work(transaction, ANONYMOUS, service)
-        if transaction.events:
-            write(transaction.connection, transaction.events)
+        yield Work(transaction, ANONYMOUS, service, may_send=application.service.sends)
+        if transaction.outgoing:
+            write(transaction.connection, transaction.outgoing)
 
 
 def broker_of(settings: Settings) -> str:

@@ -1,4 +1,5 @@
-"""The queries that every service answers: a ping, the outcome of a command, and the key to seal secrets to."""
+"""The operations that `bus` gives a service: a ping, the outcome of a command, the key to seal secrets to, and the
+command that has another one sent."""
 
 import types
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from bus.contract.operations import Authentication, Query, Reply
+from bus.contract.operations import Authentication, Command, Operation, Query, Reply
 
 MESSAGE_ID_PATTERN = r"^[\x21-\x7e]{1,255}$"
 MessageId = Annotated[str, Meta(pattern=MESSAGE_ID_PATTERN, examples=["order-4711"])]
@@ -16,8 +17,11 @@ MessageId = Annotated[str, Meta(pattern=MESSAGE_ID_PATTERN, examples=["order-471
 # 32 bytes in base64url (RFC 7518, section 6.2.1.2).
 _Coordinate = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
-# The end of the name of every service's ping.
-PING = ".ping"
+# The ends of the names of every service's ping, and of the command that has others sent.
+PING, SEND = ".ping", ".send"
+
+
+_NULL = msgspec.Raw(b"null")
 
 
 class Pong(Reply):
@@ -46,7 +50,7 @@ class CommandOutcome(Reply):
     id: str
     state: Literal["pending", "done", "dead"]
     status: int | None = None
-    reply: msgspec.Raw | None = None
+    reply: msgspec.Raw = msgspec.field(default_factory=lambda: _NULL)
     reason: str | UnsetType = UNSET
     discarded: bool | UnsetType = UNSET
 
@@ -84,20 +88,38 @@ class GetSealingKey(Query[SealingKey]):
     """The key to seal the secrets of a request to."""
 
 
-Q = TypeVar("Q", bound=Query[Any])
+class Sent(Reply):
+    """The other service's reply: its `status`, and the `body`, which is a problem document if it refused."""
+
+    operation: str
+    status: int
+    body: msgspec.Raw
 
 
-def builtin_query(service: str, verb: str, query: type[Q]) -> type[Q]:
-    """This query under the name that it has for one service, `SERVICE.verb`."""
-    body = {"__doc__": query.__doc__}
+class Send(Command[Sent]):
+    """A command that a handler of this service has sent with `work.send`, on its way to the service that it is for.
+
+    `body` is its JSON.
+    """
+
+    operation: Annotated[str, Meta(examples=["catalog.commit_reservation"])]
+    body: Annotated[str, Meta(examples=['{"reservation_id":1}'])]
+
+
+T = TypeVar("T", bound=Operation[Any])
+
+
+def builtin_operation(service: str, verb: str, operation: type[T]) -> type[T]:
+    """This operation under the name that it has for one service, `SERVICE.verb`."""
+    body = {"__doc__": operation.__doc__}
     name = f"{service}.{verb}"
-    return types.new_class(query.__name__, (query,), {"name": name}, lambda namespace: namespace.update(body))
+    return types.new_class(operation.__name__, (operation,), {"name": name}, lambda namespace: namespace.update(body))
 
 
 @cache
 def ping_of(service: str) -> type[Ping]:
     """The query `SERVICE.ping`, which every service answers."""
-    return builtin_query(service, "ping", Ping)
+    return builtin_operation(service, "ping", Ping)
 
 
 def is_ping(queue: str) -> bool:
@@ -108,10 +130,21 @@ def is_ping(queue: str) -> bool:
 @cache
 def outcome_query_of(service: str) -> type[GetOutcome]:
     """The query `SERVICE.get_outcome`, which every service answers."""
-    return builtin_query(service, "get_outcome", GetOutcome)
+    return builtin_operation(service, "get_outcome", GetOutcome)
 
 
 @cache
 def sealing_key_query_of(service: str) -> type[GetSealingKey]:
     """The query `SERVICE.get_sealing_key`, which every service with secret fields answers."""
-    return builtin_query(service, "get_sealing_key", GetSealingKey)
+    return builtin_operation(service, "get_sealing_key", GetSealingKey)
+
+
+@cache
+def send_of(service: str) -> type[Send]:
+    """The command `SERVICE.send` of a service whose handlers send commands."""
+    return builtin_operation(service, "send", Send)
+
+
+def is_send(queue: str) -> bool:
+    """Whether a queue is that of the commands that handlers of a service send."""
+    return queue.endswith(SEND)

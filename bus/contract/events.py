@@ -4,6 +4,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 import msgspec
 
+from bus.contract.builtin import is_send
 from bus.contract.names import is_reply_address
 from bus.contract.operations import OPERATION_NAME, FrozenMeta
 
@@ -47,6 +48,8 @@ def events_in(contract: object) -> list[type[Event]]:
 def _declare(cls: Any, name: str) -> None:
     if not OPERATION_NAME.fullmatch(name) or is_reply_address(name):
         raise TypeError(f"{cls.__name__}: {name!r} is not an event name such as 'catalog.product_changed'")
+    if is_send(name):
+        raise TypeError(f"{cls.__name__}: {name!r} is the name of the queue of sent commands")
     if "version" not in cls.__struct_fields__:
         raise TypeError(f"{cls.__name__}: an event needs a field `version` that counts the changes of its thing")
     cls.operation_name = name

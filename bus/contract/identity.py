@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from bus.contract.builtin import builtin_query
+from bus.contract.builtin import builtin_operation
 from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation, Query, Reply
 from bus.contract.problems import Problem, ProblemError
@@ -95,7 +95,7 @@ class GetKeySet(Query[JsonWebKeySet]):
 @cache
 def key_set_query() -> type[GetKeySet]:
     """The query by which a service gets the keys."""
-    return builtin_query(TOKEN_SERVICE, "get_jwks", GetKeySet)
+    return builtin_operation(TOKEN_SERVICE, "get_jwks", GetKeySet)
 
 
 def is_guarded(operation: type[Operation[Any]]) -> bool:

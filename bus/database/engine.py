@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 
+from bus.contract.builtin import Send
 from bus.contract.events import Event
 from bus.database.answer_deadlines import AnswerDeadlines
 from bus.database.connecting import for_psycopg
@@ -114,11 +115,15 @@ class Database:
                     transaction.opened.close()  # rolls back what was not committed
 
 
-class PendingEvent(NamedTuple):
-    """An event that a handler has emitted, and the trace of the request it came from, where that is known."""
+class Outgoing(NamedTuple):
+    """What a handler has emitted or sent, and the trace of the request it came from, where that is known.
 
-    event: Event
+    `message_id` is None for one that is made when it is written.
+    """
+
+    message: Event | Send
     trace: Trace | None = None
+    message_id: str | None = None
 
 
 class Follower(Protocol):
@@ -135,7 +140,7 @@ class Follower(Protocol):
 
 
 class Transaction:
-    """A connection, taken from the pool when it is first used, and the events to publish after the commit.
+    """A connection, taken from the pool when it is first used, and the messages to publish after the commit.
 
     `opened` is the connection, once it was taken. `follower`, if any, is called about each statement.
     """
@@ -143,7 +148,7 @@ class Transaction:
     def __init__(self, engine: Engine, lock_seconds: float | None = None) -> None:
         self._engine, self._lock_seconds = engine, lock_seconds
         self.opened: Connection | None = None
-        self.events: list[PendingEvent] = []
+        self.outgoing: list[Outgoing] = []
         self.follower: Follower | None = None
 
     @property

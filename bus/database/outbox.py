@@ -1,4 +1,4 @@
-"""The outbox: events that are committed with the change they report, and sent afterwards.
+"""The outbox: events and sent commands, committed with the change that they belong to and published afterwards.
 
 A row is written in the transaction of the change. The relay sends rows in the order of their ids and marks them
 once the broker has confirmed them. For one entity that is the order of its changes: a transaction that changes
@@ -16,13 +16,13 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Row, bindparam, exists, func, select
 
+from bus.contract.builtin import is_send
 from bus.contract.codec import encode
-from bus.contract.events import Event
 from bus.database.bulk import insert_all, update_all
-from bus.database.engine import PendingEvent
+from bus.database.engine import Outgoing
 from bus.database.tables import is_new, is_refused, outbox
 from bus.messaging.message import JSON, SENT_AT, Message, now_ms
-from bus.messaging.topology import EVENTS_EXCHANGE
+from bus.messaging.topology import EVENTS_EXCHANGE, REQUESTS_EXCHANGE
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, Trace, continued
 
 _new, _refused = (
@@ -31,9 +31,9 @@ _new, _refused = (
 _any_new, _any_refused = (select(exists().where(condition)) for condition in (is_new, is_refused))
 
 
-def write(connection: Connection, events: Sequence[PendingEvent]) -> None:
-    """Write events in their order, to be sent when the transaction is committed."""
-    insert_all(connection, outbox, [_row(event, trace) for event, trace in events])
+def write(connection: Connection, messages: Sequence[Outgoing]) -> None:
+    """Write messages in their order, to be sent when the transaction is committed."""
+    insert_all(connection, outbox, [_row(message) for message in messages])
 
 
 def has_unsent(connection: Connection, *, refused: bool = False) -> bool:
@@ -62,9 +62,9 @@ def hop_of(row: Row[Any]) -> Trace:
 
 
 def message_of(row: Row[Any], hop: Trace | None = None) -> Message:
-    """An event as it is published: its name is the routing key and `type`, its id the message id."""
+    """A row as it is published. The name of an event is the routing key and `type`, its id the message id."""
     return Message(
-        exchange=EVENTS_EXCHANGE,
+        exchange=REQUESTS_EXCHANGE if is_send(row.name) else EVENTS_EXCHANGE,
         queue=row.name,
         type=row.name,
         body=bytes(row.body),
@@ -75,11 +75,12 @@ def message_of(row: Row[Any], hop: Trace | None = None) -> Message:
     )
 
 
-def _row(event: Event, trace: Trace | None) -> dict[str, object]:
+def _row(outgoing: Outgoing) -> dict[str, object]:
+    message, trace, message_id = outgoing
     return {
-        "event_id": uuid4().hex,
-        "name": type(event).operation_name,
-        "body": encode(event),
+        "event_id": message_id or uuid4().hex,
+        "name": type(message).operation_name,
+        "body": encode(message),
         "traceparent": trace.traceparent if trace else None,
         "tracestate": trace.state if trace and trace.state else None,
     }

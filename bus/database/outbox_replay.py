@@ -13,6 +13,7 @@ import structlog
 from msgspec import structs
 from sqlalchemy import ColumnElement, Row, and_, func, select
 
+from bus.contract.builtin import SEND
 from bus.database import outbox
 from bus.database.engine import Database
 from bus.database.tables import outbox as table
@@ -50,7 +51,7 @@ class EventFilter:
     def condition(self) -> ColumnElement[bool]:
         """The filter as an SQL condition."""
         # SQLite compares times as text, where a whole second comes before the same second with a fraction.
-        conditions = [table.c.made_at > self.since - timedelta(microseconds=1)]
+        conditions = [table.c.made_at > self.since - timedelta(microseconds=1), ~table.c.name.endswith(SEND)]
         if self.until is not None:
             conditions.append(table.c.made_at < self.until)
         if self.name is not None:

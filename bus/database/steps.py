@@ -39,7 +39,7 @@ class Steps:
     def begin(self, *, undoable: bool) -> None:
         """Start a step; `undoable` sets a savepoint before its first statement."""
         self._undoable, self._has_savepoint, self._may_have_written = undoable, False, False
-        self._events = len(self._transaction.events)
+        self._events = len(self._transaction.outgoing)
         connection = self._transaction.opened
         self._changes = _changes(connection) if connection is not None else 0
 
@@ -50,7 +50,7 @@ class Steps:
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT step")
         elif connection is not None and self._has_written(connection):
             return False
-        del self._transaction.events[self._events :]
+        del self._transaction.outgoing[self._events :]
         return True
 
     def _has_written(self, connection: Connection) -> bool:

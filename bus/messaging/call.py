@@ -16,7 +16,7 @@ import msgspec
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
 from bus.contract.identity import ANONYMOUS, Caller
-from bus.contract.operations import Operation, service_of
+from bus.contract.operations import Operation
 from bus.contract.redaction import without_secrets
 from bus.messaging.trace_context import Trace
 
@@ -28,10 +28,6 @@ Kind = Literal["request", "event"]
 
 # Of a digest: SHA-256 of the whole, then CRC-32 of the operation's name and of each field.
 _HASH_BYTES, _CHECKSUM_BYTES = 32, 4
-
-
-def _hashed(*names: str) -> str:
-    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]
 
 
 class HandlerTiming(msgspec.Struct):
@@ -74,18 +70,15 @@ class Call(msgspec.Struct, frozen=True):
     authorization: str = ""
     depth: int = 0
 
-    def derived_id(self, operation: type[Operation[Any]], which: int | str, kind: str) -> str:
-        """The message id of what this call's handler asks of another service as number `which` of its `kind`.
+    def derived_id(self, operation: type[Operation[Any]], number: int) -> str:
+        """The message id of the call of another service that is the handler's `number`th.
 
-        Every try of this call gives the same one; a call without an id of its own gives a new one each time. Where
-        `which` is a key, all calls of the service give the same one.
+        Every try of this call gives the same one; a call without an id of its own gives a new one each time.
         """
-        if isinstance(which, str):
-            return _hashed("key", service_of(self.operation), kind, operation.operation_name, which)
         if self.message_id is None:
             return uuid4().hex
-        own = (self.kind, self.operation.operation_name, self.caller.id, self.message_id)
-        return _hashed(*own, kind, operation.operation_name, str(which))
+        names = (self.kind, self.operation.operation_name, self.caller.id, self.message_id, operation.operation_name)
+        return hashlib.sha256("\0".join((*names, str(number))).encode()).hexdigest()[:32]
 
     @property
     def digest(self) -> bytes:

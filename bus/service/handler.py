@@ -15,8 +15,8 @@ from bus.contract.operations import Operation, service_of
 class Handler:
     """A function of (request, work), of (list of requests, work) if it `takes_many`, or of (event, work).
 
-    `calls` are the operations of other services that it may call. With `threads` above 0 each of its requests has a
-    transaction of its own, and that many are carried out at the same time.
+    `calls` are the operations that it may call, `sends` the commands that it may send. With `threads` above 0 each of
+    its requests has a transaction of its own, and that many are carried out at the same time.
     """
 
     service: str
@@ -25,13 +25,15 @@ class Handler:
     takes_many: bool = False
     calls: tuple[type[Operation[Any]], ...] = ()
     threads: int = 0
+    sends: tuple[type[Operation[Any]], ...] = ()
 
 
 @dataclass(frozen=True)
 class PeriodicHandler:
     """A function of (work) that one worker of the service runs every `seconds`.
 
-    `when` is a statement that finds a row while there is something to do; None stands for always.
+    `when` is a statement that finds a row while there is something to do; None stands for always. `sends` are the
+    commands that it may send.
     """
 
     service: str
@@ -39,6 +41,7 @@ class PeriodicHandler:
     function: Callable[[Any], None]
     seconds: float
     when: Select[Any] | None
+    sends: tuple[type[Operation[Any]], ...] = ()
 
 
 def check_signature(function: Callable[..., Any], operation: type[Operation[Any]], *, takes_many: bool) -> None:

@@ -20,7 +20,6 @@ from bus.messaging.transport import TransportFailure
 
 R = TypeVar("R", bound=Reply)
 
-CALL = "call"
 _BEARER = "bearer "
 
 log = structlog.get_logger("bus.service")
@@ -60,13 +59,13 @@ class NestedCalls:
         if self._client is not None:
             self._client.close()
 
-    def ask(self, call: Call, request: Operation[R], which: int | str, timeout: float) -> R:
-        """Ask another service for the handler of `call`; `which` is the place among its calls, or the key of this one.
+    def ask(self, call: Call, request: Operation[R], number: int, timeout: float) -> R:
+        """Ask another service for the handler of `call`; `number` is the place among its calls.
 
         Raises OtherBody, and what `Client.call` raises.
         """
         operation: Any = type(request)
-        message_id = call.derived_id(operation, which, CALL)
+        message_id = call.derived_id(operation, number)
         try:
             return self.open().call(request, timeout=timeout, message_id=message_id, token=_token_of(call))
         except Invalid as invalid:

@@ -10,11 +10,12 @@ from bus.contract.events import Event
 from bus.contract.fields import holds_secrets, holds_secrets_inside
 from bus.contract.identity import takes_secrets
 from bus.contract.operations import Operation, Reply, service_of
-from bus.contract.refusals import Refusal
+from bus.contract.refusals import Refusal, Refused
 from bus.contract.settings import Settings
 from bus.messaging.topology import DEFAULT_LIMITS, Limits, Queue, queues_of
 from bus.security.seal import SEALED
 from bus.service.handler import Handler, PeriodicHandler, check_calls, check_parameters, check_signature
+from bus.service.sending import OnRefused, check_sends, sending_handler
 from bus.service.work import Work
 
 R = TypeVar("R", bound=Reply)
@@ -28,6 +29,8 @@ CALLING_THREADS = 8
 class Service:
     """A named set of handlers, which one kind of worker process runs.
 
+    `sends` are the commands, of other services or its own, that its handlers send with `work.send`.
+
     `settings` is the class of its own settings. The attribute of this name has their defaults, or what the environment
     says, once a worker runs.
 
@@ -35,14 +38,21 @@ class Service:
     functions that are run again and again, by their own names.
     """
 
-    def __init__(self, name: str, *, settings: type[Settings] = Settings) -> None:
+    def __init__(
+        self, name: str, *, settings: type[Settings] = Settings, sends: Sequence[type[Operation[Any]]] = ()
+    ) -> None:
         ping_of(name)  # raises TypeError for a name that makes no queue names
+        check_sends(name, sends)
         self.name = name
         self.settings = settings()
         self.takes_secrets = False
         self.handlers: dict[str, Handler] = {}
         self.listeners: dict[str, Handler] = {}
         self.periodic: dict[str, PeriodicHandler] = {}
+        self.sends, self._on_refused = tuple(sends), dict[str, OnRefused]()
+        if sends:
+            handler = sending_handler(name, sends, self._on_refused)
+            self.handlers[handler.operation.operation_name] = handler
 
     @property
     def builtin_operations(self) -> list[type[Operation[Any]]]:
@@ -63,7 +73,7 @@ class Service:
 
     @property
     def calls(self) -> list[type[Operation[Any]]]:
-        """The operations of other services that its handlers may call."""
+        """The operations that its handlers may call or send."""
         return list(dict.fromkeys(called for handler in self.handlers.values() for called in handler.calls))
 
     def handles(
@@ -101,7 +111,30 @@ class Service:
             check_parameters(function, event)
             if event.operation_name in self.listeners:
                 raise TypeError(f"{event.operation_name} has a listener already")
-            self.listeners[event.operation_name] = Handler(self.name, event, function)
+            self.listeners[event.operation_name] = Handler(self.name, event, function, sends=self.sends)
+            return function
+
+        return register
+
+    def on_refused(
+        self, command: type[Operation[R]]
+    ) -> Callable[[Callable[[Any, Refusal | Refused, Work], None]], Callable[[Any, Refusal | Refused, Work], None]]:
+        """Register a function of (command, refusal, work) for a command that was sent and that its service refused.
+
+        It has one effect for each refused command, as a handler does. Without such a function a refused command
+        becomes a dead letter of this service.
+
+        Raises TypeError for a command that the service does not send, and for a function with another signature.
+        """
+
+        def register(
+            function: Callable[[Any, Refusal | Refused, Work], None],
+        ) -> Callable[[Any, Refusal | Refused, Work], None]:
+            check_parameters(function, command, Refusal | Refused)
+            name = command.operation_name
+            if command not in self.sends or name in self._on_refused:
+                raise TypeError(f"{name}: it has such a function already, or is not among the `sends` of {self.name}")
+            self._on_refused[name] = function
             return function
 
         return register
@@ -122,7 +155,7 @@ class Service:
             name = f"{self.name}.{function.__name__}"
             if seconds <= 0 or name in self.periodic:
                 raise TypeError(f"{name}: it needs a name of its own, and more than 0 seconds")
-            self.periodic[name] = PeriodicHandler(self.name, name, function, seconds, when)
+            self.periodic[name] = PeriodicHandler(self.name, name, function, seconds, when, self.sends)
             return function
 
         return register
@@ -149,7 +182,7 @@ class Service:
             self.takes_secrets = self.takes_secrets or takes_secrets(operation)
             if operation.operation_name in self.operations:
                 raise TypeError(f"{operation.operation_name} has a handler already")
-            handler = Handler(self.name, operation, function, takes_many, calls, threads)
+            handler = Handler(self.name, operation, function, takes_many, calls, threads, self.sends)
             self.handlers[operation.operation_name] = handler
             return function
 

@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from sqlalchemy import Connection
 
 from bus.client.client import ANSWER_SECONDS
+from bus.contract.builtin import send_of
+from bus.contract.codec import encode
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
 from bus.contract.identity import Caller
 from bus.contract.operations import Operation, Reply, service_of
-from bus.database.engine import PendingEvent, Transaction
+from bus.database.engine import Outgoing, Transaction
 from bus.messaging.call import Call
+from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
 from bus.messaging.trace_context import Trace
 from bus.service.nested_calls import NestedCalls
 
@@ -36,11 +40,13 @@ class Work:
         calls: Sequence[Call] = (),
         may_call: Sequence[type[Operation[Any]]] = (),
         nested: NestedCalls | None = None,
+        may_send: Sequence[type[Operation[Any]]] = (),
     ) -> None:
         self._transaction = transaction
         self._service = service
         self._calls = calls
         self._may_call, self._nested, self._called = may_call, nested, 0
+        self._may_send = may_send
         self.caller = caller
 
     @property
@@ -70,14 +76,12 @@ class Work:
         """
         return self._transaction.reading()
 
-    def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS, key: str | None = None) -> R:
+    def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS) -> R:
         """Ask another service and wait for its reply, at most `timeout` seconds and no longer than our own caller.
 
         Call before the first use of `connection`, so that no transaction is open meanwhile. Another try of this request
         gets the reply that the other service has stored, so send the same body again: one that follows from the
-        request alone. With a `key`, such as the id of what the request is about, calls of all our handlers with this
-        key are one call. The trace, the deadline and a token that was not sealed
-        are passed on.
+        request alone. The trace, the deadline and a token that was not sealed are passed on.
 
         Let the errors below pass, or handle them: passed on by the handler of a command, `Unavailable` and
         `ReplyTimeout` have it tried again later, as long as the other service is away.
@@ -97,7 +101,27 @@ class Work:
         if self._transaction.opened is not None:
             self._nested.report_open_transaction(call, operation)
         self._called += 1
-        return self._nested.ask(call, request, self._called if key is None else key, timeout)
+        return self._nested.ask(call, request, self._called, timeout)
+
+    def send(self, command: Operation[Any], request: Operation[Any] | None = None) -> str:
+        """Send a command to its service once this transaction is committed; returns a message id.
+
+        It is carried out once, however long its service is away, and in no order with others that are sent. It carries
+        no token. What became of it is at `/operations/{id}` of our own front end; a refusal of it is given to the
+        function that is registered with `Service.on_refused`. A handler of many requests names the `request` that it
+        comes of.
+
+        Raises TypeError for a command that is not among the `sends` of the service, and Invalid for one that breaks a
+        rule of its contract or is too large.
+        """
+        operation = type(command)
+        if operation not in self._may_send:
+            raise TypeError(f"{self._service} does not declare this: Service(…, sends=[{operation.__name__}])")
+        message_id = uuid4().hex
+        sent = send_of(self._service)(operation=operation.operation_name, body=encode(command).decode())
+        check_body(JSON, None, len(encode(sent)), MAX_BODY_BYTES)
+        self._transaction.outgoing.append(Outgoing(sent, self._trace_of(request), message_id))
+        return message_id
 
     def emit(self, event: Event, request: Operation[Any] | None = None) -> None:
         """Send an event to its listeners once this transaction is committed. Events of one entity keep their order.
@@ -110,8 +134,10 @@ class Work:
             raise TypeError(f"{type(event).operation_name} has secret fields, and events are stored and sent readable")
         if service_of(type(event)) != self._service:
             raise TypeError(f"{type(event).operation_name} belongs to another service than {self._service}")
-        trace = self._calls[0].trace if len(self._calls) == 1 else self._traces.get(id(request))
-        self._transaction.events.append(PendingEvent(event, trace))
+        self._transaction.outgoing.append(Outgoing(event, self._trace_of(request)))
+
+    def _trace_of(self, request: Operation[Any] | None) -> Trace | None:
+        return self._calls[0].trace if len(self._calls) == 1 else self._traces.get(id(request))
 
     @cached_property
     def _traces(self) -> dict[int, Trace | None]:

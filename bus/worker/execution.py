@@ -206,11 +206,11 @@ class Executor:
                     break
                 replies += done
             record(transaction.connection, zip(calls, replies, strict=False))
-            if transaction.events:
-                outbox.write(transaction.connection, transaction.events)
+            if transaction.outgoing:
+                outbox.write(transaction.connection, transaction.outgoing)
             if failpoints.armed:
                 failpoints.reach("worker.before-commit")
-        if transaction.events:
+        if transaction.outgoing:
             self._on_events()
         return replies
 
@@ -319,7 +319,7 @@ def _split(calls: Sequence[Call]) -> tuple[Sequence[Call], Sequence[Call]]:
 
 
 def _undo_all(transaction: Transaction) -> None:
-    transaction.events.clear()
+    transaction.outgoing.clear()
     if transaction.opened is not None:
         transaction.opened.rollback()
 
@@ -345,7 +345,7 @@ def _run(
     handler: Handler, calls: Sequence[Call], transaction: Transaction, nested: NestedCalls | None
 ) -> list[EncodedReply]:
     """Run a handler for one call, or for many of one caller. Raises what its function raises, Refusal included."""
-    work = Work(transaction, calls[0].caller, handler.service, calls, handler.calls, nested)
+    work = Work(transaction, calls[0].caller, handler.service, calls, handler.calls, nested, handler.sends)
     with current_handler(calls):
         if handler.takes_many:
             replies: Sequence[Any] = handler.function([call.request for call in calls], work)

@@ -17,7 +17,7 @@ import pytest
 from support.event_services import WordAdded
 
 from bus.database import outbox
-from bus.database.engine import Database, PendingEvent
+from bus.database.engine import Database, Outgoing
 from bus.database.migrate import migrate
 from bus.testing.servers.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
@@ -147,7 +147,7 @@ class Outbox:
         self._url, self._database = broker_url, database
         self._environment = _environment(broker_url, database_url)
         with database.transaction() as transaction:
-            told = [PendingEvent(WordAdded(thing=1, version=version, word="told")) for version in (1, 2, 3)]
+            told = [Outgoing(WordAdded(thing=1, version=version, word="told")) for version in (1, 2, 3)]
             outbox.write(transaction.connection, told)
             rows = outbox.unsent(transaction.connection, 10)
             self.ids = [row.event_id for row in rows]

@@ -62,12 +62,13 @@ class ScheduledTask(PeriodicTask):
         except Exception:  # any function's
             log.exception("scheduled_task_failed", task=handler.name)
             return False
-        if transaction.events:
+        if transaction.outgoing:
             self._on_events()
         return True
 
     def _call(self, transaction: Transaction) -> None:
-        with current_task(self._handler.name):
-            self._handler.function(Work(transaction, ANONYMOUS, self._handler.service))
-        if transaction.events:
-            outbox.write(transaction.connection, transaction.events)
+        handler = self._handler
+        with current_task(handler.name):
+            handler.function(Work(transaction, ANONYMOUS, handler.service, may_send=handler.sends))
+        if transaction.outgoing:
+            outbox.write(transaction.connection, transaction.outgoing)

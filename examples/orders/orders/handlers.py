@@ -2,13 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from bus import Service, Work
+from bus import Refusal, Refused, Service, Work
 from bus.database import find_all, page_of
-from catalog.contract import ChangeStock, CommitReservation, GetProduct, ProductNotFound, ReservationLine, ReserveLines
+from catalog.contract import (
+    ChangeStock,
+    CommitReservation,
+    GetProduct,
+    ProductNotFound,
+    ReservationExpired,
+    ReservationLine,
+    ReserveLines,
+)
 from msgspec import structs
 from sqlalchemy import Connection, Row, insert, select, update
 
@@ -26,46 +33,64 @@ from orders.contract import (
 )
 from orders.tables import order, order_line
 
-service = Service("orders")
+service = Service("orders", sends=[ChangeStock, CommitReservation])
 
-# The catalog holds the pieces for this long. What is left of an order that was never placed is free again after it.
+# The catalog holds the pieces for this long. What is left of an order that was never placed is free again after it, and
+# so is an order's that the catalog did not hear of in time.
 HOLD_SECONDS = 3600
 
 
-@service.handles(PlaceOrder, calls=[GetProduct, ReserveLines, CommitReservation])
+@service.handles(PlaceOrder, calls=[GetProduct, ReserveLines])
 def place_order(command: PlaceOrder, work: Work) -> Order:
-    """Take the pieces, then write the order. Each call follows from the command, so another run repeats the same."""
+    """Hold the pieces, and take them if and once the order is written. Another run repeats the same calls."""
     products = [work.call(GetProduct(product_id=line.product_id)) for line in command.lines]
     asked = [ReservationLine(product_id=line.product_id, quantity=line.quantity) for line in command.lines]
     reservation = work.call(ReserveLines(lines=asked, seconds=HOLD_SECONDS))
-    work.call(CommitReservation(reservation_id=reservation.id))
     lines = [
         OrderLine(product_id=product.id, name=product.name, unit_price=product.price, quantity=line.quantity)
         for product, line in zip(products, command.lines, strict=True)
     ]
     total = sum((line.unit_price * line.quantity for line in lines), start=lines[0].unit_price * 0)
     values = {"status": "placed", "total": total, "placed_at": datetime.now(UTC), "version": 1}
+    values["reservation_id"] = reservation.id
     row = work.connection.execute(insert(order).values(values).returning(order)).one()
     rows = [{"order_id": row.id, "number": number, **structs.asdict(line)} for number, line in enumerate(lines)]
     work.connection.execute(insert(order_line), rows)
+    work.send(CommitReservation(reservation_id=reservation.id))
     work.emit(OrderPlaced(id=row.id, lines=lines, total=total, version=1))
     return _order(row, lines)
 
 
-@service.handles(CancelOrder, calls=[ChangeStock])
+@service.on_refused(CommitReservation)
+def pieces_are_gone(command: CommitReservation, refusal: Refusal | Refused, work: Work) -> None:
+    """The catalog heard of the order too late, and does not hold the pieces any more."""
+    found = select(order.c.id).where(order.c.reservation_id == command.reservation_id)
+    _cancel(_find(work.connection.execute(found).scalar_one(), work.connection), work)
+
+
+@service.handles(CancelOrder, calls=[CommitReservation])
 def cancel_order(command: CancelOrder, work: Work) -> Order:
-    """Give the pieces back, then write it down. The key makes it one gift, however many commands cancel the order."""
+    """Make sure that the pieces are taken, or never will be. Then cancel the order, and give back what was taken."""
     with work.reading() as connection:
         found = _find(command.order_id, connection)
-    for number, line in enumerate(found.lines if found.status == "placed" else ()):
-        change = ChangeStock(product_id=line.product_id, change=line.quantity, reason=f"order {found.id} cancelled")
-        with suppress(ProductNotFound):  # the catalog does not have the product any more
-            work.call(change, key=f"cancel {found.id} {number}")
-    is_placed = (order.c.id == found.id) & (order.c.status == "placed")
-    cancel = update(order).where(is_placed).values(status="cancelled", version=order.c.version + 1)
-    if row := work.connection.execute(cancel.returning(order)).one_or_none():
-        work.emit(OrderCancelled(id=row.id, lines=found.lines, total=row.total, version=row.version))
+        reservation = connection.execute(select(order.c.reservation_id).where(order.c.id == found.id)).scalar_one()
+    try:
+        work.call(CommitReservation(reservation_id=reservation))
+        taken = found.lines
+    except ReservationExpired:
+        taken = []
+    if _cancel(found, work):
+        for line in taken:
+            reason = f"order {found.id} cancelled"
+            work.send(ChangeStock(product_id=line.product_id, change=line.quantity, reason=reason))
     return structs.replace(found, status="cancelled")
+
+
+@service.on_refused(ChangeStock)
+def not_given_back(command: ChangeStock, refusal: Refusal | Refused, work: Work) -> None:
+    """Fine where the catalog has deleted the product. Anything else is for a person: a dead letter."""
+    if not isinstance(refusal, ProductNotFound):
+        raise refusal
 
 
 @service.handles(GetOrder)
@@ -77,6 +102,16 @@ def get_order(query: GetOrder, work: Work) -> Order:
 def list_orders(query: ListOrders, work: Work) -> OrderPage:
     page = page_of(work, select(order), query, by=order.c.id)
     return OrderPage(orders=_orders(page.rows, work.connection), next=page.next)
+
+
+def _cancel(found: Order, work: Work) -> bool:
+    """False if the order was cancelled before."""
+    is_placed = (order.c.id == found.id) & (order.c.status == "placed")
+    cancel = update(order).where(is_placed).values(status="cancelled", version=order.c.version + 1)
+    row = work.connection.execute(cancel.returning(order)).one_or_none()
+    if row:
+        work.emit(OrderCancelled(id=row.id, lines=found.lines, total=row.total, version=row.version))
+    return row is not None
 
 
 def _find(order_id: int, connection: Connection) -> Order:

@@ -14,6 +14,8 @@ order = Table(
     Column("total", Money(digits=18), nullable=False),
     Column("placed_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
+    # The catalog's, and no reservation has two orders.
+    Column("reservation_id", Id, nullable=False, unique=True),
     sqlite_autoincrement=True,
 )
 

@@ -43,6 +43,13 @@ def test_an_invalid_name_is_refused_where_it_is_declared(name: str) -> None:
             version: int
 
 
+def test_the_name_of_the_queue_of_sent_commands_is_refused() -> None:
+    with pytest.raises(TypeError, match="the queue of sent commands"):
+
+        class Bad(Event, name="unit.send"):
+            version: int
+
+
 def test_an_event_without_a_version_is_refused_where_it_is_declared() -> None:
     with pytest.raises(TypeError, match="needs a field `version`"):
 
@@ -76,7 +83,7 @@ def test_a_service_can_emit_only_its_own_events(database: Database) -> None:
         work = Work(transaction, ANONYMOUS, "auth")
         with pytest.raises(TypeError, match=r"unit\.happened belongs to another service than auth"):
             work.emit(Happened(id=1, version=1))
-        assert transaction.events == []
+        assert transaction.outgoing == []
 
 
 def test_an_event_has_one_listener_in_a_service_and_that_names_it() -> None:

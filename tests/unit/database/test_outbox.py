@@ -12,7 +12,7 @@ from support.event_services import WordAdded
 
 from bus.contract.identity import ANONYMOUS
 from bus.database import leases, outbox
-from bus.database.engine import Database, PendingEvent
+from bus.database.engine import Database, Outgoing
 from bus.database.migrate import migrate
 from bus.messaging.call import Call
 from bus.messaging.topology import EVENTS_EXCHANGE
@@ -38,8 +38,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     database.close()
 
 
-def _told(*words: str) -> list[PendingEvent]:
-    return [PendingEvent(WordAdded(thing=1, version=version, word=word)) for version, word in enumerate(words, 1)]
+def _told(*words: str) -> list[Outgoing]:
+    return [Outgoing(WordAdded(thing=1, version=version, word=word)) for version, word in enumerate(words, 1)]
 
 
 def _write(database: Database, *words: str) -> None:
@@ -132,18 +132,16 @@ def test_of_many_commands_an_event_without_one_begins_a_trace(database: Database
     with database.transaction() as transaction:
         work = Work(transaction, ANONYMOUS, "emitter", calls)
         work.emit(WordAdded(thing=1, version=1, word="whose?"))
-        assert [trace for _, trace in transaction.events] == [None]
+        assert [each.trace for each in transaction.outgoing] == [None]
         Work(transaction, ANONYMOUS, "emitter", calls[:1]).emit(WordAdded(thing=1, version=2, word="known"))
-        assert [trace for _, trace in transaction.events] == [None, calls[0].trace]
+        assert [each.trace for each in transaction.outgoing] == [None, calls[0].trace]
 
 
 def test_an_event_goes_on_in_the_trace_that_it_came_of(database: Database) -> None:
     trace = structs.replace(begin(), state="congo=1")
     with database.transaction() as transaction:
         told = WordAdded(thing=1, version=1, word="traced")
-        outbox.write(
-            transaction.connection, [PendingEvent(told, trace), PendingEvent(told), PendingEvent(told, begin())]
-        )
+        outbox.write(transaction.connection, [Outgoing(told, trace), Outgoing(told), Outgoing(told, begin())])
     with database.transaction() as transaction:
         rows = outbox.unsent(transaction.connection, MOST)
     traced, untraced, other = (continued(outbox.message_of(row).headers) for row in rows)

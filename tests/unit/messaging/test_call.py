@@ -92,23 +92,22 @@ def _with_id(message_id: str | None, **more: Any) -> Call:
     return Call(Keep, Keep(word="a"), message_id, **more)
 
 
-def test_every_try_of_a_call_gives_the_same_ids_to_what_it_sends() -> None:
-    ids = [_with_id("1", attempt=attempt).derived_id(Count, 1, "call") for attempt in (1, 2)]
+def test_every_try_of_a_call_gives_the_same_ids_to_what_it_calls() -> None:
+    ids = [_with_id("1", attempt=attempt).derived_id(Count, 1) for attempt in (1, 2)]
     assert ids[0] == ids[1]
     check_message_id(ids[0])
 
 
 def test_different_things_have_different_ids() -> None:
     ids = [
-        _with_id("1").derived_id(Count, 1, "call"),
-        _with_id("1").derived_id(Count, 2, "call"),
-        _with_id("1").derived_id(Count, 1, "send"),
-        _with_id("1").derived_id(KeepAll, 1, "call"),
-        _with_id("2").derived_id(Count, 1, "call"),
-        _with_id("1", caller=Caller(id="ann")).derived_id(Count, 1, "call"),
-        _with_id("1", kind="event").derived_id(Count, 1, "call"),
-        Call(KeepAll, KeepAll(word="a"), "1").derived_id(Count, 1, "call"),
-        *(_with_id(None).derived_id(Count, 1, "call") for _ in range(2)),
+        _with_id("1").derived_id(Count, 1),
+        _with_id("1").derived_id(Count, 2),
+        _with_id("1").derived_id(KeepAll, 1),
+        _with_id("2").derived_id(Count, 1),
+        _with_id("1", caller=Caller(id="ann")).derived_id(Count, 1),
+        _with_id("1", kind="event").derived_id(Count, 1),
+        Call(KeepAll, KeepAll(word="a"), "1").derived_id(Count, 1),
+        *(_with_id(None).derived_id(Count, 1) for _ in range(2)),
     ]
     assert len({*ids}) == len(ids)
 

@@ -6,7 +6,7 @@ import pytest
 
 from bus.contract.operations import Command, Reply
 from bus.messaging.call import Call
-from bus.service.nested_calls import CALL, NestedCalls
+from bus.service.nested_calls import NestedCalls
 
 
 class Done(Reply):
@@ -45,12 +45,6 @@ def test_the_token_of_the_caller_is_passed_on_where_it_is_readable(authorization
 
 def test_an_id_follows_from_the_command_and_the_place_of_the_call() -> None:
     call = Call(Ask, Ask(), "a")
-    assert call.derived_id(Give, 1, CALL) == Call(Ask, Ask(), "a").derived_id(Give, 1, CALL)
-    others = {call.derived_id(Give, 2, CALL), Call(Ask, Ask(), "b").derived_id(Give, 1, CALL)}
-    assert call.derived_id(Give, 1, CALL) not in others
-
-
-def test_with_a_key_it_is_one_call_whichever_command_makes_it() -> None:
-    ids = {Call(each, each(), id_).derived_id(Give, "order 1", CALL) for each in (Ask, Cancel) for id_ in ("a", None)}
-    assert len(ids) == 1
-    assert Call(Ask, Ask(), "a").derived_id(Give, "order 2", CALL) not in ids
+    assert call.derived_id(Give, 1) == Call(Ask, Ask(), "a").derived_id(Give, 1)
+    others = {call.derived_id(Give, 2), Call(Ask, Ask(), "b").derived_id(Give, 1)}
+    assert call.derived_id(Give, 1) not in others

@@ -9,7 +9,7 @@ from support.example_service import Count, Counted, Keep, Kept, make_service
 
 from bus.contract.fields import Secret
 from bus.contract.operations import Command
-from bus.contract.refusals import Refusal
+from bus.contract.refusals import Refusal, Refused
 from bus.service.service import CALLING_THREADS, Service
 from bus.service.work import Work
 from catalog.contract import CreateProduct, GetProduct
@@ -135,3 +135,37 @@ def test_what_a_handler_cannot_call_is_a_type_error(operation: Any, called: Any,
 
 def _keep(command: Keep, work: Work) -> Kept: ...
 def _count(query: Count, work: Work) -> Counted: ...
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        (GetProduct, r"catalog\.get_product, a query: only commands are kept"),
+        (Close, r"example\.close, which has secret fields"),
+        (Undeclared, "which is no operation"),
+        (Kept, "which is no operation"),
+    ],
+)
+def test_what_cannot_be_sent_is_a_type_error(sent: Any, sentence: str) -> None:
+    with pytest.raises(TypeError, match=sentence):
+        Service("shop", sends=[sent])
+
+
+def test_a_refusal_has_one_function_of_a_command_that_is_sent() -> None:
+    shop = Service("shop", sends=[CreateProduct])
+
+    def refused(command: CreateProduct, refusal: Refusal | Refused, work: Work) -> None: ...
+    def without_a_refusal(command: CreateProduct, work: Work) -> None: ...
+    def other(command: Count, refusal: Refusal | Refused, work: Work) -> None: ...
+
+    with pytest.raises(TypeError, match="annotate its parameters"):
+        shop.on_refused(CreateProduct)(without_a_refusal)
+    shop.on_refused(CreateProduct)(refused)
+    for function, command in ((refused, CreateProduct), (other, Count)):
+        with pytest.raises(TypeError, match="such a function already, or is not among the `sends`"):
+            shop.on_refused(command)(function)  # type: ignore[arg-type]
+
+
+def test_a_service_that_sends_has_a_queue_for_it_and_no_other_does() -> None:
+    assert "shop.send" in Service("shop", sends=[CreateProduct]).operations
+    assert "shop.send" not in Service("shop").operations

@@ -9,7 +9,7 @@ from sqlalchemy import insert, update
 from support.event_services import WordAdded
 
 from bus.database import outbox
-from bus.database.engine import Database, PendingEvent
+from bus.database.engine import Database, Outgoing
 from bus.database.migrate import migrate
 from bus.database.tables import dead_letter
 from bus.database.tables import outbox as table
@@ -49,7 +49,7 @@ def test_what_waits_is_shown_with_its_age(database: Database) -> None:
     gauges.run_once()
     assert [_shown(metrics, name) for name in ("bus_outbox_events", "bus_outbox_oldest_seconds")] == [0, 0]
     with database.transaction() as transaction:
-        told = [PendingEvent(WordAdded(thing=1, version=version, word="a")) for version in (1, 2, 3)]
+        told = [Outgoing(WordAdded(thing=1, version=version, word="a")) for version in (1, 2, 3)]
         outbox.write(transaction.connection, told)
         ids = [row.id for row in outbox.unsent(transaction.connection, 10)]
         outbox.mark_sent(transaction.connection, ids[:1])

@@ -8,7 +8,7 @@ import pytest
 from support.event_services import WordAdded
 
 from bus.database import leases, outbox
-from bus.database.engine import Database, PendingEvent
+from bus.database.engine import Database, Outgoing
 from bus.database.migrate import migrate
 from bus.database.tables import lease
 from bus.messaging.message import Message
@@ -68,7 +68,7 @@ def _relaying(broker: Broker, database: Database) -> Iterator[OutboxRelay]:
 
 def _commit(database: Database, *words: str) -> None:
     with database.transaction() as transaction:
-        outbox.write(transaction.connection, [PendingEvent(WordAdded(thing=1, version=1, word=word)) for word in words])
+        outbox.write(transaction.connection, [Outgoing(WordAdded(thing=1, version=1, word=word)) for word in words])
 
 
 def _unsent(database: Database, *, refused: bool = False) -> int:

@@ -26,7 +26,9 @@ def upgrade() -> None:
         sa.Column("total", Money(places=2, digits=18), nullable=False),
         sa.Column("placed_at", UtcDateTime(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("reservation_id", Id, nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("reservation_id"),
         sqlite_autoincrement=True,
     )
 
