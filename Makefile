@@ -32,7 +32,7 @@ test: $(VENV)/.dev ## Test everything, with a real RabbitMQ and a real PostgreSQ
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-faults: $(VENV)/.dev ## Break the system under load and count lost messages; ROWS="F1 F9" selects rows, LONG=1 adds the long ones
-	@PYTHONPATH=tests $(BIN)/python -m faults $(if $(LONG),--long) $(ROWS)
+	@PYTHONPATH=tests:examples/orders $(BIN)/python -m faults $(if $(LONG),--long) $(ROWS)
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, create_engine, text
 
@@ -38,6 +39,12 @@ def dead_letters(database_url: str) -> list[str]:
     """The message ids of the dead letters that a worker has put into its database; empty for one without."""
     with _connected(database_url) as connection:
         return [message_id or "" for message_id in connection.execute(_DEAD).scalars()]
+
+
+def rows_of(database_url: str, sql: str) -> list[tuple[Any, ...]]:
+    """The rows that a statement finds."""
+    with _connected(database_url) as connection:
+        return [tuple(row) for row in connection.execute(text(sql))]
 
 
 def unsent_events(database_url: str, older_than: float) -> int:

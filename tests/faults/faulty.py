@@ -6,7 +6,6 @@ It keeps its products in the tables of the catalog, so that one census counts fo
 import os
 import sys
 import time
-from pathlib import Path
 from signal import SIGKILL
 
 from flask import Flask
@@ -60,14 +59,6 @@ def create_app(client: Client) -> Flask:
 application = Application(
     service=service, contract=sys.modules[__name__], web=create_app, migrations="catalog.migrations", port=5009
 )
-
-
-def install(folder: Path) -> None:
-    """Let `bus` find this service in processes that have the folder in their PYTHONPATH."""
-    metadata = folder / "faulty-1.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text("[bus.services]\nfaulty = faults.faulty:application\n")
 
 
 def _behave(name: str) -> None:

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from bus.testing.waiting import wait_until
@@ -28,11 +28,17 @@ DONE, ACCEPTED, BUSY, UNAVAILABLE = 201, 202, 409, 503
 ANSWERS_TO_QUESTIONS = frozenset({200, 504})
 
 
+def product_named(name: str) -> dict[str, object]:
+    """The product that is created under a name, always the same."""
+    return {"name": name, "price": 9.90, "quantity": 3}
+
+
 class Load:
     """Creates at least `creates` products, and goes on until `finish` is called.
 
     `samples` are the answers to creates, `questions` those to questions for their outcome. `allows` are
-    the statuses that the row expects besides a success; all others are unexpected.
+    the statuses that the row expects besides a success; all others are unexpected. `path` and `body` are for what is
+    created under other names than those of products.
     """
 
     def __init__(
@@ -43,6 +49,8 @@ class Load:
         clients: int = CLIENTS,
         allows: frozenset[int] = frozenset({UNAVAILABLE}),
         prefix: str = "product",
+        path: str = "/products",
+        body: Callable[[str], object] = product_named,
         per_second: float | None = None,
     ) -> None:
         self.samples: list[Sample] = []
@@ -53,7 +61,7 @@ class Load:
         self.unexpected: list[str] = []
         self._creates = creates
         self._allows = allows | {DONE, ACCEPTED}
-        self._prefix = prefix
+        self._prefix, self._path, self._body = prefix, path, body
         self._pace = None if per_second is None else clients / per_second
         self._numbers = itertools.count()
         self._may_end = threading.Event()
@@ -122,10 +130,10 @@ class Load:
 
     def _create(self, name: str, caller: Caller) -> None:
         self.attempted.add(name)
-        key, product = key_of(name), product_named(name)
+        key, body = key_of(name), self._body(name)
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while time.monotonic() < deadline:
-            sample = caller.post("/products", product, key)
+            sample = caller.post(self._path, body, key)
             self.samples.append(replace(sample, body=None))  # an hour has many
             if sample.status not in self._allows:
                 self.unexpected.append(f"{name}: {sample.status} {sample.code}")
@@ -156,11 +164,6 @@ class Load:
         product = reply.get("product", reply)
         assert isinstance(product, dict)
         self.answers[name] = product["id"]
-
-
-def product_named(name: str) -> dict[str, object]:
-    """The product that is created under a name, always the same."""
-    return {"name": name, "price": 9.90, "quantity": 3}
 
 
 def key_of(name: str) -> str:

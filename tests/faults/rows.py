@@ -15,6 +15,7 @@ from faults import (
     handler_faults,
     lost_leader,
     network_faults,
+    orders,
     queue_faults,
     repetition,
     rolling_restart,
@@ -74,5 +75,7 @@ ROWS: dict[str, Row] = {
     "F34": Row("`bus run` is killed", supervision.parent_killed, is_short=True),
     "F35": Row("a worker stands still at each point", frozen.worker),
     "F36": Row("a front end stands still", frozen.front_end),
+    "F37": Row("the workers of orders and of the catalog die", orders.workers_die, is_short=True),
+    "F38": Row("the catalog is away from orders for a minute", orders.catalog_away, is_short=True),
     "FUZZ": Row("100,000 random and mutated messages", fuzz.fuzz, is_short=True),
 }

@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from bus.testing.servers.ports import free_ports
 from bus.testing.servers.postgres import PostgresServer, find_database
 from bus.testing.servers.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
-from faults import faulty
 from faults.census import unsent_events
 from faults.member import FrontEnd, Member
 from faults.queues import Queues
@@ -27,6 +27,7 @@ START_SECONDS = 90.0
 WATCH_SECONDS = 0.05
 
 TESTS = Path(__file__).parents[1]
+ORDERS = TESTS.parent / "examples" / "orders"
 BUS = (sys.executable, "-m", "bus.cli")
 
 
@@ -61,29 +62,42 @@ class System:
         self.queues = Queues(self.bus_url)
         self.workers: list[Member] = []
         self.fronts: list[FrontEnd] = []
+        self._workers_of: Counter[str] = Counter()
         self._broker = servers.broker
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self._migrate()
-        faulty.install(folder)
+        self.install("faulty", "faults.faulty:application")
+
+    def install(self, service: str, application: str) -> None:
+        """Let `bus` find another service in the processes of this system."""
+        metadata = self.folder / f"{service}-1.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {service}\nVersion: 1\n")
+        (metadata / "entry_points.txt").write_text(f"[bus.services]\n{service} = {application}\n")
 
     def add_worker(self, **environment: str) -> Member:
         """Start a worker; it is kept until it is terminated."""
         return self.add_worker_of(self.service, **environment)
 
     def add_worker_of(self, service: str, **environment: str) -> Member:
-        """Start a worker of another service on the same database."""
+        """Start a worker of another service, on the same database unless the environment names another."""
         settings = self._environment({f"{service.upper()}_DATABASE_URL": self.database_url, **environment})
         worker = Member(f"worker-{len(self.workers)}", self.folder, settings, *BUS, "worker", service)
         self.workers.append(worker)
+        self._workers_of[service] += 1
         worker.start()
         return worker
 
     def add_front(self, **environment: str) -> FrontEnd:
         """Start a front end on a port of its own; it is kept until it is terminated."""
+        return self.add_front_of(self.service, **environment)
+
+    def add_front_of(self, service: str, **environment: str) -> FrontEnd:
+        """Start a front end of another service."""
         [port] = free_ports(1)
-        settings = self._environment({f"{self.service.upper()}_PORT": str(port), **environment})
-        front = FrontEnd(f"front-{len(self.fronts)}", self.folder, settings, *BUS, "web", self.service)
+        settings = self._environment({f"{service.upper()}_PORT": str(port), **environment})
+        front = FrontEnd(f"front-{len(self.fronts)}", self.folder, settings, *BUS, "web", service)
         front.url = f"http://127.0.0.1:{port}"
         self.fronts.append(front)
         front.start()
@@ -103,12 +117,15 @@ class System:
     def wait_until_ready(self) -> None:
         """Return when all workers consume and all front ends are ready."""
         self._keeper.start()
-        wait_until(lambda: self.consumers() >= len(self.workers), START_SECONDS, "the workers consume")
+        wait_until(self._all_consume, START_SECONDS, "the workers consume")
         wait_until(lambda: all(front.is_ready() for front in self.fronts), START_SECONDS, "the front ends are ready")
 
     def consumers(self) -> int:
         """How many workers take pings now, and so everything else."""
         return self.queues.consumers(f"{self.service}.ping")
+
+    def _all_consume(self) -> bool:
+        return all(self.queues.consumers(f"{name}.ping") >= number for name, number in self._workers_of.items())
 
     @property
     def members(self) -> list[Member]:
@@ -148,11 +165,11 @@ class System:
             database.close()
 
     def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
-        prefixes = ("BUS_", "AUTH_", "CATALOG_", "FAULTY_")
+        prefixes = ("BUS_", "AUTH_", "CATALOG_", "FAULTY_", "ORDERS_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
         return {
             **inherited,
-            "PYTHONPATH": python_path(self.folder),
+            "PYTHONPATH": python_path(self.folder, ORDERS),
             "BUS_URL": self.bus_url,
             **own,
         }
