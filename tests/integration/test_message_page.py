@@ -4,6 +4,7 @@ import json
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +24,15 @@ from bus.http.pages.programs import LANGUAGES
 from bus.testing.servers.rabbitmq import Broker
 
 HTTP_SECONDS = 30.0
+# A reply of this status has no body.
+NO_CONTENT = 204
 # A listener is an interpreter that starts and a queue that is bound.
 HEARD_SECONDS = 90.0
 STOP_SECONDS = 30.0
 # Programs at the same time. More would make each slower, and each waits no longer than five seconds for its answer.
 TOGETHER = 2
+# Alembic migrates one database of a process at a time.
+STARTING = threading.Lock()
 
 # Of these the programs show how a refusal looks: they have no access token, no refresh token that is one, want pieces
 # that are reserved, and take back a reservation that is committed.
@@ -42,7 +47,7 @@ OPERATIONS = {name: each for application in APPLICATIONS for name, each in appli
 # reply depends on no other.
 ONE_OF_EACH_KIND = set(
     {
-        (each.is_durable, bool(secrets_of(each)), each.success_status, name in REFUSED): name
+        (each.is_durable, bool(secrets_of(each)), each.success_status == NO_CONTENT, name in REFUSED): name
         for name, each in reversed(OPERATIONS.items())
         if REFUSED.get(name) != 409
     }.values()
@@ -103,14 +108,13 @@ def test_the_programs_of_the_pages_get_their_answers(
     Each language against a system of its own, and in the order of the page: what is read was made before.
     """
     _write_patient_bus(tmp_path)
-    with ExitStack() as stack, ThreadPoolExecutor(TOGETHER) as pool:
+    with ThreadPoolExecutor(TOGETHER) as pool:
         runs = []
         for key in (language.key for language in LANGUAGES):
             folder = tmp_path / f"system-{key}"
             folder.mkdir()
-            system = stack.enter_context(RunningSystem(rabbitmq.fresh_vhost(), folder))
             names = set(OPERATIONS) if key == "python" else ONE_OF_EACH_KIND
-            runs.append(pool.submit(_run_all, program_folder, system, key, names, tmp_path))
+            runs.append(pool.submit(_run_all, program_folder, rabbitmq.fresh_vhost(), folder, key, names))
         for run in runs:
             run.result()
 
@@ -121,9 +125,15 @@ def _write_patient_bus(folder: Path) -> None:
     program.chmod(stat.S_IRWXU)
 
 
-def _run_all(
-    program_folder: ProgramFolder, system: RunningSystem, language: str, names: Set[str], folder: Path
-) -> None:
+def _run_all(program_folder: ProgramFolder, url: str, folder: Path, language: str, names: Set[str]) -> None:
+    """The programs of one language, one after the other. `folder` is in one that has `bus`."""
+    with ExitStack() as stack:
+        with STARTING:
+            system = stack.enter_context(RunningSystem(url, folder))
+        _run_in(program_folder, system, language, names, folder.parent)
+
+
+def _run_in(program_folder: ProgramFolder, system: RunningSystem, language: str, names: Set[str], path: Path) -> None:
     programs = {
         name: text
         for page in _pages(system)
@@ -132,7 +142,7 @@ def _run_all(
     }
     assert programs.keys() == names
     for operation, text in sorted(programs.items(), key=lambda program: program[0] == LAST):
-        run = program_folder.run(language, text, system.url, path=str(folder))
+        run = program_folder.run(language, text, system.url, path=str(path))
         shown = f"{operation} in {language}: {run.stdout}{run.stderr}"
         status = _status(language, run)
         assert status == REFUSED[operation] if operation in REFUSED else 200 <= status < 300, shown
