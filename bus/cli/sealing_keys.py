@@ -58,6 +58,6 @@ def forget_key(service: str, kid: str) -> None:
 def _database_of(service: str) -> Iterator[Database]:
     application, settings = application_and_settings(service)
     if not application.service.takes_secrets:
-        raise click.UsageError(f"No operation of {service} has secret fields, so it has no sealing keys.")
+        raise click.UsageError(f"No operation of {service} takes secrets or tokens, so it has no sealing keys.")
     with migrated_database(application, settings) as database:
         yield database

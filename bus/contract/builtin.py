@@ -135,7 +135,7 @@ def outcome_query_of(service: str) -> type[GetOutcome]:
 
 @cache
 def sealing_key_query_of(service: str) -> type[GetSealingKey]:
-    """The query `SERVICE.get_sealing_key`, which every service with secret fields answers."""
+    """The query `SERVICE.get_sealing_key`, which every service that takes secrets or tokens answers."""
     return builtin_operation(service, "get_sealing_key", GetSealingKey)
 
 

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from bus.contract.builtin import SealingKey
 from bus.contract.codec import encode_fields
-from bus.contract.identity import ANONYMOUS, Caller, insufficient_scope, invalid_token, token_required
+from bus.contract.identity import ANONYMOUS, Caller, insufficient_scope, invalid_token, is_guarded, token_required
 from bus.contract.operations import Operation
 from bus.messaging.message import Message
 from bus.messaging.redelivery import AUTHORIZATION, SEALED_SCHEME
@@ -49,11 +49,14 @@ class Guard:
         is_open: bool = False,
     ) -> None:
         self._unsealer, self._keys, self._key, self._sealing_key = unsealer, keys, key, sealing_key
-        self.asks = frozenset(
-            operation.operation_name
+        asking = [
+            operation
             for operation in operations
             if operation.authentication != "none" and not (is_open and operation.required_scope)
-        )
+        ]
+        # Where none of them needs an account, all callers are anonymous, and no outcome is an account's.
+        knows_accounts = any(map(is_guarded, asking))
+        self.asks = frozenset(each.operation_name for each in asking if knows_accounts)
         self._verified: dict[tuple[str, str], tuple[Caller, int]] = {}
 
     def caller_of(self, message: Message, operation: type[Operation[Any]]) -> Caller:

@@ -56,7 +56,7 @@ class Service:
 
     @property
     def builtin_operations(self) -> list[type[Operation[Any]]]:
-        """The operations that every service has; those with secret fields give out a sealing key too."""
+        """The operations that every service has; those that take secrets give out a sealing key too."""
         own: list[type[Operation[Any]]] = [ping_of(self.name), outcome_query_of(self.name)]
         return [*own, sealing_key_query_of(self.name)] if self.takes_secrets else own
 

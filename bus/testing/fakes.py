@@ -6,6 +6,7 @@ from typing import Any
 
 from bus.contract.operations import Operation, service_of
 from bus.contract.refusals import Refusal
+from bus.contract.settings import MayBeOpen
 from bus.service.service import Service
 from bus.service.work import Work
 
@@ -25,7 +26,7 @@ def fake_services(fakes: Fakes) -> list[Service]:
 
 
 def _service(name: str, fakes: Fakes) -> Service:
-    service = Service(name)
+    service = Service(name, settings=MayBeOpen)  # open, so that no test needs a token for what it fakes
     for operation, fake in fakes.items():
         service.handles(operation)(_handler(operation, fake))
     return service

@@ -11,7 +11,7 @@ import structlog
 
 from bus.client.client import Client
 from bus.contract.builtin import SealingKey
-from bus.contract.identity import ANONYMOUS, JsonWebKeySet, is_guarded, key_set_query
+from bus.contract.identity import ANONYMOUS, JsonWebKeySet, key_set_query
 from bus.contract.operations import Operation
 from bus.contract.problems import Unavailable
 from bus.contract.settings import is_open
@@ -137,10 +137,10 @@ class Worker:
         """Connect and begin to consume; returns at once."""
         if self._service.takes_secrets:
             prepare_key(self._database)
-        if is_open(self._service.settings):
-            scoped = [name for name, each in self._service.operations.items() if each.required_scope]
+        scoped = [name for name, each in self._service.operations.items() if each.required_scope]
+        if scoped and is_open(self._service.settings):
             log.warning("open_to_everyone", service=self._service.name, operations=scoped)
-        if self._service.calls or (self._connect and any(map(is_guarded, self._service.operations.values()))):
+        if self._service.calls or (self._connect and self._reads_tokens):
             self._nested.open()
         options = TransportOptions(
             declares=self._queues,
@@ -194,6 +194,7 @@ class Worker:
             operations.values(),
             is_open=is_open(service.settings),
         )
+        self._reads_tokens = bool(guard.asks)
         requests = RequestConsumer(
             {**service.handlers, **builtin_handlers(service, lambda: waits.sentence)},
             database,

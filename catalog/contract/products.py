@@ -97,7 +97,9 @@ class StockChanged(Event, name="catalog.stock_changed"):
     version: int
 
 
-class CreateProduct(Command[ProductCreated], name="catalog.create_product", http="POST /products", status=201):
+class CreateProduct(
+    Command[ProductCreated], name="catalog.create_product", http="POST /products", status=201, needs="catalog:write"
+):
     """Put a product into the catalog."""
 
     name: Name
@@ -122,6 +124,7 @@ class UpdateProduct(
     name="catalog.update_product",
     http="PUT /products/{product_id}",
     refuses=[ProductNotFound, InsufficientStock],
+    needs="catalog:write",
 ):
     """Change the given fields of a product and leave the others."""
 
@@ -136,6 +139,7 @@ class DeleteProduct(
     name="catalog.delete_product",
     http="DELETE /products/{product_id}",
     refuses=[ProductNotFound],
+    needs="catalog:write",
 ):
     """Take a product out of the catalog."""
 

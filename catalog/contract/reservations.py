@@ -72,6 +72,7 @@ class ReserveStock(
     http="POST /products/{product_id}/reservations",
     status=201,
     refuses=[ProductNotFound, InsufficientStock],
+    needs="catalog:write",
 ):
     """Hold pieces of a product for some seconds, so that nobody else can take them."""
 
@@ -86,6 +87,7 @@ class ReserveLines(
     http="POST /reservations",
     status=201,
     refuses=[ProductNotFound, InsufficientStock],
+    needs="catalog:write",
 ):
     """Hold pieces of several products for some seconds: all of them or none."""
 
@@ -109,6 +111,7 @@ class CommitReservation(
     name="catalog.commit_reservation",
     http="POST /reservations/{reservation_id}/commit",
     refuses=[ReservationNotFound, ReservationExpired, ReservationReleased],
+    needs="catalog:write",
 ):
     """Take the pieces of a reservation out of the stock. A reservation that was committed before stays so."""
 
@@ -120,6 +123,7 @@ class ReleaseReservation(
     name="catalog.release_reservation",
     http="DELETE /reservations/{reservation_id}",
     refuses=[ReservationNotFound, ReservationCommitted],
+    needs="catalog:write",
 ):
     """Make the pieces of a reservation available again. A reservation that has ended before stays as it is."""
 

@@ -29,6 +29,7 @@ class ChangeStock(
     name="catalog.change_stock",
     http="POST /products/{product_id}/stock",
     refuses=[ProductNotFound, InsufficientStock, StockTooLarge],
+    needs="catalog:write",
 ):
     """Add pieces to the stock of a product, or take some that are available; `reason` is for listeners and people."""
 

@@ -1,7 +1,8 @@
 """Front ends answer as their OpenAPI documents say: schemathesis reads these, and tries what they allow and forbid.
 
 All its checks are on, with valid and invalid data, request by request and along the links from one to the next. What it
-cannot know of our data is in `tests/support/schemathesis_hooks.py`.
+cannot know of our data is in `tests/support/schemathesis_hooks.py`. The catalog is compared twice: open to everyone,
+where its document asks for no token, and closed, with the token of an account that may change it.
 """
 
 import json
@@ -11,22 +12,28 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.access_tokens import Signer
 from support.long_timeouts import use_long_timeouts
 from support.serving import serving
 
 import auth.main
 import catalog.main
+from auth.contract import GetJwks
 from bus.client.client import Client
 from bus.contract.operations import Operation, TransientCommand
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.service.application import Application
+from bus.service.service import Service
+from bus.testing.fakes import fake_services
 from bus.worker.worker import Worker
+from catalog.handlers.service import CatalogSettings
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -37,16 +44,23 @@ ANSWER_SECONDS = 60
 # Requests of each kind, for each operation; more find no more, and take longer.
 EXAMPLES = 20
 HOOKS = Path(__file__).parents[1] / "support" / "schemathesis_hooks.py"
-APPLICATIONS = (auth.main.auth, catalog.main.catalog)
+# What each run compares.
+RUNS = {"auth": auth.main.auth, "open catalog": catalog.main.catalog, "closed catalog": catalog.main.catalog}
+SIGNER = Signer()
 
 
 @dataclass
 class FrontEnd:
-    """The front end of a service that runs on a real broker and a real database."""
+    """The front end of a service that runs on a real broker and a real database.
+
+    `token` is sent with each request. With `is_open`, no operation asks for the token that its document names.
+    """
 
     url: str
     folder: Path
     operations: Sequence[type[Operation[Any]]]
+    is_open: bool
+    token: str
 
     def compare(self) -> dict[str, Any]:
         """Let schemathesis compare it with its own document; returns the report. Fails when it finds something."""
@@ -58,7 +72,11 @@ class FrontEnd:
             *("--request-timeout", str(ANSWER_SECONDS), "--suppress-health-check", "too_slow"),
             *("--report", "json", "--report-json-path", str(report)),
         ]
-        environment = {**os.environ, "SCHEMATHESIS_HOOKS": str(HOOKS)}
+        if self.token:
+            command += ["--header", f"Authorization: Bearer {self.token}"]
+            # It would try without this header, which is then sent all the same. `ignored_auth` tries without a token.
+            command += ["--exclude-checks", "missing_required_header"]
+        environment = {**os.environ, "SCHEMATHESIS_HOOKS": str(HOOKS), "IS_OPEN": str(int(self.is_open))}
         run = subprocess.run(
             command,
             cwd=self.folder,
@@ -74,23 +92,34 @@ class FrontEnd:
         return found
 
 
-@pytest.fixture(params=APPLICATIONS, ids=lambda each: each.name)
+@pytest.fixture(params=RUNS)
 def front_end(
     request: pytest.FixtureRequest, broker_url: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FrontEnd]:
     use_long_timeouts(monkeypatch)  # an answer that is late is no answer to what was asked
-    application: Application = request.param
+    application: Application = RUNS[request.param]
+    is_open, is_closed = request.param == "open catalog", request.param == "closed catalog"
     with ExitStack() as stack:
-        database = Database(database_url)
-        stack.callback(database.close)
-        migrate(database, application.migrations)
-        transport = transport_for(broker_url, application.name)
-        worker = Worker(application.service, transport, database)
-        worker.start()
-        stack.callback(worker.stop, STOP_SECONDS)
-        assert transport.wait_until_ready(START_SECONDS)
+        if is_closed:
+            monkeypatch.setattr(application.service, "settings", CatalogSettings(open=False))
+            (tokens,) = fake_services({GetJwks: lambda _query: SIGNER.key_set})
+            _work(stack, broker_url, tokens, f"sqlite:///{tmp_path}/tokens.db", None)
+        _work(stack, broker_url, application.service, database_url, application.migrations)
         client = stack.enter_context(Client(broker_url, name="described"))
-        yield FrontEnd(stack.enter_context(serving(application.web(client))), tmp_path, application.operations)
+        url = stack.enter_context(serving(application.web(client)))
+        token = SIGNER.token(scope="catalog:write") if is_closed else ""
+        yield FrontEnd(url, tmp_path, application.operations, is_open, token)
+
+
+def _work(stack: ExitStack, broker_url: str, service: Service, database_url: str, migrations: str | None) -> None:
+    database = Database(database_url)
+    stack.callback(database.close)
+    migrate(database, migrations)
+    transport = transport_for(broker_url, service.name)
+    worker = Worker(service, transport, database, connect=partial(Client, broker_url, name="calls"))
+    worker.start()
+    stack.callback(worker.stop, STOP_SECONDS)
+    assert transport.wait_until_ready(START_SECONDS)
 
 
 def test_a_front_end_answers_as_its_document_says(front_end: FrontEnd) -> None:
@@ -104,8 +133,9 @@ def test_a_front_end_answers_as_its_document_says(front_end: FrontEnd) -> None:
         "stateful": "success",
     }
     assert report["test_cases"]["generated"] > 100
-    # It has no access token and no password: of what needs one, all that it sees is that strangers are refused.
-    refused = {str(each.http) for each in front_end.operations if each.authentication == "required"}
+    # Without a token or a password, all that it sees of what needs one is that strangers are refused.
+    asks = not (front_end.is_open or front_end.token)
+    refused = {str(each.http) for each in front_end.operations if asks and each.authentication == "required"}
     refused |= {str(each.http) for each in front_end.operations if issubclass(each, TransientCommand)}
-    assert set(report["warnings"].pop("missing_auth")) == refused
+    assert set(report["warnings"].pop("missing_auth", ())) == refused
     assert not any(report["warnings"].values()), report["warnings"]

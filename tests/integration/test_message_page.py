@@ -20,6 +20,7 @@ from support.published_programs import ProgramFolder, environment
 from auth.contract import Refresh
 from bus.contract.events import events_in
 from bus.contract.fields import secrets_of
+from bus.contract.settings import is_open
 from bus.http.pages.programs import LANGUAGES
 from bus.testing.servers.rabbitmq import Broker
 
@@ -34,13 +35,13 @@ TOGETHER = 2
 # Alembic migrates one database of a process at a time.
 STARTING = threading.Lock()
 
-# Of these the programs show how a refusal looks: they have no access token, no refresh token that is one, want pieces
-# that are reserved, and take back a reservation that is committed.
+# Of these the programs show how a refusal looks: they have no access token where one is read, no refresh token that is
+# one, want pieces that are reserved, and take back a reservation that is committed.
 REFUSED = {
     operation.operation_name: 401
     for application in APPLICATIONS
     for operation in application.operations
-    if operation.authentication == "required" or operation is Refresh
+    if operation is Refresh or (operation.authentication == "required" and not is_open(application.service.settings))
 } | {"catalog.reserve_lines": 409, "catalog.release_reservation": 409}
 OPERATIONS = {name: each for application in APPLICATIONS for name, each in application.service.operations.items()}
 # What the templates of the programs ask of an operation, and how a reply looks: the first operation of each kind whose

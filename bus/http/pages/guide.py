@@ -96,9 +96,10 @@ def _needs(operation: type[Operation[Any]]) -> str:
     """Whose request it must be; empty for anyone's."""
     if operation.authentication != "required":
         return ""
-    return (
-        f"an access token with the scope {operation.required_scope}" if operation.required_scope else "an access token"
-    )
+    if not operation.required_scope:
+        return "an access token"
+    # The words of OpenAPI: a contract does not know whether its service is open.
+    return f"an access token with the scope {operation.required_scope} (unless the service is open to everyone)"
 
 
 def _event(event: type[Event]) -> EventGuide:

@@ -12,6 +12,7 @@ from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.security.key_store import kept_keys, prepare_key, rotate
 from bus.security.keys import KeyPair
+from catalog.handlers import catalog
 
 
 @pytest.fixture
@@ -64,8 +65,11 @@ def test_a_key_whose_id_begins_with_a_dash_is_forgotten_too(accounts: Database) 
     assert dashed.kid not in [key.kid for key in kept_keys(accounts)]
 
 
-def test_a_key_that_is_not_there_and_a_service_without_secrets_are_told(accounts: Database) -> None:
+def test_a_key_that_is_not_there_and_a_service_without_secrets_are_told(
+    accounts: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "There is no key nothing." in _run("forget", "auth", "nothing").output
     assert "There is no key -9h." in _run("forget", "auth", "-9h").output
+    monkeypatch.setattr(catalog, "takes_secrets", False)
     assert "has no sealing keys" in _run("rotate", "catalog").output
     assert "There is no service 'shop'" in _run("list", "shop").output

@@ -1,7 +1,7 @@
 """The guard: who sent a message, and whether that caller may have its operation carried out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ SCOPE = "words:write admin"
 def _guard(
     database: Database,
     read: Callable[[], JsonWebKeySet] = lambda: SIGNER.key_set,
+    operations: Sequence[type[Operation[Any]]] = OPERATIONS,
     *,
     is_open: bool = False,
     required: bool = False,
@@ -44,7 +45,7 @@ def _guard(
             return given_out(transaction.connection)
 
     unsealer = Unsealer(partial(read_keys, database), required=required)
-    return Guard(unsealer, TokenKeys(read), LetterKey(database), sealing_key, OPERATIONS, is_open=is_open)
+    return Guard(unsealer, TokenKeys(read), LetterKey(database), sealing_key, operations, is_open=is_open)
 
 
 def _message(authorization: object = None, operation: type[Operation[Any]] = KeepGuarded, **headers: object) -> Message:
@@ -118,6 +119,15 @@ def test_an_open_service_asks_for_no_scope_but_for_an_account(database: Database
     assert guard.caller_of(_message("Bearer nonsense"), KeepGuarded) is ANONYMOUS
     with pytest.raises(NotAuthorized):
         guard.caller_of(_message(None, WhoAmI), WhoAmI)
+
+
+def test_an_open_service_in_which_nothing_needs_an_account_reads_no_token(database: Database) -> None:
+    operations = (Keep, KeepGuarded, outcome_query_of("example"))
+    assert _guard(database, operations=operations).asks == {each.operation_name for each in operations[1:]}
+    guard = _guard(database, operations=operations, is_open=True)
+    assert not guard.asks
+    for operation in operations:
+        assert guard.caller_of(_message("Bearer nonsense", operation), operation) is ANONYMOUS
 
 
 def test_a_seal_for_another_operation_and_a_plain_token_where_it_must_be_sealed_are_refused(database: Database) -> None:

@@ -323,7 +323,7 @@ def test_refusals_have_their_statuses_and_codes() -> None:
 def test_statuses_that_cannot_happen_are_not_documented() -> None:
     paths = openapi("catalog", catalog)["paths"]
     assert set(paths["/products"]["get"]["responses"]) == {"200", "400", "405", "422", "500", "503", "504"}
-    created = {"201", "202", "400", "405", "409", "413", "415", "422", "500", "503"}
+    created = {"201", "202", "400", "401", "403", "405", "409", "413", "415", "422", "500", "503"}
     assert set(paths["/products"]["post"]["responses"]) == created
 
 
@@ -347,8 +347,8 @@ def test_queues_events_and_dead_letters_are_channels() -> None:
     assert (modes["odd.make"], modes["odd.ask"]) == (2, 1)
 
 
-def test_a_service_without_secrets_has_no_sealing_key() -> None:
-    assert "catalog.get_sealing_key" not in asyncapi("catalog", catalog)["channels"]
+def test_a_service_without_secrets_and_tokens_has_no_sealing_key() -> None:
+    assert "feed.get_sealing_key" not in asyncapi("feed", feed)["channels"]
 
 
 def test_amounts_are_numbers_with_both_digits() -> None:

@@ -2,6 +2,8 @@
 
 import json
 
+from feed import contract as feed
+
 import auth.contract
 import catalog.contract
 from bus.contract.events import events_in
@@ -16,12 +18,22 @@ def test_a_guide_has_every_operation_and_event_of_the_contract() -> None:
     assert [each.name for each in guide.events] == [each.operation_name for each in events_in(catalog.contract)]
 
 
-def test_only_a_service_that_takes_secrets_has_a_sealing_key() -> None:
+def test_only_a_service_that_takes_secrets_or_tokens_has_a_sealing_key() -> None:
     common = {name: [each.name for each in guide_to(name, contract).common] for name, contract in CONTRACTS.items()}
     assert common == {
         "auth": ["auth.ping", "auth.get_outcome", "auth.get_sealing_key"],
-        "catalog": ["catalog.ping", "catalog.get_outcome"],
+        "catalog": ["catalog.ping", "catalog.get_outcome", "catalog.get_sealing_key"],
     }
+    assert [each.name for each in guide_to("feed", feed).common] == ["feed.ping", "feed.get_outcome"]
+
+
+def test_an_operation_says_whom_it_lets_in() -> None:
+    needs = {each.name: each.needs for each in guide_to("catalog", catalog.contract).operations}
+    assert (
+        needs["catalog.create_product"]
+        == "an access token with the scope catalog:write (unless the service is open to everyone)"
+    )
+    assert needs["catalog.get_product"] == ""
 
 
 CONTRACTS = {"auth": auth.contract, "catalog": catalog.contract}
