@@ -120,7 +120,8 @@ class Work:
         message_id = uuid4().hex
         sent = send_of(self._service)(operation=operation.operation_name, body=encode(command).decode())
         check_body(JSON, None, len(encode(sent)), MAX_BODY_BYTES)
-        self._transaction.outgoing.append(Outgoing(sent, self._trace_of(request), message_id))
+        trace = self._calls[0].trace if len(self._calls) == 1 else self._traces.get(id(request))
+        self._transaction.outgoing.append(Outgoing(sent, trace, message_id))
         return message_id
 
     def emit(self, event: Event, request: Operation[Any] | None = None) -> None:
@@ -134,10 +135,8 @@ class Work:
             raise TypeError(f"{type(event).operation_name} has secret fields, and events are stored and sent readable")
         if service_of(type(event)) != self._service:
             raise TypeError(f"{type(event).operation_name} belongs to another service than {self._service}")
-        self._transaction.outgoing.append(Outgoing(event, self._trace_of(request)))
-
-    def _trace_of(self, request: Operation[Any] | None) -> Trace | None:
-        return self._calls[0].trace if len(self._calls) == 1 else self._traces.get(id(request))
+        trace = self._calls[0].trace if len(self._calls) == 1 else self._traces.get(id(request))
+        self._transaction.outgoing.append(Outgoing(event, trace))
 
     @cached_property
     def _traces(self) -> dict[int, Trace | None]:
