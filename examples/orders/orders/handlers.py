@@ -63,7 +63,9 @@ def place_order(command: PlaceOrder, work: Work) -> Order:
 
 @service.on_refused(CommitReservation)
 def pieces_are_gone(command: CommitReservation, refusal: Refusal | Refused, work: Work) -> None:
-    """The catalog heard of the order too late, and does not hold the pieces any more."""
+    """The catalog heard of the order too late, and does not hold the pieces any more: cancel it."""
+    if not isinstance(refusal, ReservationExpired):
+        raise refusal  # for a person: the pieces are still held, for a while
     found = select(order.c.id).where(order.c.reservation_id == command.reservation_id)
     _cancel(_find(work.connection.execute(found).scalar_one(), work.connection), work)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from bus import Invalid
+from bus import Invalid, Refusal
 from bus.testing import RunningServices, Servers, running, wait_until
 from catalog.contract import (
     CommitReservation,
@@ -19,6 +19,7 @@ from catalog.contract import (
     ProductNotFound,
     Reservation,
     ReservationEnded,
+    ReservationExpired,
     ReserveLines,
 )
 from catalog.main import catalog
@@ -117,6 +118,13 @@ def test_a_cancelled_order_gives_its_pieces_back_once(system: RunningServices) -
         system.call(CancelOrder(order_id=4711))
 
 
+def test_an_order_whose_pieces_were_held_too_short_is_cancelled() -> None:
+    with running(application, fakes=_fakes([], refuses=ReservationExpired())) as system:
+        placed = system.call(_order((1, 2)))
+        assert system.wait_for(OrderCancelled).lines == placed.lines
+        assert system.call(GetOrder(order_id=placed.id)).status == "cancelled"
+
+
 def test_a_hundred_clients_on_ten_pieces_get_ten(backend: Servers | None) -> None:
     with running(catalog, application, servers=backend) as system:
         lamp = _product(system, "Lamp", "9.90", PIECES)
@@ -135,8 +143,15 @@ def test_a_hundred_clients_on_ten_pieces_get_ten(backend: Servers | None) -> Non
 
 
 def test_the_catalog_is_asked_the_same_in_each_run() -> None:
-    """Fakes of the catalog show what it is asked."""
     asked: list[ReserveLines] = []
+    with running(application, fakes=_fakes(asked)) as system:
+        system.fail_before_commit()
+        assert system.call(_order((1, 2))).total == Decimal("19.80")
+    assert all(command == asked[0] for command in asked)
+
+
+def _fakes(asked: list[ReserveLines], refuses: Refusal | None = None) -> dict[Any, Any]:
+    """Fakes of the catalog. `asked` gets what it is asked to reserve; `refuses` is its answer to a commit, if any."""
 
     def product(query: GetProduct) -> Product:
         return Product(id=query.product_id, name="Lamp", price=Decimal("9.90"), quantity=3, available=3, version=1)
@@ -146,13 +161,12 @@ def test_the_catalog_is_asked_the_same_in_each_run() -> None:
         return Reservation(id=7, lines=[], expires_at=datetime.now(UTC), state="held")
 
     def commit(command: CommitReservation) -> ReservationEnded:
+        if refuses is not None:
+            raise refuses
         ended = Reservation(id=command.reservation_id, lines=[], expires_at=datetime.now(UTC), state="committed")
         return ReservationEnded(reservation=ended, message="")
 
-    with running(application, fakes={GetProduct: product, ReserveLines: reserve, CommitReservation: commit}) as system:
-        system.fail_before_commit()
-        assert system.call(_order((1, 2))).total == Decimal("19.80")
-    assert all(command == asked[0] for command in asked)
+    return {GetProduct: product, ReserveLines: reserve, CommitReservation: commit}
 
 
 def _order(*lines: tuple[int, int]) -> PlaceOrder:
