@@ -47,6 +47,7 @@ from bus.worker.worker import Worker
 from catalog.contract import CreateProduct, ProductCreated
 from catalog.handlers import catalog
 from catalog.handlers.products import create_product
+from catalog.handlers.service import CatalogSettings
 from catalog.tables import product
 
 START_SECONDS = 60.0
@@ -127,7 +128,7 @@ class Shop:
         assert self.products() == count
 
     def _service(self) -> Service:
-        service = Service("catalog")
+        service = Service("catalog", settings=CatalogSettings)
 
         @service.handles(CreateProduct)
         def create(request: CreateProduct, work: Work) -> ProductCreated:

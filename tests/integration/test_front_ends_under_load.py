@@ -32,6 +32,7 @@ from bus.testing.servers.ports import free_ports
 from bus.testing.waiting import wait_until
 from bus.worker.worker import Worker
 from catalog.contract import CreateProduct, Product, ProductCreated
+from catalog.handlers.service import CatalogSettings
 from catalog.web import create_app
 
 START_SECONDS = 60.0
@@ -85,7 +86,7 @@ class FrontEnd:
 
 
 def _working(bus_url: str, folder: Path, go_on: threading.Event) -> Iterator[None]:
-    service = Service("catalog")
+    service = Service("catalog", settings=CatalogSettings)
 
     @service.handles(CreateProduct, threads=4)
     def create_product(command: CreateProduct, work: Work) -> ProductCreated:
