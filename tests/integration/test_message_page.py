@@ -1,4 +1,4 @@
-"""The message page: what it says is there, and every program that it shows is run as its reader would run it."""
+"""The message page: what it says is there, and the programs that it shows are run as their readers would run them."""
 
 import json
 import stat
