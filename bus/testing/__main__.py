@@ -71,13 +71,14 @@ def _announce(name: str, server: Server) -> None:
 
 def _run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the command to its end and forward SIGINT and SIGTERM; return its exit code as a shell would."""
-    # Its own process group: Ctrl-C in a terminal then reaches it once, forwarded by us, and not twice.
+    # In another process group than ours: Ctrl-C in a terminal then reaches it once, forwarded by us, and not twice.
+    parent_watch = ParentWatch(signal.SIGTERM)
     try:
-        child = subprocess.Popen(command, env=environment, process_group=0)
+        child = subprocess.Popen(command, env=environment, process_group=parent_watch.group)
     except OSError as failure:
+        parent_watch.release()
         report(f"{command[0]} cannot be run: {failure.strerror}")
         return NOT_RUN
-    parent_watch = ParentWatch(child.pid, signal.SIGTERM)
 
     def forward(number: int, _frame: FrameType | None) -> None:
         child.send_signal(number)

@@ -1,6 +1,7 @@
 """The real servers that tests run against: RabbitMQ and PostgreSQL, in a container and as a process."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,15 @@ RUN_SECONDS = 180.0
 
 # The parent watch acts at once, and removes the folder a second later.
 DEATH_SECONDS = 60.0
+
+# The program's first act is to kill the process that started it.
+KILLED_AT_ONCE = """
+import subprocess
+from signal import SIGTERM
+from bus.testing.servers.parent_watch import ParentWatch
+group = ParentWatch(SIGTERM).group
+subprocess.Popen(["sh", "-c", "echo $$; kill -KILL $PPID; exec sleep 1000 >&-"], process_group=group)
+"""
 
 QUEUE = "durable"
 KINDS: tuple[Kind, ...] = ("container", "process")
@@ -145,6 +155,19 @@ def test_a_process_dies_with_a_run_that_is_killed() -> None:
     run.kill()
     run.wait(DEATH_SECONDS)
     wait_until(lambda: not any(map(_lives, family)), DEATH_SECONDS, "everything that was started has ended")
+
+
+def test_a_program_dies_with_a_parent_that_is_killed_the_moment_it_starts() -> None:
+    parent = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_ONCE], stdout=subprocess.PIPE, timeout=DEATH_SECONDS, check=False
+    )
+    assert parent.returncode == -signal.SIGKILL
+    pid = int(parent.stdout)
+    wait_until(
+        lambda: not any(process.pid == pid and _lives(process) for process in psutil.process_iter()),
+        DEATH_SECONDS,
+        "the program has ended",
+    )
 
 
 def test_a_demanded_kind_that_is_not_available_is_an_error_that_names_the_choices(

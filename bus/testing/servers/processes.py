@@ -79,7 +79,8 @@ class Process:
             raise ServerExited(f"{self.name} is not running; the end of its log:\n{self._end_of_log()}")
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        """Start it in a session of its own, so that Ctrl-C in a terminal reaches only us."""
+        """Start it in a group of its own, so that Ctrl-C in a terminal reaches only us, and that is watched already."""
+        parent_watch = ParentWatch(self.last_signal, self.folder)
         with self._log.open("ab") as log:
             running = subprocess.Popen(
                 self.command,
@@ -88,13 +89,13 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=parent_watch.group,
                 user=self.user,
                 group=self.group,
                 extra_groups=None if self.group is None else [self.group],
             )
         self._running = running
-        self._parent_watch = ParentWatch(running.pid, self.last_signal, self.folder)
+        self._parent_watch = parent_watch
         return running
 
     @property
