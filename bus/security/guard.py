@@ -7,14 +7,25 @@ be tried again hours later. So workers vouch for the caller in the copies that t
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from msgspec import structs
 
 from bus.contract.builtin import SealingKey
 from bus.contract.codec import encode_fields
-from bus.contract.identity import ANONYMOUS, Caller, insufficient_scope, invalid_token, is_guarded, token_required
+from bus.contract.identity import (
+    ANONYMOUS,
+    Caller,
+    NotAuthorized,
+    insufficient_scope,
+    invalid_token,
+    is_guarded,
+    token_required,
+)
 from bus.contract.operations import Operation
+from bus.contract.problems import Invalid
+from bus.messaging.call import Call
 from bus.messaging.message import Message
 from bus.messaging.redelivery import AUTHORIZATION, SEALED_SCHEME
 from bus.security.access_tokens import MAX_TOKEN_CHARACTERS, verify
@@ -81,6 +92,16 @@ class Guard:
         if operation.required_scope and operation.required_scope not in caller.scopes:
             raise insufficient_scope(operation.required_scope)
         return caller
+
+    def token_of(self, call: Call) -> str | None:
+        """The access token that came with a call, opened, to be passed on; None where there is none.
+
+        Raises Unavailable and DatabaseUnavailable when keys cannot be read now.
+        """
+        operation: Any = call.operation
+        with suppress(Invalid, NotAuthorized):  # of a copy, it may be sealed to a key that is gone
+            return self._token_in(call.authorization, operation) if call.authorization else None
+        return None
 
     def vouch(self, message: Message, caller: Caller) -> Message:
         """The message with the caller that was verified, for a copy of it. Raises DatabaseUnavailable."""

@@ -20,8 +20,6 @@ from bus.messaging.transport import TransportFailure
 
 R = TypeVar("R", bound=Reply)
 
-_BEARER = "bearer "
-
 log = structlog.get_logger("bus.service")
 
 
@@ -33,10 +31,13 @@ class OtherBody(Exception):
 
 
 class NestedCalls:
-    """The calls of one worker to other services. `connect` makes its client, when it is first needed."""
+    """The calls of one worker to other services. `connect` makes its client, when it is first needed.
 
-    def __init__(self, connect: Callable[[], Client] | None) -> None:
-        self._connect, self._lock = connect, threading.Lock()
+    `token_of` gives the access token of a call's own caller, which is passed on.
+    """
+
+    def __init__(self, connect: Callable[[], Client] | None, token_of: Callable[[Call], str | None]) -> None:
+        self._connect, self._token_of, self._lock = connect, token_of, threading.Lock()
         self._client: Client | None = None
         self._reported: set[str] = set()
 
@@ -62,12 +63,13 @@ class NestedCalls:
     def ask(self, call: Call, request: Operation[R], number: int, timeout: float) -> R:
         """Ask another service for the handler of `call`; `number` is the place among its calls.
 
-        Raises OtherBody, and what `Client.call` raises.
+        Raises OtherBody, what `Client.call` raises, and DatabaseUnavailable where the key of a sealed token cannot be
+        read.
         """
         operation: Any = type(request)
         message_id = call.derived_id(operation, number)
         try:
-            return self.open().call(request, timeout=timeout, message_id=message_id, token=_token_of(call))
+            return self.open().call(request, timeout=timeout, message_id=message_id, token=self._token_of(call))
         except Invalid as invalid:
             if invalid.problem.code == TOO_DEEP:  # an answer for all that have called one another
                 raise Refused(invalid.problem) from None
@@ -86,9 +88,3 @@ class NestedCalls:
         if name not in self._reported:
             self._reported.add(name)
             log.debug("call_in_transaction", operation=name, calls=operation.operation_name)
-
-
-def _token_of(call: Call) -> str | None:
-    """The bearer token of the call's own caller (RFC 6750, section 2.1)."""
-    is_bearer = call.authorization[: len(_BEARER)].lower() == _BEARER
-    return call.authorization[len(_BEARER) :] if is_bearer else None

@@ -81,7 +81,8 @@ class Work:
 
         Call before the first use of `connection`, so that no transaction is open meanwhile. Another try of this request
         gets the reply that the other service has stored, so send the same body again: one that follows from the
-        request alone. The trace, the deadline and a token that was not sealed are passed on.
+        request alone. The trace and the deadline are passed on, and the access token that came with the request as long
+        as it is valid, to an operation that reads one.
 
         Let the errors below pass, or handle them: passed on by the handler of a command, `Unavailable` and
         `ReplyTimeout` have it tried again later, as long as the other service is away.

@@ -63,19 +63,17 @@ class Admission:
             return None
 
     def vouched(self, delivery: Delivery, call: Call | None = None) -> Delivery:
-        """The delivery as a copy is made of it: with the caller that was verified.
+        """The delivery as a copy is made of it: with the caller that was verified, and with its token sealed.
 
-        `call` is the call that it asks for. Without it the caller is verified now; where that fails, a plain
-        token is sealed.
+        `call` is the call that it asks for. Without it the caller is verified now, unless that fails. The token is
+        for those whom the handler calls, as long as it is valid.
         """
         message, operation = delivery.message, self._operations[delivery.message.queue]
-        with suppress(DatabaseUnavailable):
-            try:
-                if call is not None:
-                    message = self._guard.vouch(message, call.caller)
-                elif operation.operation_name in self._guard.asks:
-                    message = self._guard.vouch(message, self._guard.caller_of(message, operation))
-            except ProblemError:
+        with suppress(ProblemError, DatabaseUnavailable):
+            caller = self._guard.caller_of(message, operation) if call is None else call.caller
+            message = self._guard.vouch(message, caller)
+        if operation.operation_name in self._guard.asks:
+            with suppress(DatabaseUnavailable):
                 message = self._guard.with_sealed_token(message, operation)
         return structs.replace(delivery, message=message)
 

@@ -100,7 +100,6 @@ class Worker:
         self._stopping = threading.Event()
         self._waits = DatabaseWaits(service.name, database, self._stopping)
         self._queues = service.queues(limits)
-        self._nested = NestedCalls(connect)
         self._relay = OutboxRelay(service.name, transport, database, spans)
         self._retention = Retention(service.name, database, limits.keep_days)
         counted = None if metrics is None else WorkerMetrics(metrics, service.name)
@@ -195,6 +194,7 @@ class Worker:
             is_open=is_open(service.settings),
         )
         self._reads_tokens = bool(guard.asks)
+        self._nested = NestedCalls(self._connect, guard.token_of)
         requests = RequestConsumer(
             {**service.handlers, **builtin_handlers(service, lambda: waits.sentence)},
             database,

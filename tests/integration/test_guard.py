@@ -12,12 +12,12 @@ from flask.testing import FlaskClient
 from support import example_service
 from support.access_tokens import Signer
 from support.dead_letters import wait_for_letters
-from support.example_service import create_tables, make_service, words_in
+from support.example_service import Who, WhoAmI, create_tables, make_service, words_in
 from support.plain_publisher import PlainPublisher
 
 from bus.client.client import Client
 from bus.contract.identity import JsonWebKeySet
-from bus.contract.operations import Query
+from bus.contract.operations import Command, Query
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.dead_letters.actions import begin
@@ -36,6 +36,10 @@ SIGNER = Signer()
 
 class GetJwks(Query[JsonWebKeySet], name="auth.get_jwks"):
     """Stands for the service that signs tokens."""
+
+
+class Ask(Command[Who], name="shop.ask", needs=""):
+    """Asks the example who it is, and fails the first time."""
 
 
 class System:
@@ -60,6 +64,17 @@ class System:
             return SIGNER.key_set
 
         self._start(service, self._database("auth"))
+
+    def start_shop(self) -> None:
+        shop = Service("shop")
+
+        @shop.handles(Ask, calls=[WhoAmI])
+        def ask(command: Ask, work: Work) -> Who:
+            if work.attempt == 1:
+                raise RuntimeError("the first try fails")
+            return work.call(WhoAmI())
+
+        self._start(shop, self._database("shop"))
 
     def _database(self, name: str) -> Database:
         database = Database(f"sqlite:///{self._folder}/{name}.db")
@@ -151,6 +166,18 @@ def test_a_command_waits_for_the_keys_and_is_retried_as_its_caller_with_no_token
     system.start_token_service()
     assert publisher.answer().status == 201
     assert words_in(system.database) == ["fail of 17"]
+
+
+@pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "sealed"])
+def test_a_handler_calls_another_service_as_its_own_caller_and_so_does_its_next_try(
+    system: System, writer: str, is_plain: bool
+) -> None:
+    system.start_token_service()
+    system.start_shop()
+    with Client(system.url, seal=not is_plain) as client:
+        assert client.call(Ask(), token=writer, timeout=WAIT_SECONDS) == Who(
+            account="17", session="s1", scopes=["words:write"]
+        )
 
 
 def test_a_dead_letter_that_is_sent_again_is_the_command_of_the_same_account(system: System, writer: str) -> None:

@@ -15,6 +15,7 @@ from bus.contract.identity import ANONYMOUS, Caller, JsonWebKeySet, NotAuthorize
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid, ReplyTimeout, Unavailable
 from bus.database.engine import Database
+from bus.messaging.call import Call
 from bus.messaging.message import Message
 from bus.messaging.redelivery import alone, later, original
 from bus.messaging.topology import quarantine_queue, retry_queues
@@ -187,6 +188,17 @@ def test_a_plain_token_is_sealed_before_a_copy_is_made_of_a_message_that_nobody_
     assert token not in str(copy.headers)
     assert guard.caller_of(copy, KeepGuarded) == ANN
     assert guard.with_sealed_token(sealed, KeepGuarded) is sealed
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("Bearer {}", True), ("{sealed}", True), ("", False), ("Basic YTpi", False), ("Sealed e30.e30..e30.e30", False)],
+)
+def test_the_token_of_a_call_is_opened_to_be_passed_on(database: Database, given: str, expected: bool) -> None:
+    token = SIGNER.token(scope=SCOPE)
+    authorization = given.format(token, sealed=_sealed(database, token))
+    call = Call(KeepGuarded, KeepGuarded(word="a"), "1", authorization=authorization)
+    assert _guard(database).token_of(call) == (token if expected else None)
 
 
 class Keys:

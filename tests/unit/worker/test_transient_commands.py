@@ -70,7 +70,7 @@ class Consumer:
             Admission(service.operations, unsealer, dispatcher, telemetry, guard),
             dispatcher,
             telemetry,
-            nested=NestedCalls(None),
+            nested=NestedCalls(None, guard.token_of),
             give_up=timedelta(hours=1),
             on_events=lambda: None,
         )
