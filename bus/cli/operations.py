@@ -61,8 +61,8 @@ def _field(field: msgspec.structs.FieldInfo) -> str:
 
 def _calls_of(applications: Sequence[Application]) -> dict[str, list[str]]:
     """What the handlers of operations call, where they call anything."""
-    handlers = [handler for each in applications for handler in each.service.handlers.values() if handler.calls]
-    return {each.operation.operation_name: [called.operation_name for called in each.calls] for each in handlers}
+    calls = {name: called for each in applications for name, called in each.service.calls.items()}
+    return {name: [operation.operation_name for operation in called] for name, called in calls.items()}
 
 
 def _described(operation: type[Operation[Any]], calls: Sequence[str]) -> dict[str, object]:

@@ -1,6 +1,10 @@
-"""Installed services: those that packages name in their entry points, and their versions."""
+"""Installed services: those that packages name in their entry points, their versions, and what they call."""
 
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoints, entry_points
+from typing import Any
+
+from bus.contract.operations import Operation
 
 # The group of entry points in which packages name their services.
 GROUP = "bus.services"
@@ -18,3 +22,14 @@ def version_of(service: str) -> str:
         if entry_point.dist is not None:
             return entry_point.dist.version
     return NOT_INSTALLED
+
+
+def calls_of(service: str) -> Mapping[str, Sequence[type[Operation[Any]]]]:
+    """What the handlers of a service call, by the names of their own operations; nothing when no package has it.
+
+    Loads the service, and raises what importing it raises.
+    """
+    for entry_point in named_services().select(name=service):
+        calls: Mapping[str, Sequence[type[Operation[Any]]]] = entry_point.load().service.calls
+        return calls
+    return {}

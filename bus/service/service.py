@@ -72,9 +72,9 @@ class Service:
         return sum(handler.threads for handler in self.handlers.values())
 
     @property
-    def calls(self) -> list[type[Operation[Any]]]:
-        """The operations that its handlers may call or send."""
-        return list(dict.fromkeys(called for handler in self.handlers.values() for called in handler.calls))
+    def calls(self) -> dict[str, tuple[type[Operation[Any]], ...]]:
+        """What its handlers may call, by the names of their operations. What it sends, `SERVICE.send` calls."""
+        return {name: handler.calls for name, handler in self.handlers.items() if handler.calls}
 
     def handles(
         self, operation: type[Operation[R]], *, calls: Sequence[type[Operation[Any]]] = (), threads: int = 0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bus.http.documents.asyncapi import PERSISTENT
+from bus.http.documents.asyncapi import CALLED_BY, PERSISTENT
 from bus.http.documents.schema_diff import Side, losses
 from bus.http.documents.schemas import Schema
 from bus.messaging.message import JSON
@@ -90,6 +90,8 @@ def _success(responses: Document) -> tuple[int, Document]:
 
 def _on_queues(old: Document, new: Document) -> Iterator[Break]:
     for name, operation in old["operations"].items():
+        if CALLED_BY in operation:  # no caller or listener sees what it calls itself
+            continue
         if name not in new["operations"]:
             yield Break(name, "", "was removed")
         elif (action := operation["action"]) != (now := new["operations"][name]["action"]):

@@ -1,6 +1,6 @@
 """Checks of the broker: its version, its queues and exchanges, our permissions, and how full the queues are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bus.contract.operations import Operation, service_of
@@ -43,7 +43,7 @@ def depth_findings(inspection: "Inspection", queues: Sequence[Queue]) -> Iterato
             yield wrong("workers", detail, queue.service)
 
 
-def call_findings(inspection: "Inspection", service: str, calls: Sequence[type[Operation[Any]]]) -> Iterator[Finding]:
+def call_findings(inspection: "Inspection", service: str, calls: Iterable[type[Operation[Any]]]) -> Iterator[Finding]:
     """Check that the services which the handlers of this one call are there. Raises TransportFailure."""
     for called in sorted({service_of(operation) for operation in calls}):
         names = [operation.operation_name for operation in calls if service_of(operation) == called]

@@ -114,7 +114,7 @@ def test_a_handler_that_calls_others_has_threads_and_its_service_knows_what_it_c
     service = Service("example")
     service.handles(Count, threads=2)(_count)
     service.handles(Keep, calls=[CreateProduct, GetProduct])(_keep)
-    assert service.calls == [CreateProduct, GetProduct]
+    assert service.calls == {"example.keep": (CreateProduct, GetProduct)}
     assert [handler.threads for handler in service.handlers.values()] == [2, CALLING_THREADS]
     assert service.threads == 2 + CALLING_THREADS
 

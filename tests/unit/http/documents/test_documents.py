@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import Enum
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 from feed import contract as feed
 from msgspec import UNSET, Meta, UnsetType
 from openapi_spec_validator import validate
+from orders import contract as orders
 
 from auth import contract as auth
 from bus.cli import bus
@@ -31,10 +33,12 @@ from bus.contract.problems import Invalid, ProblemError, ReplyTimeout, Unavailab
 from bus.contract.refusals import Refusal
 from bus.contract.validation import decode
 from bus.http.documents import as_text, asyncapi, openapi
+from bus.http.documents.breaking_changes import breaks
 from bus.http.documents.examples import example_of
 from bus.http.documents.openapi_links import links_of
 from bus.messaging.replies import EncodedReply
 from catalog import contract as catalog
+from catalog.contract import GetProduct, ReserveStock
 
 VENDORED = Path(__file__).parents[3] / "vendored"
 RUN_SECONDS = 60.0
@@ -345,6 +349,28 @@ def test_queues_events_and_dead_letters_are_channels() -> None:
     assert (actions["odd.make"], actions["odd.thing"], actions["odd.dead"]) == ("receive", "send", "send")
     modes = {name: each["bindings"]["amqp"]["deliveryMode"] for name, each in document["operations"].items()}
     assert (modes["odd.make"], modes["odd.ask"]) == (2, 1)
+
+
+def test_what_handlers_call_of_other_services_is_sent_with_its_callers() -> None:
+    document = asyncapi("feed", feed, {"feed.list_entries": [ReserveStock, GetProduct], "feed.send": [ReserveStock]})
+    official = json.loads((VENDORED / "asyncapi-3.0.0.json").read_text())
+    jsonschema.Draft7Validator(official).validate(json.loads(as_text(document)))
+    called = document["operations"]["catalog.reserve_stock.call"]
+    assert (called["action"], called["x-called-by"]) == ("send", ["feed.list_entries", "feed.send"])
+    assert called["channel"]["$ref"] == "#/channels/catalog.reserve_stock"
+    assert "InsufficientStock" in document["channels"]["catalog.reserve_stock.reply"]["messages"]
+    assert document["operations"]["catalog.get_product.call"]["x-called-by"] == ["feed.list_entries"]
+    without = asyncapi("feed", feed, {})
+    assert {**without["operations"], **document["operations"]} == document["operations"]
+    assert not breaks((openapi("feed", feed), document), (openapi("feed", feed), without))
+
+
+def test_the_document_of_an_installed_service_has_what_it_calls_and_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = EntryPoint("orders", "orders.main:application", "bus.services")
+    monkeypatch.setattr("bus.contract.installed.named_services", lambda: EntryPoints([named]))
+    operations = asyncapi("orders", orders)["operations"]
+    assert operations["catalog.reserve_lines.call"]["x-called-by"] == ["orders.place_order"]
+    assert operations["catalog.change_stock.call"]["x-called-by"] == ["orders.send"]
 
 
 def test_a_service_without_secrets_and_tokens_has_no_sealing_key() -> None:
