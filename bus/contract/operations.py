@@ -43,6 +43,10 @@ class Reply(msgspec.Struct, metaclass=FrozenMeta):
         """The path of what was created, for the `Location` header (RFC 9110, section 10.2.2)."""
         return None
 
+    # Where in a reply the number is that changes with what it shows, such as "product.version": its entity tag
+    # (RFC 9110, section 8.8.3).
+    version_path: ClassVar[str] = ""
+
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class _OperationMeta(FrozenMeta):
@@ -59,6 +63,7 @@ class _OperationMeta(FrozenMeta):
         refuses: Iterable[type[Refusal]] = (),
         http: str = "",
         needs: str | None = None,
+        if_match: str = "",
         **options: Any,
     ) -> "FrozenMeta":
         cls = super().__new__(mcls, class_name, bases, namespace, **options)
@@ -66,6 +71,8 @@ class _OperationMeta(FrozenMeta):
             raise TypeError(f"{class_name}: an operation with a route needs a name too, such as catalog.create_product")
         if name:
             _declare(cls, name, status, refuses, http, needs)
+        if if_match:
+            _declare_if_match(cls, if_match)
         return cls
 
 
@@ -74,7 +81,8 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
 
     Class keywords: `name`, the name on the wire and of the queue (`service.verb_noun`); `http`, the route of the
     front end, if there is one (`GET /products/{product_id}`); `status`, the HTTP status of a success; `refuses`, the
-    refusals that callers may catch; `needs`, the scope that the caller's access token must have, or "" for any account.
+    refusals that callers may catch; `needs`, the scope that the caller's access token must have, or "" for any account;
+    `if_match`, the field with the version that the caller knows, which over HTTP is the header `If-Match`.
     """
 
     operation_name: ClassVar[str] = ""
@@ -87,6 +95,7 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
     http: ClassVar[Route | None] = None
     authentication: ClassVar[Authentication] = "none"
     required_scope: ClassVar[str] = ""
+    if_match: ClassVar[str] = ""
 
     def violations(self) -> Iterable[FieldError]:
         """Faults between fields that are each valid alone. Override it to report some."""
@@ -150,6 +159,12 @@ def _declare(cls: Any, name: str, status: int, refuses: Iterable[type[Refusal]],
             raise TypeError(f"{cls.__name__}: needs={needs!r} is not one scope such as 'catalog:write', or empty")
         cls.authentication, cls.required_scope = "required", needs
     cls.http = route_of(cls, http, is_query=cls.operation_kind == "query") if http else None
+
+
+def _declare_if_match(cls: Any, name: str) -> None:
+    if name not in cls.__struct_fields__:
+        raise TypeError(f"{cls.__name__}: if_match={name!r} is not one of its fields")
+    cls.if_match = name
 
 
 def _reply_named_by(cls: type) -> type[Reply]:

@@ -12,6 +12,8 @@ from msgspec import structs
 from sqlalchemy import Connection, Row, bindparam, select, text, tuple_
 from sqlalchemy.exc import IntegrityError
 
+from bus.contract.codec import parse
+from bus.contract.operations import Reply
 from bus.contract.problems import FieldError, Invalid
 from bus.database.bulk import insert_all
 from bus.database.tables import inbox
@@ -90,7 +92,21 @@ def _reply_of(row: Row[Any] | None, call: Call) -> EncodedReply | None:
         names = call.differences(bytes(row.digest))
         errors = tuple(FieldError(f"/{name}", "It was different then.", ID_REUSED.code) for name in names)
         return EncodedReply.problem(structs.replace(ID_REUSED, errors=errors), call.trace)
-    return EncodedReply(row.status, bytes(row.reply), row.location)
+    return EncodedReply(row.status, bytes(row.reply), row.location, version=_version_of(row, call))
+
+
+def _version_of(row: Row[Any], call: Call) -> str:
+    """That of what the stored reply shows; empty if it has none, or is a problem.
+
+    The reply is not read as its class: an older release may have stored it, with other fields.
+    """
+    path = getattr(call.operation, "reply_type", Reply).version_path
+    if row.status >= 400 or not path:
+        return ""
+    found: Any = parse(bytes(row.reply))
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return "" if found is None else str(found)
 
 
 def _caller_of(call: Call) -> str:

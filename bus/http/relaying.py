@@ -14,6 +14,7 @@ from bus.client.client import ANSWER_SECONDS
 from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation
 from bus.contract.problems import Problem, ReplyTimeout
+from bus.http.conditional import make_cacheable, version_field
 from bus.http.context import EXTENSION, FrontEnd
 from bus.http.preferences import preferences_of
 from bus.http.request_body import body_of
@@ -32,6 +33,8 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
     front_end: FrontEnd = current_app.extensions[EXTENSION]
     record: RequestRecord = request.environ[REQUEST_RECORD]
     record.operation = operation.operation_name
+    if operation.if_match and "HTTP_IF_MATCH" in request.environ:
+        fields |= version_field(operation, request.environ["HTTP_IF_MATCH"])
     body = body_of(request, operation, fields)
     key, prefer, wait = request.headers.get("Idempotency-Key"), request.headers.get("Prefer"), ANSWER_SECONDS
     if key is not None:
@@ -47,6 +50,8 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
         response = _exchange(front_end, operation, body, record, wait, token)
     if holds_secrets(operation.reply_type):
         response.headers["Cache-Control"] = "no-store"
+    elif operation.operation_kind == "query" and response.status_code == 200:
+        make_cacheable(response, request)
     accepted = response.status_code == ACCEPTED
     if prefer is not None and (applied := preferences_of(prefer).applied_to(accepted=accepted)):
         response.headers["Preference-Applied"] = applied
@@ -77,6 +82,7 @@ def _exchange(
 
 
 _RELAYED_HEADERS = (
+    ("etag", "ETag"),
     ("location", "Location"),
     ("retry-after", "Retry-After"),
     ("www-authenticate", "WWW-Authenticate"),

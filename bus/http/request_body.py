@@ -10,9 +10,10 @@ from bus.contract.operations import Operation
 from bus.contract.problems import FieldError, Invalid, Problem, ProblemError
 from bus.contract.text_fields import from_text
 from bus.contract.validation import accept
-from bus.messaging.message import check_body
+from bus.messaging.message import JSON, check_body
 
 MAX_BODY_BYTES = 64 * 1024
+MERGE_PATCH = "application/merge-patch+json"
 NOTHING_THERE = Problem.of("not-found", 404, "Not Found", "There is nothing at this path.")
 
 
@@ -25,6 +26,8 @@ def body_of(request: Request, operation: type[Operation[Any]], fields: Mapping[s
     kind, encoding, length = request.content_type, request.headers.get("Content-Encoding"), request.content_length
     if route is not None and not route.needs_body and not length and "Transfer-Encoding" not in request.headers:
         return _accepted(dict(fields), operation, fields)
+    if kind is not None and request.method == "PATCH" and _is_merge_patch(kind):
+        kind = JSON
     check_body(kind or "none", encoding, length or 0, MAX_BODY_BYTES)
     body: bytes = request.environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
     if length is not None and len(body) < length:
@@ -39,24 +42,28 @@ def body_of(request: Request, operation: type[Operation[Any]], fields: Mapping[s
 def _accepted(given: dict[str, Any], operation: type[Operation[Any]], path: Mapping[str, object]) -> bytes:
     """The body of these valid fields, some of which the path has. Raises Invalid, and ProblemError (404).
 
-    A number in the path that is out of its range is the id of nothing.
+    A number in the path that is out of its range is the id of nothing. A version in a header is not such a number.
     """
     try:
         return encode(accept(given, operation))
     except Invalid as invalid:
-        beyond = [error for error in invalid.problem.errors if error.code == "out-of-range"]
-        if any(type(path.get(error.pointer[1:])) is int for error in beyond):
+        beyond = {error.pointer[1:] for error in invalid.problem.errors if error.code == "out-of-range"}
+        if any(type(path.get(name)) is int for name in beyond - {operation.if_match}):
             raise ProblemError(NOTHING_THERE) from None
         raise
 
 
+def _is_merge_patch(content_type: str) -> bool:
+    """RFC 7396, whose documents are JSON: what a null means is decided by the field, as in every body."""
+    return content_type.partition(";")[0].strip(" \t").lower() == MERGE_PATCH
+
+
 def _merged(given: dict[str, Any], fields: Mapping[str, object]) -> dict[str, Any]:
-    """The given fields and those of the path, which must not be given in the body or query string too."""
+    """The given fields and those of the path and headers, which must not be given in the body or query string too."""
     if doubled := sorted(given.keys() & fields.keys()):
-        faults = [
-            FieldError(f"/{name}", "The path has this field; leave it out here.", "unknown-field") for name in doubled
-        ]
-        raise Invalid("unknown-field", 422, "Invalid request", "The path has this field; leave it out here.", faults)
+        detail = "The path or a header has this field; leave it out here."
+        faults = [FieldError(f"/{name}", detail, "unknown-field") for name in doubled]
+        raise Invalid("unknown-field", 422, "Invalid request", detail, faults)
     return {**given, **fields}
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +34,7 @@ class EncodedReply(msgspec.Struct, frozen=True):
 
     `cut_body` is the body without its secrets, which the inbox keeps and a duplicate gets: secrets are sent only in the
     first reply. It is empty if the body has none. `challenge` is the value of `WWW-Authenticate`.
+    `version` is that of what the reply shows, if it has one.
     """
 
     status: int
@@ -41,13 +43,15 @@ class EncodedReply(msgspec.Struct, frozen=True):
     retry_after: int = 0
     cut_body: bytes = b""
     challenge: str = ""
+    version: str = ""
 
     @classmethod
     def of(cls, reply: Reply, status: int) -> "EncodedReply":
         """A success."""
         cut_body = encode_without_secrets(reply) if holds_secrets(type(reply)) else b""
         body = b"" if status == NO_CONTENT else encode(reply)
-        return cls(status, body, reply.location() or "", cut_body=cut_body)
+        version = str(attrgetter(reply.version_path)(reply)) if reply.version_path else ""
+        return cls(status, body, reply.location() or "", cut_body=cut_body, version=version)
 
     @classmethod
     def problem(cls, problem: Problem, trace: Trace | None = None, challenge: str = "") -> "EncodedReply":
@@ -70,6 +74,8 @@ class EncodedReply(msgspec.Struct, frozen=True):
         headers: dict[str, object] = {"status": self.status, **more}
         if self.location:
             headers["location"] = self.location
+        if self.version:
+            headers["etag"] = f'"{self.version}"'
         if self.retry_after:
             headers["retry-after"] = self.retry_after
         if challenge := self.challenge or (CHALLENGE if self.status == 401 else ""):
@@ -84,6 +90,7 @@ class EncodedReply(msgspec.Struct, frozen=True):
 
 
 # What HTTP may relay: not an address on another host, and nothing that ends a header.
+_ETAG = re.compile(r'"[0-9]{1,18}"')
 _PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]{0,1000}")
 _RETRY_AFTER = range(1, 86_401)
 
@@ -107,7 +114,9 @@ def defect_of(reply: Message) -> str:
         return f"The header status is {str(status)[:20]!r}; expected 200 to 299, or 400 to 599."
     if content_type is not None and content_type != (PROBLEM if status >= 400 else JSON):
         return f"The content type {content_type[:80]!r} does not belong to the status {status}."
-    location, retry_after = headers.get("location"), headers.get("retry-after")
+    location, retry_after, etag = headers.get("location"), headers.get("retry-after"), headers.get("etag")
+    if etag is not None and not (isinstance(etag, str) and _ETAG.fullmatch(etag)):
+        return "The header etag is not a version in quotes."
     if location is not None and not (isinstance(location, str) and _PATH.fullmatch(location)):
         return "The header location is not a path."
     if retry_after is not None and not (type(retry_after) is not bool and retry_after in _RETRY_AFTER):

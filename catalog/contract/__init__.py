@@ -13,9 +13,12 @@ from catalog.contract.products import (
     Name,
     Price,
     Quantity,
+    Version,
     ProductId,
     ProductNotFound,
     InsufficientStock,
+    VersionConflict,
+    VersionRequired,
     Product,
     ProductCreated,
     ProductUpdated,
@@ -28,6 +31,7 @@ from catalog.contract.products import (
     GetProduct,
     ListProducts,
     UpdateProduct,
+    PatchProduct,
     DeleteProduct,
 )
 from catalog.contract.stock import (
@@ -68,6 +72,7 @@ __all__ = [
     "Lines",
     "ListProducts",
     "Name",
+    "PatchProduct",
     "Pieces",
     "Price",
     "Product",
@@ -97,4 +102,7 @@ __all__ = [
     "StockTooLarge",
     "StockUpdated",
     "UpdateProduct",
+    "Version",
+    "VersionConflict",
+    "VersionRequired",
 ]

@@ -1,11 +1,12 @@
 """Products: their fields, what others may know of them, and what can be done with them."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from bus import Command, DecimalRange, Event, PageQuery, Query, Refusal, Reply
+from bus import Command, DecimalRange, Event, FieldError, PageQuery, Query, Refusal, Reply
 from catalog.domain.money import HIGHEST, PLACES
 from catalog.domain.names import IN_WORDS, READABLE
 from catalog.domain.stock import MOST_PIECES
@@ -13,6 +14,8 @@ from catalog.domain.stock import MOST_PIECES
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=READABLE, examples=["Lamp"], extra=IN_WORDS)]
 Price = Annotated[Decimal, Meta(examples=[Decimal("9.90")]), DecimalRange(places=PLACES, ge=Decimal(0), le=HIGHEST)]
 Quantity = Annotated[int, Meta(ge=0, le=MOST_PIECES, examples=[3])]
+# Without an example: programs that are made from the contract would name a version that the product does not have.
+Version = Annotated[int, Meta(ge=0, le=10**18 - 1)]
 ProductId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[1])]
 
 
@@ -27,6 +30,16 @@ class InsufficientStock(Refusal, code="catalog.insufficient_stock", status=409):
     available: int
 
 
+class VersionConflict(Refusal, code="catalog.version_conflict", status=412):
+    """The product was changed since the version that the caller knows; `version` is what it has now."""
+
+    version: int
+
+
+class VersionRequired(Refusal, code="catalog.version_required", status=428):
+    """A change needs the version that it is meant for: the header If-Match, or the field expected_version."""
+
+
 class Product(Reply):
     """A product. `available` pieces of the `quantity` are not reserved; `version` counts its changes from 1."""
 
@@ -37,12 +50,16 @@ class Product(Reply):
     available: Annotated[int, Meta(examples=[3])]
     version: int
 
+    version_path = "version"
+
 
 class ProductCreated(Reply):
     """The answer to `CreateProduct`."""
 
     product: Product
     message: str = "Product created successfully"
+
+    version_path = "product.version"
 
     def location(self) -> str:
         """Where the product can be read."""
@@ -54,6 +71,8 @@ class ProductUpdated(Reply):
 
     product: Product
     message: str = "Product updated successfully"
+
+    version_path = "product.version"
 
 
 class ProductDeleted(Reply):
@@ -123,24 +142,58 @@ class UpdateProduct(
     Command[ProductUpdated],
     name="catalog.update_product",
     http="PUT /products/{product_id}",
-    refuses=[ProductNotFound, InsufficientStock],
+    refuses=[ProductNotFound, InsufficientStock, VersionConflict, VersionRequired],
+    if_match="expected_version",
     needs="catalog:write",
 ):
-    """Change the given fields of a product and leave the others."""
+    """Change the given fields of a product and leave the others.
+
+    With `expected_version`, only if it still has that version. A product can be sent back as it was read: `id` must be
+    that of the product, `version` is the same as `expected_version`, and `available` is ignored.
+    """
 
     product_id: ProductId
     name: Name | UnsetType = UNSET
     price: Price | UnsetType = UNSET
     quantity: Quantity | UnsetType = UNSET
+    expected_version: Version | UnsetType = UNSET
+    # These have no examples, for the same reason as versions.
+    id: Annotated[int, Meta(ge=0, le=2**63 - 1)] | UnsetType = UNSET
+    version: Version | UnsetType = UNSET
+    available: Annotated[int, Meta(ge=0, le=MOST_PIECES)] | UnsetType = UNSET
+
+    def violations(self) -> Iterable[FieldError]:
+        """Another id, and two versions."""
+        if self.id is not UNSET and self.id != self.product_id:
+            yield FieldError("/id", "This is not the id of the product that is changed.", "wrong-id")
+        if UNSET not in (self.version, self.expected_version) and self.version != self.expected_version:
+            yield FieldError("/version", "This is not the expected version.", "wrong-version")
+
+    @property
+    def known_version(self) -> int | UnsetType:
+        """The version that the caller knows."""
+        return self.version if self.expected_version is UNSET else self.expected_version
+
+
+class PatchProduct(
+    UpdateProduct,
+    name="catalog.patch_product",
+    http="PATCH /products/{product_id}",
+    needs="catalog:write",
+    if_match="expected_version",
+):
+    """The same as `UpdateProduct`, for callers that expect a partial change to be a PATCH (RFC 7396)."""
 
 
 class DeleteProduct(
     Command[ProductDeleted],
     name="catalog.delete_product",
     http="DELETE /products/{product_id}",
-    refuses=[ProductNotFound],
+    refuses=[ProductNotFound, VersionConflict, VersionRequired],
+    if_match="expected_version",
     needs="catalog:write",
 ):
-    """Take a product out of the catalog."""
+    """Take a product out of the catalog. With `expected_version`, only if it still has that version."""
 
     product_id: ProductId
+    expected_version: Version | UnsetType = UNSET

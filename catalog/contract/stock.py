@@ -23,6 +23,8 @@ class StockUpdated(Reply):
     product: Product
     message: str = "Stock updated successfully"
 
+    version_path = "product.version"
+
 
 class ChangeStock(
     Command[StockUpdated],

@@ -7,7 +7,7 @@ request each, as most handlers do.
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET, convert, structs
+from msgspec import UNSET, UnsetType, convert, structs
 from sqlalchemy import Row, bindparam, delete, select
 
 from bus import Refusal, Work
@@ -18,6 +18,7 @@ from catalog.contract import (
     GetProduct,
     InsufficientStock,
     ListProducts,
+    PatchProduct,
     Product,
     ProductChanged,
     ProductCreated,
@@ -27,12 +28,14 @@ from catalog.contract import (
     ProductRemoved,
     ProductUpdated,
     UpdateProduct,
+    VersionConflict,
+    VersionRequired,
 )
 from catalog.domain.money import CENT
-from catalog.handlers.service import catalog
+from catalog.handlers.service import catalog, settings
 from catalog.tables import product
 
-_delete = delete(product).where(product.c.id == bindparam("product_id")).returning(product.c.version)
+_delete = delete(product).where(product.c.id == bindparam("product_id"))
 _all = select(product)
 
 
@@ -66,6 +69,15 @@ def list_products(query: ListProducts, work: Work) -> ProductPage:
 
 @catalog.handles_many(UpdateProduct)
 def update_product(commands: list[UpdateProduct], work: Work) -> Sequence[ProductUpdated | Refusal]:
+    return _update(commands, work)
+
+
+@catalog.handles_many(PatchProduct)
+def patch_product(commands: list[PatchProduct], work: Work) -> Sequence[ProductUpdated | Refusal]:
+    return _update(commands, work)
+
+
+def _update(commands: Sequence[UpdateProduct], work: Work) -> Sequence[ProductUpdated | Refusal]:
     """Locks the rows in one order, so that two workers never wait for each other; writes each row once."""
     rows = lock_all(work.connection, product, product.c.id, [command.product_id for command in commands])
     products = {row.id: product_of(row) for row in rows}
@@ -75,6 +87,9 @@ def update_product(commands: list[UpdateProduct], work: Work) -> Sequence[Produc
         current = products.get(command.product_id)
         if current is None:
             replies.append(ProductNotFound())
+            continue
+        if (refusal := _version_refusal(command.known_version, current.version)) is not None:
+            replies.append(refusal)
             continue
         if changes := _changes(command):
             reserved = current.quantity - current.available
@@ -94,11 +109,22 @@ def update_product(commands: list[UpdateProduct], work: Work) -> Sequence[Produc
 
 @catalog.handles(DeleteProduct)
 def delete_product(command: DeleteProduct, work: Work) -> ProductDeleted:
-    version = work.connection.execute(_delete, {"product_id": command.product_id}).scalar_one_or_none()
-    if version is None:
+    rows = lock_all(work.connection, product, product.c.id, [command.product_id])
+    if not rows:
         raise ProductNotFound
+    version = rows[0].version
+    if (refusal := _version_refusal(command.expected_version, version)) is not None:
+        raise refusal
+    work.connection.execute(_delete, {"product_id": command.product_id})
     work.emit(ProductRemoved(id=command.product_id, version=version + 1))
     return ProductDeleted()
+
+
+def _version_refusal(known: int | UnsetType, current: int) -> Refusal | None:
+    """Why a change is refused that is meant for this version of a product; None if it is not."""
+    if known is UNSET:
+        return VersionRequired() if settings().require_if_match else None
+    return VersionConflict(version=current) if known != current else None
 
 
 def _changes(command: UpdateProduct) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 import schemathesis
 from hypothesis import strategies as st
 from schemathesis import HookContext
+from schemathesis.generation import GenerationMode
+from schemathesis.generation.meta import TestPhase
 
 from bus.http.documents import schemas
 from bus.messaging.message import MESSAGE_ID
@@ -18,6 +20,7 @@ MAX_KEY_LENGTH = 255
 STRONG = "Zq7-vX3.kW9_pL2+" * 64
 # Whether the service is open to everyone.
 IS_OPEN = os.environ.get("IS_OPEN") == "1"
+VERSION_FIELDS = ("expected_version", "id", "version", "available")
 PASSWORDS = ("password", "new_password")
 TEXT = re.compile(schemas.TEXT)
 CURSOR = re.compile(r"[A-Za-z0-9_-]{1,2000}")
@@ -40,11 +43,12 @@ def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None
 def before_call(context: HookContext, case: Any, kwargs: dict[str, Any]) -> None:
     """Replace valid keys and passwords by others of the same length, and leave out cursors; invalid ones stay."""
     headers = case.headers if case.headers is not None else {}
-    if case.operation.definition.raw.get("security") and headers.get("Prefer") == "respond-async":
-        del headers["Prefer"]  # 202 says nothing of the token, which only the worker reads
+    if headers.get("Prefer") == "respond-async" and (case.operation.definition.raw.get("security") or _is_of_one(case)):
+        del headers["Prefer"]  # 202 says nothing of the token, or of what was deleted before: only the worker reads it
     if case.method != "GET" and headers.get("Prefer") == "respond-async":
         # The OpenAPI link from a 202 to its outcome needs the key that the caller chose.
         headers.setdefault("Idempotency-Key", "key")
+    _any_version(case, headers)
     key = headers.get("Idempotency-Key")
     if isinstance(key, str) and MESSAGE_ID.fullmatch(key):
         headers["Idempotency-Key"] = _used_once(key)
@@ -58,6 +62,26 @@ def before_call(context: HookContext, case: Any, kwargs: dict[str, Any]) -> None
         password = case.body.get(field) if isinstance(case.body, dict) else None
         if isinstance(password, str) and TEXT.search(password) and 8 <= len(password) <= len(STRONG):
             case.body = {**case.body, field: STRONG[: len(password)]}
+
+
+def _is_of_one(case: Any) -> bool:
+    """Whether a request has the id of something that a request before it may have deleted."""
+    return bool(case.path_parameters) and case.meta is not None and case.meta.phase.name == TestPhase.STATEFUL
+
+
+def _any_version(case: Any, headers: dict[str, Any]) -> None:
+    """Of valid requests: which version a product has, and that a header and a body agree, no schema says.
+
+    `If-Match: *` is sent instead. It also replaces what was made of a tag by reading its quotes as those of JSON.
+    """
+    if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
+        return
+    if "If-Match" in headers:
+        headers["If-Match"] = "*"
+    if isinstance(case.query, dict):
+        case.query.pop("expected_version", None)
+    if case.method in ("PUT", "PATCH") and isinstance(case.body, dict):
+        case.body = {name: value for name, value in case.body.items() if name not in VERSION_FIELDS}
 
 
 def _used_once(key: str) -> str:

@@ -70,7 +70,8 @@ def reply_messages(operation: type[Operation[Any]], schemas: Schemas) -> dict[st
         del done["contentType"]
         return {"done": done, **_other_replies(operation, schemas)}
     location = {"location": _TEXT} if has_location(operation.reply_type) else {}
-    done = _reply(operation.success_status, schemas.of(operation.reply_type), location)
+    version = {"etag": _TEXT} if operation.reply_type.version_path else {}
+    done = _reply(operation.success_status, schemas.of(operation.reply_type), {**location, **version})
     done |= _examples(schemas.whole(operation.reply_type), {"status": operation.success_status})
     return {"done": done, **_other_replies(operation, schemas)}
 

@@ -48,6 +48,26 @@ _KEY = {
 }
 
 
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The `ETag` of what the caller knows, or `*` (RFC 9110, section 13.1.1).",
+    "schema": {"type": "string", "pattern": '^("[0-9]{1,18}"|[*])$', "examples": ['"7"']},
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of the answer that the caller has (RFC 9110, section 13.1.2).",
+    "schema": {"type": "string", "examples": ['"7"']},
+}
+_ETAG: dict[str, Any] = {
+    "description": "Changes with what the answer shows (RFC 9110, section 8.8.3).",
+    "schema": {"type": "string"},
+}
+# What JSON may be called in a PATCH too (RFC 7396).
+_MERGE_PATCH = "application/merge-patch+json"
+
+
 def http_operation(
     operation: type[Operation[Any]], route: Route, schemas: Schemas, others: list[type[Operation[Any]]]
 ) -> dict[str, Any]:
@@ -100,6 +120,10 @@ def _parameters(operation: type[Operation[Any]], route: Route, schemas: Schemas)
     if not route.has_body:
         rest = [name for name in whole["properties"] if name not in route.parameters]
         parameters += [_parameter(name, "query", whole) for name in rest]
+    if operation.if_match:
+        parameters.append(_IF_MATCH)
+    elif operation.operation_kind == "query":
+        parameters.append(_IF_NONE_MATCH)
     return [*parameters, *([_KEY, _prefer("wait=2", "respond-async")] if operation.is_durable else [_prefer("wait=2")])]
 
 
@@ -118,16 +142,17 @@ def _parameter(name: str, place: str, whole: Schema) -> dict[str, Any]:
 
 
 def _request_body(operation: type[Operation[Any]], route: Route, schemas: Schemas) -> dict[str, Any]:
-    return {
-        "required": route.needs_body,
-        "content": {JSON: {"schema": schemas.whole(operation, without=route.parameters)}},
-    }
+    kinds = (JSON, _MERGE_PATCH) if route.method == "PATCH" else (JSON,)
+    schema = schemas.whole(operation, without=route.parameters)
+    return {"required": route.needs_body, "content": {kind: {"schema": schema} for kind in kinds}}
 
 
 def _responses(
     operation: type[Operation[Any]], route: Route, schemas: Schemas, others: list[type[Operation[Any]]]
 ) -> dict[str, Response]:
     answers = {str(operation.success_status): _success(operation, schemas, others)}
+    if operation.operation_kind == "query" and not holds_secrets(operation.reply_type):
+        answers["304"] = {"description": "The caller has this version; there is no body.", "headers": {"ETag": _ETAG}}
     if operation.is_durable:
         headers = {
             "Location": {"description": "Where its outcome is.", **_LOCATION},
@@ -149,6 +174,8 @@ def _success(operation: type[Operation[Any]], schemas: Schemas, others: list[typ
     headers = {"Location": {"description": "The path of what was created.", **_LOCATION}} if located else {}
     if holds_secrets(operation.reply_type):
         headers |= _NO_STORE
+    elif operation.operation_kind == "query" or operation.reply_type.version_path:
+        headers |= {"ETag": _ETAG}
     description = words(operation.reply_type).get("summary", "Done.")
     if operation.success_status == NO_CONTENT:
         return {"description": description, "headers": _applied()}

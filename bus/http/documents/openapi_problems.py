@@ -35,6 +35,7 @@ def problems_over_http(operation: type[Operation[Any]], route: Route) -> Codes:
             "invalid-message-id",
             *(_BODY if route.has_body else ("duplicate-key", "unknown-argument")),
             "missing-field",
+            *(["invalid-if-match"] if operation.if_match else []),
         ],
         401: [] if operation.authentication == "none" else [*_TOKEN[operation.authentication == "optional" :]],
         403: ["insufficient-scope"] if operation.required_scope else [],

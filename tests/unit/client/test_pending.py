@@ -145,6 +145,8 @@ def test_nobody_can_guess_a_correlation_id() -> None:
         {"headers": {"status": 201, "location": "https://example.org/"}},
         {"headers": {"status": 201, "location": "//example.org/"}},
         {"headers": {"status": 201, "location": "/a\r\nSet-Cookie: a=b"}},
+        {"headers": {"status": 200, "etag": "7"}},
+        {"headers": {"status": 200, "etag": '"7"\r\nSet-Cookie: a=b'}},
         {"headers": {"status": 503, "retry-after": -1}},
         {"headers": {"status": 503, "retry-after": "soon"}},
         {"headers": {"status": 503, "retry-after": [1]}},

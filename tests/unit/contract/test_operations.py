@@ -102,11 +102,12 @@ def test_a_request_prints_no_fields() -> None:
 
 def test_the_operations_of_a_contract_are_those_with_a_name() -> None:
     names = [operation.operation_name for operation in operations_in(contract)]
-    assert names[:5] == [
+    assert names[:6] == [
         "catalog.create_product",
         "catalog.get_product",
         "catalog.list_products",
         "catalog.update_product",
+        "catalog.patch_product",
         "catalog.delete_product",
     ]
 
@@ -122,6 +123,13 @@ def test_a_refusal_is_no_operation() -> None:
 def _declare(base: Any, name: str) -> Any:
     """What a class statement does."""
     return types.new_class("Declared", (base,), {"name": name})
+
+
+def test_the_version_that_a_caller_knows_is_a_field() -> None:
+    with pytest.raises(TypeError, match="if_match='version' is not one of its fields"):
+
+        class Discard(Command[ProductCreated], name="catalog.discard_all", if_match="version"):
+            pass
 
 
 def test_an_answer_without_a_body_can_have_no_fields() -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select
 from support.example_service import Keep, KeepSecret, call
 
 from bus.contract.identity import Caller
+from bus.contract.operations import Command, Reply
 from bus.database.engine import Database
 from bus.database.inbox import AlreadyDone, look_up_all, outcome_of, record
 from bus.database.tables import inbox
@@ -59,6 +60,29 @@ def test_the_same_id_again_is_already_done(connection: Connection) -> None:
 def test_the_same_id_twice_in_one_go_is_already_done(connection: Connection) -> None:
     with pytest.raises(AlreadyDone):
         record(connection, [(call("a", "1"), ANSWER), (call("b", "1"), ANSWER)])
+
+
+class _Counted(Reply):
+    version: int
+    added_later: str
+
+    version_path = "version"
+
+
+class _Count(Command[_Counted], name="example.count"):
+    """Count."""
+
+
+@pytest.mark.parametrize(
+    ("status", "stored", "version"),
+    [(200, b'{"version":7,"added_later":"a"}', "7"), (200, b'{"version":7}', "7"), (200, b"{}", ""), (409, b"{}", "")],
+)
+def test_a_stored_reply_has_its_version_also_if_an_older_release_wrote_it(
+    connection: Connection, status: int, stored: bytes, version: str
+) -> None:
+    counting = Call(_Count, _Count(), "1")
+    record(connection, [(counting, EncodedReply(status, stored))])
+    assert look_up_all(connection, [counting]) == [EncodedReply(status, stored, version=version)]
 
 
 def test_calls_without_an_id_leave_nothing(connection: Connection) -> None:

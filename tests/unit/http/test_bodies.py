@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 from flask.testing import FlaskClient
+from msgspec import UNSET, Meta, UnsetType
 
 from bus.contract.codec import parse
 from bus.contract.fields import Secret
@@ -31,6 +32,13 @@ class Erase(Command[Done], name="example.erase", http="DELETE /things/{thing_id}
     password: Annotated[str, Secret()]
 
 
+class Rename(Command[Done], name="example.rename", http="PUT /things/{thing_id}", status=204, if_match="expected"):
+    """Rename a thing of this version."""
+
+    thing_id: Annotated[int, Meta(ge=1)]
+    expected: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+
+
 class _Client:
     """Answers 204 to everything, and keeps what was asked for."""
 
@@ -52,7 +60,7 @@ def client() -> _Client:
 @pytest.fixture
 def http(client: _Client) -> FlaskClient:
     contract = ModuleType("example.contract", "An example.")
-    vars(contract).update(Enable=Enable, Erase=Erase)
+    vars(contract).update(Enable=Enable, Erase=Erase, Rename=Rename)
     return front_end("example", contract, client).test_client()  # type: ignore[arg-type]
 
 
@@ -73,6 +81,15 @@ def test_a_delete_with_a_secret_takes_it_in_its_body(http: FlaskClient, client: 
     assert http.delete("/things/7", json={"password": "hunter2"}).status_code == 204
     assert http.delete("/things/7?password=hunter2").status_code in (400, 415)
     assert client.asked == [{"thing_id": 7, "password": "hunter2"}]
+
+
+def test_a_version_in_a_header_that_cannot_be_is_not_the_id_of_nothing(http: FlaskClient, client: _Client) -> None:
+    assert http.put("/things/7", json={}, headers={"If-Match": '"2"'}).status_code == 204
+    impossible = http.put("/things/7", json={}, headers={"If-Match": '"0"'})
+    assert impossible.json is not None
+    assert (impossible.status_code, impossible.json["errors"][0]["pointer"]) == (422, "/expected")
+    assert http.put("/things/0", json={}, headers={"If-Match": '"0"'}).status_code == 404
+    assert client.asked == [{"thing_id": 7, "expected": 2}]
 
 
 def test_the_documents_describe_both(http: FlaskClient) -> None:

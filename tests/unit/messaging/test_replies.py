@@ -24,11 +24,11 @@ def _request(**properties: str) -> Message:
     return Message(queue="catalog.create_product", body=b"{}", **properties)  # type: ignore[arg-type]
 
 
-def test_a_success_carries_its_status_its_body_and_its_location() -> None:
+def test_a_success_carries_its_status_its_body_its_location_and_its_version() -> None:
     reply = EncodedReply.of(ProductCreated(product=LAMP), 201).to(_request(reply_to="amq.gen-1", correlation_id="c"))
     assert reply is not None
     assert (reply.queue, reply.correlation_id, reply.content_type) == ("amq.gen-1", "c", "application/json")
-    assert reply.headers == {"status": 201, "location": "/products/7"}
+    assert reply.headers == {"status": 201, "location": "/products/7", "etag": '"1"'}
     assert b'"price":9.90' in reply.body
     assert not reply.persistent
 

@@ -19,6 +19,7 @@ from catalog.contract import (
     CreateProduct,
     DeleteProduct,
     ListProducts,
+    PatchProduct,
     ReleaseReservation,
     ReservationLine,
     ReserveLines,
@@ -34,6 +35,7 @@ CREATE = CreateProduct(name="Lamp", price=Decimal("9.90"), quantity=3)
 WRITES: Sequence[Command[Any]] = (
     CREATE,
     UpdateProduct(product_id=1, quantity=4),
+    PatchProduct(product_id=1, quantity=5),
     DeleteProduct(product_id=1),
     ChangeStock(product_id=1, change=1, reason="found"),
     ReserveStock(product_id=1, quantity=1),

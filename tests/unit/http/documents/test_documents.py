@@ -284,10 +284,13 @@ def test_a_reply_has_all_its_fields_but_those_that_are_unset() -> None:
 def test_what_the_path_says_is_not_in_the_body() -> None:
     update = openapi("catalog", catalog)["paths"]["/products/{product_id}"]["put"]
     body = update["requestBody"]["content"]["application/json"]["schema"]
-    assert list(body["properties"]) == ["name", "price", "quantity"]
+    as_read = ["expected_version", "id", "version", "available"]
+    assert list(body["properties"]) == ["name", "price", "quantity", *as_read]
+    assert body["examples"][0].keys() == {"name", "price", "quantity"}  # a version would be a guess
     assert "product_id" not in body["examples"][0]
     assert [(each["name"], each["in"]) for each in update["parameters"]] == [
         ("product_id", "path"),
+        ("If-Match", "header"),
         ("Idempotency-Key", "header"),
         ("Prefer", "header"),
     ]
@@ -299,6 +302,7 @@ def test_a_query_takes_its_other_fields_from_the_query_string() -> None:
         "width": ("path", True),
         "colour": ("query", False),
         "word": ("query", False),
+        "If-None-Match": ("header", None),
         "Prefer": ("header", None),
     }
     assert found["word"]["schema"] == {"type": "string", "pattern": "^[a-z]+$", "default": "a"}
@@ -308,7 +312,7 @@ def test_what_is_made_links_to_its_routes() -> None:
     created = openapi("catalog", catalog)["paths"]["/products"]["post"]["responses"]["201"]
     link = {"operationId": "catalog.get_product", "parameters": {"product_id": "$response.body#/product/id"}}
     assert created["links"]["GetProduct"] == link
-    assert set(created["links"]) == {"GetProduct", "UpdateProduct", "DeleteProduct"}
+    assert set(created["links"]) == {"GetProduct", "UpdateProduct", "PatchProduct", "DeleteProduct"}
     assert links_of(Make, [Ask])["Ask"]["parameters"] == {"width": "$response.body#/inside/width"}
     assert links_of(catalog.GetProduct, [catalog.GetProduct]) == {}
 
@@ -326,7 +330,7 @@ def test_refusals_have_their_statuses_and_codes() -> None:
 
 def test_statuses_that_cannot_happen_are_not_documented() -> None:
     paths = openapi("catalog", catalog)["paths"]
-    assert set(paths["/products"]["get"]["responses"]) == {"200", "400", "405", "422", "500", "503", "504"}
+    assert set(paths["/products"]["get"]["responses"]) == {"200", "304", "400", "405", "422", "500", "503", "504"}
     created = {"201", "202", "400", "401", "403", "405", "409", "413", "415", "422", "500", "503"}
     assert set(paths["/products"]["post"]["responses"]) == created
 
