@@ -33,6 +33,7 @@ def postgres() -> Iterator[PostgresServer]:
     except ProvisioningFailed as missing:
         pytest.fail(str(missing), pytrace=False)
     with database:
+        database.write_to_memory_only()
         yield database
 
 

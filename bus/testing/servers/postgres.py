@@ -58,6 +58,16 @@ class PostgresServer(Server):
         self._made.append(name)
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
+    def write_to_memory_only(self) -> None:
+        """Have it wait for no disk (`fsync`), which a killed server survives, and only a power cut would not.
+
+        For tests, not for measurements. A given server keeps its settings.
+        """
+        if self.kind != "given":
+            with self._connect() as connection:
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("SELECT pg_reload_conf()")
+
     def close(self) -> None:
         """End it and remove what we made: on a given server, the databases that we created."""
         if self.kind == "given":
