@@ -3,7 +3,7 @@
 from auth import contract, handlers, web
 from bus import Application
 
-auth = Application(
+application = Application(
     service=handlers.auth,
     contract=contract,
     web=web.create_app,

@@ -4,7 +4,7 @@ from bus import Application
 from catalog import contract, handlers, web
 from catalog.seed import seed
 
-catalog = Application(
+application = Application(
     service=handlers.catalog,
     contract=contract,
     web=web.create_app,

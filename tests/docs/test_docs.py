@@ -55,7 +55,7 @@ NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
 ]
-APPLICATIONS = (auth.main.auth, catalog.main.catalog)
+APPLICATIONS = (auth.main.application, catalog.main.application)
 
 # What the documents say, and what is put in its place where they are tested.
 SHOWN_URLS = {each.name: f"http://127.0.0.1:{each.port}" for each in APPLICATIONS}

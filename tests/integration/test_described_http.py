@@ -45,7 +45,11 @@ ANSWER_SECONDS = 60
 EXAMPLES = 20
 HOOKS = Path(__file__).parents[1] / "support" / "schemathesis_hooks.py"
 # What each run compares.
-RUNS = {"auth": auth.main.auth, "open catalog": catalog.main.catalog, "closed catalog": catalog.main.catalog}
+RUNS = {
+    "auth": auth.main.application,
+    "open catalog": catalog.main.application,
+    "closed catalog": catalog.main.application,
+}
 SIGNER = Signer()
 
 

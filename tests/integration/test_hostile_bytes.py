@@ -37,7 +37,7 @@ def served_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         with _process(folder, request.getfixturevalue("rabbitmq").fresh_vhost()) as url:
             yield url
         return
-    with running(catalog.main.catalog) as client, serving(catalog.main.catalog.web(client)) as url:
+    with running(catalog.main.application) as client, serving(catalog.main.application.web(client)) as url:
         yield url
 
 

@@ -70,7 +70,7 @@ def system(rabbitmq: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             stack.callback(front.stop, signal.SIGTERM)
             return f"http://127.0.0.1:{port}"
 
-        urls = System(start(catalog.main.catalog), start(auth.main.auth))
+        urls = System(start(catalog.main.application), start(auth.main.application))
         for url in (urls.products, urls.accounts):
             wait_until(lambda url=url: _is_ready(url), START_SECONDS, f"{url} is ready")  # type: ignore[misc]
         yield urls

@@ -52,7 +52,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     """Both services on one embedded broker."""
-    with running(auth.main.auth, catalog.main.catalog) as client:
+    with running(auth.main.application, catalog.main.application) as client:
         yield client
 
 

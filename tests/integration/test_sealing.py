@@ -321,7 +321,7 @@ def test_without_a_worker_there_is_no_key_and_nothing_is_sent(broker_url: str) -
 
 
 def test_the_embedded_broker_seals_alike() -> None:
-    with running(auth.main.auth) as client:
+    with running(auth.main.application) as client:
         assert client.call(_register("ann")).user.username == "ann"
 
 

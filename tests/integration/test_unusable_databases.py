@@ -51,7 +51,7 @@ def test_a_database_that_cannot_hold_every_text_is_refused_in_one_sentence(datab
         with pytest.raises(DatabaseUnusable, match=f"^the encoding of the database {name} is {encoding}, which cannot"):
             start(database, "catalog.migrations")
         database.close()
-    [finding] = database_findings(catalog.main.catalog, url)
+    [finding] = database_findings(catalog.main.application, url)
     assert finding.state == "wrong"
     assert finding.detail.startswith(f"the encoding of the database {name} is {encoding}")
     with psycopg.connect(plain, autocommit=True) as connection:

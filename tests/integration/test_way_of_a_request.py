@@ -23,7 +23,7 @@ from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.telemetry.metrics import Metrics
 from bus.worker.worker import Worker
-from catalog.main import catalog
+from catalog.main import application as catalog
 
 ROOT = Path(bus.__file__ or "").parents[1]
 MOST_FUNCTIONS, MOST_FILES = 100, 30

@@ -15,7 +15,7 @@ from bus.service.application import Application
 from bus.worker.worker import Worker
 from support.serving import serving
 
-APPLICATIONS = (auth.main.auth, catalog.main.catalog)
+APPLICATIONS = (auth.main.application, catalog.main.application)
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 from auth.contract import Register
-from auth.main import auth
+from auth.main import application as auth
 from bus import Client
 from bus.testing import running, wait_until
 from catalog.contract import CreateProduct, DeleteProduct, ProductNotFound, UpdateProduct
-from catalog.main import catalog
+from catalog.main import application as catalog
 
 from feed.contract import Entry, ListEntries
 from feed.main import application

@@ -22,7 +22,7 @@ from catalog.contract import (
     ReservationExpired,
     ReserveLines,
 )
-from catalog.main import catalog
+from catalog.main import application as catalog
 from msgspec import structs
 
 from orders.contract import (

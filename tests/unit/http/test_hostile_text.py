@@ -23,7 +23,7 @@ from bus.contract.operations import Operation, operations_in
 from bus.http.telemetry import MAX_CHARACTERS
 from bus.messaging.message import MAX_BODY_BYTES
 from bus.testing.services import running
-from catalog.main import catalog as application
+from catalog.main import application
 
 # A front end takes up to 96 KiB of headers, and up to 64 KiB of path and query.
 HEADER, PATH = 90_000, 60_000

@@ -12,7 +12,7 @@ from bus.testing import RunningServices, Servers, running
 from catalog.contract import ListProducts
 from catalog.handlers.service import CatalogSettings
 from catalog.handlers.service import catalog as service
-from catalog.main import catalog
+from catalog.main import application as catalog
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from catalog.contract import (
     ProductRemoved,
     UpdateProduct,
 )
-from catalog.main import catalog
+from catalog.main import application as catalog
 
 pytest_plugins = ["bus.testing.fixtures"]
 

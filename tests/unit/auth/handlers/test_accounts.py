@@ -15,7 +15,7 @@ from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
 from auth.domain.throttling import ACCOUNT_FAILURES
-from auth.main import auth as application
+from auth.main import application
 from auth.settings import AuthSettings
 from auth.tables import refresh_token, session, throttle, user
 from bus.contract.codec import parse

@@ -50,7 +50,7 @@ SIGNER = Signer()
 def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServices]:
     """The catalog with `CATALOG_OPEN=0`, and a service that gives the keys of tokens."""
     monkeypatch.setattr(service, "settings", CatalogSettings(open=False))
-    with running(catalog.main.catalog, fakes={GetJwks: lambda _query: SIGNER.key_set}) as client:
+    with running(catalog.main.application, fakes={GetJwks: lambda _query: SIGNER.key_set}) as client:
         yield client
 
 
@@ -67,12 +67,12 @@ def _openings(logs: Sequence[Any]) -> list[list[str]]:
 
 
 def test_every_command_of_the_catalog_is_among_these() -> None:
-    commands = [each for each in catalog.main.catalog.operations if issubclass(each, Command)]
+    commands = [each for each in catalog.main.application.operations if issubclass(each, Command)]
     assert commands == [type(each) for each in WRITES]
 
 
 def test_it_is_open_at_first_and_says_so_and_reads_no_token() -> None:
-    with capture_logs() as logs, running(catalog.main.catalog) as client:
+    with capture_logs() as logs, running(catalog.main.application) as client:
         http = catalog.web.create_app(client).test_client()
         for headers in ({}, {"Authorization": "Bearer nonsense"}):
             assert http.post("/products", json=LAMP, headers=headers).status_code == 201
@@ -103,6 +103,6 @@ def test_where_it_is_closed_an_account_with_the_scope_may_change_everything(clos
 
 def test_a_closed_catalog_does_not_say_that_it_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "settings", CatalogSettings(open=False))
-    with capture_logs() as logs, running(catalog.main.catalog):
+    with capture_logs() as logs, running(catalog.main.application):
         pass
     assert _openings(logs) == []

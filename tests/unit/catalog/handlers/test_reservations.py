@@ -32,7 +32,7 @@ from catalog.contract import (
     UpdateProduct,
 )
 from catalog.handlers import catalog
-from catalog.main import catalog as application
+from catalog.main import application
 from catalog.tables import reservation
 
 CROWD = 100
