@@ -111,6 +111,18 @@ def test_of_the_callers_settings_only_the_sources_of_packages_count(checkout: Pa
     assert ("UV_NO_CONFIG=1" if installer == "uv" else "PIP_CONFIG_FILE=/dev/null") in theirs
 
 
+def test_pip_in_an_activated_environment_is_its_own_also_where_uv_installs(checkout: Path) -> None:
+    _make(checkout)
+    programs = checkout / "programs"
+    programs.mkdir()
+    (programs / "uv").write_text("#!/bin/sh\n")
+    (programs / "uv").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{programs}:/usr/bin:/bin"}
+    run = ["sh", "-c", "deploy/install .venv requirements.lock && . .venv/bin/activate && pip --version"]
+    ran = subprocess.run(run, cwd=checkout, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    assert f" from {checkout / '.venv'}/" in ran.stdout
+
+
 @pytest.mark.parametrize("broker", ["rabitmq", "RabbitMQ", "rabbitmq embedded"])
 def test_an_unknown_broker_is_refused(broker: str) -> None:
     command = ["make", "--dry-run", "run", f"BROKER={broker}"]
