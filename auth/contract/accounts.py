@@ -47,7 +47,7 @@ class Account(Reply):
     email_verified: bool
     display_name: Annotated[str, Meta(examples=["Ada Lovelace"])]
     roles: Annotated[list[str], Meta(examples=[["admin"]])]
-    created_at: datetime
+    created_at: Annotated[datetime, Meta(tz=True)]
 
 
 class UserChanged(Event, name="auth.user_changed"):

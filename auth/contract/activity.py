@@ -13,7 +13,7 @@ class ActivityEntry(Reply):
     """One thing that was done; `by` is the id of the account that did it, null where that is not known."""
 
     id: int
-    at: datetime
+    at: Annotated[datetime, Meta(tz=True)]
     what: Annotated[str, Meta(examples=["logged_in"])]
     by: int | None
     device: Annotated[str, Meta(examples=["Firefox on Linux"])]

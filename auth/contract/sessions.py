@@ -20,8 +20,8 @@ class Session(Reply):
 
     id: SessionId
     device: Annotated[str, Meta(examples=["Firefox on Linux"])]
-    created_at: datetime
-    last_used_at: datetime
+    created_at: Annotated[datetime, Meta(tz=True)]
+    last_used_at: Annotated[datetime, Meta(tz=True)]
     current: bool
 
 

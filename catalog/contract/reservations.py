@@ -49,7 +49,7 @@ class Reservation(Reply):
 
     id: int
     lines: list[ReservationLine]
-    expires_at: datetime
+    expires_at: Annotated[datetime, Meta(tz=True)]
     state: Literal["held", "committed", "released", "expired"]
     product_id: Annotated[int, Meta(examples=[1])] | UnsetType = UNSET
     quantity: Annotated[int, Meta(examples=[2])] | UnsetType = UNSET

@@ -19,7 +19,7 @@ class Entry(Reply):
     id: int
     version: int
     body: Annotated[Raw, Meta(examples=[{"id": 1, "version": 2}])]
-    noted_at: datetime
+    noted_at: Annotated[datetime, Meta(tz=True)]
 
 
 class EntryPage(Reply):

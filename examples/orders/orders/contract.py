@@ -43,7 +43,7 @@ class Order(Reply):
     lines: list[OrderLine]
     total: Decimal
     status: Literal["placed", "cancelled"]
-    placed_at: datetime
+    placed_at: Annotated[datetime, Meta(tz=True)]
 
     def location(self) -> str:
         """Where the order can be read."""
