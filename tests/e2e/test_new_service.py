@@ -55,7 +55,7 @@ def test_its_operations_are_listed_beside_ours(project: Project) -> None:
 
 
 def test_its_history_can_go_on(project: Project) -> None:
-    project.run("alembic", "revision", "--rev-id", "0002", "-m", "Notes have a text")
+    project.run("alembic", "revision", "--autogenerate", "--rev-id", "0002", "-m", "Notes have a text")
     written = project.folder / "memo" / "migrations" / "versions" / "0002_notes_have_a_text.py"
     try:
         assert 'down_revision = "0001"' in written.read_text()
