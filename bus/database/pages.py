@@ -24,7 +24,7 @@ class HasConnection(Protocol):
 
 
 class RowPage(NamedTuple):
-    """The rows of a page, the path of the next one (None on the last), and the number of all rows if asked for."""
+    """The `rows` of a page, the path of the `next` one (None on the last), and the `total` of all rows if asked for."""
 
     rows: Sequence[Row[Any]]
     next: str | None
