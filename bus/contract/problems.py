@@ -5,6 +5,9 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
+# The title of every 422 for what a contract does not accept. By it callers know one whose code a service defines.
+INVALID_TITLE = "Invalid request"
+
 
 class FieldError(msgspec.Struct, frozen=True):
     """One fault of one field: `pointer` is a JSON pointer into the body (RFC 6901)."""

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, get_origin, get_type_hints
+from typing import Any, ClassVar, Self, get_origin, get_type_hints
 
 import msgspec
 
+from bus.contract.codec import read_json
 from bus.contract.problems import FieldError, Problem, ProblemError
 
 
@@ -74,10 +75,21 @@ class Refusal(ProblemError):
         return document.of(cls.code, cls.status, cls.title, detail, errors, retry_after, **members)
 
     @classmethod
-    def members_in(cls, body: bytes) -> dict[str, Any]:
-        """The members in the JSON of a problem document. Raises msgspec.DecodeError."""
-        found = msgspec.json.decode(body) if cls.members else {}
-        return {name: msgspec.convert(found[name], hint) for name, hint in cls.members.items() if name in found}
+    def in_reply(cls, body: bytes) -> Self:
+        """The refusal that this problem document is, which a handler may pass on as it came.
+
+        It has no members unless all are there and have their types: a service of another release may have others.
+        Raises msgspec.DecodeError.
+        """
+        members: dict[str, Any] = {}
+        try:
+            problem = read_json(body, cls.problem_type)
+            members = {name: getattr(problem, name) for name in cls.members}
+        except msgspec.ValidationError:
+            problem = read_json(body, Problem)
+        refusal = cls(problem.detail, problem.errors, problem.retry_after, **members)
+        refusal.problem = problem
+        return refusal
 
 
 class Refused(ProblemError):

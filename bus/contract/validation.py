@@ -14,7 +14,7 @@ from msgspec import inspect
 from bus.contract.codec import parse, prepare
 from bus.contract.fields import FieldRules, Rule, RuleViolation, rules_of
 from bus.contract.operations import Operation
-from bus.contract.problems import FieldError, Invalid
+from bus.contract.problems import INVALID_TITLE, FieldError, Invalid
 from bus.contract.words import in_words, kind_of, kinds_of
 
 _DECIMAL_COMMA = re.compile(r"[0-9]{1,20},[0-9]{1,20}")
@@ -193,4 +193,4 @@ def _not_acceptable(faults: list[FieldError]) -> Invalid:
     if missing:
         detail = f"Missing: {', '.join(missing)}."
         return Invalid("missing-field", 400, "Missing required fields", detail, faults)
-    return Invalid(faults[0].code, 422, "Invalid request", faults[0].detail, faults)
+    return Invalid(faults[0].code, 422, INVALID_TITLE, faults[0].detail, faults)

@@ -14,7 +14,7 @@ from bus.contract.codec import encode, read_json
 from bus.contract.fields import holds_secrets
 from bus.contract.identity import CHALLENGE
 from bus.contract.operations import Operation, Reply
-from bus.contract.problems import Invalid, Problem, ProblemError, Unavailable
+from bus.contract.problems import INVALID_TITLE, Invalid, Problem, ProblemError, Unavailable
 from bus.contract.redaction import encode_without_secrets
 from bus.contract.refusals import Refused
 from bus.messaging.message import JSON, PROBLEM, Message
@@ -127,16 +127,16 @@ def defect_of(reply: Message) -> str:
 def error_of(operation: type[Operation[Any]], status: int, body: bytes) -> ProblemError:
     """The exception for a reply that is a problem document. Each carries the problem's code and detail."""
     problem = read_json(body, Problem)
-    error = _error(operation, status, problem, body)
+    if problem.code in operation.refusals:
+        return operation.refusals[problem.code].in_reply(body)
+    error = _error(status, problem)
     error.problem = problem  # as it came, with its trace
     return error
 
 
-def _error(operation: type[Operation[Any]], status: int, problem: Problem, body: bytes) -> ProblemError:
-    refusal = operation.refusals.get(problem.code)
-    if refusal is not None:
-        return refusal(problem.detail, problem.errors, problem.retry_after, **refusal.members_in(body))
-    if status in _NOT_ACCEPTABLE and "." not in problem.code:  # a service's own refusals have its name before a dot
+def _error(status: int, problem: Problem) -> ProblemError:
+    # A service's own refusals have its name before a dot, and so may what its contract says of a field.
+    if status in _NOT_ACCEPTABLE and ("." not in problem.code or problem.title == INVALID_TITLE):
         return Invalid(problem.code, status, problem.title, problem.detail, problem.errors)
     if status == 503:
         return Unavailable(problem.code, problem.detail, problem.retry_after or 1)

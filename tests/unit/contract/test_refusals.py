@@ -8,6 +8,7 @@ from bus.contract.operations import Command, Reply
 from bus.contract.problems import FieldError
 from bus.contract.refusals import Refusal
 from bus.messaging.replies import EncodedReply, error_of
+from bus.messaging.trace_context import begin
 
 
 class SkuTakenAlready(Refusal, code="shop.sku_taken", status=409):
@@ -69,6 +70,24 @@ def test_members_of_a_refusal_are_in_its_document_and_reach_the_caller() -> None
     assert (error.left, error.problem.code) == (3, "shop.too_few")
     older = EncodedReply.problem(TooFew().problem).body
     assert isinstance(error_of(Take, 409, older), TooFew)
+
+
+def test_a_refusal_that_a_handler_passes_on_has_its_members_and_its_trace() -> None:
+    trace = begin()
+    error = error_of(Take, 409, EncodedReply.problem(TooFew(left=3).problem, trace).body)
+    passed_on = error_of(Take, 409, EncodedReply.problem(error.problem).body)
+    assert isinstance(passed_on, TooFew)
+    assert (passed_on.left, passed_on.problem.trace_id) == (3, trace.trace_id)
+
+
+@pytest.mark.parametrize("left", [b'"many"', b"null", b"[]"])
+def test_a_refusal_of_another_release_whose_members_have_other_types_has_none(left: bytes) -> None:
+    error = error_of(
+        Take, 409, EncodedReply.problem(TooFew(left=3).problem).body.replace(b'"left":3', b'"left":' + left)
+    )
+    assert isinstance(error, TooFew)
+    assert not hasattr(error, "left")
+    assert (error.problem.code, error.problem.status) == ("shop.too_few", 409)
 
 
 def test_members_that_are_not_declared_or_taken_are_type_errors() -> None:

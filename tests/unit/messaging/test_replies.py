@@ -4,14 +4,17 @@ import json
 from decimal import Decimal
 from typing import Annotated
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.contract.fields import Secret
-from bus.contract.operations import Reply
-from bus.contract.problems import FieldError, Problem, Unavailable
+from bus.contract.operations import Command, Reply
+from bus.contract.problems import FieldError, Invalid, Problem, Unavailable
+from bus.contract.refusals import Refused
+from bus.contract.validation import accept
 from bus.messaging.message import PROBLEM, Message
-from bus.messaging.replies import EncodedReply
+from bus.messaging.replies import EncodedReply, error_of
 from catalog.contract import Product, ProductCreated, ProductNotFound
 
 _MEMBERS = {"type", "title", "status", "detail", "code", "error", "message"}
@@ -70,6 +73,27 @@ def test_a_problem_document_has_its_members_and_its_status(problem: Problem) -> 
     reply = encoded.to(Message(queue="x", body=b"", reply_to="reply"))
     assert reply is not None
     assert (reply.content_type, reply.headers["status"]) == (PROBLEM, problem.status)
+
+
+class Ship(Command[Gone], name="shop.ship"):
+    code: str
+
+    def violations(self) -> list[FieldError]:
+        return [FieldError("/code", "Not this one.", self.code)]
+
+
+@pytest.mark.parametrize("code", ["shop.duplicate_line", "duplicate-line"])
+def test_what_a_contract_does_not_accept_is_invalid_whatever_its_code(code: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        accept({"code": code}, Ship)
+    error = error_of(Ship, 422, EncodedReply.problem(refused.value.problem).body)
+    assert isinstance(error, Invalid)
+    assert error.problem == refused.value.problem
+
+
+def test_a_refusal_that_is_not_declared_is_no_invalid_request() -> None:
+    problem = Problem.of("shop.sold_out", 422, "Sold out", errors=[FieldError("/lines/0", "None.", "shop.sold_out")])
+    assert isinstance(error_of(Ship, 422, EncodedReply.problem(problem).body), Refused)
 
 
 def test_unavailable_says_when_to_try_again() -> None:
