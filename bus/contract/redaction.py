@@ -23,7 +23,7 @@ from bus.contract.refusals import Refusal, Refused
 CUT = "[secret]"
 TEXT_DROPPED = "The text of the error is not kept, because the operation has secret fields. See the traceback."
 
-Request = Operation[Any] | Event
+Declared = type[Operation[Any]] | type[Event]
 
 
 def encode_without_secrets(value: msgspec.Struct) -> bytes:
@@ -37,30 +37,30 @@ def without_secrets(value: msgspec.Struct) -> msgspec.Struct:
     return redacted
 
 
-def error_text(error: BaseException, request: Request) -> str:
+def error_text(error: BaseException, operation: Declared) -> str:
     """What a handler's error says; TEXT_DROPPED for an operation with secrets."""
-    return TEXT_DROPPED if _has_secrets(request) else str(error)
+    return TEXT_DROPPED if _has_secrets(operation) else str(error)
 
 
-def error_traceback(error: BaseException, request: Request) -> str:
+def error_traceback(error: BaseException, operation: Declared) -> str:
     """The stack trace of an error and its causes: lines of code, never local variables.
 
     For an operation with secrets each error is shown by its class and frames alone.
     """
-    if not _has_secrets(request):
+    if not _has_secrets(operation):
         return "".join(traceback.format_exception(error))
     frames = [f"{_HEADING}{''.join(traceback.format_tb(each.__traceback__))}{type(each).__name__}\n"
               for each in _causes(error)]  # fmt: skip
     return "\n".join(reversed(frames))
 
 
-def refusal_problem(refusal: Refusal | Refused, request: Request) -> Problem:
+def refusal_problem(refusal: Refusal | Refused, request: Operation[Any] | Event) -> Problem:
     """The problem document of a handler's refusal, or of that of another service which the handler passes on.
 
     For an operation with secrets the detail is the first line of the class's docstring. Errors of fields keep the name
     of the field; detail and code are those of the refusal. What has no class has no detail then.
     """
-    if not _has_secrets(request):
+    if not _has_secrets(type(request)):
         return refusal.problem
     if isinstance(refusal, Refused):
         return Problem.of(refusal.problem.code, refusal.problem.status, refusal.problem.title)
@@ -74,9 +74,9 @@ def refusal_problem(refusal: Refusal | Refused, request: Request) -> Problem:
 _HEADING = "Traceback (most recent call last):\n"
 
 
-def _has_secrets(request: Request) -> bool:
-    replies_secrets = isinstance(request, Operation) and holds_secrets(request.reply_type)
-    return holds_secrets(type(request)) or replies_secrets
+def _has_secrets(operation: Declared) -> bool:
+    replies_secrets = issubclass(operation, Operation) and holds_secrets(operation.reply_type)
+    return holds_secrets(operation) or replies_secrets
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bus.contract.codec import parse
+from bus.contract.codec import encode_fields, parse
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
@@ -64,6 +64,17 @@ def without_secrets(message: Message, operation: type[Operation[Any]]) -> bytes:
         return encode_without_secrets(accept(fields, operation))
     except Invalid:
         return NOT_KEPT
+    except Exception:  # the contract's own code; the worker reports it as a fault
+        return _with_secrets_cut(fields, operation)
+
+
+def _with_secrets_cut(fields: dict[str, Any], operation: type[Operation[Any]]) -> bytes:
+    """The body that no rule of its contract could check; NOT_KEPT if it has anything but fields with their types."""
+    if not are_fields_of(fields, operation):
+        return NOT_KEPT
+    secrets = secrets_of(operation)
+    cut = {name: CUT for name, value in fields.items() if name in secrets and value is not None}
+    return encode_fields(fields | cut)
 
 
 def _is_sealed(fields: dict[str, Any], operation: type[Operation[Any]]) -> bool:

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from bus.contract.codec import parse
 from bus.contract.fields import secrets_of
-from bus.contract.identity import ANONYMOUS, NotAuthorized
+from bus.contract.identity import ANONYMOUS, Caller, NotAuthorized
 from bus.contract.names import is_reply_address
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid, ProblemError
@@ -25,6 +25,17 @@ from bus.security.guard import Guard
 from bus.security.unsealer import Unsealer
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.telemetry import MessageTelemetry
+
+
+class ContractFailed(Exception):
+    """Raised when a rule or the `violations` of a contract raise an error. The service's author's fault.
+
+    `error` is what they raised, `caller` the one that was verified.
+    """
+
+    def __init__(self, error: Exception, caller: Caller) -> None:
+        self.error, self.caller = error, caller
+        super().__init__(type(error).__name__)
 
 
 class Admission:
@@ -44,9 +55,9 @@ class Admission:
     def admit(self, delivery: Delivery) -> Call | None:
         """The call a message asks for; None when it was refused, or when its caller has stopped waiting.
 
-        Raises Stopped; Unavailable, when the keys of access tokens must be asked for and the answer does not come; and
-        DatabaseUnavailable, when a key must be read from a database that is away: that of a seal, or the one that
-        authenticates dead letters.
+        Raises Stopped; ContractFailed; Unavailable, when the keys of access tokens must be asked for and the answer
+        does not come; and DatabaseUnavailable, when a key must be read from a database that is away: that of a seal,
+        or the one that authenticates dead letters.
         """
         message = delivery.message
         operation = self._operations[message.queue]
@@ -99,7 +110,7 @@ def admit(
     """Check a message against our rules and its operation's contract. `until` is when its caller stops waiting.
 
     Without an unsealer no secret may be sealed, and without a guard every caller is anonymous. Raises Invalid,
-    NotAuthorized and Unavailable; and DatabaseUnavailable, when the key of a seal must be
+    NotAuthorized, Unavailable and ContractFailed; and DatabaseUnavailable, when the key of a seal must be
     read from a database that is away: that says nothing about the message, which is to be kept.
     """
     if message.reply_to and not is_reply_address(message.reply_to):
@@ -116,12 +127,18 @@ def admit(
     fields = parse(message.body)
     if unsealer is not None and secrets_of(operation):
         fields = unsealer.open(operation, fields)
+    try:
+        request = accept(fields, operation)
+    except Invalid:
+        raise
+    except Exception as error:  # the contract's own code, as a handler's
+        raise ContractFailed(error, caller) from error
     # Without an id it has no row in the inbox, which would keep its reply.
     message_id = None if operation.operation_kind == "transient" else message.message_id
     authorization = headers.get("authorization")
     return Call(
         operation,
-        accept(fields, operation),
+        request,
         message_id,
         caller,
         until=until,

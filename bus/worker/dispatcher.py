@@ -83,7 +83,7 @@ class Dispatcher:
         if self._quarantining.acquire(timeout=CONFIRM_SECONDS):
             self._quarantining.release()
 
-    def schedule_retry(self, delivery: Delivery, call: Call) -> bool:
+    def schedule_retry(self, delivery: Delivery, call: Call | None) -> bool:
         """Have a command delivered again after a pause; False when it has had all its tries."""
         attempt = redelivery.attempts_of(delivery.message)
         if attempt >= len(self._retries):

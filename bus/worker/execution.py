@@ -30,7 +30,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bus import failpoints
 from bus.contract.problems import Problem, ReplyTimeout, Unavailable
-from bus.contract.redaction import Request, error_text, error_traceback, refusal_problem
+from bus.contract.redaction import Declared, error_text, error_traceback, refusal_problem
 from bus.contract.refusals import Refusal, Refused
 from bus.database import outbox
 from bus.database.engine import Database, Transaction
@@ -78,13 +78,13 @@ class HandlerFailed(Exception):
     """A handler failed at every try. The service's author's fault.
 
     `__cause__` is its last error as it was. `error_class`, `message` and `traceback` are for logs and dead letters:
-    they never hold a secret of the request (see `bus.contract.redaction`).
+    they never hold a secret of a request (see `bus.contract.redaction`).
     """
 
-    def __init__(self, error: Exception, request: Request) -> None:
+    def __init__(self, error: Exception, operation: Declared) -> None:
         self.error_class = type(error).__name__
-        self.message = error_text(error, request)
-        self.traceback = error_traceback(error, request)
+        self.message = error_text(error, operation)
+        self.traceback = error_traceback(error, operation)
         self.__cause__ = error
         super().__init__(self.error_class)
 
@@ -270,10 +270,10 @@ class Executor:
                 if _is_away(error, self._handlers[call.operation.operation_name]):
                     raise
                 if not tries_left or time.monotonic() > call.until:
-                    return HandlerFailed(error, call.request)
+                    return HandlerFailed(error, call.operation)
                 time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
         (stored,) = self._look_up([call])
-        return stored or HandlerFailed(AlreadyDone(), call.request)
+        return stored or HandlerFailed(AlreadyDone(), call.operation)
 
     def _look_up(self, calls: Sequence[Call]) -> list[EncodedReply | None]:
         if all(call.message_id is None for call in calls):
@@ -297,7 +297,7 @@ def answer_queries(
     except Exception as error:  # any handler's
         if len(calls) == 1:
             is_away = _is_away(error, handlers[calls[0].operation.operation_name])
-            return [_called_away(error, calls[0]) if is_away else HandlerFailed(error, calls[0].request)]
+            return [_called_away(error, calls[0]) if is_away else HandlerFailed(error, calls[0].operation)]
     return [reply for call in calls for reply in answer_queries([call], handlers, database, nested)]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from bus import failpoints
+from bus.contract.identity import Caller
 from bus.contract.operations import Operation
 from bus.contract.problems import Problem, Unavailable
 from bus.database.engine import Database
@@ -24,7 +25,7 @@ from bus.messaging.topology import SUSPECT_DELIVERIES
 from bus.messaging.transport import Transport
 from bus.service.handler import Handler
 from bus.service.nested_calls import NestedCalls
-from bus.worker.admission import Admission
+from bus.worker.admission import Admission, ContractFailed
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.execution import (
     CALLED_AWAY,
@@ -133,6 +134,10 @@ class RequestConsumer:
                 else:
                     self._turn_away(delivery, error.problem)
                 return None
+            except ContractFailed as failed:
+                operation = self._operations[delivery.message.queue]
+                self._retry_or_give_up(delivery, None, HandlerFailed(failed.error, operation), failed.caller)
+                return None
             except DatabaseUnavailable as error:  # it holds the keys to sealed secrets
                 if not self._operations[delivery.message.queue].is_durable:
                     self._turn_away(delivery, _away(error.sentence))
@@ -197,7 +202,7 @@ class RequestConsumer:
                 else:
                     self._turn_away(delivery, Unavailable(reply.code, reply.sentence).problem)
             elif isinstance(reply, HandlerFailed):
-                self._retry_or_give_up(delivery, call, reply)
+                self._retry_or_give_up(delivery, call, reply, call.caller)
             else:
                 if reply.status >= 400 and operation.is_durable and not delivery.message.reply_to:
                     self._dispatcher.dead_letter_request(
@@ -207,8 +212,11 @@ class RequestConsumer:
                 self._telemetry.record("answered", delivery, call, status=reply.status)
             done.append(delivery)
 
-    def _retry_or_give_up(self, delivery: Delivery, call: Call, failed: HandlerFailed) -> None:
-        """Retry later; after the last try the command is a dead letter, and its caller gets a 500."""
+    def _retry_or_give_up(self, delivery: Delivery, call: Call | None, failed: HandlerFailed, caller: Caller) -> None:
+        """Retry later; after the last try the command is a dead letter, and its caller gets a 500.
+
+        Without a `call` it is the contract that failed: another release may have mended it by then.
+        """
         operation = self._operations[delivery.message.queue]
         log.error(
             "handler_failed",
@@ -220,7 +228,7 @@ class RequestConsumer:
         if operation.is_durable:
             if self._dispatcher.schedule_retry(self._admission.vouched(delivery, call), call):
                 return
-            self._dispatcher.dead_letter_request(delivery, operation, "fault", failed.message, failed, call.caller)
+            self._dispatcher.dead_letter_request(delivery, operation, "fault", failed.message, failed, caller)
         self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR, delivery.trace))
         outcome = "dead_lettered" if operation.is_durable else "answered"
         self._telemetry.record(outcome, delivery, call, status=INTERNAL_ERROR.status)
@@ -237,7 +245,7 @@ class RequestConsumer:
         if POSTPONED not in delivery.message.headers:
             self._promise(delivery)
         if not self._dispatcher.postpone(self._admission.vouched(delivery, call), call, sentence, grows=is_called_away):
-            self._retry_or_give_up(delivery, call, HandlerFailed(TimeoutError(sentence), call.request))
+            self._retry_or_give_up(delivery, call, HandlerFailed(TimeoutError(sentence), call.operation), call.caller)
 
     def _give_up_waiting(self, delivery: Delivery, call: Call, sentence: str) -> None:
         """A service that it calls was away for too long: the command is a dead letter, and its caller gets a 500."""
@@ -268,8 +276,8 @@ class RequestConsumer:
         """While the database is away: whether this is a command to keep. What is not durable is refused."""
         try:
             is_refused = self._admission.admit(delivery) is None
-        except (DatabaseUnavailable, Unavailable):
-            is_refused = False  # its seal is opened, and its token verified, when the keys can be read
+        except (DatabaseUnavailable, Unavailable, ContractFailed):
+            is_refused = False  # its seal, its token and its contract are looked at when the database is back
         if self._operations[delivery.message.queue].is_durable and not is_refused:
             self._promise(delivery)
             return True

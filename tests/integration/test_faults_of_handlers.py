@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.dead_letters import DeadLetterReader, letters_in
-from support.example_service import Broken, Keep, Kept, create_tables, words_in
+from support.dead_letters import DeadLetterReader, letters_in, wait_for_letters
+from support.example_service import Broken, Counted, Granted, Keep, Kept, create_tables, words_in
 from support.long_timeouts import use_long_timeouts
 from support.plain_publisher import PlainPublisher
 
 from bus.client.client import Client
+from bus.contract.operations import Command, Query, TransientCommand
+from bus.contract.problems import FieldError
+from bus.contract.refusals import Refused
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
@@ -105,6 +108,62 @@ def test_a_command_that_always_fails_is_given_up_and_its_caller_told_once(
         given_up_after = len(tries)
         assert given_up_after == 12  # three times (the batch, and three tries alone)
     assert words_in(words) == []
+
+
+class _Checked:
+    """A contract with a defect: it has no rule for the word "bad"."""
+
+    word: str
+
+    def violations(self) -> list[FieldError]:
+        return {"good": []}[self.word]  # type: ignore[no-any-return]
+
+
+class KeepChecked(_Checked, Command[Kept], name="example.keep_checked"):
+    word: str
+
+
+class CountChecked(_Checked, Query[Counted], name="example.count_checked"):
+    word: str
+
+
+class GrantChecked(_Checked, TransientCommand[Granted], name="example.grant_checked"):
+    word: str
+
+
+def test_a_contract_that_fails_is_a_fault_of_its_service_and_harms_no_other_message(
+    bus_url: str, start: Start, words: Database
+) -> None:
+    service = Service("example")
+
+    @service.handles(KeepChecked)
+    def keep_checked(command: KeepChecked, work: Work) -> Kept:
+        work.connection.exec_driver_sql("INSERT INTO words (word) VALUES ('good')")
+        return Kept(id=1, word=command.word)
+
+    @service.handles(CountChecked)
+    def count_checked(query: CountChecked, work: Work) -> Counted:
+        return Counted(count=0)
+
+    @service.handles(GrantChecked)
+    def grant_checked(command: GrantChecked, work: Work) -> Granted:
+        return Granted(id=1, token="")
+
+    worker = start(service)
+    with Client(bus_url) as client:
+        for place in range(3):
+            client.send(KeepChecked(word="good"), message_id=f"good-{place}")
+            client.send(KeepChecked(word="bad"), message_id=f"bad-{place}")
+        for request in (CountChecked(word="bad"), GrantChecked(word="bad"), KeepChecked(word="bad")):
+            with pytest.raises(Refused, match="The service failed"):
+                client.call(request, timeout=PATIENCE_SECONDS, message_id=f"asked-{request.operation_kind}")
+        assert client.call(CountChecked(word="good"), timeout=PATIENCE_SECONDS).count == 0
+    letters = wait_for_letters(words, 4)
+    assert {each.message_id for each in letters} == {"bad-0", "bad-1", "bad-2", "asked-command"}
+    assert {(each.reason, each.error_class, each.attempts) for each in letters} == {("fault", "KeyError", 3)}
+    assert "in violations" in DeadLetterReader(words).next().traceback
+    assert words_in(words) == ["good"] * 3
+    assert worker.failure is None
 
 
 def test_a_handler_that_hangs_is_a_failure_of_its_worker(bus_url: str, start: Start) -> None:

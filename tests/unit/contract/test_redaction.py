@@ -82,15 +82,15 @@ def error() -> Iterator[Exception]:
 @pytest.mark.parametrize("request_", PLAIN)
 def test_without_secrets_in_its_operation_a_text_stays_as_it_is(error: Exception, request_: Keep) -> None:
     refusal = Weak("Not lamp.", [FieldError("/word", "Not this one.", "odd")])
-    assert error_text(error, request_) == SECRET
-    assert f"ValueError: {SECRET}" in error_traceback(error, request_)
+    assert error_text(error, type(request_)) == SECRET
+    assert f"ValueError: {SECRET}" in error_traceback(error, type(request_))
     assert refusal_problem(refusal, request_) is refusal.problem
 
 
 @pytest.mark.parametrize("request_", WITH_SECRETS)
 def test_with_secrets_in_its_operation_no_text_of_an_error_is_kept(error: Exception, request_: Keep) -> None:
-    trace = error_traceback(error, request_)
-    assert error_text(error, request_) == TEXT_DROPPED
+    trace = error_traceback(error, type(request_))
+    assert error_text(error, type(request_)) == TEXT_DROPPED
     assert SECRET not in trace
     assert re.findall(r"^\w+$", trace, re.MULTILINE) == ["KeyError", "ValueError", "RuntimeError"]
     assert trace.count("Traceback (most recent call last):\n") == 3
@@ -101,9 +101,9 @@ def test_with_secrets_in_its_operation_no_text_of_an_error_is_kept(error: Except
 def test_causes_are_followed_as_python_follows_them() -> None:
     first, second = KeyError(), ValueError()
     first.__cause__, second.__context__ = second, first  # a circle
-    assert error_traceback(first, WITH_SECRETS[0]).count("Traceback") == 2
+    assert error_traceback(first, Change).count("Traceback") == 2
     second.__suppress_context__ = True
-    assert error_traceback(second, WITH_SECRETS[0]).count("Traceback") == 1
+    assert error_traceback(second, Change).count("Traceback") == 1
 
 
 @pytest.mark.parametrize("request_", WITH_SECRETS)

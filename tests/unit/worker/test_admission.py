@@ -2,14 +2,16 @@
 
 import json
 import pickle
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import pytest
 
 from auth.contract import Register
+from bus.contract.fields import Secret
 from bus.contract.identity import ANONYMOUS
-from bus.contract.operations import Operation
-from bus.contract.problems import Invalid
+from bus.contract.operations import Command, Operation, Reply
+from bus.contract.problems import FieldError, Invalid
 from bus.database.trouble import DatabaseUnavailable
 from bus.dead_letters.body import without_secrets
 from bus.messaging.call import Call
@@ -17,7 +19,8 @@ from bus.messaging.message import MAX_BODY_BYTES, Message, check_body, is_undeco
 from bus.security.keys import KeyPair
 from bus.security.seal import seal
 from bus.security.unsealer import Unsealer
-from bus.worker.admission import admit
+from bus.worker.admission import ContractFailed, admit
+from bus.worker.execution import HandlerFailed
 from catalog.contract import CreateProduct, DeleteProduct, GetProduct
 
 LAMP = b'{"name": "Lamp", "price": 9.90, "quantity": 3}'
@@ -174,6 +177,29 @@ def test_a_body_that_may_hold_secrets_and_cannot_be_read_is_not_kept(body: bytes
 def test_a_body_that_is_too_large_is_not_even_read_to_find_its_secrets() -> None:
     kept = without_secrets(_message(b" " * 300_000 + ANN), Register)
     assert isinstance(json.loads(kept), str)
+
+
+class Odd(Command[Reply], name="example.odd"):
+    """Its contract has a defect."""
+
+    word: str
+    password: Annotated[str, Secret()] | None = None
+
+    def violations(self) -> Iterator[FieldError]:
+        yield FieldError("/word", {}[self.word], "never")
+
+
+def test_an_error_in_a_contract_is_no_refusal_and_has_its_traceback() -> None:
+    with pytest.raises(ContractFailed) as failed:
+        admit(_message(b'{"word": "a"}'), Odd)
+    assert isinstance(failed.value.error, KeyError)
+    assert "in violations" in HandlerFailed(failed.value.error, Odd).traceback
+
+
+def test_a_body_that_its_contract_could_not_check_is_kept_without_its_secrets() -> None:
+    kept = without_secrets(_message(b'{"word": "a", "password": "correct horse"}'), Odd)
+    assert json.loads(kept) == {"word": "a", "password": "[secret]"}
+    assert json.loads(without_secrets(_message(b'{"word": "a", "password": null}'), Odd))["password"] is None
 
 
 def test_a_body_without_secrets_is_kept_as_it_came_up_to_the_limit() -> None:
