@@ -12,7 +12,7 @@ from bus.client.client import ANSWER_SECONDS, Client
 from bus.contract.codec import encode, parse
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid, ProblemError, ReplyTimeout
-from bus.contract.text_fields import from_text
+from bus.contract.text_fields import from_text, structured_fields
 from bus.contract.validation import accept
 from bus.messaging.replies import status_of
 from bus.telemetry.logs import configure_logs
@@ -36,7 +36,8 @@ def call(
 ) -> None:
     """Call OPERATION and print its reply.
 
-    FIELDS is one JSON object, or name=value pairs. Exits with 1 if the reply is an error.
+    FIELDS is one JSON object, `-` for one from standard input, or name=value pairs. A list or an object as a value is
+    JSON, as in 'lines=[{"product_id":1}]'. Exits with 1 if the reply is an error.
     """
     request, client = _prepare(operation, fields)
     with client:
@@ -81,10 +82,15 @@ def _prepare(name: str, fields: Sequence[str]) -> tuple[Operation[Any], Client]:
 
 
 def _request(operation: type[Operation[Any]], fields: Sequence[str]) -> Operation[Any]:
+    if fields == ("-",):
+        fields = (sys.stdin.read(),)
     try:
         if len(fields) == 1 and fields[0].lstrip().startswith("{"):
             return accept(parse(fields[0].encode()), operation)
-        return accept(from_text(_pairs(fields), operation), operation)
+        pairs = _pairs(fields)
+        written = [name for name in structured_fields(operation) & pairs.keys() if pairs[name].startswith(("[", "{"))]
+        structured = {name: _parsed(name, pairs.pop(name)) for name in written}
+        return accept(from_text(pairs, operation) | structured, operation)
     except Invalid as invalid:
         raise click.UsageError(in_words(invalid.problem)) from None
 
@@ -94,3 +100,11 @@ def _pairs(fields: Sequence[str]) -> dict[str, str]:
     if not all(equals for _, equals, _ in pairs):
         raise click.UsageError("Give the fields as one JSON object or as name=value pairs.")
     return {name: value for name, _, value in pairs}
+
+
+def _parsed(name: str, text: str) -> Any:
+    try:
+        ((_, value),) = parse(f'{{"{name}":{text}}}'.encode()).items()
+    except (Invalid, ValueError):  # no JSON, or more than one value
+        raise click.UsageError(f"{name}: this is not JSON. Quote it for the shell, as in '{name}=[1, 2]'.") from None
+    return value

@@ -56,7 +56,7 @@ def check_name(name: str) -> None:
     if is_reply_address(f"{name}.ping"):
         raise InvalidName(f"{name!r} is not a service name: its queues would have the names of reply queues.")
     if name == "tests" or _is_installed(name):
-        raise InvalidName(f"{name!r} is not a service name: another Python package has that name.")
+        raise InvalidName(f"{name!r} is taken: a Python package has that name already, so choose another.")
 
 
 def next_port(into: Path) -> int:

@@ -16,17 +16,20 @@ from bus.service.application import Application
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def operations(as_json: bool) -> None:
-    """List all operations with their fields. Shows what their handlers call of other services, too."""
+    """List all operations with their fields and routes. Shows what their handlers call or send, too."""
     applications = chosen_applications([])
-    found, calls = operations_of(applications), _calls_of(applications)
+    found, calls = operations_of(applications), _calls_of(applications, "call")
+    sends = _calls_of(applications, "send")
     if as_json:
-        described = [_described(each, calls.get(name, [])) for name, each in found.items()]
+        described = [_described(each, calls.get(name, []), sends.get(name, [])) for name, each in found.items()]
         click.echo(msgspec.json.format(msgspec.json.encode(described)))
         return
     for name, operation in found.items():
         fields = " ".join(_field(field) for field in msgspec.structs.fields(operation))
-        called = f" (calls {', '.join(calls[name])})" if name in calls else ""
-        click.echo(f"{name:<25} {operation.operation_kind:<10}{fields}{called}")
+        called = f"(calls {', '.join(calls[name])})" if name in calls else ""
+        sent = f"(sends {', '.join(sends[name])})" if name in sends else ""
+        rest = "  ".join(filter(None, (fields, str(operation.http or ""), called, sent)))
+        click.echo(f"{name:<25} {operation.operation_kind:<10}{rest}")
 
 
 @click.command()
@@ -59,21 +62,24 @@ def _field(field: msgspec.structs.FieldInfo) -> str:
     return field.encode_name if field.required else f"[{field.encode_name}]"
 
 
-def _calls_of(applications: Sequence[Application]) -> dict[str, list[str]]:
-    """What the handlers of operations call, where they call anything."""
-    calls = {name: called for each in applications for name, called in each.service.calls.items()}
-    return {name: [operation.operation_name for operation in called] for name, called in calls.items()}
+def _calls_of(applications: Sequence[Application], verb: str) -> dict[str, list[str]]:
+    """What the handlers of operations call, or send, where they do."""
+    handlers = [handler for each in applications for handler in each.service.handlers.values() if handler.calls]
+    doing = (handler for handler in handlers if handler.verb == verb)
+    return {each.operation.operation_name: [called.operation_name for called in each.calls] for each in doing}
 
 
-def _described(operation: type[Operation[Any]], calls: Sequence[str]) -> dict[str, object]:
+def _described(operation: type[Operation[Any]], calls: Sequence[str], sends: Sequence[str]) -> dict[str, object]:
     return {
         "name": operation.operation_name,
         "kind": operation.operation_kind,
+        "http": str(operation.http) if operation.http else None,
         "status": operation.success_status,
         "fields": [
             {"name": field.encode_name, "required": field.required} for field in msgspec.structs.fields(operation)
         ],
         "refusals": sorted(operation.refusals),
         "calls": calls,
+        "sends": sends,
         "description": operation.__doc__,
     }

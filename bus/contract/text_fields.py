@@ -15,6 +15,15 @@ from bus.contract.operations import Operation
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _BOOLEANS = {"true": True, "false": False}
 _NUMBER_TYPES = (inspect.IntType, inspect.FloatType, inspect.DecimalType)
+_STRUCTURED_TYPES = (
+    inspect.ListType,
+    inspect.SetType,
+    inspect.FrozenSetType,
+    inspect.TupleType,
+    inspect.VarTupleType,
+    inspect.DictType,
+    inspect.StructType,
+)
 
 
 def from_text(fields: Mapping[str, str], operation: type[Operation[Any]]) -> dict[str, Any]:
@@ -24,6 +33,12 @@ def from_text(fields: Mapping[str, str], operation: type[Operation[Any]]) -> dic
         name: _number(text) if name in numbers else _BOOLEANS.get(text, text) if name in booleans else text
         for name, text in fields.items()
     }
+
+
+@cache
+def structured_fields(operation: type[Operation[Any]]) -> frozenset[str]:
+    """The names of the fields that have a list or an object, and never a text."""
+    return _fields_with(operation, _STRUCTURED_TYPES) - _fields_with(operation, (inspect.StrType,))
 
 
 def _number(text: str) -> int | Decimal | str:

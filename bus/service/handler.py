@@ -3,10 +3,12 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from sqlalchemy import Select
 
+from bus.contract.builtin import is_send
 from bus.contract.events import Event
 from bus.contract.operations import Operation, service_of
 
@@ -26,6 +28,11 @@ class Handler:
     calls: tuple[type[Operation[Any]], ...] = ()
     threads: int = 0
     sends: tuple[type[Operation[Any]], ...] = ()
+
+    @property
+    def verb(self) -> Literal["call", "send"]:
+        """What is done with its `calls`: the handler of `SERVICE.send` sends what others have given to `work.send`."""
+        return "send" if is_send(self.operation.operation_name) else "call"
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ def check_signature(function: Callable[..., Any], operation: type[Operation[Any]
     check_parameters(function, list[operation] if takes_many else operation)  # type: ignore[valid-type]
     result = get_type_hints(function).get("return")
     if not takes_many and result is not operation.reply_type:
-        raise TypeError(f"{function.__name__} must return {operation.reply_type.__name__}, not {result}")
+        raise TypeError(f"{function.__name__} must return {operation.reply_type.__name__}, not {_in_source(result)}")
 
 
 def check_calls(service: str, operation: type[Operation[Any]], calls: Sequence[Any]) -> None:
@@ -70,5 +77,14 @@ def check_parameters(function: Callable[..., Any], *before: Any) -> None:
     hints.pop("return", None)
     given = tuple(hints.values())
     if len(inspect.signature(function).parameters) != len(before) + 1 or given[: len(before)] != before:
-        expected = "".join(f"{each}, " for each in before)
-        raise TypeError(f"{function.__name__}: annotate its parameters as ({expected}Work)")
+        expected = ", ".join([*map(_in_source, before), "Work"])
+        raise TypeError(f"{function.__name__}: annotate its parameters as ({expected})")
+
+
+def _in_source(hint: Any) -> str:
+    """A type hint as its author writes it, without modules."""
+    if isinstance(hint, UnionType):
+        return " | ".join(map(_in_source, get_args(hint)))
+    if arguments := get_args(hint):
+        return f"{_in_source(get_origin(hint))}[{', '.join(map(_in_source, arguments))}]"
+    return hint.__name__ if isinstance(hint, type) else str(hint)

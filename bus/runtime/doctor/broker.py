@@ -1,11 +1,12 @@
 """Checks of the broker: its version, its queues and exchanges, our permissions, and how full the queues are."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bus.contract.operations import Operation, service_of
+from bus.contract.operations import service_of
 from bus.messaging.topology import EVENTS_EXCHANGE, REQUEST_KINDS, REQUESTS_EXCHANGE, RETRIED, UNROUTABLE, Queue
 from bus.runtime.doctor.findings import Finding, ok, wrong
+from bus.service.handler import Handler
 
 if TYPE_CHECKING:
     from bus.messaging.rabbitmq import Inspection
@@ -43,17 +44,19 @@ def depth_findings(inspection: "Inspection", queues: Sequence[Queue]) -> Iterato
             yield wrong("workers", detail, queue.service)
 
 
-def call_findings(inspection: "Inspection", service: str, calls: Iterable[type[Operation[Any]]]) -> Iterator[Finding]:
-    """Check that the services which the handlers of this one call are there. Raises TransportFailure."""
-    for called in sorted({service_of(operation) for operation in calls}):
-        names = [operation.operation_name for operation in calls if service_of(operation) == called]
+def call_findings(inspection: "Inspection", service: str, handlers: Iterable[Handler]) -> Iterator[Finding]:
+    """Check that the services which the handlers of this one call, or send to, are there. Raises TransportFailure."""
+    uses = dict.fromkeys((each.verb, called) for each in handlers for called in each.calls)
+    for used in sorted({(verb, service_of(operation)) for verb, operation in uses}):
+        verb, called = used
+        names = [operation.operation_name for verb, operation in uses if (verb, service_of(operation)) == used]
         looked = {name: inspection.counts(name) for name in names}
         away = ", ".join(name for name, seen in looked.items() if seen is None or not seen.consumers)
         if away:
-            detail = f"its handlers call {away}, which no worker carries out. Start `bus worker {called}`."
+            detail = f"its handlers {verb} {away}, which no worker carries out. Start `bus worker {called}`."
             yield wrong("workers", detail, service)
         else:
-            yield ok("workers", f"its handlers call {', '.join(names)}: a worker is there", service)
+            yield ok("workers", f"its handlers {verb} {', '.join(names)}: a worker is there", service)
 
 
 def _version(broker: str) -> Finding:

@@ -43,7 +43,7 @@ def _fault_of_file(url: str) -> str:
     if (path := sqlite_file(url)) is None:
         return ""
     if not path.exists():
-        return f"{path} does not exist. `bus migrate` or `bus run` creates it."
+        return f"{path.absolute()} does not exist. `bus migrate` or `bus run` creates it."
     try:
         check_file(path)
     except DatabaseUnusable as unusable:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from bus.client.client import Client
@@ -90,7 +89,7 @@ def _through(inspection: "Inspection", applications: Sequence[Application], sett
         for each in applications:
             yield from _worker_findings(client, each.name)
     for each in applications:
-        yield from call_findings(inspection, each.name, dict.fromkeys(chain(*each.service.calls.values())))
+        yield from call_findings(inspection, each.name, each.service.handlers.values())
     yield from depths
 
 

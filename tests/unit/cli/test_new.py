@@ -32,10 +32,10 @@ AUTHORS_FILES = ("contract.py", "handlers.py", "web.py", "main.py")
         (LONGEST + "a", "up to 31"),
         ("reply", "reply queues"),
         ("order_replies", "reply queues"),
-        ("tests", "another Python package"),
-        ("bus", "another Python package"),
-        ("auth", "another Python package"),
-        ("email", "another Python package"),
+        ("tests", "is taken: a Python package"),
+        ("bus", "is taken: a Python package"),
+        ("auth", "is taken: a Python package"),
+        ("email", "is taken: a Python package"),
     ],
 )
 def test_a_name_that_cannot_work_is_refused_and_nothing_written(tmp_path: Path, name: str, reason: str) -> None:

@@ -2,12 +2,13 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from msgspec import UNSET, UnsetType
 
-from bus import Query, Reply
+from bus import Command, Query, Reply
 from bus.contract.problems import Invalid
-from bus.contract.text_fields import from_text
+from bus.contract.text_fields import from_text, structured_fields
 from bus.contract.validation import accept
 from catalog.contract import CreateProduct, UpdateProduct
 
@@ -40,3 +41,19 @@ def test_booleans_are_read_as_json_writes_them() -> None:
     for text in ("True", "1", "yes", ""):
         with pytest.raises(Invalid):
             accept(from_text({"overdue": text}, ListLoans), ListLoans)
+
+
+class Line(msgspec.Struct, frozen=True):
+    product_id: int
+
+
+class Pack(Command[Reply], name="shelf.pack"):
+    lines: list[Line]
+    box: Line | None = None
+    labels: dict[str, str] | UnsetType = UNSET
+    note: str = ""
+    mixed: str | list[str] = ""
+
+
+def test_the_fields_that_have_a_list_or_an_object_are_known() -> None:
+    assert structured_fields(Pack) == {"lines", "box", "labels"}

@@ -1,5 +1,6 @@
 """Services: what a type checker would say is said at import, for those who run none."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -169,3 +170,15 @@ def test_a_refusal_has_one_function_of_a_command_that_is_sent() -> None:
 def test_a_service_that_sends_has_a_queue_for_it_and_no_other_does() -> None:
     assert "shop.send" in Service("shop", sends=[CreateProduct]).operations
     assert "shop.send" not in Service("shop").operations
+
+
+def test_a_wrong_signature_is_named_in_the_words_of_its_source() -> None:
+    def refused(command: Keep, work: Work) -> None: ...
+
+    with pytest.raises(TypeError) as found:
+        Service("shop", sends=[Keep]).on_refused(Keep)(refused)
+    assert str(found.value) == "refused: annotate its parameters as (Keep, Refusal | Refused, Work)"
+    with pytest.raises(TypeError, match=re.escape("_one: annotate its parameters as (list[Keep], Work)")):
+        Service("example").handles_many(Keep)(_one)
+    with pytest.raises(TypeError, match=r"_another_reply must return Kept, not Counted$"):
+        Service("example").handles(Keep)(_another_reply)

@@ -1,13 +1,19 @@
 """Findings: clocks that certainly differ, and services that a handler calls and that are not there."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from support.example_service import Keep
 
 from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.runtime.doctor.broker import call_findings
+from bus.runtime.doctor.databases import database_findings
 from bus.runtime.doctor.findings import clock_finding
+from bus.service.handler import Handler
+from bus.service.service import Service
 from catalog.contract import CreateProduct, GetProduct
+from catalog.main import catalog
 
 BEFORE = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 AFTER = BEFORE + timedelta(seconds=3)
@@ -55,7 +61,24 @@ class _Counted:
     ],
 )
 def test_a_service_that_is_called_has_to_be_there(consumers: dict[str, int], away: str) -> None:
-    (finding,) = call_findings(_Counted(**consumers), "shop", [CreateProduct, GetProduct])  # type: ignore[arg-type]
+    handlers = [Handler("shop", Keep, print, calls=(CreateProduct, GetProduct))]
+    (finding,) = call_findings(_Counted(**consumers), "shop", handlers)  # type: ignore[arg-type]
     assert (finding.service, finding.state) == ("shop", "wrong" if away else "ok")
     if away:
         assert finding.detail == f"its handlers call {away}, which no worker carries out. Start `bus worker catalog`."
+
+
+def test_what_is_sent_is_named_apart_from_what_is_called() -> None:
+    service = Service("shop", sends=[CreateProduct])
+    handlers = [*service.handlers.values(), Handler("shop", Keep, print, calls=(CreateProduct, GetProduct))]
+    found = call_findings(_Counted(create_product=1, get_product=1), "shop", handlers)  # type: ignore[arg-type]
+    assert [finding.detail for finding in found] == [
+        "its handlers call catalog.create_product, catalog.get_product: a worker is there",
+        "its handlers send catalog.create_product: a worker is there",
+    ]
+
+
+def test_a_missing_file_is_named_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (finding,) = database_findings(catalog, "sqlite:///data/catalog.db")
+    assert finding.detail.startswith(f"{tmp_path}/data/catalog.db does not exist.")
