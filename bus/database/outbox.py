@@ -62,16 +62,21 @@ def hop_of(row: Row[Any]) -> Trace:
 
 
 def message_of(row: Row[Any], hop: Trace | None = None) -> Message:
-    """A row as it is published. The name of an event is the routing key and `type`, its id the message id."""
+    """A row as it is published."""
+    return published(row.name, bytes(row.body), row.event_id, hop or hop_of(row))
+
+
+def published(name: str, body: bytes, message_id: str, hop: Trace) -> Message:
+    """An event or a sent command as the relay publishes it. The name of an event is the routing key and `type`."""
     return Message(
-        exchange=REQUESTS_EXCHANGE if is_send(row.name) else EVENTS_EXCHANGE,
-        queue=row.name,
-        type=row.name,
-        body=bytes(row.body),
-        message_id=row.event_id,
+        exchange=REQUESTS_EXCHANGE if is_send(name) else EVENTS_EXCHANGE,
+        queue=name,
+        type=name,
+        body=body,
+        message_id=message_id,
         content_type=JSON,
         persistent=True,
-        headers={SENT_AT: now_ms(), **(hop or hop_of(row)).headers},
+        headers={SENT_AT: now_ms(), **hop.headers},
     )
 
 

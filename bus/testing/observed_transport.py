@@ -38,6 +38,10 @@ class Deliveries:
         transport.publish(structs.replace(message, reply_to=None), lambda _outcome: None)
         wait_until(lambda: self._acknowledged[message_id] > before, seconds, f"{message_id} is handled again")
 
+    def times_handled(self, message_id: str) -> int:
+        """How often a message with this id was acknowledged."""
+        return self._acknowledged[message_id]
+
     def lose_next_answer(self) -> None:
         """Of the next request that is answered, drop the reply and deliver the message again."""
         with self._lock:

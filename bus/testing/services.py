@@ -3,7 +3,8 @@
 import copy
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,13 +15,18 @@ from typing import Any, TypeVar
 from bus.client.client import Client
 from bus.client.event_stream import EventStream, event_stream
 from bus.client.retrying import RetryingClient
+from bus.contract.codec import encode
 from bus.contract.events import Event, events_in
 from bus.contract.operations import Query
 from bus.contract.validation import decode_event
 from bus.database.engine import Database
 from bus.database.migrate import migrate
+from bus.database.outbox import published
 from bus.messaging.connect import transport_for
-from bus.messaging.message import Message
+from bus.messaging.message import Message, check_message_id
+from bus.messaging.publishing import not_taken, publish_all
+from bus.messaging.trace_context import begin
+from bus.messaging.transport import PublishOutcome
 from bus.service.application import Application
 from bus.service.handler import Handler
 from bus.service.service import Service
@@ -54,8 +60,16 @@ class HandlerInterrupted(Exception):
 class RunningServices(RetryingClient):
     """A client of the services that a test runs, which can also make happen what goes wrong in real life."""
 
-    def __init__(self, bus_url: str, deliveries: Deliveries, interrupts: "_Interrupts", events: "_Events") -> None:
+    def __init__(
+        self,
+        bus_url: str,
+        deliveries: Deliveries,
+        interrupts: "_Interrupts",
+        events: "_Events",
+        listeners: Mapping[str, int],
+    ) -> None:
         self._deliveries, self._interrupts, self._events = deliveries, interrupts, events
+        self._listeners = listeners
         super().__init__(bus_url, name="test")
 
     def redeliver(self, message_id: str, *, seconds: float = WAIT_SECONDS) -> None:
@@ -72,6 +86,29 @@ class RunningServices(RetryingClient):
     def fail_before_commit(self) -> None:
         """Let the next command or event fail after its handler ran: what that did is undone, and it runs again."""
         self._interrupts.next_fails = True
+
+    def emit(self, event: Event, *, message_id: str | None = None, seconds: float = WAIT_SECONDS) -> str:
+        """Publish an event as its own service does after a commit, and wait until the listeners have handled it.
+
+        Returns its message id. An event with the same id again has no second effect, as with `redeliver`.
+
+        Raises ValueError for an event that no service of this test listens to, Invalid for a malformed message id,
+        Unavailable when the broker does not accept the event, and TimeoutError after `seconds`.
+        """
+        name = event.operation_name
+        if name not in self._listeners:
+            raise ValueError(f"No service that runs in this test listens to {name}.")
+        message_id = uuid.uuid4().hex if message_id is None else message_id
+        check_message_id(message_id)
+        handled_before = self._deliveries.times_handled(message_id)
+        message = published(name, encode(event), message_id, begin())
+        self._transport.wait_until_ready(START_SECONDS)
+        (outcome,) = publish_all(self._transport, [message], seconds)
+        if outcome is not PublishOutcome.CONFIRMED:
+            raise not_taken(name, outcome)
+        handled = handled_before + self._listeners[name]
+        wait_until(lambda: self._deliveries.times_handled(message_id) >= handled, seconds, f"{name} is handled")
+        return message_id
 
     def wait_for(
         self, event: type[E], where: Callable[[E], bool] = lambda _event: True, *, seconds: float = WAIT_SECONDS
@@ -93,7 +130,10 @@ def running(
     not run here: a function of the request for each operation, which returns its reply or raises a Refusal. Test a
     front end with this client and Flask's own test client: `create_app(client).test_client()`. A call that fails
     because the machine is too slow is repeated.
+
+    Raises ValueError when a service calls or sends what neither a fake nor a service here carries out.
     """
+    _check_calls(applications, fakes)
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="errand-test-"))
         bus_url = servers.broker_url if servers else f"memory://{uuid.uuid4().hex}"
@@ -110,7 +150,22 @@ def running(
         deliveries, interrupts = Deliveries(), _Interrupts()
         for application in applications:
             run(interrupts.of(application.service), application.migrations, deliveries)
-        yield stack.enter_context(RunningServices(bus_url, deliveries, interrupts, events))
+        listeners = Counter(name for each in applications for name in each.service.listeners)
+        yield stack.enter_context(RunningServices(bus_url, deliveries, interrupts, events, listeners))
+
+
+def _check_calls(applications: Sequence[Application], fakes: Fakes) -> None:
+    """Its caller would wait for a minute, and then learn nothing of the service that is missing."""
+    here = {each.operation_name for each in fakes}.union(*(each.service.operations for each in applications))
+    handlers = [handler for each in applications for handler in each.service.handlers.values()]
+    missing = dict.fromkeys(
+        f"{handler.service} {handler.verb}s {called.operation_name}, which has neither a service nor a fake here."
+        for handler in handlers
+        for called in handler.calls
+        if called.operation_name not in here
+    )
+    if missing:
+        raise ValueError("\n".join(missing))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 from bus import Invalid, Refusal
 from bus.testing import RunningServices, Servers, running, wait_until
 from catalog.contract import (
+    ChangeStock,
     CommitReservation,
     CreateProduct,
     DeleteProduct,
@@ -21,6 +22,7 @@ from catalog.contract import (
     ReservationEnded,
     ReservationExpired,
     ReserveLines,
+    StockUpdated,
 )
 from catalog.main import application as catalog
 from msgspec import structs
@@ -166,7 +168,10 @@ def _fakes(asked: list[ReserveLines], refuses: Refusal | None = None) -> dict[An
         ended = Reservation(id=command.reservation_id, lines=[], expires_at=datetime.now(UTC), state="committed")
         return ReservationEnded(reservation=ended, message="")
 
-    return {GetProduct: product, ReserveLines: reserve, CommitReservation: commit}
+    def change(command: ChangeStock) -> StockUpdated:
+        return StockUpdated(product=product(GetProduct(product_id=command.product_id)))
+
+    return {GetProduct: product, ReserveLines: reserve, CommitReservation: commit, ChangeStock: change}
 
 
 def _order(*lines: tuple[int, int]) -> PlaceOrder:

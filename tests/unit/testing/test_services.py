@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from feed.contract import ListEntries
 from feed.main import application as feed
+from orders.main import application as orders
 
 from bus import Refused
 from bus.testing import RunningServices, Servers, running
@@ -17,6 +18,7 @@ from catalog.contract import (
     ProductCreated,
     ProductNotFound,
     ProductRemoved,
+    StockChanged,
     UpdateProduct,
 )
 from catalog.main import application as catalog
@@ -85,6 +87,33 @@ def test_a_fake_that_fails_says_so_at_once() -> None:
             system.call(GetProduct(product_id=1))
         with pytest.raises(Refused, match="The fake of CreateProduct returned CreateProduct, not ProductCreated"):
             system.call(LAMP)
+
+
+def test_a_service_that_needs_what_is_not_there_is_refused_at_once() -> None:
+    with (
+        pytest.raises(ValueError, match="has neither a service nor a fake") as refused,
+        running(orders, fakes={GetProduct: lambda query: None}),
+    ):
+        pass
+    assert str(refused.value).splitlines() == [
+        "orders sends catalog.change_stock, which has neither a service nor a fake here.",
+        "orders sends catalog.commit_reservation, which has neither a service nor a fake here.",
+        "orders calls catalog.reserve_lines, which has neither a service nor a fake here.",
+        "orders calls catalog.commit_reservation, which has neither a service nor a fake here.",
+    ]
+
+
+def test_a_listener_is_given_events_of_a_service_that_does_not_run(backend: Servers | None) -> None:
+    event = ProductRemoved(id=7, version=2)
+    with running(feed, servers=backend) as system:
+        message_id = system.emit(event)
+        system.redeliver(message_id)
+        system.emit(event, message_id=message_id)
+        system.fail_before_commit()
+        system.emit(ProductRemoved(id=8, version=1))
+        assert [(entry.id, entry.version) for entry in system.call(ListEntries()).entries] == [(7, 2), (8, 1)]
+        with pytest.raises(ValueError, match=r"No service that runs in this test listens to catalog\.stock_changed"):
+            system.emit(StockChanged(id=7, version=2, quantity=1, available=1, reason="sold"))
 
 
 def test_what_never_came_cannot_come_again_and_what_does_not_run_sends_no_event() -> None:
