@@ -96,6 +96,8 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
     authentication: ClassVar[Authentication] = "none"
     required_scope: ClassVar[str] = ""
     if_match: ClassVar[str] = ""
+    # Fields that the class of the reply must have.
+    needed_in_reply: ClassVar[tuple[str, ...]] = ()
 
     def violations(self) -> Iterable[FieldError]:
         """Faults between fields that are each valid alone. Override it to report some."""
@@ -154,6 +156,9 @@ def _declare(cls: Any, name: str, status: int, refuses: Iterable[type[Refusal]],
     cls.refusals = MappingProxyType({**cls.refusals, **{refusal.code: refusal for refusal in refuses}})
     if status == 204 and cls.reply_type.__struct_fields__:
         raise TypeError(f"{cls.__name__}: an answer with the status 204 has no body, so its reply can have no fields")
+    for field in cls.needed_in_reply:
+        if field not in cls.reply_type.__struct_fields__:
+            raise TypeError(f"{cls.__name__}: its reply {cls.reply_type.__name__} needs a field {field!r}")
     if needs is not None:
         if not SCOPE.fullmatch(needs):
             raise TypeError(f"{cls.__name__}: needs={needs!r} is not one scope such as 'catalog:write', or empty")

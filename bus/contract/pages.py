@@ -48,6 +48,7 @@ class PageQuery(Query[R], Generic[R]):
     """
 
     refusals: ClassVar[Mapping[str, type[Refusal]]] = MappingProxyType({InvalidCursor.code: InvalidCursor})
+    needed_in_reply: ClassVar[tuple[str, ...]] = ("next",)
 
     limit: PageSize = 100
     cursor: Cursor | UnsetType = UNSET

@@ -24,7 +24,11 @@ class HasConnection(Protocol):
 
 
 class RowPage(NamedTuple):
-    """The `rows` of a page, the path of the `next` one (None on the last), and the `total` of all rows if asked for."""
+    """What `page_of` has read.
+
+    `rows` are the rows of the page, `next` the path of the next page, as its reply has it (None on the last), and
+    `total` the number of all rows, if asked for (else UNSET).
+    """
 
     rows: Sequence[Row[Any]]
     next: str | None
@@ -41,7 +45,10 @@ def page_of(
     filters: Mapping[str, Filter] = _NONE,
     total: bool = False,
 ) -> RowPage:
-    """Read the page that the query asks for.
+    """Read the page that the query asks for: its `rows`, the `next` of its reply, and the `total`.
+
+        page = page_of(work, select(order), query, by=order.c.id)
+        return OrderPage(orders=[Order(id=row.id) for row in page.rows], next=page.next)
 
     `rows` selects the list, without order and limit. `by` is a unique column: the order of the list, and among rows
     that are equal in another order. `filters` has a condition for fields of the query, used where a field has a value:

@@ -61,7 +61,8 @@ def _comment_above(name: str) -> str:
 
 def _declared(name: str, value: type) -> str:
     """How an object of the class is made, where that is for authors to do."""
-    if "__init__" in vars(value) or hasattr(value, "__dataclass_fields__"):
+    is_positional_struct = hasattr(value, "__struct_fields__") and value.__match_args__ == value.__struct_fields__ != ()
+    if "__init__" in vars(value) or hasattr(value, "__dataclass_fields__") or is_positional_struct:
         return f"`{name}{_signature(value)}`\n\n"
     return ""
 

@@ -93,3 +93,14 @@ def test_every_page_query_refuses_cursors_beside_its_own_refusals() -> None:
     assert ListBooks.refusals == {"invalid-cursor": InvalidCursor}
     assert ListBooks.reply_type is BookPage
     assert Query.refusals == {}
+
+
+class NoPage(Reply):
+    titles: list[str]
+
+
+def test_a_page_whose_reply_has_no_next_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="ListNothing: its reply NoPage needs a field 'next'"):
+
+        class ListNothing(PageQuery[NoPage], name="shelf.list_nothing"):
+            pass
