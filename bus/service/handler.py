@@ -12,6 +12,9 @@ from bus.contract.builtin import is_send
 from bus.contract.events import Event
 from bus.contract.operations import Operation, service_of
 
+# How many requests of a handler that calls other services are carried out at the same time: most of the time it waits.
+CALLING_THREADS = 8
+
 
 @dataclass(frozen=True)
 class Handler:

@@ -15,11 +15,8 @@ from bus.contract.codec import encode, read_json
 from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation
 from bus.contract.refusals import Refusal, Refused
-from bus.service.handler import Handler
+from bus.service.handler import CALLING_THREADS, Handler
 from bus.service.work import Work
-
-# How many sent commands are delivered at the same time: most of the time they wait for a reply.
-SENDING_THREADS = 8
 
 OnRefused = Callable[[Any, Any, Work], None]
 
@@ -47,7 +44,7 @@ def sending_handler(
             )
         return Sent(operation=sent.operation, status=operation.success_status, body=msgspec.Raw(encode(reply)))
 
-    return Handler(service, send_of(service), deliver, calls=tuple(sends), threads=SENDING_THREADS, sends=tuple(sends))
+    return Handler(service, send_of(service), deliver, calls=tuple(sends), threads=CALLING_THREADS, sends=tuple(sends))
 
 
 def check_sends(service: str, sends: Sequence[Any]) -> None:

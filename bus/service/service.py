@@ -14,16 +14,20 @@ from bus.contract.refusals import Refusal, Refused
 from bus.contract.settings import Settings
 from bus.messaging.topology import DEFAULT_LIMITS, Limits, Queue, queues_of
 from bus.security.seal import SEALED
-from bus.service.handler import Handler, PeriodicHandler, check_calls, check_parameters, check_signature
+from bus.service.handler import (
+    CALLING_THREADS,
+    Handler,
+    PeriodicHandler,
+    check_calls,
+    check_parameters,
+    check_signature,
+)
 from bus.service.sending import OnRefused, check_sends, sending_handler
 from bus.service.work import Work
 
 R = TypeVar("R", bound=Reply)
 E = TypeVar("E", bound=Event)
 F = TypeVar("F", bound=Callable[..., Any])
-
-# How many requests of a handler that calls other services are carried out at the same time: most of the time it waits.
-CALLING_THREADS = 8
 
 
 class Service:

@@ -11,7 +11,8 @@ from support.example_service import Count, Counted, Keep, Kept, make_service
 from bus.contract.fields import Secret
 from bus.contract.operations import Command
 from bus.contract.refusals import Refusal, Refused
-from bus.service.service import CALLING_THREADS, Service
+from bus.service.handler import CALLING_THREADS
+from bus.service.service import Service
 from bus.service.work import Work
 from catalog.contract import CreateProduct, GetProduct
 
