@@ -38,7 +38,7 @@ class Load:
 
     `samples` are the answers to creates, `questions` those to questions for their outcome. `allows` are
     the statuses that the row expects besides a success; all others are unexpected. `path` and `body` are for what is
-    created under other names than those of products.
+    created under other names than those of products, and may take longer: `give_up_seconds`.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Load:
         path: str = "/products",
         body: Callable[[str], object] = product_named,
         per_second: float | None = None,
+        give_up_seconds: float = GIVE_UP_SECONDS,
     ) -> None:
         self.samples: list[Sample] = []
         self.questions: list[Sample] = []
@@ -63,6 +64,7 @@ class Load:
         self._allows = allows | {DONE, ACCEPTED}
         self._prefix, self._path, self._body = prefix, path, body
         self._pace = None if per_second is None else clients / per_second
+        self._give_up_seconds = give_up_seconds
         self._numbers = itertools.count()
         self._may_end = threading.Event()
         callers = [Caller(urls, first) for first in range(clients)]
@@ -83,7 +85,7 @@ class Load:
         """Let the clients finish what they have to do, and wait for them."""
         self._may_end.set()
         for thread in self._threads:
-            thread.join(2 * GIVE_UP_SECONDS)
+            thread.join(2 * self._give_up_seconds)
             assert not thread.is_alive(), "a client of the load hangs"
 
     def run(self) -> None:
@@ -131,7 +133,7 @@ class Load:
     def _create(self, name: str, caller: Caller) -> None:
         self.attempted.add(name)
         key, body = key_of(name), self._body(name)
-        deadline = time.monotonic() + GIVE_UP_SECONDS
+        deadline = time.monotonic() + self._give_up_seconds
         while time.monotonic() < deadline:
             sample = caller.post(self._path, body, key)
             self.samples.append(replace(sample, body=None))  # an hour has many

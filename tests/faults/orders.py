@@ -32,8 +32,9 @@ PLACES = (
     "relay.before-mark",
     "client.after-confirm",
 )
-# Sent commands wait for the longest pause between two tries, at most.
-QUIET_SECONDS = 150.0
+# While the other service is away, an order and what it sends wait for 5 s, then 30 s, then 120 s: for 155 s together, if
+# it is away for a minute. In that time it may die again.
+QUIET_SECONDS = 300.0
 HELD = "SELECT id FROM reservations WHERE state = 'held'"
 CREATE_SECONDS = 30.0
 
@@ -120,6 +121,7 @@ def _load(system: System, orders: int, per_second: float | None = None) -> Load:
         body=_order_named,
         allows=frozenset({UNAVAILABLE}),
         per_second=per_second,
+        give_up_seconds=QUIET_SECONDS,
     )
 
 
