@@ -32,8 +32,8 @@ PLACES = (
     "relay.before-mark",
     "client.after-confirm",
 )
-# While the other service is away, an order and what it sends wait for 5 s, then 30 s, then 120 s: for 155 s together, if
-# it is away for a minute. In that time it may die again.
+# While the other service is away, an order and what it sends wait for 5 s, then 30 s, then 120 s: for 155 s together,
+# if it is away for a minute. In that time it may die again.
 QUIET_SECONDS = 300.0
 HELD = "SELECT id FROM reservations WHERE state = 'held'"
 CREATE_SECONDS = 30.0

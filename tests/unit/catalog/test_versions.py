@@ -13,7 +13,7 @@ from bus.testing import running
 from catalog.contract import CreateProduct, DeleteProduct, PatchProduct, UpdateProduct
 from catalog.handlers import catalog
 from catalog.handlers.service import CatalogSettings
-from catalog.main import catalog as application
+from catalog.main import application
 
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 

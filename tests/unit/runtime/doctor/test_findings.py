@@ -13,7 +13,7 @@ from bus.runtime.doctor.findings import clock_finding
 from bus.service.handler import Handler
 from bus.service.service import Service
 from catalog.contract import CreateProduct, GetProduct
-from catalog.main import catalog
+from catalog.main import application
 
 BEFORE = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 AFTER = BEFORE + timedelta(seconds=3)
@@ -80,5 +80,5 @@ def test_what_is_sent_is_named_apart_from_what_is_called() -> None:
 
 def test_a_missing_file_is_named_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (finding,) = database_findings(catalog, "sqlite:///data/catalog.db")
+    (finding,) = database_findings(application, "sqlite:///data/catalog.db")
     assert finding.detail.startswith(f"{tmp_path}/data/catalog.db does not exist.")
