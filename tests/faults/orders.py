@@ -32,6 +32,8 @@ PLACES = (
     "relay.before-mark",
     "client.after-confirm",
 )
+# Where workers die all the time, most orders meet one that is away, and would wait for minutes.
+SHORT_PAUSES = "1,2,4"
 # While the other service is away, an order and what it sends wait for 5 s, then 30 s, then 120 s: for 155 s together,
 # if it is away for a minute. In that time it may die again.
 QUIET_SECONDS = 300.0
@@ -49,7 +51,7 @@ def workers_die(servers: Servers, scale: Scale) -> Tally:
     for name, places in deaths:
         every = scale.of(40, 20)
         armed = {service: f"{place}:{every}" for service, place in places.items()}
-        with _running(servers, scale, armed) as shop:
+        with _running(servers, SHORT_PAUSES, armed) as shop:
             load = _load(shop.system, scale.of(400, 40))
             load.run()
             died = {service: shop.workers[service].deaths for service in places}
@@ -62,7 +64,7 @@ def workers_die(servers: Servers, scale: Scale) -> Tally:
 def catalog_away(servers: Servers, scale: Scale) -> Tally:
     """All accepted orders are done when the catalog is back, and none is a dead letter."""
     tally = Tally()
-    with _running(servers, scale, {}) as shop:
+    with _running(servers, scale.of("5,30,120", SHORT_PAUSES), {}) as shop:
         load = _load(shop.system, scale.of(2_000, 40), per_second=20).start()
         wait_until(lambda: len(load.answers) > 0, QUIET_SECONDS, "the first order is placed")
         shop.workers["catalog"].terminate()
@@ -86,7 +88,7 @@ class _Shop:
 
 
 @contextmanager
-def _running(servers: Servers, scale: Scale, armed: dict[str, str]) -> Iterator[_Shop]:
+def _running(servers: Servers, retry_seconds: str, armed: dict[str, str]) -> Iterator[_Shop]:
     """A shop whose workers have the failpoints that are armed by their names."""
     with made_of(servers) as system:
         orders_url = servers.database.fresh_database()
@@ -95,7 +97,6 @@ def _running(servers: Servers, scale: Scale, armed: dict[str, str]) -> Iterator[
             migrate(database, history)
             database.close()
         system.install("orders", "orders.main:application")
-        retry_seconds = scale.of("5,30,120", "1,2,4")
         settings = {"RETRY_SECONDS": retry_seconds}
         failpoints = {service: {"BUS_FAILPOINT": place} for service, place in armed.items()}
         of_orders = {"ORDERS_DATABASE_URL": orders_url, **settings, **failpoints.get("orders", {})}
