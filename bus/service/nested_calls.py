@@ -33,7 +33,7 @@ class OtherBody(Exception):
 class NestedCalls:
     """The calls of one worker to other services. `connect` makes its client, when it is first needed.
 
-    `token_of` gives the access token of a call's own caller, which is passed on.
+    `token_of` gives the access token of a call's own caller, which is passed on to operations that read one.
     """
 
     def __init__(self, connect: Callable[[], Client] | None, token_of: Callable[[Call], str | None]) -> None:
@@ -68,8 +68,9 @@ class NestedCalls:
         """
         operation: Any = type(request)
         message_id = call.derived_id(operation, number)
+        token = None if operation.authentication == "none" else self._token_of(call)
         try:
-            return self.open().call(request, timeout=timeout, message_id=message_id, token=self._token_of(call))
+            return self.open().call(request, timeout=timeout, message_id=message_id, token=token)
         except Invalid as invalid:
             if invalid.problem.code == TOO_DEEP:  # an answer for all that have called one another
                 raise Refused(invalid.problem) from None

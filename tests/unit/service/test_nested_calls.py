@@ -23,6 +23,10 @@ class Give(Command[Done], name="store.give"):
     """Is called."""
 
 
+class GiveGuarded(Command[Done], name="store.give_guarded", needs=""):
+    """Is called too, and reads tokens."""
+
+
 class _Client:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -32,11 +36,19 @@ class _Client:
         return Done()
 
 
-def test_the_token_of_the_caller_is_passed_on() -> None:
-    client: Any = _Client()
-    nested = NestedCalls(lambda: client, lambda call: call.authorization)
-    nested.ask(Call(Ask, Ask(), "a", authorization="t0ken"), Give(), 1, 5)
-    assert client.sent[0]["token"] == "t0ken"
+def test_the_token_of_the_caller_is_opened_for_an_operation_that_reads_it() -> None:
+    client, opened = _Client(), list[Call]()
+
+    def token_of(call: Call) -> str:
+        opened.append(call)
+        return call.authorization
+
+    nested: Any = NestedCalls(lambda: client, token_of)  # type: ignore[arg-type, return-value]
+    call = Call(Ask, Ask(), "a", authorization="t0ken")
+    for number, request in enumerate((Give(), GiveGuarded()), 1):
+        nested.ask(call, request, number, 5)
+    assert [each["token"] for each in client.sent] == [None, "t0ken"]
+    assert opened == [call]
 
 
 def test_an_id_follows_from_the_command_and_the_place_of_the_call() -> None:
