@@ -7,9 +7,8 @@ from flask import Request, Response
 
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
+from bus.messaging.replies import VERSION_TAG
 
-# A strong entity tag (RFC 9110, section 8.8.3) of ours: a version in quotes.
-VERSION_TAG = r'"[0-9]{1,18}"'
 _TAG = re.compile(VERSION_TAG)
 
 

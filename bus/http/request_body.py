@@ -10,10 +10,9 @@ from bus.contract.operations import Operation
 from bus.contract.problems import FieldError, Invalid, Problem, ProblemError
 from bus.contract.text_fields import from_text
 from bus.contract.validation import accept
-from bus.messaging.message import JSON, check_body
+from bus.messaging.message import JSON, MERGE_PATCH, check_body
 
 MAX_BODY_BYTES = 64 * 1024
-MERGE_PATCH = "application/merge-patch+json"
 NOTHING_THERE = Problem.of("not-found", 404, "Not Found", "There is nothing at this path.")
 
 

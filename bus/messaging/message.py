@@ -20,6 +20,8 @@ _OLDEST_MS = 1_577_836_800_000
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+# What JSON may be called in a PATCH too (RFC 7396).
+MERGE_PATCH = "application/merge-patch+json"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

@@ -89,8 +89,10 @@ class EncodedReply(msgspec.Struct, frozen=True):
         )
 
 
+# A strong entity tag (RFC 9110, section 8.8.3) of ours: a version in quotes.
+VERSION_TAG = r'"[0-9]{1,18}"'
 # What HTTP may relay: not an address on another host, and nothing that ends a header.
-_ETAG = re.compile(r'"[0-9]{1,18}"')
+_ETAG = re.compile(VERSION_TAG)
 _PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]{0,1000}")
 _RETRY_AFTER = range(1, 86_401)
 

@@ -14,8 +14,8 @@ from bus.http.documents.openapi_problems import problem_schema, problems_over_ht
 from bus.http.documents.schemas import Schema, Schemas
 from bus.http.documents.security import http_security
 from bus.http.preferences import MAX_WAIT_SECONDS
-from bus.messaging.message import JSON, PROBLEM
-from bus.messaging.replies import NO_CONTENT
+from bus.messaging.message import JSON, MERGE_PATCH, PROBLEM
+from bus.messaging.replies import NO_CONTENT, VERSION_TAG
 
 Response = dict[str, Any]
 
@@ -52,7 +52,7 @@ _IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "description": "The `ETag` of what the caller knows, or `*` (RFC 9110, section 13.1.1).",
-    "schema": {"type": "string", "pattern": '^("[0-9]{1,18}"|[*])$', "examples": ['"7"']},
+    "schema": {"type": "string", "pattern": f"^({VERSION_TAG}|[*])$", "examples": ['"7"']},
 }
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -64,8 +64,6 @@ _ETAG: dict[str, Any] = {
     "description": "Changes with what the answer shows (RFC 9110, section 8.8.3).",
     "schema": {"type": "string"},
 }
-# What JSON may be called in a PATCH too (RFC 7396).
-_MERGE_PATCH = "application/merge-patch+json"
 
 
 def http_operation(
@@ -142,7 +140,7 @@ def _parameter(name: str, place: str, whole: Schema) -> dict[str, Any]:
 
 
 def _request_body(operation: type[Operation[Any]], route: Route, schemas: Schemas) -> dict[str, Any]:
-    kinds = (JSON, _MERGE_PATCH) if route.method == "PATCH" else (JSON,)
+    kinds = (JSON, MERGE_PATCH) if route.method == "PATCH" else (JSON,)
     schema = schemas.whole(operation, without=route.parameters)
     return {"required": route.needs_body, "content": {kind: {"schema": schema} for kind in kinds}}
 
