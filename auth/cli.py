@@ -1,12 +1,14 @@
 """`bus auth`: what an operator does with accounts and keys, where the database can be reached."""
 
 from collections.abc import Callable
+from typing import Any
 
 import click
+from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from auth.handlers.service import settings
-from auth.storage import accounts, activity, signing_keys
+from auth.storage import accounts, activity, second_factor, signing_keys
 from bus import Work
 from bus.cli import service_work
 
@@ -39,6 +41,19 @@ def revoke(login: str, role: str) -> None:
         _set(work, login, lambda roles: roles - {role})
 
 
+@commands.command("remove-totp")
+@_LOGIN
+def remove_totp(login: str) -> None:
+    """Remove the second factor of the account LOGIN, which has lost its app and its recovery codes."""
+    with service_work("auth") as work:
+        owner = _owner(work, login)
+        if (found := second_factor.find(work.connection, owner.id)) is None:
+            raise click.UsageError(f"{owner.username} has no second factor.")
+        second_factor.remove(work, found)
+        activity.note(work, owner.id, "totp_removed")
+        click.echo(f"{owner.username}: no second factor")
+
+
 @commands.group()
 def keys() -> None:
     """Manage the keys that access tokens are signed with."""
@@ -55,12 +70,17 @@ def rotate() -> None:
 
 
 def _set(work: Work, login: str, change: Callable[[set[str]], set[str]]) -> None:
-    found = accounts.find_by_login(work.connection, login)
-    owner = None if found is None else accounts.lock(work.connection, found.id)
-    if owner is None:
-        raise click.UsageError(f"There is no account with the user name or address {login!r}.")
+    owner = _owner(work, login)
     roles = " ".join(sorted(change(set(owner.roles.split()))))
     if roles != owner.roles:
         accounts.change(work, owner.id, roles=roles)
         activity.note(work, owner.id, "roles_changed")
     click.echo(f"{owner.username}: {roles or 'no roles'}")
+
+
+def _owner(work: Work, login: str) -> Row[Any]:
+    found = accounts.find_by_login(work.connection, login)
+    owner = None if found is None else accounts.lock(work.connection, found.id)
+    if owner is None:
+        raise click.UsageError(f"There is no account with the user name or address {login!r}.")
+    return owner

@@ -1,6 +1,6 @@
 """The tables of auth."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, func
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, func
 
 from bus.columns import Id, UtcDateTime
 
@@ -83,4 +83,24 @@ signing_key = Table(
     Column("x", Text, nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
     Column("retired_at", UtcDateTime),
+)
+
+# Second factors. A secret counts once it is confirmed, and is null after it was removed; `last_step` is the time step
+# of the last code that was used. `version` counts what `auth.totp_changed` reports.
+totp = Table(
+    "totps",
+    metadata,
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("secret", Text),
+    Column("confirmed_at", UtcDateTime),
+    Column("last_step", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+# Recovery codes that were not used, by their SHA-256.
+recovery_code = Table(
+    "recovery_codes",
+    metadata,
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("hash", LargeBinary, primary_key=True),
 )

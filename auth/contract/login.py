@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from auth.contract.accounts import GivenPassword, TooManyTries, User
+from auth.contract.totp import Otp, OtpRequired, WrongOtp
 from bus import Command, Event, Refusal, Reply, Secret, TransientCommand
 
 Login = Annotated[str, Meta(min_length=1, max_length=254, examples=["ada"])]
@@ -50,13 +51,17 @@ class LogIn(
     TransientCommand[Tokens],
     name="auth.log_in",
     http="POST /login",
-    refuses=[WrongCredentials, TooManyTries],
+    refuses=[WrongCredentials, OtpRequired, WrongOtp, TooManyTries],
 ):
-    """Begin a session. `login` is the user name or the address; `device` is a name for the list of sessions."""
+    """Begin a session. `login` is the user name or the address; `device` is a name for the list of sessions.
+
+    `otp` is for accounts with a second factor: a code of the authenticator app, or a recovery code.
+    """
 
     login: Login
     password: GivenPassword
     device: Device | UnsetType = UNSET
+    otp: Otp | UnsetType = UNSET
 
 
 class Refresh(TransientCommand[Tokens], name="auth.refresh", http="POST /token", refuses=[InvalidRefreshToken]):

@@ -29,3 +29,6 @@ class Limit(NamedTuple):
 
 # Guesses of the password of one account.
 ACCOUNT_FAILURES = Limit(free=5, most=timedelta(minutes=15), forget=timedelta(hours=24))
+# Guesses of its one-time passwords, by a guesser that knows the password: 96 a day at most, of a million codes of which
+# three are good.
+OTP_FAILURES = Limit(free=5, most=timedelta(minutes=15), forget=timedelta(hours=24))

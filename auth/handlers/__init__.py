@@ -13,6 +13,8 @@ from auth.handlers import (  # in the order of the contract  # isort: skip
     activity,
     administration,
     tokens,
+    introspection,
+    totp,
 )
 from auth.handlers.service import auth
 
@@ -20,10 +22,12 @@ __all__ = [
     "activity",
     "administration",
     "auth",
+    "introspection",
     "login",
     "passwords",
     "profile",
     "registration",
     "sessions",
     "tokens",
+    "totp",
 ]

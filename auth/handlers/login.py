@@ -23,7 +23,7 @@ from auth.domain.email import email_key
 from auth.domain.passwords import hash_password, is_password, needs_new_hash
 from auth.domain.throttling import ACCOUNT_FAILURES
 from auth.handlers.service import auth, settings
-from auth.storage import accounts, activity, sessions, throttle
+from auth.storage import accounts, activity, second_factor, sessions, throttle
 from auth.storage.signing_keys import current_key
 from bus import Work
 
@@ -48,6 +48,7 @@ def log_in(command: LogIn, work: Work) -> Tokens:
         if current is not None:
             activity.note(work, current.id, "log_in_failed", device=device)
         raise WrongCredentials
+    second_factor.check(work, current.id, None if command.otp is UNSET else command.otp, device)
     throttle.forget(work.connection, name)
     if new_hash is not None:
         current = accounts.change(work, current.id, password_hash=new_hash)

@@ -9,7 +9,8 @@ it; `bus.client`, `bus.service`, workers and the command line import this one.
 Start at `seal.py`.
 """
 
+from bus.contract.identity import NotAuthorized
 from bus.security.access_tokens import verify
 from bus.security.signing_keys import SigningKey
 
-__all__ = ["SigningKey", "verify"]
+__all__ = ["NotAuthorized", "SigningKey", "verify"]

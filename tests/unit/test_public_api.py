@@ -53,7 +53,7 @@ PUBLIC = {
         "update_each",
     ],
     "bus.http": ["front_end", "never_blocks", "relay"],
-    "bus.security": ["SigningKey", "verify"],
+    "bus.security": ["NotAuthorized", "SigningKey", "verify"],
     "bus.testing": ["RunningServices", "Servers", "running", "wait_until"],
 }
 

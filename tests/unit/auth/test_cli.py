@@ -1,17 +1,17 @@
 """`bus auth`: roles and keys, straight in the database."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from auth.settings import AuthSettings
-from auth.storage import signing_keys
+from auth.storage import second_factor, signing_keys
 from auth.storage.signing_keys import current_key, published_keys
-from auth.tables import activity, user
+from auth.tables import activity, totp, user
 from bus.cli import bus
 from bus.database.engine import Database
 from bus.database.migrate import migrate
@@ -66,6 +66,19 @@ def test_a_mistake_changes_nothing(database: Database, command: tuple[str, ...])
     ran = _run(*command)
     assert ran.exit_code == 2
     assert _roles(database) == ""
+
+
+def test_a_second_factor_is_removed_with_an_event_and_a_record(database: Database) -> None:
+    with database.transaction() as transaction:
+        second_factor.keep(transaction.connection, 1, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
+        transaction.connection.execute(update(totp).values(confirmed_at=datetime.now(UTC), version=1))
+    assert _run("remove-totp", "ada").output == "Ada: no second factor\n"
+    with database.reading() as transaction:
+        (event,) = [json.loads(body) for body in transaction.connection.execute(select(outbox.c.body)).scalars()]
+        noted = transaction.connection.execute(select(activity.c.what)).scalars().all()
+        assert second_factor.find(transaction.connection, 1) is None
+    assert (event, noted) == ({"id": 1, "enabled": False, "version": 2}, ["totp_removed"])
+    assert "Ada has no second factor." in _run("remove-totp", "ada").output
 
 
 def test_after_a_rotation_the_new_key_signs_and_the_old_one_is_still_published(

@@ -1,0 +1,36 @@
+"""Introspection: whether an access token is good now."""
+
+import time
+
+from auth.contract import Introspect, Introspection, SessionOver
+from auth.handlers.service import auth, settings
+from auth.storage import sessions
+from auth.storage.signing_keys import published_keys
+from bus import Work
+from bus.security import NotAuthorized, verify
+
+
+@auth.handles(Introspect)
+def introspect(command: Introspect, work: Work) -> Introspection:
+    """A token of which the caller may not know is answered like one that is not good (RFC 7662, section 2.2)."""
+    with work.reading() as connection:
+        asking = sessions.owner_of(work.caller, connection)
+        keys = {key.kid: key for key in published_keys(connection, settings())}
+        try:
+            caller, expires_at = verify(command.token, keys.get, time.time())
+            owner = sessions.owner_of(caller, connection)
+        except (NotAuthorized, SessionOver):
+            return Introspection(active=False)
+    if owner.id != asking.id and "admin" not in work.caller.scopes:
+        return Introspection(active=False)
+    return Introspection(
+        active=True,
+        scope=" ".join(sorted(caller.scopes)),
+        username=owner.username,
+        token_type="Bearer",  # noqa: S106  # no password
+        exp=expires_at,
+        sub=caller.id,
+        sid=caller.session,
+        aud=sessions.AUDIENCE,
+        iss=sessions.ISSUER,
+    )
