@@ -123,9 +123,10 @@ def migrate(database: Database, migrations: str | None) -> str:
     refuses.
     """
     histories = _histories(migrations)
-    _check(database)
+    _check_file(database)
     try:
         with _exclusive(database) as connection:
+            check_usable(connection)
             for history in histories:
                 history.upgrade(connection)
             for history in histories:
@@ -140,19 +141,18 @@ def check_migrated(database: Database, migrations: str) -> None:
 
     It can at the newest revisions of both histories, and at later ones that are compatible with them.
     """
-    _check(database)
+    _check_file(database)
     with database.reading() as transaction:
+        check_usable(transaction.connection)
         behind = [words for each in _histories(migrations) if (words := each.why_unusable(transaction.connection))]
     if behind:
         raise NotMigrated(f"its database is {', and '.join(behind)}: run `bus migrate`")
 
 
-def _check(database: Database) -> None:
-    """Raises DatabaseUnusable and DatabaseUnavailable."""
+def _check_file(database: Database) -> None:
+    """Raises DatabaseUnusable, without a connection: the first one to a new file is made under its lock."""
     if database.file is not None:
         check_file(database.file)
-    with database.reading() as transaction:
-        check_usable(transaction.connection)
 
 
 def _histories(migrations: str | None) -> Sequence[_History]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,20 @@ def test_migrations_in_several_processes_at_the_same_moment_all_succeed(urls: tu
     assert printed == [f"{newest_revision('catalog.migrations')}\n"] * PROCESSES
     database = Database(urls[0])
     check_migrated(database, "catalog.migrations")
+    database.close()
+
+
+def test_a_new_database_file_is_not_opened_before_its_lock_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two first connections at once would both switch it to WAL, and one of them would fail."""
+    monkeypatch.setattr(migrating, "WAIT_SECONDS", 0.1)
+    file = tmp_path / "catalog.db"
+    database = Database(f"sqlite:///{file}")
+    with migrating._file_lock(file, time.monotonic()):
+        with pytest.raises(NotMigrated, match="another migration"):
+            migrate(database, "catalog.migrations")
+        assert not file.exists()
     database.close()
 
 
