@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bus.client.client import Client
     from bus.contract.events import Event
-    from bus.contract.fields import DecimalRange, RuleViolation, Secret
+    from bus.contract.fields import DecimalRange, MultiLine, RuleViolation, Secret
     from bus.contract.identity import Caller, JsonWebKeySet, SigningJwk
     from bus.contract.operations import Command, Query, Reply, TransientCommand
     from bus.contract.pages import InvalidCursor, PageQuery, page_after
@@ -51,6 +51,7 @@ __all__ = [
     "InvalidCursor",
     "JsonWebKeySet",
     "MayBeOpen",
+    "MultiLine",
     "PageQuery",
     "Query",
     "Refusal",
@@ -87,7 +88,7 @@ __getattr__ = lazy_exports(
     {
         "bus.client.client": ("Client",),
         "bus.contract.events": ("Event",),
-        "bus.contract.fields": ("DecimalRange", "RuleViolation", "Secret"),
+        "bus.contract.fields": ("DecimalRange", "MultiLine", "RuleViolation", "Secret"),
         "bus.contract.identity": ("Caller", "JsonWebKeySet", "SigningJwk"),
         "bus.contract.operations": ("Command", "Query", "Reply", "TransientCommand"),
         "bus.contract.pages": ("InvalidCursor", "PageQuery", "page_after"),

@@ -71,6 +71,10 @@ class Secret:
     """Marks a field that is never stored or logged readable, nor kept in dead letters and stored replies."""
 
 
+class MultiLine:
+    """Marks a text that may have line breaks and tabs (LF, CR, HT). All other control characters stay forbidden."""
+
+
 @dataclass(frozen=True)
 class FieldRules:
     """The rules of one field of a declared type."""
@@ -92,6 +96,15 @@ def secrets_of(declared: type[msgspec.Struct]) -> frozenset[str]:
     """The names of the fields marked `Secret`."""
     hints = get_type_hints(declared, include_extras=True).items()
     return frozenset(name for name, hint in hints if any(isinstance(item, Secret) for item in _metadata(hint)))
+
+
+@cache
+def multi_line_fields_of(declared: type[msgspec.Struct]) -> frozenset[str]:
+    """The names of the fields marked `MultiLine`, as JSON has them."""
+    hints = get_type_hints(declared, include_extras=True)
+    fields = msgspec.structs.fields(declared)
+    marked = (each for each in fields if any(isinstance(item, MultiLine) for item in _metadata(hints[each.name])))
+    return frozenset(each.encode_name for each in marked)
 
 
 @cache

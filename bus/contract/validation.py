@@ -12,12 +12,14 @@ import msgspec
 from msgspec import inspect
 
 from bus.contract.codec import parse, prepare
-from bus.contract.fields import FieldRules, Rule, RuleViolation, rules_of
+from bus.contract.fields import FieldRules, Rule, RuleViolation, multi_line_fields_of, rules_of
 from bus.contract.operations import Operation
 from bus.contract.problems import INVALID_TITLE, FieldError, Invalid
 from bus.contract.words import in_words, kind_of, kinds_of
 
 _DECIMAL_COMMA = re.compile(r"[0-9]{1,20},[0-9]{1,20}")
+
+_NO_LINES = dict.fromkeys(map(ord, "\n\r\t"))
 
 T = TypeVar("T", bound=Operation[Any])
 E = TypeVar("E", bound=msgspec.Struct)
@@ -51,7 +53,7 @@ def accept(fields: dict[str, Any], operation: type[T]) -> T:
     except _NOT_CONVERTIBLE:
         request = _converted(fields, operation)
     faults = [fault for field in rules_of(operation) for fault in _broken_rules(field, fields.get(field.name))]
-    faults += _bad_text(fields)
+    faults += _text_faults(fields, operation)
     if not faults and operation.violations is not Operation.violations:
         faults += request.violations()
     if faults:
@@ -102,6 +104,30 @@ def _broken_rules(field: FieldRules, value: Any, pointer: str = "") -> Iterator[
         yield FieldError(f"{pointer}/{field.name}", error.detail, error.code)
 
 
+def _text_faults(value: Any, hint: Any, pointer: str = "") -> list[FieldError]:
+    """Characters that no text may have, or none but a `MultiLine` one. Only for a text with such is the hint read."""
+    faults = list(_bad_text(value, pointer))
+    return list(_bad_text(_without_lines(value, hint), pointer)) if faults else []
+
+
+def _without_lines(value: Any, hint: Any) -> Any:
+    """The same value, but without the line breaks and tabs of fields that may have them."""
+    bare = _bare(hint)
+    if type(value) is list and get_origin(bare) in (list, set, frozenset):
+        return [_without_lines(inner, get_args(bare)[0]) for inner in value]
+    if type(value) is dict and get_origin(bare) is dict:
+        return {name: _without_lines(inner, get_args(bare)[1]) for name, inner in value.items()}
+    if type(value) is dict and isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        known, multi_line = _fields_of(bare), multi_line_fields_of(bare)
+        return {
+            name: inner.translate(_NO_LINES)
+            if name in multi_line and type(inner) is str
+            else _without_lines(inner, known[name].type if name in known else None)
+            for name, inner in value.items()
+        }
+    return value
+
+
 def _bad_text(value: Any, pointer: str = "") -> Iterator[FieldError]:
     if type(value) is str:
         if _CONTROL.search(value):
@@ -127,7 +153,7 @@ def _all_faults(fields: dict[str, Any], declared: type[msgspec.Struct], pointer:
         if name not in fields:
             if field.required:
                 yield FieldError(place, "This field is required.", "missing-field")
-        elif bad := list(_bad_text(fields[name], place)):
+        elif bad := _text_faults({name: fields[name]}, declared, pointer):
             yield from bad
         elif faults := list(_type_faults(fields[name], field.type, place, rules.get(name, ()))):
             yield from faults

@@ -9,14 +9,25 @@
 #
 # The imports are not sorted: documents and pages list operations and events in this order.
 
-from catalog.contract.products import (
+from catalog.contract.fields import (
     Name,
     Price,
     Quantity,
+    Sku,
+    Tag,
+    Tags,
+    Description,
+    AttributeValue,
+    Attributes,
+    ChangedAttributes,
     Version,
     ProductId,
+)
+from catalog.contract.products import (
     ProductNotFound,
     InsufficientStock,
+    SkuTaken,
+    AttributesTooLarge,
     VersionConflict,
     VersionRequired,
     Product,
@@ -61,10 +72,15 @@ from catalog.contract.reservations import (
 )
 
 __all__ = [
+    "AttributeValue",
+    "Attributes",
+    "AttributesTooLarge",
     "ChangeStock",
+    "ChangedAttributes",
     "CommitReservation",
     "CreateProduct",
     "DeleteProduct",
+    "Description",
     "GetProduct",
     "GetReservation",
     "HoldSeconds",
@@ -97,10 +113,14 @@ __all__ = [
     "ReservationReleased",
     "ReserveLines",
     "ReserveStock",
+    "Sku",
+    "SkuTaken",
     "StockChange",
     "StockChanged",
     "StockTooLarge",
     "StockUpdated",
+    "Tag",
+    "Tags",
     "UpdateProduct",
     "Version",
     "VersionConflict",

@@ -1,22 +1,29 @@
-"""Products: their fields, what others may know of them, and what can be done with them."""
+"""Products: what others may know of them, and what can be done with them."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from bus import Command, DecimalRange, Event, FieldError, PageQuery, Query, Refusal, Reply
-from catalog.domain.money import HIGHEST, PLACES
-from catalog.domain.names import IN_WORDS, READABLE
+from bus import Command, Event, FieldError, PageQuery, Query, Refusal, Reply
+from catalog.contract.fields import (
+    Attributes,
+    AttributeValue,
+    ChangedAttributes,
+    Description,
+    Name,
+    Price,
+    ProductId,
+    Quantity,
+    Sku,
+    Tags,
+    Version,
+)
 from catalog.domain.stock import MOST_PIECES
 
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=READABLE, examples=["Lamp"], extra=IN_WORDS)]
-Price = Annotated[Decimal, Meta(examples=[Decimal("9.90")]), DecimalRange(places=PLACES, ge=Decimal(0), le=HIGHEST)]
-Quantity = Annotated[int, Meta(ge=0, le=MOST_PIECES, examples=[3])]
-# Without an example: programs that are made from the contract would name a version that the product does not have.
-Version = Annotated[int, Meta(ge=0, le=10**18 - 1)]
-ProductId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[1])]
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class ProductNotFound(Refusal, code="catalog.product_not_found", status=404):
@@ -30,6 +37,16 @@ class InsufficientStock(Refusal, code="catalog.insufficient_stock", status=409):
     available: int
 
 
+class SkuTaken(Refusal, code="catalog.sku_taken", status=409):
+    """Another product has this SKU."""
+
+    product_id: int
+
+
+class AttributesTooLarge(Refusal, code="catalog.attributes_too_large", status=409):
+    """All attributes of a product together have at most 8192 bytes of JSON."""
+
+
 class VersionConflict(Refusal, code="catalog.version_conflict", status=412):
     """The product was changed since the version that the caller knows; `version` is what it has now."""
 
@@ -41,7 +58,10 @@ class VersionRequired(Refusal, code="catalog.version_required", status=428):
 
 
 class Product(Reply):
-    """A product. `available` pieces of the `quantity` are not reserved; `version` counts its changes from 1."""
+    """A product. `available` pieces of the `quantity` are not reserved; `version` counts its changes from 1.
+
+    A field that the product does not have is left out. `updated_at` is when its version was made.
+    """
 
     id: int
     name: Annotated[str, Meta(examples=["Lamp"])]
@@ -49,6 +69,11 @@ class Product(Reply):
     quantity: Annotated[int, Meta(examples=[3])]
     available: Annotated[int, Meta(examples=[3])]
     version: int
+    sku: str | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    attributes: dict[str, AttributeValue] | UnsetType = UNSET
+    updated_at: Moment | UnsetType = UNSET
 
     version_path = "version"
 
@@ -97,6 +122,11 @@ class ProductChanged(Event, name="catalog.product_changed"):
     quantity: Annotated[int, Meta(examples=[3])]
     available: Annotated[int, Meta(examples=[3])]
     version: int
+    sku: str | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    attributes: dict[str, AttributeValue] | UnsetType = UNSET
+    updated_at: Moment | UnsetType = UNSET
 
 
 class ProductRemoved(Event, name="catalog.product_removed"):
@@ -114,16 +144,26 @@ class StockChanged(Event, name="catalog.stock_changed"):
     available: Annotated[int, Meta(examples=[1])]
     reason: Annotated[str, Meta(examples=["reserved"])]
     version: int
+    updated_at: Moment | UnsetType = UNSET
 
 
 class CreateProduct(
-    Command[ProductCreated], name="catalog.create_product", http="POST /products", status=201, needs="catalog:write"
+    Command[ProductCreated],
+    name="catalog.create_product",
+    http="POST /products",
+    status=201,
+    refuses=[SkuTaken],
+    needs="catalog:write",
 ):
-    """Put a product into the catalog."""
+    """Put a product into the catalog. Two products never have the same `sku`."""
 
     name: Name
     price: Price
     quantity: Quantity
+    sku: Sku | UnsetType | None = UNSET
+    tags: Tags | UnsetType | None = UNSET
+    description: Description | UnsetType | None = UNSET
+    attributes: Attributes | UnsetType | None = UNSET
 
 
 class GetProduct(
@@ -142,25 +182,31 @@ class UpdateProduct(
     Command[ProductUpdated],
     name="catalog.update_product",
     http="PUT /products/{product_id}",
-    refuses=[ProductNotFound, InsufficientStock, VersionConflict, VersionRequired],
+    refuses=[ProductNotFound, InsufficientStock, SkuTaken, VersionConflict, VersionRequired],
     if_match="expected_version",
     needs="catalog:write",
 ):
     """Change the given fields of a product and leave the others.
 
-    With `expected_version`, only if it still has that version. A product can be sent back as it was read: `id` must be
-    that of the product, `version` is the same as `expected_version`, and `available` is ignored.
+    Null takes a field away that a product need not have. With `expected_version`, only if it still has that version. A
+    product can be sent back as it was read: `id` must be that of the product, `version` is the same as
+    `expected_version`, and `available` and `updated_at` are ignored.
     """
 
     product_id: ProductId
     name: Name | UnsetType = UNSET
     price: Price | UnsetType = UNSET
     quantity: Quantity | UnsetType = UNSET
+    sku: Sku | UnsetType | None = UNSET
+    tags: Tags | UnsetType | None = UNSET
+    description: Description | UnsetType | None = UNSET
+    attributes: Attributes | UnsetType | None = UNSET
     expected_version: Version | UnsetType = UNSET
     # These have no examples, for the same reason as versions.
     id: Annotated[int, Meta(ge=0, le=2**63 - 1)] | UnsetType = UNSET
     version: Version | UnsetType = UNSET
     available: Annotated[int, Meta(ge=0, le=MOST_PIECES)] | UnsetType = UNSET
+    updated_at: Moment | UnsetType = UNSET
 
     def violations(self) -> Iterable[FieldError]:
         """Another id, and two versions."""
@@ -179,10 +225,16 @@ class PatchProduct(
     UpdateProduct,
     name="catalog.patch_product",
     http="PATCH /products/{product_id}",
+    refuses=[AttributesTooLarge],
     needs="catalog:write",
     if_match="expected_version",
 ):
-    """The same as `UpdateProduct`, for callers that expect a partial change to be a PATCH (RFC 7396)."""
+    """The same as `UpdateProduct`, for callers that expect a partial change to be a PATCH (RFC 7396).
+
+    Attributes are changed one by one: those that are not given stay, and null takes one away.
+    """
+
+    attributes: ChangedAttributes | UnsetType | None = UNSET  # type: ignore[assignment]  # null only here
 
 
 class DeleteProduct(

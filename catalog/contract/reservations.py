@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bus import Command, Query, Refusal, Reply
-from catalog.contract.products import InsufficientStock, ProductId, ProductNotFound
+from catalog.contract.fields import ProductId
+from catalog.contract.products import InsufficientStock, ProductNotFound
 from catalog.domain.stock import MOST_PIECES
 
 ReservationId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[1])]

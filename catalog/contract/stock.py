@@ -5,7 +5,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from bus import Command, Refusal, Reply
-from catalog.contract.products import InsufficientStock, Product, ProductId, ProductNotFound
+from catalog.contract.fields import ProductId
+from catalog.contract.products import InsufficientStock, Product, ProductNotFound
 from catalog.domain.names import IN_WORDS, READABLE
 from catalog.domain.stock import MOST_PIECES
 

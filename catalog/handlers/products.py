@@ -4,15 +4,16 @@ Creating, reading and changing handle whole batches, because one statement serve
 request each, as most handlers do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import UNSET, UnsetType, convert, structs
-from sqlalchemy import Row, bindparam, delete, select
+from msgspec import UNSET, UnsetType, structs
+from sqlalchemy import bindparam, delete, select
 
-from bus import Refusal, Work
-from bus.database import find_all, insert_all, lock_all, page_of, update_each
+from bus import FieldError, Refusal, Work
+from bus.database import find_all, lock_all, page_of
 from catalog.contract import (
+    AttributesTooLarge,
     CreateProduct,
     DeleteProduct,
     GetProduct,
@@ -20,7 +21,6 @@ from catalog.contract import (
     ListProducts,
     PatchProduct,
     Product,
-    ProductChanged,
     ProductCreated,
     ProductDeleted,
     ProductNotFound,
@@ -31,9 +31,19 @@ from catalog.contract import (
     VersionConflict,
     VersionRequired,
 )
-from catalog.domain.money import CENT
+from catalog.domain.attributes import MOST_BYTES, size_of
+from catalog.handlers.product_rows import (
+    OPTIONAL,
+    changed,
+    changes_of,
+    insert_products,
+    next_moment,
+    product_of,
+    update_products,
+)
 from catalog.handlers.service import catalog, settings
-from catalog.tables import product
+from catalog.handlers.skus import Skus, taken
+from catalog.tables import clock, product
 
 _delete = delete(product).where(product.c.id == bindparam("product_id"))
 _all = select(product)
@@ -41,17 +51,27 @@ _all = select(product)
 
 @catalog.handles_many(CreateProduct)
 def create_product(commands: list[CreateProduct], work: Work) -> Sequence[ProductCreated | Refusal]:
-    rows = [
-        {"name": command.name, "price": command.price.quantize(CENT), "quantity": command.quantity, "version": 1}
+    skus = Skus(work.connection, (command.sku for command in commands))
+    firsts: dict[str, CreateProduct] = {}
+    new = [
+        command
+        for command in commands
+        if not command.sku
+        or (skus.owner_of(command.sku) is None and firsts.setdefault(command.sku, command) is command)
+    ]
+    made = insert_products(work.connection, new)
+    for command, each in zip(new, made, strict=True):
+        work.emit(changed(each), command)
+    if len(new) == len(commands):
+        return [ProductCreated(product=each) for each in made]
+    by_sku = {each.sku: each.id for each in made}
+    in_turn, is_new = iter(made), set(map(id, new))
+    return [
+        ProductCreated(product=next(in_turn))
+        if id(command) in is_new
+        else taken(str(command.sku), skus.owner_of(str(command.sku)) or by_sku[str(command.sku)])
         for command in commands
     ]
-    ids = insert_all(work.connection, product, rows, returning=product.c.id)
-    products = [
-        convert({"id": id_, "available": row["quantity"], **row}, Product) for id_, row in zip(ids, rows, strict=True)
-    ]
-    for command, each in zip(commands, products, strict=True):
-        work.emit(convert(each, ProductChanged, from_attributes=True), command)
-    return [ProductCreated(product=each) for each in products]
 
 
 @catalog.handles_many(GetProduct)
@@ -79,32 +99,46 @@ def patch_product(commands: list[PatchProduct], work: Work) -> Sequence[ProductU
 
 def _update(commands: Sequence[UpdateProduct], work: Work) -> Sequence[ProductUpdated | Refusal]:
     """Locks the rows in one order, so that two workers never wait for each other; writes each row once."""
-    rows = lock_all(work.connection, product, product.c.id, [command.product_id for command in commands])
-    products = {row.id: product_of(row) for row in rows}
-    changed: dict[int, Product] = {}
+    ids = [command.product_id for command in commands]
+    rows = {row.id: row for row in lock_all(work.connection, product, product.c.id, ids, clock)}
+    products = {id_: product_of(row) for id_, row in rows.items()}
+    skus = Skus(work.connection, (command.sku for command in commands))
+    written: dict[int, Product] = {}
+    optional: set[str] = set()
     replies: list[ProductUpdated | Refusal] = []
     for command in commands:
         current = products.get(command.product_id)
         if current is None:
             replies.append(ProductNotFound())
             continue
-        if (refusal := _version_refusal(command.known_version, current.version)) is not None:
+        changes = changes_of(command, current)
+        if (refusal := _refusal_of(command, current, changes, skus)) is not None:
             replies.append(refusal)
             continue
-        if changes := _changes(command):
-            reserved = current.quantity - current.available
-            available = changes.get("quantity", current.quantity) - reserved
-            if available < 0:
-                detail = f"{reserved} pieces are reserved, so the quantity cannot be less."
-                replies.append(InsufficientStock(detail, product_id=current.id, available=current.available))
-                continue
-            current = structs.replace(current, **changes, available=available, version=current.version + 1)
-            products[current.id] = changed[current.id] = current
-            work.emit(convert(current, ProductChanged, from_attributes=True), command)
+        if changes:
+            at = next_moment(current, rows[current.id])
+            current = structs.replace(current, **changes, version=current.version + 1, updated_at=at)
+            products[current.id] = written[current.id] = current
+            optional |= changes.keys() & OPTIONAL
+            work.emit(changed(current), command)
         replies.append(ProductUpdated(product=current))
-    if changed:
-        update_each(work.connection, product, product.c.id, [_row(each) for each in changed.values()])
+    if written:
+        update_products(work.connection, [*written.values()], optional, skus.given_away)
     return replies
+
+
+def _refusal_of(command: UpdateProduct, current: Product, changes: Mapping[str, Any], skus: Skus) -> Refusal | None:
+    """Why a change is refused, None if it is not. The last look is for the SKU, which then is that of the product."""
+    if (refusal := _version_refusal(command.known_version, current.version)) is not None:
+        return refusal
+    if changes.get("available", 0) < 0:
+        reserved = current.quantity - current.available
+        detail = f"{reserved} pieces are reserved, so the quantity cannot be less."
+        return InsufficientStock(detail, product_id=current.id, available=current.available)
+    attributes = changes.get("attributes")
+    if attributes and size_of(attributes) > MOST_BYTES:
+        return AttributesTooLarge(errors=[FieldError("/attributes", "They become too long.", AttributesTooLarge.code)])
+    return skus.move(current.id, current.sku, changes["sku"]) if "sku" in changes else None
 
 
 @catalog.handles(DeleteProduct)
@@ -125,27 +159,3 @@ def _version_refusal(known: int | UnsetType, current: int) -> Refusal | None:
     if known is UNSET:
         return VersionRequired() if settings().require_if_match else None
     return VersionConflict(version=current) if known != current else None
-
-
-def _changes(command: UpdateProduct) -> dict[str, Any]:
-    price = command.price if command.price is UNSET else command.price.quantize(CENT)
-    given = {"name": command.name, "price": price, "quantity": command.quantity}
-    return {name: value for name, value in given.items() if value is not UNSET}
-
-
-def product_of(row: Row[Any]) -> Product:
-    """The product in a row of its table."""
-    return Product(
-        id=row.id,
-        name=row.name,
-        price=row.price,
-        quantity=row.quantity,
-        available=row.quantity - row.reserved,
-        version=row.version,
-    )
-
-
-def _row(changed: Product) -> dict[str, Any]:
-    row = structs.asdict(changed)
-    del row["available"]  # it follows from the pieces that are reserved, which do not change here
-    return row

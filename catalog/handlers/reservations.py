@@ -6,7 +6,6 @@ again after the next run of `expire_reservations`.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from msgspec import UNSET
@@ -28,6 +27,7 @@ from catalog.contract import (
     ReserveLines,
     ReserveStock,
 )
+from catalog.domain.moments import moment
 from catalog.handlers.service import catalog
 from catalog.handlers.stock import Stock
 from catalog.tables import is_held, now_ms, reservation, reservation_line
@@ -36,7 +36,6 @@ from catalog.tables import is_held, now_ms, reservation, reservation_line
 EXPIRY_SECONDS = 0.5
 MOST_EXPIRED = 200
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _now = select(now_ms())
 # The clock in a subquery is read once, so that the index is used.
 _has_expired: ColumnElement[bool] = reservation.c.expires_ms <= _now.scalar_subquery()
@@ -176,7 +175,7 @@ def _reservation(id_: int, expires_ms: int, lines: Sequence[ReservationLine], st
     return Reservation(
         id=id_,
         lines=list(lines),
-        expires_at=_EPOCH + timedelta(milliseconds=expires_ms),
+        expires_at=moment(expires_ms),
         state=state,
         product_id=UNSET if others else first.product_id,
         quantity=UNSET if others else first.quantity,

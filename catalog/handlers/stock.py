@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from bus import Command, FieldError, Refusal, Work
 from bus.database import lock_all, update_each
@@ -19,10 +19,11 @@ from catalog.contract import (
     StockTooLarge,
     StockUpdated,
 )
+from catalog.domain.moments import milliseconds
 from catalog.domain.stock import MOST_PIECES
-from catalog.handlers.products import product_of
+from catalog.handlers.product_rows import next_moment, product_of
 from catalog.handlers.service import catalog
-from catalog.tables import product
+from catalog.tables import clock, product
 
 Request = Command[Any]
 
@@ -55,7 +56,8 @@ class Stock:
 
     def __init__(self, work: Work, product_ids: Iterable[int]) -> None:
         self._work = work
-        rows = lock_all(work.connection, product, product.c.id, product_ids)
+        rows = lock_all(work.connection, product, product.c.id, product_ids, clock)
+        self._rows = {row.id: row for row in rows}
         self._products = {row.id: product_of(row) for row in rows}
         self._changed: dict[int, Product] = {}
 
@@ -93,8 +95,9 @@ class Stock:
         if self._changed:
             rows = [
                 {"id": each.id, "quantity": each.quantity, "reserved": each.quantity - each.available,
-                 "version": each.version}
+                 "version": each.version, "updated_ms": milliseconds(each.updated_at)}
                 for each in self._changed.values()
+                if each.updated_at is not UNSET
             ]  # fmt: skip
             update_each(self._work.connection, product, product.c.id, rows)
 
@@ -104,10 +107,16 @@ class Stock:
 
     def change(self, current: Product, reason: str, request: Request | None, **counts: int) -> Product:
         """Set these counts of a product, and emit the event."""
-        now = structs.replace(current, version=current.version + 1, **counts)
+        at = next_moment(current, self._rows[current.id])
+        now = structs.replace(current, version=current.version + 1, updated_at=at, **counts)
         self._products[now.id] = self._changed[now.id] = now
         event = StockChanged(
-            id=now.id, quantity=now.quantity, available=now.available, reason=reason, version=now.version
+            id=now.id,
+            quantity=now.quantity,
+            available=now.available,
+            reason=reason,
+            version=now.version,
+            updated_at=at,
         )
         self._work.emit(event, request)
         return now

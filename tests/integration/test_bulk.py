@@ -15,6 +15,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Integer,
     LargeBinary,
     MetaData,
     Numeric,
@@ -24,6 +25,8 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from bus.database.bulk import find_all, insert_all, lock_all, update_all, update_each
 from bus.database.engine import Database
@@ -149,6 +152,55 @@ def test_a_row_whose_key_is_there_already_is_left_out(database: Database) -> Non
         update_all(transaction.connection, thing, thing.c.id, [2], {"note": "changed"})
         notes = dict(transaction.connection.execute(select(thing.c.id, thing.c.note)).all())
     assert notes == {1: "first", 2: "changed", 3: "second"}
+
+
+class _clock(FunctionElement[str]):  # noqa: N801  # an SQL function
+    """Something that only the database can compute."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_clock)
+def _as_sql(*_: object, **__: object) -> str:
+    return "CAST(CURRENT_TIMESTAMP AS text)"
+
+
+stamped = Table(
+    "stamped",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("name", Text),
+    Column("made_at", Text, default=_clock()),
+    Column("kind", Text, default="plain"),
+    sqlite_autoincrement=True,
+)
+
+
+def test_the_database_computes_a_column_that_is_not_given_and_returns_it_in_the_order_of_the_rows(
+    database: Database,
+) -> None:
+    names = [f"name {number}" for number in range(50, 0, -1)]
+    with database.transaction() as transaction:
+        rows = [{"name": name} for name in names]
+        made = insert_all(transaction.connection, stamped, rows, returning=(stamped.c.id, stamped.c.made_at))
+        (given,) = insert_all(
+            transaction.connection, stamped, [{"name": "x", "made_at": "y"}], (stamped.c.id, stamped.c.made_at)
+        )
+        stored = transaction.connection.execute(select(stamped).order_by(stamped.c.id)).all()
+    assert [row.name for row in stored] == [*names, "x"]
+    assert [tuple(row) for row in (*made, given)] == [(row.id, row.made_at) for row in stored]
+    assert all(made_at.startswith("20") for _, made_at in made)
+    assert given.made_at == "y"
+
+
+def test_rows_are_locked_with_what_is_read_beside_them(database: Database) -> None:
+    clock = _clock().label("now")
+    with database.transaction() as transaction:
+        insert_all(transaction.connection, stamped, [{"name": "a"}, {"name": "b"}])
+        rows = lock_all(transaction.connection, stamped, stamped.c.id, [2, 1], clock)
+    assert [row.name for row in rows] == ["a", "b"]
+    assert all(row.now.startswith("20") for row in rows)
 
 
 def test_rows_of_different_columns_are_refused(database: Database) -> None:

@@ -23,6 +23,7 @@ PUBLIC = {
         "InvalidCursor",
         "JsonWebKeySet",
         "MayBeOpen",
+        "MultiLine",
         "PageQuery",
         "Query",
         "Refusal",

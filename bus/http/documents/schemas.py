@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bus.contract.fields import DescribedRule, rules_of, secrets_of, structs_in
+from bus.contract.fields import DescribedRule, multi_line_fields_of, rules_of, secrets_of, structs_in
 from bus.contract.refusals import Refusal
 from bus.http.documents.examples import known_examples
 
@@ -16,6 +16,7 @@ Schema = dict[str, Any]
 # Text fields of requests without a pattern of their own get this one, because `bus.contract.validation` refuses control
 # characters. It refuses lone surrogates too, but a JSON Schema cannot exclude them.
 TEXT = r"^[^\x00-\x1f\x7f-\x9f]*$"
+MULTI_LINE_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 
 _WHERE = "#/components/schemas/"
 
@@ -94,6 +95,8 @@ def _complete(cls: type[msgspec.Struct], schema: Schema, *, is_request: bool) ->
     for name in secrets_of(cls):
         _refine(schema["properties"][names[name]], {"format": "password"} | ({"writeOnly": True} if is_request else {}))
     if is_request:
+        for name in multi_line_fields_of(cls):
+            _refine(schema["properties"][name], {"pattern": MULTI_LINE_TEXT})
         for each in schema["properties"].values():
             _bound_text(each)
     elif not cls.__struct_config__.omit_defaults:
@@ -111,7 +114,8 @@ def _refine(schema: Schema, words: Schema) -> None:
 
 
 def _bound_text(schema: Schema) -> None:
-    for each in (*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())):
+    inner = (schema[name] for name in ("items", "additionalProperties") if isinstance(schema.get(name), dict))
+    for each in (*schema.get("anyOf", ()), *inner):
         _bound_text(each)
     is_free = schema.get("format", "password") == "password" and not schema.keys() & {"pattern", "enum"}
     if schema.get("type") == "string" and is_free:

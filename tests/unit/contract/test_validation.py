@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from auth.contract import Register
 from bus.contract.codec import encode
+from bus.contract.fields import MultiLine
 from bus.contract.operations import Command, Operation, Query, Reply
 from bus.contract.problems import Invalid
 from bus.contract.text_fields import from_text
@@ -30,6 +31,18 @@ class Noted(Reply):
 class Note(Command[Noted], name="example.note"):
     labels: dict[str, str] = {}
     lines: list[str] = []
+
+
+class Verse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    text: Annotated[str, MultiLine()] | UnsetType = UNSET
+    title: str = ""
+
+
+class Sing(Command[Noted], name="example.sing"):
+    poem: Annotated[str, Meta(max_length=20), MultiLine()] | UnsetType | None = UNSET
+    name: str = ""
+    verses: list[Verse] = []
+    others: dict[str, Verse] = {}
 
 
 class Move(Query[Noted], name="example.move"):
@@ -164,6 +177,33 @@ def test_bad_text_is_found_in_lists_and_objects_and_their_keys() -> None:
     assert {error.code for error in problem.errors} == {"invalid-text"}
     assert sorted(error.pointer for error in problem.errors) == ["/labels/a~1b", "/labels/\ufffd", "/lines/1"]
     encode(problem)
+
+
+LINES = "a\r\n\tb\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointers"),
+    [
+        ({"poem": LINES}, []),
+        ({"poem": LINES, "name": "a"}, []),
+        ({"poem": LINES, "name": LINES}, ["/name"]),
+        ({"poem": "a\x0b"}, ["/poem"]),
+        ({"poem": f"{LINES}\x7f"}, ["/poem"]),
+        ({"poem": [LINES]}, ["/poem/0"]),
+        ({"verses": [{"text": LINES}, {"text": LINES, "title": LINES}]}, ["/verses/1/title"]),
+        ({"others": {"a": {"text": LINES}, "b": {"title": LINES}}}, ["/others/b/title"]),
+        ({"others": {LINES: {"text": LINES}}}, [f"/others/{'a' + chr(0xFFFD) * 3 + 'b' + chr(0xFFFD)}"]),
+        ({"poem": LINES, "other": LINES, "name": 5}, ["/name", "/other"]),
+    ],
+)
+def test_only_a_multi_line_text_may_have_line_breaks_and_tabs(fields: dict[str, Any], pointers: list[str]) -> None:
+    if not pointers:
+        assert accept(fields, Sing).poem == fields["poem"]
+        return
+    with pytest.raises(Invalid) as refused:
+        accept(fields, Sing)
+    assert [error.pointer for error in refused.value.problem.errors] == pointers
 
 
 def test_violations_between_fields_are_reported_when_each_field_is_valid_alone() -> None:

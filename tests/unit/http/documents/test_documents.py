@@ -284,8 +284,9 @@ def test_a_reply_has_all_its_fields_but_those_that_are_unset() -> None:
 def test_what_the_path_says_is_not_in_the_body() -> None:
     update = openapi("catalog", catalog)["paths"]["/products/{product_id}"]["put"]
     body = update["requestBody"]["content"]["application/json"]["schema"]
-    as_read = ["expected_version", "id", "version", "available"]
-    assert list(body["properties"]) == ["name", "price", "quantity", *as_read]
+    optional = ["sku", "tags", "description", "attributes"]
+    as_read = ["expected_version", "id", "version", "available", "updated_at"]
+    assert list(body["properties"]) == ["name", "price", "quantity", *optional, *as_read]
     assert body["examples"][0].keys() == {"name", "price", "quantity"}  # a version would be a guess
     assert "product_id" not in body["examples"][0]
     assert [(each["name"], each["in"]) for each in update["parameters"]] == [
