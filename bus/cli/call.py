@@ -78,7 +78,7 @@ def _prepare(name: str, fields: Sequence[str]) -> tuple[Operation[Any], Client]:
     if name not in operations:
         raise click.UsageError(f"There is no operation {name!r}. `bus operations` lists them.")
     configure_logs("error")
-    return _request(operations[name], fields), Client(url, name="bus-call")
+    return _request(operations[name], fields), Client(url, name="bus-call", identities=settings.identities)
 
 
 def _request(operation: type[Operation[Any]], fields: Sequence[str]) -> Operation[Any]:

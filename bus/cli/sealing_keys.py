@@ -9,7 +9,7 @@ import msgspec
 from bus.cli.common import application_and_settings, migrated_database
 from bus.cli.groups import MAY_BEGIN_WITH_A_DASH, SentenceGroup
 from bus.database.engine import Database
-from bus.security.key_store import KeyInUse, KeyNotFound, forget, kept_keys, rotate
+from bus.security.key_store import KeyInUse, KeyNotFound, forget, identity, kept_keys, rotate
 
 _SERVICE = click.argument("service")
 
@@ -52,6 +52,14 @@ def forget_key(service: str, kid: str) -> None:
             forget(database, kid)
         except (KeyInUse, KeyNotFound) as mistake:
             raise click.UsageError(str(mistake)) from None
+
+
+@sealing_keys.command("identity")
+@_SERVICE
+def print_identity(service: str) -> None:
+    """Print the thumbprint of the key that signs the keys of SERVICE: the value of NAME_IDENTITY_KEY."""
+    with _database_of(service) as database:
+        click.echo(identity(database))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from bus.messaging.replies import ACCEPTED, error_of, status_of
 from bus.messaging.trace_context import Trace, begin
 from bus.messaging.transport import Transport, TransportFailure, TransportOptions, is_connected
 from bus.messaging.waiting import poll
-from bus.security.sealer import Sealer
+from bus.security.sealer import NOTHING_PINNED, Sealer
 from bus.telemetry.metrics import CONNECTED, Metrics
 from bus.telemetry.spans import Spans
 
@@ -49,7 +50,8 @@ class Client:
     `bus` is the broker's URL (`amqp://`, `amqps://` or `memory://`), `name` what the broker lists the connection as.
     At most `max_in_flight` calls wait at the same time; one more raises Unavailable at once. A call made by a handler
     waits no longer than the handler's own caller does. Secret fields are sealed for their service, unless `seal` is
-    False. `metrics` and `spans` record the calls.
+    False; `identities` are the thumbprints of the identity keys of services, by name, that must have signed the keys
+    (`bus sealing-keys identity`). `metrics` and `spans` record the calls.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Client:
         name: str = "client",
         max_in_flight: int = MAX_IN_FLIGHT,
         seal: bool = True,
+        identities: Mapping[str, str] = NOTHING_PINNED,
         metrics: Metrics | None = None,
         spans: Spans | None = None,
     ) -> None:
@@ -67,7 +70,7 @@ class Client:
         self._tracing = None if spans is None else ClientTracing(spans)
         self._pending = PendingCalls(self._transport, max_in_flight)
         self._liveness = Liveness(self._ping)
-        self._sealer = Sealer(self._ask_for_key) if seal else None
+        self._sealer = Sealer(self._ask_for_key, identities) if seal else None
         self._opened_at = time.monotonic()
         self._awaits_connection = True
         if metrics is not None:
@@ -222,7 +225,7 @@ class Client:
         if self._awaits_connection:
             self._wait_for_first_connection(deadlines.accepted_by - time.monotonic())
         if self._sealer is not None and secrets_of(operation):
-            body = self._sealer.sealed(operation, body, deadlines.accepted_by)
+            body = self._sealer.sealed(operation, body, deadlines.accepted_by, message_id)
         hop = trace.next_hop() if trace else self._tracing.begin() if self._tracing else begin()
         headers: dict[str, object] = {SENT_AT: now_ms(), **hop.headers}
         if token and operation.authentication != "none":

@@ -76,12 +76,16 @@ class PublicJwk(msgspec.Struct, frozen=True):
 
 
 class SealingKey(Reply):
-    """The public key (RFC 7517) and how to seal with it: `alg` and `enc` are what the JWE must use."""
+    """The public key (RFC 7517) and how to seal with it: `alg` and `enc` are what the JWE must use.
+
+    `signature` is a JWS (RFC 7515) by the service's identity key, of the service's name and `kid`.
+    """
 
     kid: Annotated[str, Meta(examples=["cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s"])]
     alg: Annotated[str, Meta(examples=["ECDH-ES"])]
     enc: Annotated[str, Meta(examples=["A256GCM"])]
     jwk: PublicJwk
+    signature: Annotated[str, Meta(max_length=2048, examples=["eyJhbGciOiJFUzI1NiIsImp3ayI6e30.e30.AA"])]
 
 
 class GetSealingKey(Query[SealingKey]):

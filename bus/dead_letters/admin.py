@@ -73,8 +73,8 @@ class DeadLetterAdmin:
         from bus.security.key_store import given_out
         from bus.security.sealer import Sealer
 
-        def sealing_key(_service: str, _deadline: float) -> Any:
+        def sealing_key(service: str, _deadline: float) -> Any:
             with self.database.reading() as transaction:
-                return given_out(transaction.connection)
+                return given_out(transaction.connection, service)
 
         return Sealer(sealing_key).sealed(operation, body, math.inf)

@@ -83,7 +83,14 @@ def run_web(application: Application, settings: Settings) -> bool:
     event_loop = EventLoop(name)
     spans = spans_from(os.environ, name, settings.bus_url)
     transport = transport_for(settings.bus_url, name, event_loop.loop)
-    client = Client(transport, name=name, max_in_flight=IN_FLIGHT, metrics=Metrics(), spans=spans)
+    client = Client(
+        transport,
+        name=name,
+        max_in_flight=IN_FLIGHT,
+        identities=settings.identities,
+        metrics=Metrics(),
+        spans=spans,
+    )
     event_loop.serve(application.web(client), settings.bind, port)
     while not (event_loop.failure or stopping.wait(WATCH_SECONDS)):
         pass
@@ -141,6 +148,9 @@ def worker_of(
     """A worker of a service with its settings, not started yet."""
     require_sealed = settings.services[application.name].require_sealed
     application.service.settings = settings.services[application.name].own
+    if application.service.takes_secrets and not require_sealed and not settings.is_embedded:
+        remedy = f"Set {application.name.upper()}_REQUIRE_SEALED=1 when all publishers seal."
+        log.warning("unsealed_secrets_accepted", service=application.name, remedy=remedy)
     return Worker(
         application.service,
         transport,

@@ -25,13 +25,15 @@ class SettingsError(Exception):
 @dataclass(frozen=True)
 class ServiceSettings:
     """The settings of one service: the port of its front end, the URL of its database, whether its workers refuse
-    secrets that are not sealed, the port of a worker's metrics, if it has one, and what the service itself declares."""
+    secrets that are not sealed, the port of a worker's metrics, if it has one, what the service itself declares, and
+    the thumbprint of the identity key that must have signed its sealing keys; empty to trust the first one."""
 
     port: int
     database_url: str
     require_sealed: bool = False
     metrics_port: int | None = None
     own: OwnSettings = field(default_factory=OwnSettings)
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Settings:
     limits: Limits
     services: Mapping[str, ServiceSettings]
     misspelt: Mapping[str, str]
+
+    @property
+    def identities(self) -> Mapping[str, str]:
+        """The thumbprints of the identity keys that are set, by service."""
+        return {name: service.identity for name, service in self.services.items() if service.identity}
 
     @property
     def is_embedded(self) -> bool:
@@ -101,6 +108,7 @@ def _service(reader: SettingsReader, name: str, default_port: int, data: Path, o
         require_sealed=reader.one_of(f"{prefix}_REQUIRE_SEALED", "0", ("0", "1")) == "1",
         metrics_port=reader.port(f"{prefix}_METRICS_PORT", None),
         own=reader.declared(prefix, own),
+        identity=reader.thumbprint(f"{prefix}_IDENTITY_KEY"),
     )
 
 

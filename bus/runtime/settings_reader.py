@@ -91,6 +91,16 @@ class SettingsReader:
             self.errors.append(f"{name} must be an IP address such as 127.0.0.1 or ::1, not {_shown(value)}.")
             return default
 
+    def thumbprint(self, name: str) -> str:
+        """The thumbprint of a key (RFC 7638): SHA-256 in base64url; empty if it is not set."""
+        value = self.text(name, "")
+        if value and not re.fullmatch("[A-Za-z0-9_-]{43}", value):
+            self.errors.append(
+                f"{name} must be 43 characters as `bus sealing-keys identity` prints them, not {_shown(value)}."
+            )
+            return ""
+        return value
+
     def number(self, name: str, default: float) -> float:
         """A number above 0."""
         value = self.text(name, str(default))

@@ -113,7 +113,7 @@ class Guard:
         if scheme.lower() != BEARER or len(token) > MAX_TOKEN_CHARACTERS:
             return message
         key = self._sealing_key()
-        sealed = seal(encode_fields({TOKEN: token}), operation.operation_name, key.kid, key.jwk)
+        sealed = seal({TOKEN: token}, operation.operation_name, key.kid, key.jwk)
         return structs.replace(message, headers={**message.headers, AUTHORIZATION: f"{SEALED_SCHEME} {sealed}"})
 
     def _named_by(self, given: object, operation: type[Operation[Any]]) -> Caller:

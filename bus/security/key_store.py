@@ -16,13 +16,17 @@ from bus.contract.builtin import SealingKey
 from bus.database.engine import Database
 from bus.database.tables import sealing_key
 from bus.database.trouble import DatabaseUnavailable
+from bus.security.identity import signature_of
 from bus.security.keys import KeyPair
 from bus.security.seal import ALG, ENC
+from bus.security.service_keys import stored
 from bus.security.unsealer import UNKNOWN_SECONDS
 
 # A new key is given out only when every worker can find it: a worker looks for an unknown key once in
 # UNKNOWN_SECONDS at most.
 SETTLE_SECONDS = 2 * UNKNOWN_SECONDS
+# The name of the identity key among the service's keys.
+IDENTITY = "identity"
 
 _newest_first = select(sealing_key).order_by(sealing_key.c.number.desc())
 
@@ -54,10 +58,11 @@ def current_key(connection: Connection) -> KeyPair:
     return KeyPair.read([*settled, rows[-1]][0].private_jwk)
 
 
-def given_out(connection: Connection) -> SealingKey:
-    """The key to give out, as callers get it: its public half."""
+def given_out(connection: Connection, service: str) -> SealingKey:
+    """The key to give out, as callers get it: its public half, signed by the service."""
     pair = current_key(connection)
-    return SealingKey(kid=pair.kid, alg=ALG, enc=ENC, jwk=pair.public_jwk)
+    signature = signature_of(_identity_key(connection), service, pair.kid)
+    return SealingKey(kid=pair.kid, alg=ALG, enc=ENC, jwk=pair.public_jwk, signature=signature)
 
 
 def prepare_key(database: Database) -> None:
@@ -88,6 +93,12 @@ def read_keys(database: Database) -> dict[str, KeyPair]:
     return {row.kid: KeyPair.read(row.private_jwk) for row in rows}
 
 
+def identity(database: Database) -> str:
+    """The thumbprint of the service's identity key (RFC 7638). Raises DatabaseUnavailable."""
+    with database.reading() as transaction:
+        return _identity_key(transaction.connection).kid
+
+
 def kept_keys(database: Database) -> Sequence[KeptKey]:
     """All keys, the newest first. Raises DatabaseUnavailable."""
     with database.reading() as transaction:
@@ -107,6 +118,11 @@ def forget(database: Database, kid: str) -> None:
         raise KeyInUse(f"{kid} is the key that is given out. Rotate first: `bus sealing-keys rotate`.")
     with database.transaction() as transaction:
         transaction.connection.execute(delete(sealing_key).where(sealing_key.c.kid == kid))
+
+
+def _identity_key(connection: Connection) -> KeyPair:
+    """The key that signs the sealing keys; made when it is first needed."""
+    return KeyPair.read(stored(connection, IDENTITY, lambda: KeyPair.new().private_jwk))
 
 
 def _make(connection: Connection, number: int) -> KeyPair:

@@ -1,19 +1,20 @@
 """Seals: the secrets of one request, readable only by its service.
 
 A seal is a JWE in compact serialisation (RFC 7516, section 7.1) by ECDH-ES in direct key agreement (RFC 7518,
-section 4.6) and A256GCM. Its protected header names the key and the operation, so that a seal made for one
-operation opens no other.
+section 4.6) and A256GCM. Its protected header names the key and the operation; what is encrypted is the whole request
+with its message id, so that a seal belongs to one operation, one message and one set of other fields.
 """
 
 import re
 from base64 import urlsafe_b64decode
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bus.contract.builtin import PublicJwk
-from bus.contract.codec import parse, prepare
+from bus.contract.codec import encode_fields, parse, prepare
 from bus.contract.problems import FieldError, Invalid
 from bus.security.keys import KeyPair, public_key
 
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
 
 # The field of a request that takes the place of its secret fields.
 SEALED = "sealed"
+# The members of the JSON object that is sealed for a body: the request with its secrets, and the id of its message.
+# Without an id the seal is good for a message with any id, and for one without.
+REQUEST, MESSAGE_ID = "request", "message_id"
 # The only member of the JSON object that is sealed for a header `authorization`.
 TOKEN = "token"  # noqa: S105  # no password
+UNSEALABLE = "unsealable"
 ALG = "ECDH-ES"
 ENC = "A256GCM"
-# Large enough for a password of 1024 characters of four bytes each.
-MAX_SEAL_BYTES = 8 * 1024
+# Large enough for the largest body that HTTP takes.
+MAX_SEAL_BYTES = 128 * 1024
+# What is encrypted is filled up with blanks to a multiple of this, or its length would be that of the password.
+PADDED_BYTES = 256
 
 # Header, no encrypted key, 96 bits of initialisation vector, ciphertext, 128 bits of tag.
 _SEAL = re.compile(r"([A-Za-z0-9_-]{1,1024})\.\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{22}")
@@ -39,12 +46,14 @@ def looks_sealed(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MAX_SEAL_BYTES and _SEAL.fullmatch(value) is not None
 
 
-def seal(secrets: bytes, operation: str, kid: str, jwk: PublicJwk) -> str:
-    """Seal a JSON object of secret fields for one operation. Raises ValueError for an invalid key."""
+def seal(content: Mapping[str, Any], operation: str, kid: str, jwk: PublicJwk) -> str:
+    """Seal a JSON object for one operation. Raises ValueError for an invalid key."""
     from joserfc.jwe import encrypt_compact
 
     header = {"alg": ALG, "enc": ENC, "kid": kid, "op": operation}
-    return encrypt_compact(header, secrets, public_key(jwk), registry=_registry())
+    encoded = encode_fields(dict(content))
+    encoded = encoded.ljust(-(-len(encoded) // PADDED_BYTES) * PADDED_BYTES)
+    return encrypt_compact(header, encoded, public_key(jwk), registry=_registry())
 
 
 def kid_of(sealed: object, operation: str) -> str:
@@ -83,7 +92,7 @@ def unseal(sealed: str, pair: KeyPair) -> dict[str, Any]:
 
 def unsealable(detail: str) -> Invalid:
     """The error for a seal that this service cannot open or accept. The sender's fault."""
-    return Invalid("unsealable", 422, "Invalid request", detail, [FieldError(f"/{SEALED}", detail, "unsealable")])
+    return Invalid(UNSEALABLE, 422, "Invalid request", detail, [FieldError(f"/{SEALED}", detail, UNSEALABLE)])
 
 
 def _header_of(sealed: str) -> dict[str, Any]:
@@ -100,4 +109,6 @@ def _registry() -> "JWERegistry":
     from joserfc.jwe import JWERegistry
     from joserfc.registry import HeaderParameter
 
-    return JWERegistry({"op": HeaderParameter("Operation", "str", True)}, [ALG, ENC])
+    registry = JWERegistry({"op": HeaderParameter("Operation", "str", True)}, [ALG, ENC])
+    registry.max_ciphertext_length = MAX_SEAL_BYTES
+    return registry

@@ -6,6 +6,7 @@ broker's credentials can write one.
 
 import secrets
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -34,19 +35,21 @@ class LetterKey:
         with self._lock:
             if not self._key:
                 with self._database.reading() as transaction:
-                    self._key = bytes.fromhex(stored(transaction.connection, LETTERS, secrets.token_hex(KEY_BYTES)))
+                    self._key = bytes.fromhex(
+                        stored(transaction.connection, LETTERS, lambda: secrets.token_hex(KEY_BYTES))
+                    )
             return self._key
 
 
-def stored(connection: Connection, name: str, new: str) -> str:
-    """The key with this name; `new` becomes the key if there is none.
+def stored(connection: Connection, name: str, make: Callable[[], str]) -> str:
+    """The key with this name; `make` makes it if there is none.
 
     The connection commits by itself, as `Database.reading` does.
     """
     found = connection.execute(_find, {"name": name}).scalar()
     if found is None:
         with suppress(IntegrityError):  # another process was faster
-            row = {"name": name, "secret": new, "made_at": datetime.now(UTC)}
+            row = {"name": name, "secret": make(), "made_at": datetime.now(UTC)}
             connection.execute(insert(service_key).values(row))
         found = connection.execute(_find, {"name": name}).scalar_one()
     return str(found)

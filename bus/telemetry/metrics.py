@@ -23,6 +23,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # The help text of a gauge that both workers and front ends have.
 CONNECTED = "1 while the broker is connected, all queues are declared and all consumers are running."
+REFUSED_SEALS = "Seals that did not belong to their message, or could not be opened."
 
 # From an answer out of memory to 30 s, which is longer than any caller waits.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -117,6 +118,10 @@ class WorkerMetrics:
     def dead_letter(self, operation: str) -> None:
         """Count a dead letter that was stored."""
         self._all.dead_letters[operation,].inc()
+
+    def refused_seals(self, read: Read) -> None:
+        """Count the seals that did not belong to their message or could not be opened."""
+        self._all.counter("refused_seals", REFUSED_SEALS, ("service", self._service), read)
 
     def restarted(self) -> None:
         """Count a connection that was closed because no message came over it."""

@@ -126,7 +126,7 @@ def admit(
         caller = guard.caller_of(message, operation)
     fields = parse(message.body)
     if unsealer is not None and secrets_of(operation):
-        fields = unsealer.open(operation, fields)
+        fields = unsealer.open(operation, fields, message.message_id)
     try:
         request = accept(fields, operation)
     except Invalid:

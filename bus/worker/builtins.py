@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from bus.contract.builtin import CommandOutcome, Pong, SealingKey, outcome_query_of, ping_of, sealing_key_query_of
+from bus.contract.builtin import CommandOutcome, Pong, outcome_query_of, ping_of, sealing_key_query_of
 from bus.contract.identity import ANONYMOUS
 from bus.database.inbox import outcome_of
 from bus.dead_letters.store import resolution_of
@@ -38,7 +38,7 @@ def builtin_handlers(service: Service, commands_wait: Callable[[], str] = lambda
     functions: dict[Any, Callable[[Any, Work], Any]] = {
         ping_of(service.name): pong,
         outcome_query_of(service.name): _outcome,
-        sealing_key_query_of(service.name): _sealing_key,
+        sealing_key_query_of(service.name): lambda _query, work: given_out(work.connection, service.name),
     }
     return {
         operation.operation_name: Handler(service.name, operation, functions[operation])
@@ -64,7 +64,3 @@ def _outcome(query: Any, work: Work) -> CommandOutcome:
             break
         sent_as = resolution.replayed_as
     return CommandOutcome(id=query.message_id, state="pending")
-
-
-def _sealing_key(_query: Any, work: Work) -> SealingKey:
-    return given_out(work.connection)

@@ -184,6 +184,8 @@ class Worker:
         letter_key, waits = LetterKey(database), self._waits
         dispatcher = Dispatcher(name, transport, self._limits, self._stopping, telemetry, letter_key)
         unsealer = Unsealer(partial(read_keys, database), required=require_sealed)
+        if counted:
+            counted.refused_seals(lambda: unsealer.refused)
         token_keys = TokenKeys(self._token_keys)
         guard = Guard(
             unsealer,
@@ -248,7 +250,7 @@ class Worker:
 
     def _sealing_key(self) -> SealingKey:
         with self._database.reading() as transaction:
-            return given_out(transaction.connection)
+            return given_out(transaction.connection, self._service.name)
 
     def _tasks(self) -> list[PeriodicTask]:
         """What runs beside the messages; the relay first, for it still has events to send at the end."""

@@ -120,15 +120,19 @@ def _register(name: str) -> Register:
     return Register(username=name, email=f"{name}@example.com", password=PASSWORD)
 
 
-def _seal(key: dict[str, Any], secrets: dict[str, Any], operation: str = "auth.register") -> str:
-    """As docs/wire.md says, with joserfc alone."""
+def _seal(key: dict[str, Any], fields: dict[str, Any], operation: str = "auth.register") -> str:
+    """As docs/wire.md says, with joserfc alone: good for any message id."""
     header = {"alg": key["alg"], "enc": key["enc"], "kid": key["kid"], "op": operation}
     registry = JWERegistry(algorithms=[key["alg"], key["enc"]], strict_check_header=False)
-    return encrypt_compact(header, json.dumps(secrets), ECKey.import_key(key["jwk"]), registry=registry)
+    return encrypt_compact(header, json.dumps({"request": fields}), ECKey.import_key(key["jwk"]), registry=registry)
 
 
 def _ask(publisher: PlainPublisher, name: str, key: dict[str, Any], **properties: Any) -> Answer:
-    return publisher.ask("auth.register", _fields(name, sealed=_seal(key, {"password": PASSWORD})), **properties)
+    return publisher.ask("auth.register", _sealed_fields(name, key), **properties)
+
+
+def _sealed_fields(name: str, key: dict[str, Any], operation: str = "auth.register") -> dict[str, Any]:
+    return _fields(name, sealed=_seal(key, _fields(name, password=PASSWORD), operation))
 
 
 class Tapped:
@@ -175,7 +179,7 @@ def test_a_client_that_must_not_seal_does_not(accounts: Accounts) -> None:
 
 def test_a_publisher_seals_with_nothing_of_ours(accounts: Accounts, publisher: PlainPublisher) -> None:
     key = publisher.call("auth.get_sealing_key")
-    assert key.keys() == {"kid", "alg", "enc", "jwk"}
+    assert key.keys() == {"kid", "alg", "enc", "jwk", "signature"}
     assert key["jwk"].keys() == {"kty", "crv", "x", "y"}
     answer = _ask(publisher, "ann", key)
     assert (answer.status, accounts.usernames()) == (201, ["ann"])
@@ -191,9 +195,32 @@ def test_a_request_sealed_anew_is_the_same_request(accounts: Accounts, publisher
 
 def test_a_seal_for_another_operation_is_refused(accounts: Accounts, publisher: PlainPublisher) -> None:
     key = publisher.call("auth.get_sealing_key")
-    sealed = _seal(key, {"password": PASSWORD}, "auth.log_in")
-    answer = publisher.ask("auth.register", _fields("ann", sealed=sealed))
+    answer = publisher.ask("auth.register", _sealed_fields("ann", key, "auth.log_in"))
     assert (answer.status, answer.code) == (422, "unsealable")
+
+
+def test_a_sealed_password_pasted_into_another_command_is_refused(
+    accounts: Accounts, publisher: PlainPublisher
+) -> None:
+    tapped = Tapped(accounts.bus_url)
+    with Client(tapped) as client:  # type: ignore[arg-type]
+        client.call(_register("ann"), message_id="1")
+    body = json.loads(tapped.bodies[-1][1])
+    for fields, message_id in (({**body, "username": "eve"}, "1"), (body, "2"), (body, None)):
+        answer = publisher.ask("auth.register", fields, message_id=message_id)
+        assert (answer.status, answer.code) == (422, "unsealable")
+    assert publisher.ask("auth.register", body, message_id="1").status == 201
+    assert accounts.usernames() == ["ann"]
+
+
+def test_a_key_that_another_program_hands_out_is_refused(accounts: Accounts) -> None:
+    pinned = {"auth": key_store.identity(accounts.database)}
+    with Client(accounts.bus_url, identities=pinned) as client:
+        client.call(_register("ann"))
+    with Client(accounts.bus_url, identities={"auth": "A" * 43}) as client, pytest.raises(Unavailable) as refused:
+        client.call(_register("ben"))
+    assert refused.value.problem.code == "no-sealing-key"
+    assert accounts.usernames() == ["ann"]
 
 
 def test_plain_secrets_are_taken_unless_seals_are_required(accounts: Accounts, publisher: PlainPublisher) -> None:
@@ -251,15 +278,15 @@ def test_a_publisher_with_a_deleted_key_is_told_so(accounts: Accounts, publisher
 def test_a_dead_letter_with_a_seal_is_whole_and_can_be_sent_again(
     accounts: Accounts, publisher: PlainPublisher
 ) -> None:
-    body = _fields("ann", sealed=_seal(publisher.call("auth.get_sealing_key"), {"password": PASSWORD}))
+    body = _sealed_fields("ann", publisher.call("auth.get_sealing_key"))
     publisher.send("auth.register", body, message_id="1", content_type="application/json")
     wait_until(lambda: accounts.is_done("1"), STOP_SECONDS, "ann is registered")
-    publisher.send("auth.register", {**body, "email": "ben@example.com"}, message_id="2")
+    publisher.send("auth.register", body, message_id="2")
     letter = DeadLetterReader(accounts.database).next()
     assert (letter.reason, letter.whole) == ("refused", True)
-    assert json.loads(letter.body) == {**body, "email": "ben@example.com"}
+    assert json.loads(letter.body) == body
     again = publisher.ask("auth.register", letter.body, message_id="3")
-    assert (again.status, again.code) == (409, "auth.username_taken")
+    assert (again.status, again.code) == (409, "auth.email_taken")
 
 
 def test_a_sealed_command_waits_for_a_database_that_is_away(broker_url: str, client: Client) -> None:

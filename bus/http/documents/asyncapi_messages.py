@@ -99,7 +99,7 @@ def dead_letter_message() -> dict[str, Any]:
 
 def _sealed(operation: type[Operation[Any]], schemas: Schemas, secret: list[str]) -> Schema:
     schema = schemas.whole(operation, without=secret)
-    seal = "A JWE in compact serialisation (RFC 7516, section 7.1) of the secret fields."
+    seal = "A JWE in compact serialisation (RFC 7516, section 7.1) of the whole request and its message id."
     schema["title"] = f"{schema['title']}, sealed"
     schema["properties"] |= {SEALED: {"type": "string", "maxLength": MAX_SEAL_BYTES, "description": seal}}
     schema["required"] = [*schema["required"], SEALED]

@@ -11,13 +11,17 @@ from bus.contract.codec import encode
 from bus.contract.problems import Unavailable
 from bus.messaging.message import Message
 from bus.messaging.transport import PublishOutcome, TransportOptions
+from bus.security.identity import signature_of
 from bus.security.keys import KeyPair
 from bus.security.seal import ALG, ENC, unseal
 
 PAIR = KeyPair.new()
+SIGNATURE = signature_of(KeyPair.new(), "example", PAIR.kid)
 BODIES = {
     "example.ping": b'{"service":"example","database":"sqlite","time":"2030-01-31T12:00:00Z"}',
-    "example.get_sealing_key": encode(SealingKey(kid=PAIR.kid, alg=ALG, enc=ENC, jwk=PAIR.public_jwk)),
+    "example.get_sealing_key": encode(
+        SealingKey(kid=PAIR.kid, alg=ALG, enc=ENC, jwk=PAIR.public_jwk, signature=SIGNATURE)
+    ),
     "example.who_am_i": b'{"account":"17","session":"s1","scopes":[]}',
 }
 

@@ -43,7 +43,7 @@ def _guard(
 ) -> Guard:
     def sealing_key() -> Any:
         with database.reading() as transaction:
-            return given_out(transaction.connection)
+            return given_out(transaction.connection, "example")
 
     unsealer = Unsealer(partial(read_keys, database), required=required)
     return Guard(unsealer, TokenKeys(read), LetterKey(database), sealing_key, operations, is_open=is_open)
@@ -56,7 +56,7 @@ def _message(authorization: object = None, operation: type[Operation[Any]] = Kee
 
 def _sealed(database: Database, token: str, operation: type[Operation[Any]] = KeepGuarded) -> str:
     with database.reading() as transaction:
-        key = given_out(transaction.connection)
+        key = given_out(transaction.connection, "example")
     return Sealer(lambda _service, _deadline: key).sealed_token(operation, token, time.monotonic() + 1)
 
 

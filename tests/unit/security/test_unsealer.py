@@ -48,8 +48,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def _sealed(secrets: bytes = b'{"password": "correct horse"}', pair: KeyPair = PAIR) -> dict[str, Any]:
-    return {**ANN, "sealed": seal(secrets, "auth.register", pair.kid, pair.public_jwk)}
+def _sealed(pair: KeyPair = PAIR, message_id: str | None = None, **others: str) -> dict[str, Any]:
+    request = {**ANN, "password": "correct horse", **others}
+    content = {"request": request} if message_id is None else {"request": request, "message_id": message_id}
+    return {**ANN, "sealed": seal(content, "auth.register", pair.kid, pair.public_jwk)}
 
 
 def _refusal_of(unsealer: Unsealer, fields: dict[str, Any]) -> str:
@@ -75,13 +77,58 @@ def test_a_request_without_its_secret_is_left_to_validation() -> None:
     assert Unsealer(Keys(), required=True).open(Register, ANN) == ANN
 
 
-def test_a_field_that_is_not_secret_cannot_be_sealed() -> None:
-    assert _refusal_of(Unsealer(Keys(PAIR)), _sealed(b'{"password": "x", "role": "admin"}')) == "unsealable"
-    assert _refusal_of(Unsealer(Keys(PAIR)), _sealed(b'{"username": "eve"}')) == "unsealable"
+def test_a_seal_is_good_only_beside_the_fields_that_it_was_made_for() -> None:
+    for fields in (
+        _sealed(username="eve"),
+        _sealed(role="admin"),
+        {**_sealed(), "username": "eve"},
+        {**_sealed(), "role": "admin"},
+        {**_sealed(), "password": "correct horse"},
+        {"sealed": _sealed()["sealed"], "username": "ann"},
+    ):
+        assert _refusal_of(Unsealer(Keys(PAIR)), fields) == "unsealable"
 
 
-def test_a_field_cannot_be_given_both_sealed_and_plain() -> None:
-    assert _refusal_of(Unsealer(Keys(PAIR)), {**_sealed(), "password": "correct horse"}) == "unsealable"
+def test_a_seal_is_good_only_for_its_message_id_if_it_has_one() -> None:
+    unsealer = Unsealer(Keys(PAIR))
+    assert unsealer.open(Register, _sealed(message_id="1"), "1")["password"] == "correct horse"
+    assert unsealer.open(Register, _sealed(), "2")["password"] == "correct horse"
+    for other in ("2", None):
+        with pytest.raises(Invalid, match="another message id"):
+            unsealer.open(Register, _sealed(message_id="1"), other)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"token": "abc"},
+        {**ANN, "password": "correct horse"},
+        {"request": "correct horse"},
+        {"request": {**ANN, "password": "correct horse"}, "message_id": 7},
+        {"request": {**ANN, "password": "correct horse"}, "message_id": None},
+        {"request": {**ANN, "password": "correct horse"}, "token": "abc"},
+    ],
+)
+def test_a_seal_of_other_members_is_refused(content: dict[str, Any]) -> None:
+    sealed = seal(content, "auth.register", PAIR.kid, PAIR.public_jwk)
+    with pytest.raises(Invalid) as refused:
+        Unsealer(Keys(PAIR)).open(Register, {**ANN, "sealed": sealed}, "1")
+    assert refused.value.problem.code == "unsealable"
+
+
+def test_refused_seals_are_counted_and_beyond_a_rate_no_reason_is_given(clock: Clock) -> None:
+    unsealer = Unsealer(Keys(PAIR))
+    forged = {**_sealed(), "username": "eve"}
+    for _ in range(module.REFUSALS_PER_SECOND):
+        assert _refusal_of(unsealer, forged) == "unsealable"
+    with pytest.raises(Invalid) as refused:
+        unsealer.open(Register, forged)
+    assert (refused.value.problem.code, refused.value.problem.status) == ("too-many-unsealable", 429)
+    assert unsealer.refused == module.REFUSALS_PER_SECOND + 1
+    assert unsealer.open(Register, _sealed()), "a good seal is opened all the same"
+    clock.now += 1.0
+    assert _refusal_of(unsealer, forged) == "unsealable"
 
 
 def test_an_unknown_key_has_its_own_code() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import pytest
@@ -212,6 +212,7 @@ def test_the_operation_with_a_secret_is_known() -> None:
 
 
 PAIR = KeyPair.new()
+CORRECT = {"password": "correct horse"}
 OTHERS = {"username": "ann", "email": "ann@example.com"}
 
 
@@ -219,8 +220,8 @@ def _unsealer(**options: bool) -> Unsealer:
     return Unsealer(lambda: {PAIR.kid: PAIR}, **options)
 
 
-def _sealed(secrets: bytes = b'{"password": "correct horse"}', **others: object) -> Message:
-    sealed = seal(secrets, "auth.register", PAIR.kid, PAIR.public_jwk)
+def _sealed(secrets: Mapping[str, str] = CORRECT, **others: object) -> Message:
+    sealed = seal({"request": {**OTHERS, **secrets}}, "auth.register", PAIR.kid, PAIR.public_jwk)
     return _message(json.dumps({**OTHERS, "sealed": sealed, **others}).encode())
 
 
@@ -237,11 +238,11 @@ def test_what_is_sealed_is_validated_like_everything_and_never_repeated() -> Non
         ("a\u0000bcdefgh", "invalid-text"),
     ):
         with pytest.raises(Invalid) as refused:
-            admit(_sealed(json.dumps({"password": secret}).encode()), Register, _unsealer())
+            admit(_sealed({"password": secret}), Register, _unsealer())
         assert refused.value.problem.code == code
         assert secret not in str(refused.value.problem)
     with pytest.raises(Invalid) as refused:
-        admit(_sealed(b"{}"), Register, _unsealer())
+        admit(_sealed({}), Register, _unsealer())
     assert (refused.value.problem.status, refused.value.problem.errors[0].pointer) == (400, "/password")
 
 
