@@ -157,7 +157,12 @@ def worker_of(
         database,
         settings.limits,
         connect=partial(
-            Client, settings.bus_url, name=f"{application.name}-worker-calls", metrics=metrics, spans=spans
+            Client,
+            settings.bus_url,
+            name=f"{application.name}-worker-calls",
+            identities=settings.identities,
+            metrics=metrics,
+            spans=spans,
         ),
         require_sealed=require_sealed,
         metrics=metrics,

@@ -13,7 +13,6 @@ from typing import Any
 from msgspec import structs
 
 from bus.contract.builtin import SealingKey
-from bus.contract.codec import encode_fields
 from bus.contract.identity import (
     ANONYMOUS,
     Caller,

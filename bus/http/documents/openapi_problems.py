@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from bus.contract.fields import secrets_of
 from bus.contract.identity import takes_secrets
 from bus.contract.operations import Operation, OperationKind
 from bus.contract.problems import Problem
@@ -45,7 +46,7 @@ def problems_over_http(operation: type[Operation[Any]], route: Route) -> Codes:
         413: ["too-large"] if route.has_body else [],
         415: ["unsupported-media-type", "unsupported-encoding"] if route.has_body else [],
         422: [*_FIELDS, *(["idempotency-key-reuse"] if is_durable else []), *(_SEAL if secret else ())],
-        429: ["too-many-unsealable"] if secret else [],
+        429: ["too-many-unsealable"] if secrets_of(operation) else [],
         500: ["internal-error"],
         503: [*_ABSENCE, *_CANNOT_NOW[operation.operation_kind], *(["no-sealing-key"] if secret else [])],
         504: [] if is_durable else ["answer-late"],

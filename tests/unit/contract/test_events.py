@@ -32,6 +32,7 @@ def test_the_events_of_a_contract_are_listed_in_their_order() -> None:
         "auth.user_deleted",
         "auth.token_reused",
         "auth.session_changed",
+        "auth.totp_changed",
     ]
 
 
