@@ -371,7 +371,7 @@ def test_a_service_of_ones_own_is_put_into_an_image(system: System, tmp_path: Pa
 
 
 def test_all_passwords_are_changed_while_commands_are_carried_out(system: System) -> None:
-    system.compose("up", "--detach", "--no-recreate", "--scale", "catalog-worker=1", "catalog-worker")
+    system.compose("up", "--detach", "--no-deps", "--no-recreate", "--scale", "catalog-worker=1", "catalog-worker")
     before, old_broker = system.passwords(), system.broker
     with Creations(system) as creations:
         system.rotate_passwords()
