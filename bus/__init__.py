@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from bus.contract.events import Event
     from bus.contract.fields import DecimalRange, MultiLine, RuleViolation, Secret
     from bus.contract.identity import Caller, JsonWebKeySet, SigningJwk
+    from bus.contract.one_of import OneOf
     from bus.contract.operations import Command, Query, Reply, TransientCommand
     from bus.contract.pages import InvalidCursor, PageQuery, page_after
-    from bus.contract.problems import FieldError, Invalid, ReplyTimeout, Unavailable
+    from bus.contract.problems import FieldError, Invalid, Problem, ReplyTimeout, Unavailable
     from bus.contract.refusals import Refusal, Refused
     from bus.contract.settings import MayBeOpen, Settings
     from bus.service.application import Application
@@ -52,7 +53,9 @@ __all__ = [
     "JsonWebKeySet",
     "MayBeOpen",
     "MultiLine",
+    "OneOf",
     "PageQuery",
+    "Problem",
     "Query",
     "Refusal",
     "Refused",
@@ -90,9 +93,10 @@ __getattr__ = lazy_exports(
         "bus.contract.events": ("Event",),
         "bus.contract.fields": ("DecimalRange", "MultiLine", "RuleViolation", "Secret"),
         "bus.contract.identity": ("Caller", "JsonWebKeySet", "SigningJwk"),
+        "bus.contract.one_of": ("OneOf",),
         "bus.contract.operations": ("Command", "Query", "Reply", "TransientCommand"),
         "bus.contract.pages": ("InvalidCursor", "PageQuery", "page_after"),
-        "bus.contract.problems": ("FieldError", "Invalid", "ReplyTimeout", "Unavailable"),
+        "bus.contract.problems": ("FieldError", "Invalid", "Problem", "ReplyTimeout", "Unavailable"),
         "bus.contract.refusals": ("Refusal", "Refused"),
         "bus.contract.settings": ("MayBeOpen", "Settings"),
         "bus.service.application": ("Application",),

@@ -14,8 +14,9 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # A DELETE with a secret field has a body all the same, as URLs are logged.
 WITHOUT_BODY = ("GET", "DELETE")
 
-# A path of segments, each a word of unreserved characters (RFC 3986, section 2.3) or the name of a field.
-_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+")
+# A path of segments, each a word of unreserved characters (RFC 3986, section 2.3) or the name of a field. At its end
+# there may be a colon and a verb, for what is done with all that the path is of: `/products:batch`.
+_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+(?::[a-z][a-z0-9-]*)?")
 _FIELD = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 _FITS_A_QUERY_STRING = (

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import inspect
 
 from bus.contract.codec import parse, prepare
-from bus.contract.fields import FieldRules, Rule, RuleViolation, multi_line_fields_of, rules_of
+from bus.contract.fields import FieldRules, Rule, RuleViolation, multi_line_fields_of, rules_of, structs_in
+from bus.contract.one_of import OneOf, must_have_one
 from bus.contract.operations import Operation
 from bus.contract.problems import INVALID_TITLE, FieldError, Invalid
 from bus.contract.words import in_words, kind_of, kinds_of
@@ -53,6 +54,8 @@ def accept(fields: dict[str, Any], operation: type[T]) -> T:
     except _NOT_CONVERTIBLE:
         request = _converted(fields, operation)
     faults = [fault for field in rules_of(operation) for fault in _broken_rules(field, fields.get(field.name))]
+    for name, hint in _with_rules_inside(operation):
+        faults += _rules_broken_inside(fields.get(name), hint, f"/{_pointer(name)}")
     faults += _text_faults(fields, operation)
     if not faults and operation.violations is not Operation.violations:
         faults += request.violations()
@@ -102,6 +105,29 @@ def _broken_rules(field: FieldRules, value: Any, pointer: str = "") -> Iterator[
             rule.check(value)
     except RuleViolation as error:
         yield FieldError(f"{pointer}/{field.name}", error.detail, error.code)
+
+
+@cache
+def _with_rules_inside(declared: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    """The fields of a class, and their types, that have classes with rules inside. Most classes have none."""
+    fields = _fields_of(declared).items()
+    return tuple((name, field.type) for name, field in fields if any(map(rules_of, structs_in(field.type))))
+
+
+def _rules_broken_inside(value: Any, hint: Any, pointer: str) -> Iterator[FieldError]:
+    """The rules of classes inside a value of this type that it breaks."""
+    bare = _bare(hint)
+    if type(value) is list and get_origin(bare) in (list, set, frozenset):
+        for index, inner in enumerate(value):
+            yield from _rules_broken_inside(inner, get_args(bare)[0], f"{pointer}/{index}")
+    elif type(value) is dict and get_origin(bare) is dict:
+        for name, inner in value.items():
+            yield from _rules_broken_inside(inner, get_args(bare)[1], f"{pointer}/{_pointer(name)}")
+    elif type(value) is dict and isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        for field in rules_of(bare):
+            yield from _broken_rules(field, value.get(field.name), pointer)
+        for name, inner_hint in _with_rules_inside(bare):
+            yield from _rules_broken_inside(value.get(name), inner_hint, f"{pointer}/{_pointer(name)}")
 
 
 def _text_faults(value: Any, hint: Any, pointer: str = "") -> list[FieldError]:
@@ -162,12 +188,15 @@ def _all_faults(fields: dict[str, Any], declared: type[msgspec.Struct], pointer:
     if declared.__struct_config__.forbid_unknown_fields:
         for name in sorted(fields.keys() - known.keys()):
             yield FieldError(f"{pointer}/{_pointer(name)}", "This field is unknown.", "unknown-field")
+    if issubclass(declared, OneOf) and len(fields.keys() & known.keys()) != 1:
+        yield FieldError(pointer, must_have_one(declared), "one-of")
 
 
 def _type_faults(value: Any, hint: Any, pointer: str, rules: tuple[Rule, ...] = ()) -> Iterator[FieldError]:
     """What is wrong with a value of this type, each fault where it is; nothing where only a rule may be broken."""
     with suppress(*_NOT_CONVERTIBLE):
         msgspec.convert(_with_whole_numbers(value), hint)
+        yield from _rules_broken_inside(value, hint, pointer)
         return
     if inner := list(_inner_faults(value, _bare(hint), pointer)):
         yield from inner

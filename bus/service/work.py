@@ -1,7 +1,7 @@
 """Work: what a handler is given besides the request."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -75,6 +75,20 @@ class Work:
         in the transaction.
         """
         return self._transaction.reading()
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """A part of the work that a handler can take back without giving up the rest.
+
+        An exception that leaves the block undoes what was written, emitted and sent in it; catch it outside.
+        """
+        before = len(self._transaction.outgoing)
+        try:
+            with self.connection.begin_nested():
+                yield
+        except Exception:
+            del self._transaction.outgoing[before:]
+            raise
 
     def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS) -> R:
         """Ask another service and wait for its reply, at most `timeout` seconds and no longer than our own caller.

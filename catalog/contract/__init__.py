@@ -45,6 +45,13 @@ from catalog.contract.products import (
     PatchProduct,
     DeleteProduct,
 )
+from catalog.contract.batches import (
+    MOST_OPERATIONS,
+    BatchOperation,
+    BatchResult,
+    BatchResults,
+    ChangeProducts,
+)
 from catalog.contract.stock import (
     StockChange,
     Reason,
@@ -72,9 +79,14 @@ from catalog.contract.reservations import (
 )
 
 __all__ = [
+    "MOST_OPERATIONS",
     "AttributeValue",
     "Attributes",
     "AttributesTooLarge",
+    "BatchOperation",
+    "BatchResult",
+    "BatchResults",
+    "ChangeProducts",
     "ChangeStock",
     "ChangedAttributes",
     "CommitReservation",

@@ -8,6 +8,7 @@ from msgspec import inspect
 
 from bus.contract.codec import encode_fields, parse
 from bus.contract.fields import DecimalRange, rules_of
+from bus.contract.one_of import OneOf
 
 # How deep structs are nested in an example. A class that contains itself in a field that may be empty ends there.
 MAX_DEPTH = 5
@@ -48,6 +49,9 @@ def known_examples(declared: type[msgspec.Struct]) -> list[dict[str, object]]:
 def _fields_of(declared: type[msgspec.Struct], depth: int) -> dict[str, object]:
     exact = {field.name: rule for field in rules_of(declared) for rule in field.rules if isinstance(rule, DecimalRange)}
     example: dict[str, object] = {}
+    if issubclass(declared, OneOf):
+        first, *_ = msgspec.structs.fields(declared)
+        return {first.encode_name: _fitting(declared, first.name, _set(inspect.type_info(first.type)), depth)}
     for field in msgspec.structs.fields(declared):
         info = inspect.type_info(field.type)
         given = _given(info)
@@ -62,6 +66,11 @@ def _fields_of(declared: type[msgspec.Struct], depth: int) -> dict[str, object]:
         elif field.default_factory is not msgspec.NODEFAULT:
             example[field.encode_name] = field.default_factory()
     return example
+
+
+def _set(info: inspect.Type) -> inspect.Type:
+    """A type that may be left out, as one that is there."""
+    return info.types[0] if isinstance(info, inspect.UnionType) else info
 
 
 def _given(info: inspect.Type) -> list[Any]:

@@ -43,6 +43,10 @@ def _routes_of(described: Described) -> list[tuple[type[Operation[Any]], Route]]
 
 
 def _used(schemas: Schemas, operations: list[type[Operation[Any]]]) -> dict[str, Any]:
-    """All schemas but those of requests, which are inside their routes, without the fields in the path."""
+    """All schemas but those of requests, which are inside their routes, without the fields in the path.
+
+    A request inside another one is whole there.
+    """
     requests = {schemas.name_of(operation) for operation in operations}
+    requests -= {name for operation in operations for name in schemas.named_inside(operation)}
     return {name: schema for name, schema in schemas.components.items() if name not in requests}

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bus.contract.fields import DescribedRule, multi_line_fields_of, rules_of, secrets_of, structs_in
+from bus.contract.one_of import OneOf
 from bus.contract.refusals import Refusal
 from bus.http.documents.examples import known_examples
 
@@ -49,6 +50,10 @@ class Schemas:
             schema["examples"] = [_without(example, left_out) for example in schema["examples"]]
         return schema
 
+    def named_inside(self, cls: type[msgspec.Struct]) -> set[str]:
+        """The names of the schemas of classes inside the fields of a class."""
+        return {self._names[inner] for inner in structs_in(cls) - {cls}}
+
     def name_of(self, cls: type[msgspec.Struct]) -> str:
         """The name of the schema of a class among the components."""
         return self._names[cls]
@@ -88,12 +93,7 @@ def _decimals(value: Any) -> Any:
 
 def _complete(cls: type[msgspec.Struct], schema: Schema, *, is_request: bool) -> None:
     names = {field.name: field.encode_name for field in msgspec.structs.fields(cls)}
-    for field in rules_of(cls):
-        for rule in field.rules:
-            if isinstance(rule, DescribedRule):
-                _refine(schema["properties"][names[field.name]], rule.json_schema())
-    for name in secrets_of(cls):
-        _refine(schema["properties"][names[name]], {"format": "password"} | ({"writeOnly": True} if is_request else {}))
+    _add_rules(cls, schema, names, is_request=is_request)
     if is_request:
         for name in multi_line_fields_of(cls):
             _refine(schema["properties"][name], {"pattern": MULTI_LINE_TEXT})
@@ -104,6 +104,18 @@ def _complete(cls: type[msgspec.Struct], schema: Schema, *, is_request: bool) ->
         schema["required"] = [field.encode_name for field in msgspec.structs.fields(cls) if not _may_be_unset(field)]
     if examples := known_examples(cls):
         schema["examples"] = examples
+
+
+def _add_rules(cls: type[msgspec.Struct], schema: Schema, names: dict[str, str], *, is_request: bool) -> None:
+    """What the rules and marks of fields say, and the class itself."""
+    for field in rules_of(cls):
+        for rule in field.rules:
+            if isinstance(rule, DescribedRule):
+                _refine(schema["properties"][names[field.name]], rule.json_schema())
+    for name in secrets_of(cls):
+        _refine(schema["properties"][names[name]], {"format": "password"} | ({"writeOnly": True} if is_request else {}))
+    if issubclass(cls, OneOf):
+        schema.update(minProperties=1, maxProperties=1)
 
 
 def _refine(schema: Schema, words: Schema) -> None:

@@ -48,7 +48,10 @@ def test_an_operation_without_a_route_has_none() -> None:
     assert _declared(Fields, "").http is None
 
 
-@pytest.mark.parametrize("path", ["/a", "/a/b.json", "/{word}", "/{product_id}/{word}", "/a-b_c~d/{word}/e"])
+GOOD_PATHS = ["/a", "/a/b.json", "/{word}", "/{product_id}/{word}", "/a-b_c~d/{word}/e", "/a:all", "/{word}:x-y"]
+
+
+@pytest.mark.parametrize("path", GOOD_PATHS)
 def test_a_path_has_words_and_fields(path: str) -> None:
     assert _declared(Fields, f"GET {path}").http == Route("GET", path)
 
@@ -70,6 +73,7 @@ def test_a_method_that_is_none_of_the_five_is_a_type_error(text: str) -> None:
 BAD_PATHS = [
     *("", " /a", "things", "/", "//", "/things/", "/a//b", "/a b", "/a?b", "/a#b", "/ä", "/a%20", "/<int:word>"),
     *("/{", "/{}", "/{word", "/word}", "/x{word}", "/{word}x", "/{word}{product_id}", "/{Word}", "/{word}/{word}"),
+    *("/:b", "/a:", "/a:B", "/a:b:c", "/a:b/c", "/a:{word}"),
 ]
 
 

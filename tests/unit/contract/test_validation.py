@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,7 +14,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from auth.contract import Register
 from bus.contract.codec import encode
-from bus.contract.fields import MultiLine
+from bus.contract.fields import DecimalRange, MultiLine
+from bus.contract.one_of import OneOf
 from bus.contract.operations import Command, Operation, Query, Reply
 from bus.contract.problems import Invalid
 from bus.contract.text_fields import from_text
@@ -391,3 +393,57 @@ def test_no_problem_of_a_text_that_is_not_json_speaks_of_python(body: str) -> No
 
 def test_a_decimal_comma_is_named() -> None:
     assert "point" in _refusal_of(b'{"name": "Lamp", "price": 9,90, "quantity": 1}', CreateProduct).problem.detail
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    price: Annotated[Decimal, DecimalRange(places=2, ge=Decimal(0), le=Decimal(10))]
+
+
+class Kit(msgspec.Struct, frozen=True):
+    parts: list[Part] = []
+    by_name: dict[str, Part] = {}
+    best: Part | UnsetType | None = UNSET
+
+
+class Build(Command[Noted], name="example.build"):
+    kit: Kit
+    name: str = ""
+
+
+def test_rules_inside_lists_and_objects_are_checked_where_they_are() -> None:
+    good, bad = {"price": Decimal("1.5")}, {"price": Decimal("1.555")}
+    accept({"kit": {"parts": [good], "by_name": {"x": good}, "best": None}}, Build)
+    with pytest.raises(Invalid) as caught:
+        accept({"kit": {"parts": [good, bad], "by_name": {"a/b": bad}, "best": bad}}, Build)
+    expected = ["/kit/parts/1/price", "/kit/by_name/a~1b/price", "/kit/best/price"]
+    assert [each.pointer for each in caught.value.problem.errors] == expected
+    with pytest.raises(Invalid) as caught:  # beside a fault of another kind
+        accept({"kit": {"parts": [{"price": "1"}, bad]}, "name": 3}, Build)
+    assert [each.pointer for each in caught.value.problem.errors] == [
+        "/kit/parts/0/price",
+        "/kit/parts/1/price",
+        "/name",
+    ]
+
+
+class Step(OneOf):
+    build: Build | UnsetType = UNSET
+    note: Note | UnsetType = UNSET
+
+
+class Steps(Command[Noted], name="example.steps"):
+    steps: list[Step]
+
+
+def test_one_of_several_has_exactly_one_of_its_fields() -> None:
+    note, build = {"note": {}}, {"build": {"kit": {}}}
+    steps = accept({"steps": [note, build]}, Steps).steps
+    assert [(each.kind, type(each.content)) for each in steps] == [("note", Note), ("build", Build)]
+    for wrong in ({}, {**note, **build}):
+        with pytest.raises(Invalid) as caught:
+            accept({"steps": [note, wrong]}, Steps)
+        (fault,) = caught.value.problem.errors
+        assert (fault.pointer, fault.code) == ("/steps/1", "one-of")
+        assert fault.detail == "Expected exactly one of the fields build, note."
+    with pytest.raises(ValueError, match="exactly one of the fields build, note"):
+        Step()

@@ -14,6 +14,8 @@ from auth.contract import GetJwks
 from bus import Client, Command, Refused
 from bus.testing import RunningServices, running
 from catalog.contract import (
+    BatchOperation,
+    ChangeProducts,
     ChangeStock,
     CommitReservation,
     CreateProduct,
@@ -37,6 +39,7 @@ WRITES: Sequence[Command[Any]] = (
     UpdateProduct(product_id=1, quantity=4),
     PatchProduct(product_id=1, quantity=5),
     DeleteProduct(product_id=1),
+    ChangeProducts(operations=[BatchOperation(create=CREATE)]),
     ChangeStock(product_id=1, change=1, reason="found"),
     ReserveStock(product_id=1, quantity=1),
     ReserveLines(lines=[ReservationLine(product_id=1, quantity=1)]),
