@@ -9,7 +9,7 @@ from msgspec import Meta
 from bus import DecimalRange, MultiLine, RuleViolation
 from catalog.domain import money
 from catalog.domain.attributes import MOST_BYTES, MOST_NAME_CHARACTERS, size_of
-from catalog.domain.names import IN_WORDS, READABLE, VISIBLE, VISIBLE_IN_WORDS
+from catalog.domain.names import IN_WORDS, NO_CONTROL, READABLE, VISIBLE, VISIBLE_IN_WORDS
 from catalog.domain.stock import MOST_PIECES
 
 
@@ -46,7 +46,7 @@ class AttributeBounds:
 
     def json_schema(self) -> dict[str, object]:
         """Of the names. A schema cannot count bytes."""
-        return {"propertyNames": {"minLength": 1, "maxLength": MOST_NAME_CHARACTERS}}
+        return {"propertyNames": {"minLength": 1, "maxLength": MOST_NAME_CHARACTERS, "pattern": NO_CONTROL}}
 
     def in_words(self) -> str:
         """Such as the documents have it."""
@@ -65,7 +65,9 @@ Sku = Annotated[str, Meta(min_length=1, max_length=100, pattern=VISIBLE, extra=V
 Tag = Annotated[str, Meta(min_length=1, max_length=50, pattern=VISIBLE, extra=VISIBLE_IN_WORDS)]
 Tags = Annotated[list[Tag], Meta(max_length=50)]
 Description = Annotated[str, Meta(max_length=10_000, extra={"in_words": "line breaks allowed"}), MultiLine()]
-AttributeValue = str | bool | int | float
+# All whole numbers of this size are exact in every language.
+MOST = 10**15
+AttributeValue = str | bool | Annotated[int, Meta(ge=-MOST, le=MOST)] | Annotated[float, Meta(ge=-MOST, le=MOST)]
 Attributes = Annotated[dict[str, AttributeValue], AttributeBounds()]
 # Of a merge patch: null removes the attribute.
 ChangedAttributes = Annotated[dict[str, AttributeValue | None], AttributeBounds()]

@@ -7,6 +7,8 @@ _INVISIBLE = (
 )
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
 
+NO_CONTROL = f"^[^{_CONTROL}]*$"
+
 # A text without control characters, of which at least one character can be seen; and the same in words.
 READABLE = f"^[^{_CONTROL}]*[^{_CONTROL} {_INVISIBLE}][^{_CONTROL}]*$"
 IN_WORDS = {"in_words": "not only blanks"}

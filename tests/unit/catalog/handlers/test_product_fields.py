@@ -139,6 +139,8 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"attributes": {"a": [1]}}, "/attributes/a"),
     ({"attributes": {"a": None}}, "/attributes/a"),
     ({"attributes": {"a": "b\nc"}}, "/attributes/a"),
+    ({"attributes": {"a": 10**15 + 1}}, "/attributes/a"),
+    ({"attributes": {"a": -1.5e15}}, "/attributes/a"),
     ({"attributes": {"": 1}}, "/attributes"),
     ({"attributes": {"x" * 65: 1}}, "/attributes"),
     ({"attributes": {"a": "ä" * 4093}}, "/attributes"),
