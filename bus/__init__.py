@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bus.contract.refusals import Refusal, Refused
     from bus.contract.settings import MayBeOpen, Settings
     from bus.service.application import Application
+    from bus.service.job import Job
     from bus.service.service import Service
     from bus.service.work import Work
 
@@ -50,6 +51,7 @@ __all__ = [
     "FieldError",
     "Invalid",
     "InvalidCursor",
+    "Job",
     "JsonWebKeySet",
     "MayBeOpen",
     "MultiLine",
@@ -100,6 +102,7 @@ __getattr__ = lazy_exports(
         "bus.contract.refusals": ("Refusal", "Refused"),
         "bus.contract.settings": ("MayBeOpen", "Settings"),
         "bus.service.application": ("Application",),
+        "bus.service.job": ("Job",),
         "bus.service.service": ("Service",),
         "bus.service.work": ("Work",),
     },

@@ -14,7 +14,7 @@ from bus.database.engine import Database
 from bus.database.migrate import check_migrated
 from bus.database.outbox import write
 from bus.messaging.connect import check_reachable
-from bus.runtime.settings import Settings, misspelling, read_settings
+from bus.runtime.settings import Settings, configure, misspelling, read_settings
 from bus.service.application import Application, declared_by, installed_applications
 from bus.service.work import Work
 
@@ -61,7 +61,7 @@ def service_work(service: str) -> Iterator[Work]:
     Its events and what it sends are published by the workers. Raises DatabaseUnavailable and NotMigrated.
     """
     application, settings = application_and_settings(service)
-    application.service.settings = settings.services[service].own
+    configure(application.service, settings)
     with migrated_database(application, settings) as database, database.transaction() as transaction:
         yield Work(transaction, ANONYMOUS, service, may_send=application.service.sends)
         if transaction.outgoing:

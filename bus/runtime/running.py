@@ -20,7 +20,7 @@ from bus.runtime.ports import check_port
 from bus.runtime.process import DRAIN_SECONDS, stop_on_signals
 from bus.runtime.seeding import seed
 from bus.runtime.servers import EventLoop
-from bus.runtime.settings import Settings
+from bus.runtime.settings import Settings, configure
 from bus.runtime.supervisor import Supervisor
 from bus.service.application import Application
 from bus.telemetry.export import FLUSH_SECONDS, spans_from
@@ -79,7 +79,7 @@ def run_web(application: Application, settings: Settings) -> bool:
     """
     stopping = stop_on_signals()
     name, port = f"{application.name}-web", settings.services[application.name].port
-    application.service.settings = settings.services[application.name].own
+    configure(application.service, settings)
     event_loop = EventLoop(name)
     spans = spans_from(os.environ, name, settings.bus_url)
     transport = transport_for(settings.bus_url, name, event_loop.loop)
@@ -147,10 +147,7 @@ def worker_of(
 ) -> Worker:
     """A worker of a service with its settings, not started yet."""
     require_sealed = settings.services[application.name].require_sealed
-    application.service.settings = settings.services[application.name].own
-    if application.service.takes_secrets and not require_sealed and not settings.is_embedded:
-        remedy = f"Set {application.name.upper()}_REQUIRE_SEALED=1 when all publishers seal."
-        log.warning("unsealed_secrets_accepted", service=application.name, remedy=remedy)
+    configure(application.service, settings)
     return Worker(
         application.service,
         transport,

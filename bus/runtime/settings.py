@@ -12,6 +12,7 @@ from bus.contract.settings import Settings as OwnSettings
 from bus.messaging.broker_url import EMBEDDED
 from bus.messaging.topology import DEFAULT_LIMITS, Limits
 from bus.runtime.settings_reader import SettingsReader
+from bus.service.service import Service
 
 # Up to this many letters more, fewer, other or swapped make a misspelling. Short names are only one letter away from
 # words that have nothing to do with us.
@@ -51,6 +52,7 @@ class Settings:
     log_format: str
     limits: Limits
     services: Mapping[str, ServiceSettings]
+    data_dir: Path
     misspelt: Mapping[str, str]
 
     @property
@@ -86,6 +88,7 @@ def read_settings(
         log_format=reader.one_of("LOG_FORMAT", "auto", ("auto", "json", "text")),
         limits=_limits(reader),
         services=services,
+        data_dir=data,
         misspelt=_misspelt(environment, reader.names),
     )
     errors = [*reader.errors, *_shared_values(services), *_too_long(settings.limits)]
@@ -93,6 +96,11 @@ def read_settings(
         errors += map(misspelling, settings.misspelt.items())
         raise SettingsError("\n".join(errors))
     return settings
+
+
+def configure(service: Service, settings: Settings) -> None:
+    """Give a service what it declares of its own, and the folder for its files."""
+    service.settings, service.data_dir = settings.services[service.name].own, settings.data_dir
 
 
 def misspelling(names: tuple[str, str]) -> str:

@@ -5,12 +5,14 @@ pairs, which `key_store.py` keeps in the service's database. The package imports
 it; `bus.client`, `bus.service`, workers and the command line import this one.
 
 `signing_keys.py` signs access tokens, and `guard.py` finds the caller that one stands for.
+`service_keys.py` has further keys of a service.
 
 Start at `seal.py`.
 """
 
 from bus.contract.identity import NotAuthorized
 from bus.security.access_tokens import verify
+from bus.security.service_keys import service_key
 from bus.security.signing_keys import SigningKey
 
-__all__ = ["NotAuthorized", "SigningKey", "verify"]
+__all__ = ["NotAuthorized", "SigningKey", "service_key", "verify"]

@@ -1,27 +1,28 @@
 """Service keys: the long-lived keys of one service, in its own database. Each is made when it is first needed.
 
-`letter_key` authenticates the dead letters that the service's own workers publish, so that no other program with the
-broker's credentials can write one.
+`LetterKey` authenticates the dead letters that the service's own workers publish, so that no other program with the
+broker's credentials can write one. `service_key` gives a service keys for purposes of its own.
 """
 
 import secrets
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, bindparam, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bus.database.engine import Database
-from bus.database.tables import service_key
+from bus.database.tables import service_key as key_table
 
 # As long as the output of SHA-256, the hash that the key is used with (RFC 2104, section 3).
 KEY_BYTES = 32
 
 LETTERS = "dead-letters"
+# Before the names of a service's own keys, which so never are those of the library.
+_OWN = "own:"
 
-_find = select(service_key.c.secret).where(service_key.c.name == bindparam("name"))
+_find = select(key_table.c.secret).where(key_table.c.name == bindparam("name"))
 
 
 class LetterKey:
@@ -41,15 +42,20 @@ class LetterKey:
             return self._key
 
 
-def stored(connection: Connection, name: str, make: Callable[[], str]) -> str:
-    """The key with this name; `make` makes it if there is none.
+def service_key(connection: Connection, purpose: str) -> bytes:
+    """A secret key of the service for one purpose, such as `mail`: 32 random bytes, as HMAC-SHA256 needs them.
 
-    The connection commits by itself, as `Database.reading` does.
+    It is made when it is first asked for; then all workers get the same. It is in the service's database, unencrypted.
     """
+    return bytes.fromhex(stored(connection, f"{_OWN}{purpose}", lambda: secrets.token_hex(KEY_BYTES)))
+
+
+def stored(connection: Connection, name: str, make: Callable[[], str]) -> str:
+    """The key with this name; `make` makes it if there is none, and another process is not faster."""
     found = connection.execute(_find, {"name": name}).scalar()
     if found is None:
-        with suppress(IntegrityError):  # another process was faster
-            row = {"name": name, "secret": make(), "made_at": datetime.now(UTC)}
-            connection.execute(insert(service_key).values(row))
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        added = dialect.insert(key_table).values(name=name, secret=make(), made_at=datetime.now(UTC))
+        connection.execute(added.on_conflict_do_nothing())
         found = connection.execute(_find, {"name": name}).scalar_one()
     return str(found)

@@ -40,7 +40,7 @@ class Handler:
 
 @dataclass(frozen=True)
 class PeriodicHandler:
-    """A function of (work) that one worker of the service runs every `seconds`.
+    """A function of (work) that one worker of the service runs every `seconds`, or of (job) that each worker runs.
 
     `when` is a statement that finds a row while there is something to do; None stands for always. `sends` are the
     commands that it may send.
@@ -52,6 +52,7 @@ class PeriodicHandler:
     seconds: float
     when: Select[Any] | None
     sends: tuple[type[Operation[Any]], ...] = ()
+    takes_job: bool = False
 
 
 def check_signature(function: Callable[..., Any], operation: type[Operation[Any]], *, takes_many: bool) -> None:
@@ -74,13 +75,13 @@ def check_calls(service: str, operation: type[Operation[Any]], calls: Sequence[A
             raise TypeError(f"{name} calls the command {called.operation_name}: a query may only call queries")
 
 
-def check_parameters(function: Callable[..., Any], *before: Any) -> None:
+def check_parameters(function: Callable[..., Any], *before: Any, last: str = "Work") -> None:
     """Raises TypeError unless the parameters are annotated as (Work), with at most one type `before` it."""
     hints = get_type_hints(function)
     hints.pop("return", None)
     given = tuple(hints.values())
     if len(inspect.signature(function).parameters) != len(before) + 1 or given[: len(before)] != before:
-        expected = ", ".join([*map(_in_source, before), "Work"])
+        expected = ", ".join([*map(_in_source, before), last])
         raise TypeError(f"{function.__name__}: annotate its parameters as ({expected})")
 
 

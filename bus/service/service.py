@@ -1,6 +1,7 @@
 """Services: which function handles which operation."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Select
@@ -22,6 +23,7 @@ from bus.service.handler import (
     check_parameters,
     check_signature,
 )
+from bus.service.job import Job
 from bus.service.sending import OnRefused, check_sends, sending_handler
 from bus.service.work import Work
 
@@ -36,7 +38,7 @@ class Service:
     `sends` are the commands, of other services or its own, that its handlers send with `work.send`.
 
     `settings` is the class of its own settings. The attribute of this name has their defaults, or what the environment
-    says, once a worker runs.
+    says, once a worker runs; `data_dir` is the folder for files (DATA_DIR), which need not exist yet.
 
     `handlers` has the registered handlers by the names of their operations, `listeners` those of events, `periodic` the
     functions that are run again and again, by their own names.
@@ -49,6 +51,7 @@ class Service:
         check_sends(name, sends)
         self.name = name
         self.settings = settings()
+        self.data_dir = Path("data")
         self.takes_secrets = False
         self.handlers: dict[str, Handler] = {}
         self.listeners: dict[str, Handler] = {}
@@ -156,10 +159,25 @@ class Service:
 
         def register(function: Callable[[Work], None]) -> Callable[[Work], None]:
             check_parameters(function)
-            name = f"{self.name}.{function.__name__}"
-            if seconds <= 0 or name in self.periodic:
-                raise TypeError(f"{name}: it needs a name of its own, and more than 0 seconds")
-            self.periodic[name] = PeriodicHandler(self.name, name, function, seconds, when, self.sends)
+            self._add_periodic(function, seconds, when, takes_job=False)
+            return function
+
+        return register
+
+    def job(
+        self, seconds: float, *, when: Select[Any] | None = None
+    ) -> Callable[[Callable[[Job], None]], Callable[[Job], None]]:
+        """Register a function of (job) that is run every `seconds` outside of a transaction, and opens its own.
+
+        For what waits for another server, such as one for mail: a transaction would hold its rows meanwhile. Each
+        worker runs it, so take a row in one transaction, with a time until which the others leave it alone, do the
+        work, and mark the row in a second transaction. A worker that dies in between has another worker do it again.
+        `when`, failures and the limit of HANDLER_SECONDS are those of `every`.
+        """
+
+        def register(function: Callable[[Job], None]) -> Callable[[Job], None]:
+            check_parameters(function, last="Job")
+            self._add_periodic(function, seconds, when, takes_job=True)
             return function
 
         return register
@@ -167,6 +185,14 @@ class Service:
     def queues(self, limits: Limits = DEFAULT_LIMITS) -> list[Queue]:
         """All its queues: of its operations, of the events it listens to, for retries and dead letters."""
         return queues_of(self.operations.values(), limits, self.listeners)
+
+    def _add_periodic(
+        self, function: Callable[[Any], None], seconds: float, when: Select[Any] | None, *, takes_job: bool
+    ) -> None:
+        name = f"{self.name}.{function.__name__}"
+        if seconds <= 0 or name in self.periodic:
+            raise TypeError(f"{name}: it needs a name of its own, and more than 0 seconds")
+        self.periodic[name] = PeriodicHandler(self.name, name, function, seconds, when, self.sends, takes_job)
 
     def _registering(
         self,

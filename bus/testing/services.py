@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -126,7 +127,8 @@ def running(
 ) -> Iterator[RunningServices]:
     """Run the workers of these services until the block ends; yields a client that calls them.
 
-    Without `servers` they run on an embedded broker, each with an SQLite database. `fakes` answer for services that do
+    Without `servers` they run on an embedded broker, each with an SQLite database. Files that they write (`data_dir`)
+    are in a folder that is removed at the end. `fakes` answer for services that do
     not run here: a function of the request for each operation, which returns its reply or raises a Refusal. Test a
     front end with this client and Flask's own test client: `create_app(client).test_client()`. A call that fails
     because the machine is too slow is repeated.
@@ -149,6 +151,7 @@ def running(
             run(service, None, Deliveries())
         deliveries, interrupts = Deliveries(), _Interrupts()
         for application in applications:
+            stack.enter_context(_writing_to(Path(folder), application.service))
             run(interrupts.of(application.service), application.migrations, deliveries)
         listeners = Counter(name for each in applications for name in each.service.listeners)
         yield stack.enter_context(RunningServices(bus_url, deliveries, interrupts, events, listeners))
@@ -166,6 +169,15 @@ def _check_calls(applications: Sequence[Application], fakes: Fakes) -> None:
     )
     if missing:
         raise ValueError("\n".join(missing))
+
+
+@contextmanager
+def _writing_to(folder: Path, service: Service) -> Iterator[None]:
+    before, service.data_dir = service.data_dir, folder
+    try:
+        yield
+    finally:
+        service.data_dir = before
 
 
 @contextmanager

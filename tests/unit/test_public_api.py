@@ -21,6 +21,7 @@ PUBLIC = {
         "FieldError",
         "Invalid",
         "InvalidCursor",
+        "Job",
         "JsonWebKeySet",
         "MayBeOpen",
         "MultiLine",
@@ -56,7 +57,7 @@ PUBLIC = {
         "update_each",
     ],
     "bus.http": ["front_end", "never_blocks", "relay"],
-    "bus.security": ["NotAuthorized", "SigningKey", "verify"],
+    "bus.security": ["NotAuthorized", "SigningKey", "service_key", "verify"],
     "bus.testing": ["RunningServices", "Servers", "running", "wait_until"],
 }
 

@@ -5,18 +5,14 @@ from uuid import uuid4
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from bus.contract.identity import ANONYMOUS
-from bus.database import leases, outbox
-from bus.database.engine import Database, Transaction
+from bus.database import leases
+from bus.database.engine import Database
 from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.call import current_task
 from bus.service.handler import PeriodicHandler
-from bus.service.work import Work
+from bus.service.job import Job
 from bus.worker.background.periodic import PeriodicTask
 from bus.worker.execution import OnEvents
-
-# How long a run waits for what another transaction holds; the next run tries again.
-LOCK_SECONDS = 1.0
 
 log = structlog.get_logger("bus.worker")
 
@@ -25,13 +21,14 @@ class ScheduledTask(PeriodicTask):
     """Runs one function of a service. `on_events` is called when it emitted events, after the commit.
 
     The lease is claimed in the function's own transaction and lasts for one interval. So a worker that is killed leaves
-    no lease behind, and the others wait no longer for it than its database connection lives.
+    no lease behind, and the others wait no longer for it than its database connection lives. A function that opens its
+    own transactions has no lease: it takes rows.
     """
 
     def __init__(self, handler: PeriodicHandler, database: Database, on_events: OnEvents) -> None:
         super().__init__(f"{handler.name}-every")
-        self._handler, self._database, self._on_events = handler, database, on_events
-        self._holder = uuid4().hex
+        self._handler, self._database, self._holder = handler, database, uuid4().hex
+        self._job = Job(database, handler.service, handler.sends, self.stopping.is_set, on_events)
 
     def pause(self) -> float:
         """The interval."""
@@ -51,24 +48,22 @@ class ScheduledTask(PeriodicTask):
 
     def _run_function(self) -> bool:
         """False when another worker has the lease, or when it failed."""
-        handler = self._handler
         try:
-            with self._database.transaction(LOCK_SECONDS) as transaction:
-                if not leases.claim(transaction.connection, handler.name, self._holder, handler.seconds):
-                    return False
-                self._call(transaction)
+            with current_task(self._handler.name):
+                return self._call()
         except (DatabaseUnavailable, DBAPIError):
             raise
         except Exception:  # any function's
-            log.exception("scheduled_task_failed", task=handler.name)
+            log.exception("scheduled_task_failed", task=self._handler.name)
             return False
-        if transaction.outgoing:
-            self._on_events()
-        return True
 
-    def _call(self, transaction: Transaction) -> None:
+    def _call(self) -> bool:
         handler = self._handler
-        with current_task(handler.name):
-            handler.function(Work(transaction, ANONYMOUS, handler.service, may_send=handler.sends))
-        if transaction.outgoing:
-            outbox.write(transaction.connection, transaction.outgoing)
+        if handler.takes_job:
+            handler.function(self._job)
+            return True
+        with self._job.transaction() as work:
+            is_ours = leases.claim(work.connection, handler.name, self._holder, handler.seconds)
+            if is_ours:
+                handler.function(work)
+        return is_ours

@@ -1,5 +1,6 @@
 """Scheduled tasks: one worker at a time runs a service's function, while there is something to do."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from bus.contract.events import Event
 from bus.database.engine import Database
 from bus.database.tables import lease, outbox
 from bus.messaging.call import longest_running
+from bus.service.job import Job
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.testing.waiting import wait_until
@@ -117,6 +119,80 @@ def test_while_it_runs_it_is_known_as_a_handler_that_may_hang(database: Database
     assert seen[0] is not None
     assert seen[0].operation == "example.look"
     assert longest_running([task.ident]) is None
+
+
+# Jobs: functions that open their own transactions.
+
+
+def _job_service(database: Database, failing: str = "") -> Service:
+    """Its job takes one row, lets another connection write meanwhile, and marks the row."""
+    service = Service("example")
+
+    @service.job(HOUR, when=todo)
+    def deliver(job: Job) -> None:
+        with job.transaction() as work:
+            first = work.connection.execute(todo.limit(1)).scalar_one()
+            work.connection.execute(word.update().where(word.c.id == first).values(word="taken"))
+        _keep(database, "meanwhile")
+        if failing == "before the mark":
+            raise ZeroDivisionError
+        with job.transaction() as work:
+            work.connection.execute(word.update().where(word.c.id == first).values(word="done"))
+            work.emit(Finished(id=first, version=1))
+            if failing == "in the mark":
+                raise ZeroDivisionError
+        with job.reading() as connection:
+            assert connection.execute(select(word.c.word).where(word.c.id == first)).scalar_one() == "done"
+
+    return service
+
+
+def test_a_job_opens_its_own_transactions_and_has_no_lease(database: Database) -> None:
+    wakes: list[str] = []
+    task = _task(database, _job_service(database), wakes)
+    task.run_once()
+    _keep(database, "todo", "todo")
+    task.run_once()
+    assert sorted(words_in(database)) == ["done", "done", "meanwhile", "meanwhile"]
+    assert wakes == ["woken"] * 2
+    with database.reading() as transaction:
+        assert len(transaction.connection.execute(select(outbox.c.id)).all()) == 2
+        assert transaction.connection.execute(select(lease)).all() == []
+
+
+@pytest.mark.parametrize("failing", ["before the mark", "in the mark"])
+def test_of_a_job_that_fails_the_finished_transactions_stay(database: Database, failing: str) -> None:
+    wakes: list[str] = []
+    task = _task(database, _job_service(database, failing), wakes)
+    _keep(database, "todo")
+    with capture_logs() as logs:
+        task.run_once()
+    assert [(each["event"], each["task"]) for each in logs] == [("scheduled_task_failed", "example.deliver")]
+    assert sorted(words_in(database)) == ["meanwhile", "taken"]
+    assert wakes == []
+
+
+def test_a_job_knows_that_its_worker_stops(database: Database) -> None:
+    service, begun, seen = Service("example"), threading.Event(), []
+
+    @service.job(0.001)
+    def wait(job: Job) -> None:
+        begun.set()
+        wait_until(lambda: job.is_stopping, WAIT_SECONDS, "the worker stops")
+        seen.append("stopped")
+
+    task = _task(database, service)
+    task.start()
+    assert begun.wait(WAIT_SECONDS)
+    task.stop(WAIT_SECONDS)
+    assert seen == ["stopped"]
+
+
+def test_a_job_is_a_function_of_a_job() -> None:
+    def wrong(job: Job, more: int) -> None: ...
+
+    with pytest.raises(TypeError, match=r"annotate its parameters as \(Job\)"):
+        Service("example").job(1.0)(wrong)  # type: ignore[arg-type]
 
 
 def test_a_function_needs_a_name_of_its_own_an_interval_and_a_parameter() -> None:
