@@ -9,10 +9,12 @@ from sqlalchemy.exc import IntegrityError
 
 from auth.handlers.service import settings
 from auth.storage import accounts, activity, second_factor, signing_keys
+from auth.storage import mails as outgoing
 from bus import Work
 from bus.cli import service_work
 
 ROLES = ("admin", "catalog:write")
+STATES = ("waiting", "sending", "sent", "failed", "dropped")
 
 _LOGIN = click.argument("login")
 _ROLE = click.argument("role", type=click.Choice(ROLES))
@@ -67,6 +69,33 @@ def rotate() -> None:
             click.echo(signing_keys.rotate(work.connection, settings()))
     except IntegrityError:
         raise click.ClickException("Another rotation runs at the same moment. Its key is as new.") from None
+
+
+@commands.group()
+def mails() -> None:
+    """Look after mails that could not be sent."""
+
+
+@mails.command("list")
+@click.option("--all", "every", is_flag=True, help="Those that were sent, too.")
+def list_mails(every: bool) -> None:
+    """List mails that wait or were given up, the oldest first, with the reason of the last failure."""
+    with service_work("auth") as work:
+        for row in outgoing.listed(work.connection, STATES if every else outgoing.RETRIED):
+            click.echo(
+                f"{row.id}  {row.made_at:%Y-%m-%d %H:%M}  {row.state:7}  {row.kind:7}  {row.address}  {row.error}"
+            )
+
+
+@mails.command("retry")
+@click.argument("mail_ids", nargs=-1, metavar="ID…")
+@click.option("--all", "every", is_flag=True, help="All that wait or were given up.")
+def retry_mails(mail_ids: tuple[str, ...], every: bool) -> None:
+    """Send mails at once that wait or were given up. Their tokens are good for as long as new ones."""
+    if bool(mail_ids) == every:
+        raise click.UsageError("Give the ids of mails, or --all.")
+    with service_work("auth") as work:
+        click.echo(f"{outgoing.retry(work.connection, mail_ids)} to be sent.")
 
 
 def _set(work: Work, login: str, change: Callable[[set[str]], set[str]]) -> None:

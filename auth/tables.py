@@ -7,7 +7,8 @@ from bus.columns import Id, UtcDateTime
 metadata = MetaData()
 
 # The unique keys are compared, not the names: user names and addresses that differ only in case are the same. `roles`
-# are separated by spaces, in alphabetical order; `version` counts the changes.
+# are separated by spaces, in alphabetical order; `version` counts the changes. `new_email` is an address that takes the
+# place of `email` once its owner has shown that it is theirs.
 user = Table(
     "users",
     metadata,
@@ -23,8 +24,11 @@ user = Table(
     Column("roles", Text, nullable=False, server_default=""),
     Column("disabled_at", UtcDateTime),
     Column("version", Integer, nullable=False, server_default="1"),
+    Column("new_email", Text),
+    Column("new_email_key", Text),
     sqlite_autoincrement=True,
 )
+Index("users_new_email_key", user.c.new_email_key)
 
 # A log-in that has not ended: a family of refresh tokens.
 session = Table(
@@ -104,3 +108,43 @@ recovery_code = Table(
     Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("hash", LargeBinary, primary_key=True),
 )
+
+# Accounts that are made once the owner of the address has shown that it is theirs, where AUTH_VERIFY_EMAIL=1. There is
+# a row for an address that has an account too: a name must not be free for one address and taken for another.
+registration = Table(
+    "registrations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("username", Text, nullable=False),
+    Column("username_key", Text, nullable=False, unique=True),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+)
+Index("registrations_email_key", registration.c.email_key)
+
+# Mails to send, and those that were sent, whose tokens are good until they are used or `ends_at`. `kind` is verify,
+# reset, taken or changed; `user_id` or `registration_id` is what it is about, null until that was looked up. `state` is
+# waiting, sending, sent, failed (given up), or dropped (there was no account to write to). `next_at` is the time of the
+# next try, or the time after which another worker sends it too.
+mail = Table(
+    "mails",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("address_key", Text, nullable=False),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE")),
+    Column("registration_id", Text),
+    Column("state", Text, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("next_at", UtcDateTime, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("used_at", UtcDateTime),
+)
+Index("mails_state", mail.c.state, mail.c.next_at)
+Index("mails_user_id", mail.c.user_id)
+Index("mails_ends_at", mail.c.ends_at)

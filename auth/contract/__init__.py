@@ -23,7 +23,14 @@ from auth.contract.accounts import (
     Username,
     WrongPassword,
 )
-from auth.contract.registration import EmailTaken, SpecialDomain, UsernameTaken, UserRegistered, Register
+from auth.contract.registration import (
+    EmailTaken,
+    RegisteredUser,
+    SpecialDomain,
+    UsernameTaken,
+    UserRegistered,
+    Register,
+)
 from auth.contract.login import (
     Device,
     InvalidRefreshToken,
@@ -49,7 +56,15 @@ from auth.contract.sessions import (
     EndOtherSessions,
 )
 from auth.contract.profile import AccountDeleted, DisplayName, GetAccount, UpdateAccount, DeleteAccount
-from auth.contract.passwords import PasswordChanged, WeakPassword, ChangePassword
+from auth.contract.verification import (
+    EmailVerified,
+    InvalidMailToken,
+    MailRequested,
+    MailToken,
+    VerifyEmail,
+    ResendVerification,
+)
+from auth.contract.passwords import PasswordChanged, WeakPassword, ChangePassword, ForgotPassword, ResetPassword
 from auth.contract.activity import ActivityEntry, ActivityPage, GetActivity, GetActivityOf
 from auth.contract.administration import (
     LastAdmin,
@@ -94,10 +109,12 @@ __all__ = [
     "DisplayName",
     "Email",
     "EmailTaken",
+    "EmailVerified",
     "EnableUser",
     "EndOtherSessions",
     "EndSession",
     "EnrolTotp",
+    "ForgotPassword",
     "GetAccount",
     "GetActivity",
     "GetActivityOf",
@@ -107,6 +124,7 @@ __all__ = [
     "GivenToken",
     "Introspect",
     "Introspection",
+    "InvalidMailToken",
     "InvalidRefreshToken",
     "LastAdmin",
     "ListSessions",
@@ -116,6 +134,8 @@ __all__ = [
     "LogOut",
     "LoggedOut",
     "Login",
+    "MailRequested",
+    "MailToken",
     "Otp",
     "OtpRequired",
     "Password",
@@ -124,7 +144,10 @@ __all__ = [
     "Refresh",
     "RefreshToken",
     "Register",
+    "RegisteredUser",
     "RemoveTotp",
+    "ResendVerification",
+    "ResetPassword",
     "Role",
     "Session",
     "SessionChanged",
@@ -153,6 +176,7 @@ __all__ = [
     "UserRegistered",
     "Username",
     "UsernameTaken",
+    "VerifyEmail",
     "WeakPassword",
     "WrongCode",
     "WrongCredentials",

@@ -24,9 +24,13 @@ class UpdateAccount(
     name="auth.update_account",
     http="PATCH /me",
     needs="",
-    refuses=[SessionOver, UsernameTaken, EmailTaken, SpecialDomain],
+    refuses=[SessionOver, UsernameTaken, EmailTaken, SpecialDomain, TooManyTries],
 ):
-    """Change the given fields of the caller's account and leave the others."""
+    """Change the given fields of the caller's account and leave the others.
+
+    A new address gets a mail, and is shown as not verified. It counts, for log-ins and mails, once its owner has sent
+    the token back with `VerifyEmail`; until then the old one does.
+    """
 
     username: Username | UnsetType = UNSET
     email: Email | UnsetType = UNSET

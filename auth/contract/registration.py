@@ -1,8 +1,11 @@
 """Registration: make an account."""
 
 from collections.abc import Iterable
+from typing import Annotated
 
-from auth.contract.accounts import Email, Password, User, Username
+from msgspec import UNSET, Meta, UnsetType
+
+from auth.contract.accounts import Email, Password, TooManyTries, Username
 from auth.domain.weak_passwords import weakness_of
 from bus import Command, FieldError, Refusal, Reply
 
@@ -19,10 +22,18 @@ class SpecialDomain(Refusal, code="auth.special_domain", status=422):
     """The address is in a domain that the public DNS does not have."""
 
 
+class RegisteredUser(Reply):
+    """What was registered. `id` is missing where the account is made later, when the address is verified."""
+
+    id: int | UnsetType = UNSET
+    username: Annotated[str, Meta(examples=["ada"])]  # type: ignore[misc]  # fields are given by their names
+    email: Annotated[str, Meta(examples=["ada@example.org"])]  # type: ignore[misc]
+
+
 class UserRegistered(Reply):
     """The answer to `Register`."""
 
-    user: User
+    user: RegisteredUser
     message: str = "User registered successfully"
 
 
@@ -31,9 +42,13 @@ class Register(
     name="auth.register",
     http="POST /register",
     status=201,
-    refuses=[UsernameTaken, EmailTaken, SpecialDomain],
+    refuses=[UsernameTaken, EmailTaken, SpecialDomain, TooManyTries],
 ):
-    """Make an account. User names and addresses that differ only in case are the same."""
+    """Make an account. User names and addresses that differ only in case are the same.
+
+    With `AUTH_VERIFY_EMAIL=1` the account is made by `VerifyEmail`, with the token of a mail that this sends. Then an
+    address that is taken gets the same answer as any other, without an `id`, and its owner a mail that says so.
+    """
 
     username: Username
     email: Email

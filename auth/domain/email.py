@@ -35,6 +35,15 @@ def email_key(email: str) -> str:
     return f"{_folded(address.local_part)}@{domain.removesuffix(_OUTSIDE) if _has_special_domain(email) else domain}"
 
 
+def deliverable(email: str) -> str:
+    """The address with its domain as mail servers and the DNS have it (RFC 5890, A-labels)."""
+    user, _, domain = email.rpartition("@")
+    if _has_special_domain(email):
+        return f"{user}@{domain.encode('idna').decode()}"
+    address = _parsed(email)
+    return f"{address.local_part}@{address.ascii_domain or domain}"
+
+
 def is_special(email: str) -> bool:
     """Whether an address has a domain that is reserved for special use (RFC 6761), or no domain of the public DNS."""
     try:

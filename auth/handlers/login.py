@@ -88,5 +88,7 @@ def _first_admin(work: Work, owner: Row[tuple[object, ...]]) -> Row[tuple[object
     admin, roles = settings().admin, set(owner.roles.split())
     if not admin or "admin" in roles or owner.email_key != email_key(admin):
         return owner
+    if settings().verify_email and not owner.email_verified:
+        return owner
     activity.note(work, owner.id, "roles_changed")
     return accounts.change(work, owner.id, roles=" ".join(sorted({*roles, "admin"})))

@@ -1,9 +1,10 @@
 """The profile: read, change and delete the account of the caller."""
 
+from datetime import timedelta
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import delete
+from sqlalchemy import Row, delete
 from sqlalchemy.exc import IntegrityError
 
 from auth.contract import (
@@ -20,8 +21,9 @@ from auth.contract import (
 from auth.domain.email import email_key, is_special
 from auth.domain.names import username_key
 from auth.handlers.service import auth, settings
-from auth.storage import accounts, activity, sessions
+from auth.storage import accounts, activity, mails, sessions
 from auth.storage.confirmation import check_password
+from auth.storage.throttle import limit_mails
 from auth.tables import user
 from bus import Work
 
@@ -33,7 +35,7 @@ def get_account(_query: GetAccount, work: Work) -> Account:
 
 @auth.handles(UpdateAccount)
 def update_account(command: UpdateAccount, work: Work) -> Account:
-    """An address counts as verified again only when its owner has shown that it is."""
+    """A new address gets a mail, and takes the place of the old one when its owner has sent the token back."""
     owner = sessions.owner_of(work.caller, work.connection)
     changes: dict[str, Any] = {}
     if command.username is not UNSET:
@@ -41,19 +43,32 @@ def update_account(command: UpdateAccount, work: Work) -> Account:
     if command.display_name is not UNSET:
         changes["display_name"] = command.display_name
     if command.email is not UNSET:
-        if is_special(command.email) and not settings().special_domains:
-            raise SpecialDomain
-        key = email_key(command.email)
-        is_verified = owner.email_verified and key == owner.email_key
-        changes |= {"email": command.email, "email_key": key, "email_verified": is_verified}
+        changes |= _new_email(command.email, owner, work)
     if all(getattr(owner, name) == value for name, value in changes.items()):
         return accounts.account_of(owner)
     try:
         row = accounts.change(work, owner.id, **changes)
-    except IntegrityError as error:
-        raise EmailTaken if accounts.is_about_email(error) else UsernameTaken from None
+    except IntegrityError:
+        raise UsernameTaken from None
     activity.note(work, owner.id, "account_changed", by_id=owner.id)
     return accounts.account_of(row)
+
+
+def _new_email(email: str, owner: Row[Any], work: Work) -> dict[str, str | None]:
+    """What a given address changes: another spelling of the old one counts at once, and a new one waits."""
+    if is_special(email) and not settings().special_domains:
+        raise SpecialDomain
+    key = email_key(email)
+    if key == owner.email_key:
+        return {"email": email, "new_email": None, "new_email_key": None}
+    if key == owner.new_email_key:
+        return {"new_email": email}
+    if not settings().verify_email and accounts.find_by_email_key(work.connection, key) is not None:
+        raise EmailTaken
+    limit_mails(work.connection, "resend", key)
+    limit_mails(work.connection, "new_email", str(owner.id))
+    mails.ask(work.connection, "verify", email, timedelta(hours=settings().verify_hours), user_id=owner.id)
+    return {"new_email": email, "new_email_key": key}
 
 
 @auth.handles(DeleteAccount)

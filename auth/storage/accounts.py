@@ -26,6 +26,17 @@ def find_by_login(connection: Connection, login: str) -> Row[Any] | None:
     return connection.execute(_by_login, keys).one_or_none()
 
 
+def find_by_email_key(connection: Connection, key: str) -> Row[Any] | None:
+    """The account whose address has this key; None if there is none."""
+    return connection.execute(_by_login, {"name": "", "email": key}).one_or_none()
+
+
+def with_new_email_key(connection: Connection, key: str, most: int) -> list[Row[Any]]:
+    """Accounts that are to get an address with this key, the newest first."""
+    waits = user.c.new_email_key == key
+    return list(connection.execute(select(user).where(waits).order_by(user.c.id.desc()).limit(most)))
+
+
 def find(connection: Connection, user_id: int) -> Row[Any] | None:
     """The account with this id; None if there is none."""
     return connection.execute(_by_id, {"user_id": user_id}).one_or_none()
@@ -45,7 +56,7 @@ def change(work: Work, user_id: int, **values: Any) -> Row[Any]:
 
 
 def changed(row: Row[Any]) -> UserChanged:
-    """The event that says what an account is now."""
+    """The event that says what an account is now. An address that is not verified yet is not a part of it."""
     return UserChanged(
         id=row.id,
         username=row.username,
@@ -70,12 +81,12 @@ def user_of(row: Row[Any]) -> User:
 
 
 def account_of(row: Row[Any]) -> Account:
-    """An account, as its owner sees it."""
+    """An account, as its owner sees it: with a new address that does not count yet, if there is one."""
     return Account(
         id=row.id,
         username=row.username,
-        email=row.email,
-        email_verified=row.email_verified,
+        email=row.new_email or row.email,
+        email_verified=row.email_verified and row.new_email is None,
         display_name=row.display_name,
         roles=row.roles.split(),
         created_at=row.created_at,

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from auth.domain.throttling import Limit
+from auth.contract.accounts import TooManyTries
+from auth.domain.throttling import MAILS, Limit
 from auth.tables import throttle
 
 Throttles = Iterable[tuple[str, Limit]]
@@ -24,6 +25,14 @@ def seconds_to_wait(connection: Connection, names: Iterable[str]) -> int:
     statement = select(func.max(throttle.c.waits_until)).where(throttle.c.name.in_(list(names)))
     until = connection.execute(statement).scalar()
     return 0 if until is None else max(0, math.ceil((until - datetime.now(UTC)).total_seconds()))
+
+
+def limit_mails(connection: Connection, kind: str, key: str) -> None:
+    """Count one more mail of a kind to what has this key. Raises TooManyTries where it has to wait."""
+    name = name_of(kind, key)
+    if seconds := seconds_to_wait(connection, [name]):
+        raise TooManyTries(retry_after=seconds)
+    count(connection, [(name, MAILS)])
 
 
 def count(connection: Connection, throttles: Throttles) -> None:

@@ -1,5 +1,6 @@
 """Jobs: what a periodic function is given that runs outside of a transaction, and opens its own."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,10 +11,12 @@ from bus.contract.identity import ANONYMOUS
 from bus.contract.operations import Operation
 from bus.database import outbox
 from bus.database.engine import Database
+from bus.database.trouble import DatabaseUnavailable
 from bus.service.work import Work
 
 # How long a transaction waits for what another one holds; the next run tries again.
 LOCK_SECONDS = 1.0
+AGAIN_SECONDS = 0.5
 
 
 class Job:
@@ -50,6 +53,23 @@ class Job:
                 outbox.write(transaction.connection, transaction.outgoing)
         if transaction.outgoing:
             self._on_events()
+
+    def insist(self, function: Callable[[Work], None], seconds: float) -> None:
+        """Run a function of (work) in a transaction, again while the database is away or busy, for up to `seconds`.
+
+        For what was done outside and must be noted. Raises DatabaseUnavailable after that time.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                with self.transaction() as work:
+                    function(work)
+            except DatabaseUnavailable:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(AGAIN_SECONDS)
+            else:
+                return
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

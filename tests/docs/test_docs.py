@@ -99,6 +99,7 @@ class System:
     def __enter__(self) -> Self:
         client = Client(self.url, name="docs")
         for application, port in zip(APPLICATIONS, free_ports(len(APPLICATIONS)), strict=True):
+            application.service.data_dir = self.folder / "data"
             self._start_worker(application)
             front_end = serving(application.web(client), port)
             front_end.__enter__()
