@@ -25,7 +25,7 @@ class SpecialDomain(Refusal, code="auth.special_domain", status=422):
 class RegisteredUser(Reply):
     """What was registered. `id` is missing where the account is made later, when the address is verified."""
 
-    id: int | UnsetType = UNSET
+    id: Annotated[int, Meta(examples=[1])] | UnsetType = UNSET
     username: Annotated[str, Meta(examples=["ada"])]  # type: ignore[misc]  # fields are given by their names
     email: Annotated[str, Meta(examples=["ada@example.org"])]  # type: ignore[misc]
 

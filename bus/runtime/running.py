@@ -148,6 +148,9 @@ def worker_of(
     """A worker of a service with its settings, not started yet."""
     require_sealed = settings.services[application.name].require_sealed
     configure(application.service, settings)
+    if application.service.takes_secrets and not require_sealed and not settings.is_embedded:
+        remedy = f"Set {application.name.upper()}_REQUIRE_SEALED=1 when all publishers seal."
+        log.warning("unsealed_secrets_accepted", service=application.name, remedy=remedy)
     return Worker(
         application.service,
         transport,
