@@ -63,7 +63,7 @@ throttle = Table(
 )
 
 # What was done with accounts: rows are added, and never changed. `user_id` is whose account, `by_id` who did it, if
-# that is known. Both may be accounts that were deleted since.
+# that is known; both may be accounts that were deleted since. `address` is that of the HTTP client, if there was one.
 activity = Table(
     "activity",
     metadata,
@@ -72,6 +72,7 @@ activity = Table(
     Column("by_id", Id),
     Column("what", Text, nullable=False),
     Column("device", Text, nullable=False),
+    Column("address", Text, nullable=False, server_default=""),
     Column("at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,
 )

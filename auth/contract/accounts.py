@@ -27,7 +27,7 @@ class WrongPassword(Refusal, code="auth.wrong_password", status=403, keeps_chang
 
 
 class TooManyTries(Refusal, code="auth.too_many_tries", status=429):
-    """Too many tries have failed. Wait as long as Retry-After says."""
+    """Too many tries in a short time. Wait as long as Retry-After says."""
 
 
 class User(Reply):

@@ -10,13 +10,17 @@ from bus import PageQuery, Reply
 
 
 class ActivityEntry(Reply):
-    """One thing that was done; `by` is the id of the account that did it, null where that is not known."""
+    """One thing that was done; `by` is the id of the account that did it, null where that is not known.
+
+    `address` is that of the HTTP client; empty for what came by a queue.
+    """
 
     id: int
     at: Annotated[datetime, Meta(tz=True)]
     what: Annotated[str, Meta(examples=["logged_in"])]
     by: int | None
     device: Annotated[str, Meta(examples=["Firefox on Linux"])]
+    address: Annotated[str, Meta(examples=["203.0.113.9"])]
 
 
 class ActivityPage(Reply):

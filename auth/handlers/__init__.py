@@ -17,6 +17,7 @@ from auth.handlers import (  # in the order of the contract  # isort: skip
     tokens,
     introspection,
     totp,
+    clearing,
 )
 from auth.handlers.service import auth
 
@@ -24,6 +25,7 @@ __all__ = [
     "activity",
     "administration",
     "auth",
+    "clearing",
     "introspection",
     "login",
     "mails",

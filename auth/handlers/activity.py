@@ -1,6 +1,8 @@
 """Activity: read what was done with an account."""
 
-from sqlalchemy import select
+from typing import Any
+
+from sqlalchemy import Row, select
 
 from auth.contract import ActivityEntry, ActivityPage, GetActivity, GetActivityOf
 from auth.handlers.service import auth
@@ -22,5 +24,8 @@ def get_activity_of(query: GetActivityOf, work: Work) -> ActivityPage:
 
 def _page(query: GetActivity | GetActivityOf, user_id: int, work: Work) -> ActivityPage:
     page = page_of(work, select(activity).where(activity.c.user_id == user_id), query, by=activity.c.id)
-    rows = [ActivityEntry(id=row.id, at=row.at, what=row.what, by=row.by_id, device=row.device) for row in page.rows]
-    return ActivityPage(activity=rows, next=page.next)
+    return ActivityPage(activity=[_entry(row) for row in page.rows], next=page.next)
+
+
+def _entry(row: Row[Any]) -> ActivityEntry:
+    return ActivityEntry(id=row.id, at=row.at, what=row.what, by=row.by_id, device=row.device, address=row.address)

@@ -16,12 +16,11 @@ from auth.contract import (
     Refresh,
     TokenReused,
     Tokens,
-    TooManyTries,
     WrongCredentials,
 )
 from auth.domain.email import email_key
 from auth.domain.passwords import hash_password, is_password, needs_new_hash
-from auth.domain.throttling import ACCOUNT_FAILURES
+from auth.domain.throttling import ACCOUNT_FAILURES, ADDRESS_FAILURES
 from auth.handlers.service import auth, settings
 from auth.storage import accounts, activity, second_factor, sessions, throttle
 from auth.storage.signing_keys import current_key
@@ -35,8 +34,8 @@ def log_in(command: LogIn, work: Work) -> Tokens:
     with work.reading() as connection:
         owner = accounts.find_by_login(connection, command.login)
         name = throttle.name_of("log_in", command.login.casefold() if owner is None else str(owner.id))
-        if seconds := throttle.seconds_to_wait(connection, [name]):
-            raise TooManyTries(retry_after=seconds)
+        throttles = [(name, ACCOUNT_FAILURES), *throttle.of_client(work, "log_in_from", ADDRESS_FAILURES)]
+        throttle.check_wait(connection, throttles)
         key = current_key(connection)
     old_hash = None if owner is None else owner.password_hash
     is_right = is_password(command.password, old_hash)
@@ -44,7 +43,7 @@ def log_in(command: LogIn, work: Work) -> Tokens:
     current = None if owner is None else accounts.lock(work.connection, owner.id)
     is_right = is_right and current is not None and current.password_hash == old_hash
     if current is None or not is_right or current.disabled_at is not None:
-        throttle.count(work.connection, [(name, ACCOUNT_FAILURES)])
+        throttle.count(work.connection, throttles)
         if current is not None:
             activity.note(work, current.id, "log_in_failed", device=device)
         raise WrongCredentials

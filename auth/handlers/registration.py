@@ -13,8 +13,9 @@ from auth.contract import EmailTaken, Register, RegisteredUser, SpecialDomain, U
 from auth.domain.email import email_key, is_special
 from auth.domain.names import username_key
 from auth.domain.passwords import hash_password
+from auth.domain.throttling import ADDRESS_REGISTRATIONS
 from auth.handlers.service import auth, settings
-from auth.storage import accounts, activity, mails, registrations
+from auth.storage import accounts, activity, mails, registrations, throttle
 from auth.storage.throttle import limit_mails
 from auth.tables import user
 from bus import Work
@@ -30,6 +31,10 @@ def register(command: Register, work: Work) -> UserRegistered:
     """Make an account. The unique keys refuse a second one; a query before the insert would leave a race."""
     if is_special(command.email) and not settings().special_domains:
         raise SpecialDomain
+    throttles = throttle.of_client(work, "register_from", ADDRESS_REGISTRATIONS)
+    if throttles:
+        with work.reading() as connection:
+            throttle.check_wait(connection, throttles)
     values = {
         "username": command.username,
         "username_key": username_key(command.username),
@@ -37,6 +42,7 @@ def register(command: Register, work: Work) -> UserRegistered:
         "email_key": email_key(command.email),
         "password_hash": hash_password(command.password),
     }
+    throttle.count(work.connection, throttles)
     if settings().verify_email:
         return _wait_for_verification(values, work)
     try:

@@ -12,5 +12,12 @@ _add = insert(activity)
 
 def note(work: Work, user_id: int, what: str, *, device: str = "", by_id: int | None = None) -> None:
     """Add a row. `what` is a word in the past, such as `logged_in`; `by_id` is None where nobody is known to be it."""
-    row = {"user_id": user_id, "by_id": by_id, "what": what, "device": device, "at": datetime.now(UTC)}
+    row = {
+        "user_id": user_id,
+        "by_id": by_id,
+        "what": what,
+        "device": device,
+        "address": work.client_address,
+        "at": datetime.now(UTC),
+    }
     work.connection.execute(_add, row)

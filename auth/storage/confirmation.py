@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from auth.contract.accounts import TooManyTries, WrongPassword
+from auth.contract.accounts import WrongPassword
 from auth.domain.passwords import is_password
 from auth.domain.throttling import ACCOUNT_FAILURES
 from auth.storage import activity, throttle
@@ -19,11 +19,10 @@ def check_password(work: Work, password: str) -> Row[Any]:
     """
     with work.reading() as connection:
         owner = owner_of(work.caller, connection)
-        name = throttle.name_of("log_in", str(owner.id))
-        if seconds := throttle.seconds_to_wait(connection, [name]):
-            raise TooManyTries(retry_after=seconds)
+        throttles = [(throttle.name_of("log_in", str(owner.id)), ACCOUNT_FAILURES)]
+        throttle.check_wait(connection, throttles)
     if not is_password(password, owner.password_hash):
-        throttle.count(work.connection, [(name, ACCOUNT_FAILURES)])
+        throttle.count(work.connection, throttles)
         activity.note(work, owner.id, "password_refused", by_id=owner.id)
         raise WrongPassword
     return owner

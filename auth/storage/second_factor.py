@@ -10,10 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from auth.contract.accounts import TooManyTries
 from auth.contract.totp import OtpRequired, TotpChanged, WrongOtp
 from auth.domain import recovery_codes
-from auth.domain.throttling import OTP_FAILURES
+from auth.domain.throttling import OTP_FAILURES, Limit
 from auth.domain.totp import looks_like_totp, step_of
 from auth.storage import activity, throttle
 from auth.tables import recovery_code, totp
@@ -89,18 +88,18 @@ def take_totp(connection: Connection, found: Row[Any], code: str) -> bool:
 
 def check_wait(connection: Connection, user_id: int) -> None:
     """Raises TooManyTries while the next try has to wait. These are counted apart from wrong passwords."""
-    if seconds := throttle.seconds_to_wait(connection, [_throttle(user_id)]):
-        raise TooManyTries(retry_after=seconds)
+    throttle.check_wait(connection, _throttles(user_id))
 
 
 def count_failure(connection: Connection, user_id: int) -> None:
     """Count a wrong code of an account."""
-    throttle.count(connection, [(_throttle(user_id), OTP_FAILURES)])
+    throttle.count(connection, _throttles(user_id))
 
 
 def forget_failures(connection: Connection, user_id: int) -> None:
     """Begin to count from zero."""
-    throttle.forget(connection, _throttle(user_id))
+    ((name, _limit),) = _throttles(user_id)
+    throttle.forget(connection, name)
 
 
 def _take_recovery_code(connection: Connection, found: Row[Any], code: str) -> bool:
@@ -115,5 +114,5 @@ def _change(work: Work, user_id: int, **values: Any) -> None:
     work.emit(TotpChanged(id=user_id, enabled=row.confirmed_at is not None, version=row.version))
 
 
-def _throttle(user_id: int) -> str:
-    return throttle.name_of("otp", str(user_id))
+def _throttles(user_id: int) -> list[tuple[str, Limit]]:
+    return [(throttle.name_of("otp", str(user_id)), OTP_FAILURES)]

@@ -17,7 +17,7 @@ from bus.contract.operations import Operation, Query, Reply, service_of
 from bus.contract.problems import ProblemError, ReplyTimeout, Unavailable
 from bus.messaging.call import CALL_DEPTH, current_trace, next_depth, running_handlers, seconds_left
 from bus.messaging.connect import transport_for
-from bus.messaging.message import JSON, SENT_AT, Message, check_message_id, now_ms
+from bus.messaging.message import CLIENT_ADDRESS, JSON, SENT_AT, Message, check_message_id, now_ms
 from bus.messaging.redelivery import AUTHORIZATION
 from bus.messaging.replies import ACCEPTED, error_of, status_of
 from bus.messaging.trace_context import Trace, begin
@@ -174,12 +174,13 @@ class Client:
         message_id: str | None = None,
         token: str | None = None,
         trace: Trace | None = None,
+        client_address: str = "",
     ) -> Message:
         """As `call`, but with bytes: send a valid body that is not sealed yet, and return the reply message.
 
         `wait` is the time for the reply in seconds (None: `timeout`), while the liveness check and the broker still
         have all of `timeout`; with 0 a command is only published. `trace` is the caller's hop (None: that of the
-        handler in this thread).
+        handler in this thread), `client_address` where the request comes from, if that is not this process.
 
         Raises Unavailable and ReplyTimeout as `call` does, and Invalid for a malformed message id.
         """
@@ -195,10 +196,10 @@ class Client:
                 self._wait_for_first_connection(timeout)
             self._liveness.check(service, timeout)
         trace = trace or current_trace()
-        reply = self._publish(operation, body, deadlines, message_id, trace, token)
+        reply = self._publish(operation, body, deadlines, message_id, trace, token, client_address)
         status = status_of(reply)
         if status == 422 and self._sealer and self._sealer.is_refused(operation, reply.body):
-            reply = self._publish(operation, body, deadlines, message_id, trace, token)
+            reply = self._publish(operation, body, deadlines, message_id, trace, token, client_address)
             status = status_of(reply)
         if status in _CANNOT_WORK_NOW:
             self._liveness.doubt(service)
@@ -218,6 +219,7 @@ class Client:
         message_id: str,
         trace: Trace | None,
         token: str | None = None,
+        client_address: str = "",
         *,
         with_reply: bool = True,
     ) -> Message:
@@ -228,6 +230,8 @@ class Client:
             body = self._sealer.sealed(operation, body, deadlines.accepted_by, message_id)
         hop = trace.next_hop() if trace else self._tracing.begin() if self._tracing else begin()
         headers: dict[str, object] = {SENT_AT: now_ms(), **hop.headers}
+        if client_address:
+            headers[CLIENT_ADDRESS] = client_address
         if token and operation.authentication != "none":
             sealer, deadline = self._sealer, deadlines.accepted_by
             sealed = sealer.sealed_token(operation, token, deadline) if sealer else f"Bearer {token}"

@@ -75,10 +75,21 @@ class ProblemError(Exception):
 
 
 class Invalid(ProblemError):
-    """Raised for a request that is not acceptable (400, 413, 415 or 422). The sender's fault."""
+    """Raised for a request that is not acceptable (400, 413, 415, 422 or 429). The sender's fault.
 
-    def __init__(self, code: str, status: int, title: str, detail: str = "", errors: Sequence[FieldError] = ()) -> None:
-        super().__init__(Problem.of(code, status, title, detail, errors))
+    `retry_after` is in seconds, for 429.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        status: int,
+        title: str,
+        detail: str = "",
+        errors: Sequence[FieldError] = (),
+        retry_after: int = 0,
+    ) -> None:
+        super().__init__(Problem.of(code, status, title, detail, errors, retry_after))
 
 
 class Unavailable(ProblemError):

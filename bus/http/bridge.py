@@ -16,6 +16,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 import structlog
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]  # documented there all the same
 from greenlet import getcurrent
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bus.contract.codec import encode
 from bus.contract.problems import Problem
@@ -36,10 +37,14 @@ log = structlog.get_logger("bus.web")
 
 
 class Bridge:
-    """One WSGI application as an RSGI application."""
+    """One WSGI application as an RSGI application.
 
-    def __init__(self, app: WSGIApplication) -> None:
-        self._app = app
+    With `trusted_proxies`, the address of a client is in X-Forwarded-For, at this place from the right. Where it has
+    fewer, and with 0, it is the address of the connection.
+    """
+
+    def __init__(self, app: WSGIApplication, trusted_proxies: int = 0) -> None:
+        self._app = ProxyFix(app, x_for=trusted_proxies, x_proto=0, x_host=0) if trusted_proxies else app
         self._hub: Hub | None = None
         self._base: WSGIEnvironment = {
             "SCRIPT_NAME": "",

@@ -47,7 +47,10 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
     is_alone = front_end.in_progress.only_one(key) if key is not None and operation.is_durable else nullcontext()
     with is_alone:
         record.message_id = key or uuid4().hex
-        response = _exchange(front_end, operation, body, record, wait, token)
+        response = _exchange(front_end, operation, body, record, wait, token, request.environ.get("REMOTE_ADDR", ""))
+    if response.status_code == 429 and "Retry-After" in response.headers:
+        # draft-ietf-httpapi-ratelimit-headers-10, section 4: nothing is left until then.
+        response.headers["RateLimit"] = f'"{operation.operation_name}";r=0;t={response.headers["Retry-After"]}'
     if holds_secrets(operation.reply_type):
         response.headers["Cache-Control"] = "no-store"
     elif operation.operation_kind == "query" and response.status_code == 200:
@@ -65,13 +68,21 @@ def _exchange(
     record: RequestRecord,
     wait: float,
     token: str | None,
+    address: str,
 ) -> Response:
     """The answer within `wait` seconds, or that it is late: for a command, that it is accepted."""
     timeout, message_id = max(ANSWER_SECONDS, wait), record.message_id
     try:
         return relayed(
             front_end.client.exchange(
-                operation, body, timeout=timeout, wait=wait, message_id=message_id, token=token, trace=record.trace
+                operation,
+                body,
+                timeout=timeout,
+                wait=wait,
+                message_id=message_id,
+                token=token,
+                trace=record.trace,
+                client_address=address,
             )
         )
     except ReplyTimeout as late:

@@ -55,7 +55,8 @@ class Call(msgspec.Struct, frozen=True):
 
     A call without a message id is not protected from repetition. `until` is when the caller stops waiting
     (time.monotonic()), `trace` the worker's hop in the trace; `current_handler` fills in `timing`. `attempt` counts the
-    tries, from 1. `authorization` is the header that names the caller, `depth` the one that counts nested calls.
+    tries, from 1. `authorization` is the header that names the caller, `depth` the one that counts nested calls,
+    `client_address` the one that says which HTTP client a front end relays.
     """
 
     operation: type[Operation[Any]] | type[Event]
@@ -69,6 +70,7 @@ class Call(msgspec.Struct, frozen=True):
     attempt: int = 1
     authorization: str = ""
     depth: int = 0
+    client_address: str = ""
 
     def derived_id(self, operation: type[Operation[Any]], number: int) -> str:
         """The message id of the call of another service that is the handler's `number`th.

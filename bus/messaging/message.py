@@ -18,6 +18,9 @@ MOST_WAITED_MS = 7 * 24 * 60 * 60 * 1000
 # 1 January 2020, older than this project: an earlier time is a mistake or a forgery.
 _OLDEST_MS = 1_577_836_800_000
 
+# The address of the HTTP client that a request comes from, and how long that of an IPv6 client with a zone may be.
+CLIENT_ADDRESS, MAX_ADDRESS_CHARACTERS = "client-address", 64
+
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 # What JSON may be called in a PATCH too (RFC 7396).

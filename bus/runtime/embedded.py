@@ -49,7 +49,8 @@ def run_embedded(applications: Sequence[Application], settings: Settings, on_rea
     client = Client(settings.bus_url, name="web", max_in_flight=IN_FLIGHT, metrics=metrics, spans=spans)
     event_loop = EventLoop("web")
     for each in applications:
-        event_loop.serve(each.web(client), settings.bind, settings.services[each.name].port)
+        port = settings.services[each.name].port
+        event_loop.serve(each.web(client), settings.bind, port, settings.trusted_proxies)
     is_over = partial(_is_over, workers, event_loop, stopping)
     if seed(applications, settings, is_over, spans):
         on_ready()

@@ -91,7 +91,7 @@ def run_web(application: Application, settings: Settings) -> bool:
         metrics=Metrics(),
         spans=spans,
     )
-    event_loop.serve(application.web(client), settings.bind, port)
+    event_loop.serve(application.web(client), settings.bind, port, settings.trusted_proxies)
     while not (event_loop.failure or stopping.wait(WATCH_SECONDS)):
         pass
     has_finished = event_loop.close()

@@ -53,9 +53,12 @@ class EventLoop:
         self._thread.start()
         _allow_many_connections()
 
-    def serve(self, app: WSGIApplication, host: str, port: int) -> None:
-        """Serve a front end from now on. `port` must be free (`check_port`)."""
-        server = self._run(_server(Bridge(app), host, port))
+    def serve(self, app: WSGIApplication, host: str, port: int, trusted_proxies: int = 0) -> None:
+        """Serve a front end from now on. `port` must be free (`check_port`).
+
+        With `trusted_proxies`, the address of a client is in X-Forwarded-For, at this place from the right.
+        """
+        server = self._run(_server(Bridge(app, trusted_proxies), host, port))
         serving = asyncio.run_coroutine_threadsafe(server.serve(), self.loop)
         self._servers.append((server, serving))
         serving.add_done_callback(self._served)

@@ -18,6 +18,9 @@ from bus.service.service import Service
 # words that have nothing to do with us.
 _LONG_NAME, _MISSPELT_LETTERS = 8, 2
 
+# In a row before a front end; more is a mistake.
+MOST_PROXIES = 16
+
 
 class SettingsError(Exception):
     """The environment has errors; the message has one line for each. The operator has to fix them."""
@@ -43,6 +46,7 @@ class Settings:
     variable with `_FILE` at its end.
 
     `misspelt` has the variables whose names are nearly those of settings, each with the setting that is probably meant.
+    `trusted_proxies` is how many proxies stand before the front ends, each of which adds to X-Forwarded-For.
     """
 
     bus_url: str
@@ -54,6 +58,7 @@ class Settings:
     services: Mapping[str, ServiceSettings]
     data_dir: Path
     misspelt: Mapping[str, str]
+    trusted_proxies: int = 0
 
     @property
     def identities(self) -> Mapping[str, str]:
@@ -89,6 +94,7 @@ def read_settings(
         limits=_limits(reader),
         services=services,
         data_dir=data,
+        trusted_proxies=reader.count("TRUSTED_PROXIES", MOST_PROXIES),
         misspelt=_misspelt(environment, reader.names),
     )
     errors = [*reader.errors, *_shared_values(services), *_too_long(settings.limits)]

@@ -101,6 +101,14 @@ class SettingsReader:
             return ""
         return value
 
+    def count(self, name: str, most: int) -> int:
+        """A whole number from 0 to `most`; 0 if it is not set."""
+        value = self.text(name, "0")
+        if not re.fullmatch("[0-9]{1,6}", value) or int(value) > most:
+            self.errors.append(f"{name} must be a whole number from 0 to {most}, not {_shown(value)}.")
+            return 0
+        return int(value)
+
     def number(self, name: str, default: float) -> float:
         """A number above 0."""
         value = self.text(name, str(default))

@@ -115,7 +115,7 @@ def _checked(
 
 def _too_many() -> Invalid:
     detail = f"More than {REFUSALS_PER_SECOND} seals a second are refused. Wait a second, then send again to learn why."
-    return Invalid("too-many-unsealable", 429, "Too many requests", detail)
+    return Invalid("too-many-unsealable", 429, "Too many requests", detail, retry_after=1)
 
 
 def _must_be_sealed(names: list[str]) -> Invalid:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from ipaddress import IPv6Address, ip_address
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -58,6 +59,22 @@ class Work:
     def attempt(self) -> int:
         """Which try this is, from 1. Repetitions that follow at once, within a second, count as one try."""
         return max((call.attempt for call in self._calls), default=1)
+
+    @property
+    def client_address(self) -> str:
+        """The IP address of the HTTP client, as the front end that relays its request has seen it.
+
+        Empty where no front end was in between, in a handler of many, and for what is no address. Programs that
+        publish may name any address here: it is good for limits and records, and never a proof.
+        """
+        if len(self._calls) != 1:
+            return ""
+        try:
+            address = ip_address(self._calls[0].client_address)
+        except ValueError:
+            return ""
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return str(mapped or address)
 
     @property
     def connection(self) -> Connection:

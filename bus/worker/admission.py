@@ -17,7 +17,14 @@ from bus.contract.problems import Invalid, ProblemError
 from bus.contract.validation import accept
 from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.call import CALL_DEPTH, MAX_CALL_DEPTH, TOO_DEEP, Call
-from bus.messaging.message import Delivery, Message, check_message, is_undecodable
+from bus.messaging.message import (
+    CLIENT_ADDRESS,
+    MAX_ADDRESS_CHARACTERS,
+    Delivery,
+    Message,
+    check_message,
+    is_undecodable,
+)
 from bus.messaging.redelivery import ATTEMPTS, MAX_KEPT_CHARACTERS, attempts_of, depth_of
 from bus.messaging.replies import EncodedReply
 from bus.messaging.trace_context import Trace
@@ -135,7 +142,7 @@ def admit(
         raise ContractFailed(error, caller) from error
     # Without an id it has no row in the inbox, which would keep its reply.
     message_id = None if operation.operation_kind == "transient" else message.message_id
-    authorization = headers.get("authorization")
+    authorization, address = headers.get("authorization"), headers.get(CLIENT_ADDRESS)
     return Call(
         operation,
         request,
@@ -148,6 +155,7 @@ def admit(
         if isinstance(authorization, str) and len(authorization) <= MAX_KEPT_CHARACTERS
         else "",
         depth=depth,
+        client_address=address if isinstance(address, str) and len(address) <= MAX_ADDRESS_CHARACTERS else "",
     )
 
 

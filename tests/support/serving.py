@@ -9,11 +9,11 @@ from bus.testing.servers.ports import free_ports
 
 
 @contextmanager
-def serving(app: WSGIApplication, port: int | None = None) -> Iterator[str]:
+def serving(app: WSGIApplication, port: int | None = None, trusted_proxies: int = 0) -> Iterator[str]:
     """Serve a front end as `bus web` does until the block ends; yields its URL. `port` is a free one if not given."""
     port = free_ports(1)[0] if port is None else port
     event_loop = EventLoop("test-web")
-    event_loop.serve(app, "127.0.0.1", port)
+    event_loop.serve(app, "127.0.0.1", port, trusted_proxies)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

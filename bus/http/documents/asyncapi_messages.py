@@ -10,7 +10,7 @@ from bus.contract.refusals import Refusal
 from bus.http.documents.description import words
 from bus.http.documents.openapi_links import has_location
 from bus.http.documents.schemas import Schema, Schemas, member_schemas
-from bus.messaging.message import JSON, PROBLEM, SENT_AT
+from bus.messaging.message import CLIENT_ADDRESS, JSON, MAX_ADDRESS_CHARACTERS, PROBLEM, SENT_AT
 from bus.messaging.replies import ACCEPTED, NO_CONTENT
 from bus.messaging.trace_context import MAX_STATE
 from bus.security.seal import MAX_SEAL_BYTES, SEALED
@@ -34,6 +34,11 @@ _REQUEST_HEADERS: Schema = {
         "authorization": {
             "type": "string",
             "description": "`Bearer` and an access token, or `Sealed` and a JWE of one, where one is needed.",
+        },
+        CLIENT_ADDRESS: {
+            "type": "string",
+            "maxLength": MAX_ADDRESS_CHARACTERS,
+            "description": "The IP address of the client that a front end relays.",
         },
     },
 }

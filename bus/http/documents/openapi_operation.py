@@ -19,6 +19,11 @@ from bus.messaging.replies import NO_CONTENT, VERSION_TAG
 
 Response = dict[str, Any]
 
+RATE_LIMIT = {
+    "description": "draft-ietf-httpapi-ratelimit-headers: that nothing is left, and for how many seconds.",
+    "schema": {"type": "string"},
+    "required": True,
+}
 RETRY_AFTER = {
     "description": "Seconds to wait.",
     "required": True,
@@ -89,7 +94,7 @@ def problem_responses(
         401: {"WWW-Authenticate": CHALLENGE},
         403: {"WWW-Authenticate": {**CHALLENGE, "required": False}},
         405: {"Allow": ALLOW},
-        429: {"Retry-After": RETRY_AFTER},
+        429: {"Retry-After": RETRY_AFTER, "RateLimit": RATE_LIMIT},
         503: {"Retry-After": RETRY_AFTER},
     }
     if "in-progress" in codes.get(409, ()):

@@ -49,6 +49,25 @@ def _environ(url: str, line: bytes, headers: bytes = b"", body: bytes = b"") -> 
     return environ
 
 
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        (0, b"X-Forwarded-For: 203.0.113.9\r\n", "127.0.0.1"),
+        (1, b"X-Forwarded-For: 192.0.2.1, 203.0.113.9\r\n", "203.0.113.9"),
+        (2, b"X-Forwarded-For: 192.0.2.1, 203.0.113.9, 10.0.0.1\r\n", "203.0.113.9"),
+        (2, b"X-Forwarded-For: 192.0.2.1, 203.0.113.9\r\nX-Forwarded-For: 10.0.0.1\r\n", "203.0.113.9"),
+        (2, b"X-Forwarded-For: 203.0.113.9\r\n", "127.0.0.1"),
+        (1, b"", "127.0.0.1"),
+    ],
+)
+def test_the_address_of_a_client_is_the_one_that_the_first_trusted_proxy_has_seen(
+    proxies: int, forwarded: bytes, address: str
+) -> None:
+    """What a client itself has put into the header stands before, and counts for nothing."""
+    with serving(_shown, trusted_proxies=proxies) as url:
+        assert _environ(url, b"GET /", forwarded)["REMOTE_ADDR"] == address
+
+
 def test_a_request_is_what_the_client_has_sent(shown: str) -> None:
     environ = _environ(
         shown, b"POST /a%2Fb%20c/%C3%A9?x=%20&y", b"Content-Length: 3\r\nContent-Type: text/x\r\n", b"abc"

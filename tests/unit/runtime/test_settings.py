@@ -100,6 +100,7 @@ def test_all_errors_are_reported_at_once_each_with_the_name_of_its_variable() ->
         "AUTH_METRICS_PORT": "70001",
         "CATALOG_PORT": "http",
         "CATALOG_REQUIRE_SEALED": "always",
+        "TRUSTED_PROXIES": "10.0.0.1",
         "AUTH_DATABASE_URL": "mysql://localhost/auth",
         "CATALOG_DATABASE_URL": "catalog.db",
     }

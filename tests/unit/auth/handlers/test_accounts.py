@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -14,13 +14,18 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
-from auth.domain.throttling import ACCOUNT_FAILURES
+from auth.domain.throttling import ACCOUNT_FAILURES, ADDRESS_FAILURES, Rate
+from auth.handlers.clearing import clear_throttles, end_old_sessions
 from auth.main import application
 from auth.settings import AuthSettings
+from auth.storage.throttle import name_of
 from auth.tables import refresh_token, session, throttle, user
 from bus.contract.codec import parse
+from bus.contract.identity import ANONYMOUS
 from bus.database.engine import Database
+from bus.database.outbox import write
 from bus.database.tables import inbox, outbox
+from bus.service.work import Work
 from bus.testing.services import Servers, running
 
 PASSWORD = "correct horse battery staple"
@@ -161,6 +166,46 @@ def test_failures_are_throttled_and_the_right_password_works_after_the_wait(
         assert _log_in(http, login).status_code == 200
 
 
+def _from(address: str) -> dict[str, Any]:
+    return {"environ_overrides": {"REMOTE_ADDR": address}}
+
+
+def test_failures_from_one_address_are_throttled_whatever_the_account(http: FlaskClient, name: str) -> None:
+    """A list of names is tried with one password each; another address and this machine's own go on."""
+    for number in range(ADDRESS_FAILURES.burst):
+        guess = {"login": f"nobody{number}", "password": PASSWORD}
+        assert http.post("/login", json=guess, **_from("2001:db8::1")).status_code == 401
+    right = {"login": name, "password": PASSWORD}
+    # The rest of the network counts too: a customer has all of it.
+    throttled = http.post("/login", json=right, **_from("2001:db8::2"))
+    assert _code(throttled) == (429, "auth.too_many_tries")
+    seconds = throttled.headers["Retry-After"]
+    assert 0 < int(seconds) <= ADDRESS_FAILURES.pause.total_seconds()
+    assert throttled.headers["RateLimit"] == f'"auth.log_in";r=0;t={seconds}'
+    for address in ("203.0.113.9", "127.0.0.1"):
+        assert http.post("/login", json=right, **_from(address)).status_code == 200
+
+
+def test_registrations_from_one_address_are_throttled(http: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auth.handlers.registration.ADDRESS_REGISTRATIONS", Rate(2, timedelta(minutes=1)))
+    statuses = []
+    for _ in range(3):
+        name = f"ann{next(_numbers)}"
+        account = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
+        statuses.append(http.post("/register", json=account, **_from("203.0.113.10")).status_code)
+    assert statuses == [201, 201, 429]
+
+
+def test_activity_says_from_where(http: FlaskClient, name: str) -> None:
+    log_in = {"login": name, "password": PASSWORD, "device": "Firefox"}
+    tokens = http.post("/login", json=log_in, **_from("::ffff:203.0.113.11")).json
+    assert tokens is not None
+    found = http.get("/me/activity", headers=_bearer(tokens)).json
+    assert found is not None
+    shown = [(each["what"], each["device"], each["address"]) for each in found["activity"]]
+    assert shown == [("logged_in", "Firefox", "203.0.113.11"), ("registered", "", "127.0.0.1")]
+
+
 def test_each_use_of_a_refresh_token_gives_a_new_one(http: FlaskClient, name: str) -> None:
     first = _tokens(http, name)
     second = _refresh(http, first["refresh_token"])
@@ -214,6 +259,45 @@ def test_a_session_ends_when_it_is_idle_or_old(
     assert _refresh(http, tokens["refresh_token"]).status_code == 401
     with database.reading() as transaction:
         assert transaction.connection.execute(select(func.count()).select_from(session).where(of_this)).scalar() == 0
+
+
+def test_sessions_that_are_over_end_by_themselves(database: Database, http: FlaskClient, name: str) -> None:
+    tokens, other = _tokens(http, name), _tokens(http, name)
+    ended, goes_on = (_session_of(each) for each in (tokens, other))
+    _run(database, update(session).where(session.c.id == ended).values(last_used_at=_days_ago(15)))
+    _do(database, end_old_sessions)
+    with database.reading() as transaction:
+        left = set(transaction.connection.execute(select(session.c.id)).scalars())
+    assert goes_on in left
+    assert ended not in left
+    assert {"id": ended, "state": "ended"}.items() <= _events(database, "auth.session_changed")[-1].items()
+
+
+def test_counts_without_effect_are_deleted(database: Database, http: FlaskClient) -> None:
+    assert _log_in(http, "long ago").status_code == 401
+    assert _log_in(http, "just now").status_code == 401
+    long_ago, just_now = (name_of("log_in", login) for login in ("long ago", "just now"))
+    _run(database, update(throttle).where(throttle.c.name == long_ago).values(last_at=_days_ago(3)))
+    _do(database, clear_throttles)
+    with database.reading() as transaction:
+        names = set(transaction.connection.execute(select(throttle.c.name)).scalars())
+    assert just_now in names
+    assert long_ago not in names
+
+
+def _session_of(tokens: dict[str, Any]) -> str:
+    return str(parse(urlsafe_b64decode(tokens["access_token"].split(".")[1] + "=="))["sid"])
+
+
+def _days_ago(days: int) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def _do(database: Database, task: Callable[[Work], None]) -> None:
+    with database.transaction() as transaction:
+        task(Work(transaction, ANONYMOUS, "auth"))
+        if transaction.outgoing:
+            write(transaction.connection, transaction.outgoing)
 
 
 def test_log_out_ends_the_session_at_once(http: FlaskClient, name: str) -> None:

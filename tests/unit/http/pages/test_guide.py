@@ -52,6 +52,7 @@ def test_an_operation_says_what_it_refuses_and_what_is_secret() -> None:
         (409, "auth.username_taken"),
         (409, "auth.email_taken"),
         (422, "auth.special_domain"),
+        (429, "auth.too_many_tries"),
     ]
     assert register.secrets == ("password",)
     assert "easily guessed" in register.also

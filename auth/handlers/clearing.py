@@ -1,0 +1,36 @@
+"""Clearing: delete what has no meaning any more, a part at a time."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, or_, select
+
+from auth.handlers.service import auth, settings
+from auth.storage import sessions
+from auth.tables import session, throttle
+from bus import Work
+
+CLEARING_SECONDS = 600.0
+# In one run, so that its transaction is short.
+MOST = 1000
+# Longer than the longest time after which a count begins again.
+KEPT = timedelta(days=2)
+
+
+@auth.every(CLEARING_SECONDS)
+def clear_throttles(work: Work) -> None:
+    """Delete counts that have no effect."""
+    old = throttle.c.last_at < datetime.now(UTC) - KEPT
+    names = select(throttle.c.name).where(old).limit(MOST)
+    work.connection.execute(delete(throttle).where(throttle.c.name.in_(names), old))
+
+
+@auth.every(CLEARING_SECONDS)
+def end_old_sessions(work: Work) -> None:
+    """End the sessions whose time is over, so that listeners hear of it and their tokens are deleted."""
+    now, limits = datetime.now(UTC), settings()
+    is_over = or_(
+        session.c.last_used_at < now - timedelta(days=limits.session_idle_days),
+        session.c.created_at < now - timedelta(days=limits.session_days),
+    )
+    for row in work.connection.execute(select(session.c.id, session.c.user_id).where(is_over).limit(MOST)).all():
+        sessions.end(work, row.user_id, session_id=row.id)
