@@ -47,7 +47,7 @@ class SmtpSender:
             connection.send_message(message, sender, [recipient])
         except (smtplib.SMTPException, OSError) as error:
             self._drop()
-            raise _outcome_of(error) from None
+            raise _outcome_of(error, deadline) from None
         return f"{self._server.host}:{self._server.port}"
 
     def _drop(self) -> None:
@@ -61,13 +61,12 @@ class SmtpSender:
         connection: _Connection | None = None
         try:
             context = ssl.create_default_context(cafile=server.ca_file or None)
-            connection = _TlsConnection(context, deadline) if server.is_implicit else _Connection(deadline)
-            connection.connect(server.host, server.port)
+            connection = _Connection(server, context, deadline)
             self._begin(connection, context)
         except (smtplib.SMTPException, OSError, MailPostponed) as error:
             if connection is not None:
                 connection.close()
-            raise MailPostponed(_in_words(error)) from None
+            raise MailPostponed(_in_words(error, deadline)) from None
         return connection
 
     def _begin(self, connection: "_Connection", context: ssl.SSLContext) -> None:
@@ -87,10 +86,10 @@ class SmtpSender:
 class _Connection(smtplib.SMTP):
     """A connection of which all waits together end at the deadline, a time of `time.monotonic`."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, server: MailServer, context: ssl.SSLContext, deadline: float) -> None:
+        self.deadline, self._wrap = deadline, context.wrap_socket if server.is_implicit else None
         # The name in EHLO: that of this machine would be asked for in the DNS, which takes its time.
-        super().__init__(local_hostname="[127.0.0.1]", timeout=MAIL_SECONDS)
-        self.deadline = deadline
+        super().__init__(server.host, server.port, local_hostname="[127.0.0.1]", timeout=MAIL_SECONDS)
 
     def send(self, s: Any) -> None:
         self._limit()
@@ -100,38 +99,30 @@ class _Connection(smtplib.SMTP):
         self._limit()
         return super().getreply()
 
+    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
+        plain = super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        return plain if self._wrap is None else self._wrap(plain, server_hostname=host)
+
     def _limit(self) -> None:
         if self.sock is not None:
             self.sock.settimeout(max(LEAST_SECONDS, self.deadline - time.monotonic()))
 
 
-class _TlsConnection(_Connection):
-    """One with TLS from the start."""
-
-    def __init__(self, context: ssl.SSLContext, deadline: float) -> None:
-        self._context = context
-        super().__init__(deadline)
-
-    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
-        plain = super()._get_socket(host, port, timeout)  # type: ignore[misc]
-        return self._context.wrap_socket(plain, server_hostname=host)
-
-
-def _outcome_of(error: smtplib.SMTPException | OSError) -> MailPostponed | MailRefused:
+def _outcome_of(error: smtplib.SMTPException | OSError, deadline: float) -> MailPostponed | MailRefused:
     """What a failure while a mail was sent means. A refused sender is the operator's to repair."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, text = next(iter(error.recipients.values()))
         error = smtplib.SMTPDataError(code, text)
     is_final = isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500
     is_final = is_final or isinstance(error, smtplib.SMTPNotSupportedError)  # the address needs SMTPUTF8 (RFC 6531)
-    return (MailRefused if is_final else MailPostponed)(_in_words(error))
+    return (MailRefused if is_final else MailPostponed)(_in_words(error, deadline))
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: Exception, deadline: float) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         text = error.smtp_error
         words = f"{error.smtp_code} {text.decode('utf-8', 'replace') if isinstance(text, bytes) else text}"
-    elif isinstance(error, TimeoutError):
+    elif time.monotonic() >= deadline:
         words = f"The server did not answer within {MAIL_SECONDS:g} s."
     else:
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from auth.domain.email import email_key
 from auth.domain.mail_tokens import ID_BYTES, is_token, mail_id_in, token_of
 from auth.tables import mail
+from bus.columns import UtcDateTime
 from bus.security import service_key
 
 Kind = Literal["verify", "reset", "taken", "changed"]
@@ -26,7 +27,8 @@ NOTICE_LIFE = timedelta(days=1)
 KEPT = timedelta(days=7)
 
 _is_open = mail.c.state.in_(("waiting", "sending"))
-due = select(mail).where(_is_open, mail.c.next_at <= func.now()).order_by(mail.c.next_at)
+_now = bindparam("now", callable_=lambda: datetime.now(UTC), type_=UtcDateTime)
+due = select(mail).where(_is_open, mail.c.next_at <= _now).order_by(mail.c.next_at)
 # States of mails that an operator can have sent again.
 RETRIED = ("waiting", "failed")
 _take_next = due.limit(1).with_for_update(skip_locked=True)
@@ -48,7 +50,7 @@ def ask(
 
     So asking takes the same time for an address with an account and for one without.
     """
-    now = _now()
+    now = datetime.now(UTC)
     row = {
         "id": secrets.token_hex(ID_BYTES),
         "kind": kind,
@@ -71,7 +73,7 @@ def take(connection: Connection) -> Row[Any] | None:
     found = connection.execute(_take_next).first()
     if found is None:
         return None
-    return change(connection, found.id, state="sending", tries=found.tries + 1, next_at=_now() + LEASE)
+    return change(connection, found.id, state="sending", tries=found.tries + 1, next_at=datetime.now(UTC) + LEASE)
 
 
 def change(connection: Connection, mail_id: str, **values: Any) -> Row[Any] | None:
@@ -87,7 +89,7 @@ def mark(connection: Connection, taken: Row[Any], state: str, error: str = "") -
     """
     values: dict[str, Any] = {"state": state, "error": error}
     if state == "waiting":
-        values["next_at"] = _now() + pause_after(taken.tries)
+        values["next_at"] = datetime.now(UTC) + pause_after(taken.tries)
     is_ours = (mail.c.id == taken.id, mail.c.tries == taken.tries, mail.c.state == "sending")
     connection.execute(update(mail).where(*is_ours).values(values))
 
@@ -107,7 +109,7 @@ def retry(connection: Connection, mail_ids: Sequence[str]) -> int:
 
     One that a worker is sending is left to it.
     """
-    now, retried = _now(), 0
+    now, retried = datetime.now(UTC), 0
     for row in listed(connection, RETRIED):
         if mail_ids and row.id not in mail_ids:
             continue
@@ -150,8 +152,3 @@ def purge(connection: Connection, most: int) -> None:
     before = {"before": datetime.now(UTC) - KEPT}
     ids = connection.execute(old.limit(most), before).scalars().all()
     connection.execute(delete(mail).where(mail.c.id.in_(ids)))
-
-
-def _now() -> datetime:
-    """In whole seconds: SQLite's own clock, with which `due` compares, knows no others."""
-    return datetime.now(UTC).replace(microsecond=0)
