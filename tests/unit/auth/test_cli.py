@@ -3,15 +3,16 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import insert, select, update
 
 from auth.settings import AuthSettings
-from auth.storage import second_factor, signing_keys
+from auth.storage import mails, second_factor, signing_keys
 from auth.storage.signing_keys import current_key, published_keys
-from auth.tables import activity, totp, user
+from auth.tables import activity, mail, totp, user
 from bus.cli import bus
 from bus.database.engine import Database
 from bus.database.migrate import migrate
@@ -96,3 +97,45 @@ def test_after_a_rotation_the_new_key_signs_and_the_old_one_is_still_published(
 
 def test_the_group_has_a_help() -> None:
     assert "Manage accounts, and the keys that access tokens are signed with." in _run("--help").output
+
+
+# Mails that could not be sent.
+
+
+def _mail(database: Database, state: str, address: str, **values: Any) -> str:
+    with database.transaction() as transaction:
+        mails.ask(transaction.connection, "reset", address, timedelta(hours=1))
+        changed = update(mail).where(mail.c.address == address).values(state=state, **values).returning(mail.c.id)
+        return str(transaction.connection.execute(changed).scalar_one())
+
+
+def _mail_row(database: Database, mail_id: str) -> Any:
+    with database.reading() as transaction:
+        return transaction.connection.execute(select(mail).where(mail.c.id == mail_id)).one()
+
+
+def test_mails_that_were_not_sent_are_listed_with_the_reason(database: Database) -> None:
+    failed = _mail(database, "failed", "a@example.org", error="550 not you")
+    waiting = _mail(database, "waiting", "b@example.org", error="The server did not answer.")
+    sent = _mail(database, "sent", "c@example.org")
+    lines = _run("mails", "list").output.splitlines()
+    assert [line.split()[0] for line in lines] == [failed, waiting]
+    assert lines[0].endswith("failed   reset    a@example.org  550 not you")
+    assert sent in _run("mails", "list", "--all").output
+
+
+def test_mails_are_sent_again_with_a_new_end(database: Database) -> None:
+    past = datetime.now(UTC) - timedelta(days=2)
+    times = {"made_at": past, "ends_at": past + timedelta(hours=1)}
+    failed = _mail(database, "failed", "a@example.org", **times)
+    other = _mail(database, "failed", "b@example.org", **times)
+    sending = _mail(database, "sending", "c@example.org")
+    assert _run("mails", "retry", failed).output == "1 to be sent.\n"
+    row = _mail_row(database, failed)
+    assert row.state == "waiting"
+    assert timedelta(minutes=59) < row.ends_at - datetime.now(UTC) <= timedelta(hours=1)
+    assert _mail_row(database, other).state == "failed"
+    assert _run("mails", "retry", "--all").output == "2 to be sent.\n"
+    assert [_mail_row(database, each).state for each in (other, sending)] == ["waiting", "sending"]
+    assert _run("mails", "retry", "unknown").output == "0 to be sent.\n"
+    assert _run("mails", "retry").exit_code == 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.domain.throttling import ACCOUNT_FAILURES, Rate, client_of
+from auth.domain.throttling import ACCOUNT_FAILURES, MAILS, Rate, client_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RATE = Rate(burst=3, pause=timedelta(seconds=10))
@@ -59,3 +59,8 @@ def test_whatever_the_pauses_no_more_pass_than_the_burst_and_the_rate(pauses: li
 )
 def test_what_is_throttled_of_an_address(address: str, client: str) -> None:
     assert client_of(address) == client
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(1, 0), (2, 0), (3, 60), (4, 120), (8, 1920), (9, 3600), (10**9, 3600)])
+def test_mails_wait_for_minutes_from_the_third(count: int, seconds: int) -> None:
+    assert MAILS.wait_after(count) == timedelta(seconds=seconds)

@@ -11,6 +11,7 @@ from support.example_service import word, words_in
 from bus.contract.events import Event
 from bus.database.engine import Database
 from bus.database.tables import lease, outbox
+from bus.database.trouble import DatabaseBusy
 from bus.messaging.call import longest_running
 from bus.service.job import Job
 from bus.service.service import Service
@@ -208,3 +209,24 @@ def test_a_function_needs_a_name_of_its_own_an_interval_and_a_parameter() -> Non
         service.every(0.0)(other)
     with pytest.raises(TypeError, match=r"annotate its parameters as \(Work\)"):
         service.every(1.0)(wrong)  # type: ignore[arg-type]
+
+
+def test_what_a_job_insists_on_is_done_again_while_the_database_is_busy(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.service.job.AGAIN_SECONDS", 0.01)
+    tries: list[int] = []
+
+    def note(work: Work) -> None:
+        work.connection.execute(insert(word).values(word="noted"))
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise DatabaseBusy("locked", "", is_conflict=False)
+
+    job = Job(database, "example", (), lambda: False, lambda: None)
+    job.insist(note, WAIT_SECONDS)
+    assert (len(tries), words_in(database)) == (3, ["noted"])
+    tries.clear()
+    with pytest.raises(DatabaseBusy):
+        job.insist(note, 0.0)
+    assert words_in(database) == ["noted"]
