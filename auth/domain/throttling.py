@@ -71,6 +71,8 @@ MAILS = GrowingWait(free=3, most=timedelta(hours=1), forget=timedelta(hours=24),
 ADDRESS_FAILURES = Rate(burst=30, pause=timedelta(seconds=10))
 # Accounts that are made from one address.
 ADDRESS_REGISTRATIONS = Rate(burst=30, pause=timedelta(seconds=60))
+# Mails of one kind that are asked for from one address, whoever gets them.
+ADDRESS_MAILS = Rate(burst=30, pause=timedelta(seconds=60))
 
 # The part of an IPv6 address that belongs to one connection to the internet (RFC 6177).
 _IPV6_BITS = 64

@@ -43,7 +43,7 @@ def change_password(command: ChangePassword, work: Work) -> PasswordChanged:
 @auth.handles(ForgotPassword)
 def forgot_password(command: ForgotPassword, work: Work) -> MailRequested:
     """Whether the address has an account is looked up when the mail is sent: the answer cannot depend on it."""
-    throttle.limit_mails(work.connection, "forgot", email_key(command.email))
+    throttle.limit_mails(work, "forgot", email_key(command.email))
     mails.ask(work.connection, "reset", command.email, timedelta(minutes=settings().reset_minutes))
     return MailRequested()
 

@@ -65,8 +65,8 @@ def _new_email(email: str, owner: Row[Any], work: Work) -> dict[str, str | None]
         return {"new_email": email}
     if not settings().verify_email and accounts.find_by_email_key(work.connection, key) is not None:
         raise EmailTaken
-    limit_mails(work.connection, "resend", key)
-    limit_mails(work.connection, "new_email", str(owner.id))
+    limit_mails(work, "resend", key)
+    limit_mails(work, "new_email", str(owner.id))
     mails.ask(work.connection, "verify", email, timedelta(hours=settings().verify_hours), user_id=owner.id)
     return {"new_email": email, "new_email_key": key}
 

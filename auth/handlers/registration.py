@@ -56,7 +56,7 @@ def register(command: Register, work: Work) -> UserRegistered:
 
 def _wait_for_verification(values: dict[str, str], work: Work) -> UserRegistered:
     life = timedelta(hours=settings().verify_hours)
-    limit_mails(work.connection, "register", values["email_key"])
+    limit_mails(work, "register", values["email_key"])
     if (registration_id := registrations.keep(work.connection, values, life)) is None:
         raise UsernameTaken
     mails.ask(work.connection, "verify", values["email"], life, registration_id=registration_id)

@@ -36,7 +36,7 @@ def verify_email(command: VerifyEmail, work: Work) -> EmailVerified:
 @auth.handles(ResendVerification)
 def resend_verification(command: ResendVerification, work: Work) -> MailRequested:
     """Who waits for a mail to this address is looked up when it is sent: the answer cannot depend on it."""
-    limit_mails(work.connection, "resend", email_key(command.email))
+    limit_mails(work, "resend", email_key(command.email))
     mails.ask(work.connection, "verify", command.email, timedelta(hours=settings().verify_hours))
     return MailRequested()
 

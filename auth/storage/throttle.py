@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from auth.contract.accounts import TooManyTries
-from auth.domain.throttling import MAILS, Limit, client_of
+from auth.domain.throttling import ADDRESS_MAILS, MAILS, Limit, client_of
 from auth.tables import throttle
 from bus import Work
 
@@ -36,11 +36,14 @@ def name_of(kind: str, what: str) -> str:
     return f"{kind}:{hashlib.sha256(what.encode()).hexdigest()}"
 
 
-def limit_mails(connection: Connection, kind: str, key: str) -> None:
-    """Count one more mail of a kind to what has this key. Raises TooManyTries where it has to wait."""
-    throttles = [(name_of(kind, key), MAILS)]
-    check_wait(connection, throttles)
-    count(connection, throttles)
+def limit_mails(work: Work, kind: str, key: str) -> None:
+    """Count one more mail of a kind to what has this key, from this client. Raises TooManyTries where it has to wait.
+
+    The answer is the same whether there is an account or not, and so are the statements.
+    """
+    throttles = [(name_of(kind, key), MAILS), *of_client(work, f"{kind}_from", ADDRESS_MAILS)]
+    check_wait(work.connection, throttles)
+    count(work.connection, throttles)
 
 
 def count(connection: Connection, throttles: Throttles) -> None:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from support.mailbox import Mailbox, text_of, token_in
 from werkzeug.test import TestResponse
 
-from auth.domain.throttling import MAILS
+from auth.domain.throttling import ADDRESS_MAILS, MAILS
 from auth.main import application
 from auth.settings import AuthSettings
 from auth.storage import mails
@@ -291,6 +291,15 @@ def test_mails_to_one_address_are_limited_whether_it_has_an_account_or_not(
         limited = ask(http, address.upper())
         assert _code(limited) == (429, "auth.too_many_tries")
         assert 50 <= int(limited.headers["Retry-After"]) <= 60
+
+
+@pytest.mark.parametrize("path", ["/password/forgot", "/email/resend"])
+def test_mails_that_one_network_asks_for_are_limited(http: FlaskClient, new_name: str, path: str) -> None:
+    network = {"environ_base": {"REMOTE_ADDR": f"203.0.113.{len(path)}"}}
+    asked = [{"email": _address(f"{new_name}-{number}")} for number in range(ADDRESS_MAILS.burst + 1)]
+    statuses = [http.post(path, json=each, **network).status_code for each in asked]  # type: ignore[arg-type]
+    assert statuses == [202] * ADDRESS_MAILS.burst + [429]
+    assert http.post(path, json=asked[-1]).status_code == 202  # from elsewhere
 
 
 def test_an_account_that_was_disabled_or_has_another_address_by_now_keeps_its_password(
