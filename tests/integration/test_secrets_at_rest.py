@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ import requests
 from sqlalchemy.engine import make_url
 from support.dead_letters import DeadLetterReader
 from support.long_timeouts import use_long_timeouts
+from support.mailbox import Mailbox, text_of, token_in
 from support.secret_markers import SecretMarker, columns_with, files_with
 
 from auth.contract import Register
@@ -68,7 +70,7 @@ def broker() -> Iterator[Broker]:
 class Programs:
     """auth's worker and front end as processes, with everything they print in files of one folder."""
 
-    def __init__(self, folder: Path, bus_url: str, database_url: str) -> None:
+    def __init__(self, folder: Path, bus_url: str, database_url: str, **settings: str) -> None:
         self.folder = folder
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
@@ -78,6 +80,7 @@ class Programs:
             "AUTH_DATABASE_URL": database_url,
             "AUTH_PORT": str(port),
             "LOG_LEVEL": "debug",
+            **settings,
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -117,6 +120,9 @@ class Programs:
             return requests.get(f"{self.url}/health/ready", timeout=5).status_code == 200
         except requests.RequestException:  # also of a server that takes connections before it is up
             return False
+
+    def post(self, path: str, **fields: str) -> requests.Response:
+        return requests.post(f"{self.url}/{path}", json=fields, timeout=ANSWER_SECONDS)
 
     def register(self, name: str, marker: SecretMarker, **headers: str) -> requests.Response:
         fields = {"username": name, "email": f"{name}@example.com", "password": marker.password}
@@ -216,6 +222,77 @@ def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> 
         assert files_with(markers.values(), server.folder) == []
     assert {"worker.log", "web.log"} <= {path.name for path in tmp_path.iterdir()}
     assert b'"answered"' in (tmp_path / "worker.log").read_bytes()
+
+
+def test_no_token_of_a_mail_rests_readable_but_in_the_mail(broker: Broker, tmp_path: Path) -> None:
+    """Tokens of mails that were sent, used and refused, with a worker killed while requests with them wait."""
+    logs, data = tmp_path / "logs", tmp_path / "data"
+    logs.mkdir()
+    with ExitStack() as stack:
+        server = stack.enter_context(find_database("process"))
+        url = server.fresh_database()
+        database = Database(url)
+        stack.callback(database.close)
+        migrate(database, "auth.migrations")
+        programs = stack.enter_context(Programs(logs, broker.url, url, DATA_DIR=str(data)))
+        programs.start("worker")
+        programs.start("web")
+        wait_until(programs.is_ready, START_SECONDS, "auth is ready")
+        mailbox, password = Mailbox(data / "mail"), SecretMarker()
+        programs.register("ann", password)
+        for path in ("password/forgot", "email/resend", "password/forgot"):
+            assert programs.post(path, email="ann@example.com").status_code == 202
+        mailbox.wait_for("ann@example.com", 3)
+        verify, reset, unused = _tokens_by_kind(mailbox, "ann@example.com")
+        new_password = SecretMarker()
+        used = {"token": reset, "new_password": new_password.password}
+        markers = [password, new_password, *map(SecretMarker, (verify, reset, unused))]
+
+        def nothing_found() -> bool:
+            rests = files_with(markers, broker.folder) + files_with(markers, logs)
+            assert rests + columns_with(markers, str(make_url(url).set(drivername="postgresql+psycopg"))) == []
+            return True
+
+        assert nothing_found()
+        with database.transaction() as transaction:  # the worker waits for the account, and is killed
+            transaction.connection.exec_driver_sql("SELECT id FROM users FOR UPDATE")
+            waiting = [threading.Thread(target=programs.post, args=("password/reset",), kwargs=used) for _ in range(3)]
+            for each in waiting:
+                each.start()
+            wait_until(lambda: _waits_for_a_lock(database), ANSWER_SECONDS, "the worker waits")
+            assert nothing_found()
+            programs.kill("worker")
+        for each in waiting:
+            each.join(ANSWER_SECONDS)
+        assert nothing_found()
+        programs.start("worker")
+        wait_until(programs.is_ready, START_SECONDS, "auth is ready again")
+        assert programs.post("password/reset", **used).status_code == 204
+        assert programs.post("password/reset", **{**used, "token": unused}).status_code == 400
+        assert programs.post("email/verify", token=verify).status_code == 204
+        assert nothing_found()
+        programs.stop("web")
+        programs.stop("worker")
+        broker.stop()
+        assert nothing_found()
+        server.stop()
+        assert files_with(markers, server.folder) == []
+    assert b'"mail_sent"' in (logs / "worker.log").read_bytes()
+    assert len(files_with(markers, data)) == 3  # the search finds the mails themselves
+
+
+def _tokens_by_kind(mailbox: Mailbox, address: str) -> tuple[str, str, str]:
+    """That to verify the address, and two for a new password."""
+    messages = mailbox.to(address)
+    verify = [token_in(message) for message in messages if "/email/verify?" in text_of(message)]
+    reset = [token_in(message) for message in messages if "/password/reset?" in text_of(message)]
+    return verify[0], reset[0], reset[1]
+
+
+def _waits_for_a_lock(database: Database) -> bool:
+    with database.reading() as transaction:
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        return bool(transaction.connection.exec_driver_sql(waiting).scalar())
 
 
 def _no_answer_repeats(programs: Programs, marker: SecretMarker) -> None:

@@ -12,8 +12,9 @@ from sqlalchemy import MetaData, create_engine, select
 class SecretMarker:
     """A password whose core stays the same under any quoting, between characters that any quoting changes."""
 
-    def __init__(self) -> None:
-        self._core = f"MARK{secrets.token_hex(8)}"
+    def __init__(self, core: str = "") -> None:
+        """`core` is a secret that another program has made, such as a token; a new one without it."""
+        self._core = core or f"MARK{secrets.token_hex(8)}"
         self.password = f"\"é\\ '{self._core}' 🐴\""
 
     def found_in(self, content: bytes) -> bool:
