@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bus.client.client import Client
+    from bus.contract.codec import parse
     from bus.contract.events import Event
     from bus.contract.fields import DecimalRange, MultiLine, RuleViolation, Secret
     from bus.contract.identity import Caller, JsonWebKeySet, SigningJwk
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from bus.contract.problems import FieldError, Invalid, Problem, ReplyTimeout, Unavailable
     from bus.contract.refusals import Refusal, Refused
     from bus.contract.settings import MayBeOpen, Settings
+    from bus.contract.validation import accept
     from bus.service.application import Application
     from bus.service.job import Job
     from bus.service.service import Service
@@ -71,7 +73,9 @@ __all__ = [
     "TransientCommand",
     "Unavailable",
     "Work",
+    "accept",
     "page_after",
+    "parse",
 ]
 
 
@@ -92,6 +96,7 @@ __getattr__ = lazy_exports(
     __name__,
     {
         "bus.client.client": ("Client",),
+        "bus.contract.codec": ("parse",),
         "bus.contract.events": ("Event",),
         "bus.contract.fields": ("DecimalRange", "MultiLine", "RuleViolation", "Secret"),
         "bus.contract.identity": ("Caller", "JsonWebKeySet", "SigningJwk"),
@@ -101,6 +106,7 @@ __getattr__ = lazy_exports(
         "bus.contract.problems": ("FieldError", "Invalid", "Problem", "ReplyTimeout", "Unavailable"),
         "bus.contract.refusals": ("Refusal", "Refused"),
         "bus.contract.settings": ("MayBeOpen", "Settings"),
+        "bus.contract.validation": ("accept",),
         "bus.service.application": ("Application",),
         "bus.service.job": ("Job",),
         "bus.service.service": ("Service",),

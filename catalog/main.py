@@ -11,4 +11,5 @@ application = Application(
     migrations="catalog.migrations",
     port=5001,
     seed=seed,
+    commands="catalog.cli:commands",
 )

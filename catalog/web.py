@@ -1,12 +1,49 @@
-"""The HTTP front end of the catalog; its routes are declared in the contract."""
+"""The HTTP front end of the catalog; its routes are declared in the contract, but for those of whole files."""
 
-from flask import Flask
+from collections.abc import Iterator
+from itertools import chain
 
-from bus import Client
-from bus.http import front_end
+from flask import Blueprint, Flask, Response, request
+
+from bus import Client, Invalid, ReplyTimeout, Unavailable
+from bus.http import front_end, never_blocks
 from catalog import contract
+from catalog.files.writing import CONTENT_TYPES, CSV, NDJSON, cut_off, pages, written
 
 
 def create_app(client: Client) -> Flask:
     """Make the WSGI application; it calls the workers through this client."""
-    return front_end("catalog", contract, client)
+    files = Blueprint("files", __name__)
+
+    @files.get("/products.csv")
+    @never_blocks
+    def products_csv() -> Response:
+        return _file(client, CSV)
+
+    @files.get("/products.ndjson")
+    @never_blocks
+    def products_ndjson() -> Response:
+        return _file(client, NDJSON)
+
+    return front_end("catalog", contract, client, files)
+
+
+def _file(client: Client, form: str) -> Response:
+    """All products, page by page. Without the first page there is no answer but a problem document."""
+    if request.args:
+        name = next(iter(request.args))[:64]
+        detail = f"The argument {name!a} is unknown. This path has none."
+        raise Invalid("unknown-argument", 400, "Unknown argument", detail)
+    pieces = written(pages(client), form)
+    first = next(pieces)
+    response = Response(chain([first], _marked_if_cut_off(pieces, form)), content_type=CONTENT_TYPES[form])
+    response.headers["Content-Disposition"] = f'attachment; filename="products.{form}"'
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def _marked_if_cut_off(pieces: Iterator[bytes], form: str) -> Iterator[bytes]:
+    try:
+        yield from pieces
+    except (Unavailable, ReplyTimeout) as away:
+        yield cut_off(away.problem, form)

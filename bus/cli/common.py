@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from bus.client.client import Client
+from bus.client.retrying import RetryingClient
 from bus.contract.identity import ANONYMOUS
 from bus.contract.operations import Operation
 from bus.contract.problems import Problem
@@ -17,6 +19,7 @@ from bus.messaging.connect import check_reachable
 from bus.runtime.settings import Settings, configure, misspelling, read_settings
 from bus.service.application import Application, declared_by, installed_applications
 from bus.service.work import Work
+from bus.telemetry.logs import configure_logs
 
 
 def chosen_applications(names: Sequence[str]) -> list[Application]:
@@ -60,12 +63,36 @@ def service_work(service: str) -> Iterator[Work]:
 
     Its events and what it sends are published by the workers. Raises DatabaseUnavailable and NotMigrated.
     """
-    application, settings = application_and_settings(service)
-    configure(application.service, settings)
+    application, settings = _set_up(service)
     with migrated_database(application, settings) as database, database.transaction() as transaction:
         yield Work(transaction, ANONYMOUS, service, may_send=application.service.sends)
         if transaction.outgoing:
             write(transaction.connection, transaction.outgoing)
+
+
+def service_settings(service: str) -> None:
+    """Give a service its settings, for a command of its own that needs no broker. Raises SettingsError."""
+    _set_up(service)
+
+
+@contextmanager
+def service_client(service: str) -> Iterator[Client]:
+    """A client of the broker, for a command of a service that calls operations, on any machine with BUS_URL.
+
+    Its calls are repeated with the same message id while no worker answers, for a minute. Raises click.UsageError for
+    the embedded broker, BrokerUnreachable, and SettingsError.
+    """
+    _, settings = _set_up(service)
+    url = reachable_broker_of(settings)
+    configure_logs("error")
+    with RetryingClient(url, name=f"bus-{service}") as client:
+        yield client
+
+
+def _set_up(service: str) -> tuple[Application, Settings]:
+    application, settings = application_and_settings(service)
+    configure(application.service, settings)
+    return application, settings
 
 
 def broker_of(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from bus.client import liveness
 from bus.client.liveness import Liveness, no_worker
 from bus.client.pending import Deadlines, PendingCalls
 from bus.client.tracing import ClientTracing
-from bus.contract.builtin import Pong, SealingKey, ping_of, sealing_key_query_of
+from bus.contract.builtin import CommandOutcome, Pong, SealingKey, outcome_query_of, ping_of, sealing_key_query_of
 from bus.contract.codec import encode, read_json
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation, Query, Reply, service_of
@@ -153,6 +153,26 @@ class Client:
         except ReplyTimeout:  # confirmed, and no reply was asked for
             return message_id
         raise AssertionError("a request without a reply address got a reply")
+
+    def outcome(
+        self,
+        command: type[Operation[R]],
+        message_id: str,
+        *,
+        timeout: float = ANSWER_SECONDS,
+        token: str | None = None,
+    ) -> R | None:
+        """The reply to a command that was sent with this message id; None while it is not carried out, or unknown.
+
+        Outcomes are kept for KEEP_DAYS. Raises as `call` does, and the refusal with which the command was answered.
+        """
+        query = outcome_query_of(service_of(command))(message_id=message_id)
+        found: CommandOutcome = self.call(query, timeout=timeout, token=token)
+        if found.status is None:
+            return None
+        if found.status < 400:
+            return read_json(bytes(found.reply), command.reply_type)  # type: ignore[return-value]
+        raise error_of(command, found.status, bytes(found.reply))
 
     def ping(self, service: str, *, timeout: float) -> Pong:
         """Ask a worker of the service whether it and its database work; wait at most `timeout` seconds.

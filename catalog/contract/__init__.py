@@ -51,6 +51,7 @@ from catalog.contract.batches import (
     BatchResult,
     BatchResults,
     ChangeProducts,
+    PutProduct,
 )
 from catalog.contract.stock import (
     StockChange,
@@ -112,6 +113,7 @@ __all__ = [
     "ProductPage",
     "ProductRemoved",
     "ProductUpdated",
+    "PutProduct",
     "Quantity",
     "Reason",
     "ReleaseReservation",

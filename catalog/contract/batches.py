@@ -6,9 +6,25 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bus import Command, FieldError, OneOf, Problem, Reply
+from catalog.contract.fields import Attributes, Description, Name, Price, Quantity, Sku, Tags
 from catalog.contract.products import CreateProduct, DeleteProduct, Product, UpdateProduct
 
 MOST_OPERATIONS = 500
+
+
+class PutProduct(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Change the given fields of the product that has this SKU. If no product has it, create one.
+
+    A product that is so already stays as it is, with its version. A new one needs name, price and quantity.
+    """
+
+    sku: Sku
+    name: Name | UnsetType = UNSET
+    price: Price | UnsetType = UNSET
+    quantity: Quantity | UnsetType = UNSET
+    tags: Tags | UnsetType | None = UNSET
+    description: Description | UnsetType | None = UNSET
+    attributes: Attributes | UnsetType | None = UNSET
 
 
 class BatchOperation(OneOf):
@@ -17,6 +33,7 @@ class BatchOperation(OneOf):
     create: CreateProduct | UnsetType = UNSET
     update: UpdateProduct | UnsetType = UNSET
     delete: DeleteProduct | UnsetType = UNSET
+    put: PutProduct | UnsetType = UNSET
 
 
 class BatchResult(Struct, frozen=True, kw_only=True):
@@ -40,14 +57,15 @@ class ChangeProducts(
 
     An operation that is refused leaves the others as they are (`on_error` is `continue`), or undoes all of them
     (`abort`): then it has its own problem, and all the others have the status 424 and the problem
-    `catalog.batch_aborted`.
+    `catalog.batch_aborted`. With `brief` the results have no products.
     """
 
     operations: Annotated[list[BatchOperation], Meta(min_length=1, max_length=MOST_OPERATIONS)]
     on_error: Literal["continue", "abort"] = "continue"
+    brief: bool = False
 
     def violations(self) -> Iterable[FieldError]:
         """Those of the operations."""
         for place, each in enumerate(self.operations):
-            for fault in each.content.violations():
+            for fault in each.content.violations() if isinstance(each.content, Command) else ():
                 yield FieldError(f"/operations/{place}/{each.kind}{fault.pointer}", fault.detail, fault.code)

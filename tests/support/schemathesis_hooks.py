@@ -59,8 +59,9 @@ def before_call(context: HookContext, case: Any, kwargs: dict[str, Any]) -> None
     if isinstance(name, str) and TEXT.search(name) and 1 <= len(name) <= 64:
         # RFC 8265 decides which text is a name; no schema repeats that.
         case.body = {**case.body, "username": f"name{next(_numbers)}"}
-    if case.body.get("attributes") if isinstance(case.body, dict) else None:
-        case.body = {**case.body, "attributes": _with_short_numbers(case.body["attributes"])}
+    for fields in _products_in(case.body):
+        if "attributes" in fields:
+            fields["attributes"] = _with_short_numbers(fields["attributes"])
     for field in PASSWORDS:
         password = case.body.get(field) if isinstance(case.body, dict) else None
         if isinstance(password, str) and TEXT.search(password) and 8 <= len(password) <= len(STRONG):
@@ -92,6 +93,13 @@ def _any_version(case: Any, headers: dict[str, Any]) -> None:
 
 def _without_versions(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in VERSION_FIELDS}
+
+
+def _products_in(body: Any) -> list[dict[str, Any]]:
+    """The objects with the fields of a product: the body itself, or those of the operations of a batch."""
+    operations = body.get("operations") if isinstance(body, dict) else None
+    entries = [each for each in operations if isinstance(each, dict)] if isinstance(operations, list) else [{"": body}]
+    return [fields for each in entries for fields in each.values() if isinstance(fields, dict)]
 
 
 def _with_short_numbers(attributes: Any) -> Any:

@@ -41,10 +41,12 @@ PUBLIC = {
         "TransientCommand",
         "Unavailable",
         "Work",
+        "accept",
         "page_after",
+        "parse",
     ],
     "bus.columns": ["Id", "Money", "UtcDateTime"],
-    "bus.cli": ["bus", "main", "service_work"],
+    "bus.cli": ["bus", "main", "service_client", "service_settings", "service_work"],
     "bus.database": [
         "Database",
         "RowPage",

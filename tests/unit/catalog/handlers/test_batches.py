@@ -133,6 +133,27 @@ def test_rules_of_stock_and_versions_hold_as_in_single_operations(
     assert statuses == [428, 409, 428]
 
 
+def test_put_finds_the_product_by_its_sku_and_leaves_alone_what_is_so_already(either_database: Database) -> None:
+    full = {**LAMP, "sku": "A", "tags": ["x", "x"], "description": "d", "attributes": {"w": 7.5}}
+    first, again, changed, taken_away, unknown, made = _results(
+        either_database,
+        {"put": full},
+        {"put": full},
+        {"put": {"sku": "A", "price": Decimal("8")}},
+        {"put": {"sku": "A", "tags": None, "description": None}},
+        {"put": {"sku": "B", "price": Decimal("8")}},
+        {"put": {**LAMP, "sku": "B"}},
+    )
+    assert [each["status"] for each in (first, again, changed, taken_away, made)] == [201, 200, 200, 200, 201]
+    assert again == {**first, "status": 200}
+    assert (changed["product"]["version"], changed["product"]["price"], changed["product"]["tags"]) == (2, 8.0, ["x"])
+    assert (taken_away["product"]["version"], "tags" in taken_away["product"]) == (3, False)
+    assert (unknown["status"], unknown["problem"]["code"]) == (404, "catalog.product_not_found")
+    assert [version for _, id_, version in _events(either_database) if id_ == 1] == [1, 2, 3]
+    (brief,) = _results(either_database, {"put": {"sku": "A", "quantity": 9}}, brief=True)
+    assert brief == {"status": 200}
+
+
 def test_batches_of_the_same_products_in_other_orders_do_not_block_each_other(either_database: Database) -> None:
     _results(either_database, *[_create() for _ in range(10)])
     forwards = [_update(each, quantity=each) for each in range(1, 11)]
@@ -179,6 +200,7 @@ FAULTS: list[tuple[Any, int, str]] = [
     ([_create(), _create(name=" ")], 422, "/operations/1/create/name"),
     ([{"create": {"name": "Lamp"}}], 400, "/operations/0/create/price"),
     ([_update(1, version=1, expected_version=2)], 422, "/operations/0/update/version"),
+    ([{"put": {"name": "Lamp"}}], 400, "/operations/0/put/sku"),
     ([_delete(-1)], 422, "/operations/0/delete/product_id"),
 ]
 
