@@ -15,7 +15,7 @@ MailToken = Annotated[
 ]
 
 
-class InvalidMailToken(Refusal, code="auth.invalid_mail_token", status=400):
+class InvalidMailToken(Refusal, code="auth.invalid_mail_token", status=403):
     """The token is unknown, was used, or has expired. Ask for another mail."""
 
 
