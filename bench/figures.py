@@ -57,6 +57,14 @@ class Bulk:
 
 
 @dataclass(frozen=True)
+class Import:
+    """A file of products, imported by `bus catalog import` in one round, its start included."""
+
+    round: int
+    products_per_second: float
+
+
+@dataclass(frozen=True)
 class Usage:
     """What one of our processes has used: at its most, and while nothing was to be done."""
 
@@ -74,6 +82,7 @@ class Figures:
     crowds: list[Crowd] = field(default_factory=list)
     echoes: list[Echo] = field(default_factory=list)
     bulks: list[Bulk] = field(default_factory=list)
+    imports: list[Import] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
 
     @property

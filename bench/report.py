@@ -32,7 +32,7 @@ COLUMNS: tuple[tuple[str, str, Value], ...] = (
 def text_of(figures: Figures) -> str:
     """All tables."""
     parts = [figures.about, *(_scenario(figures, scenario) for scenario in SCENARIOS)]
-    parts += [_crowds(figures), _bulk(figures), _echo(figures), _usage(figures)]
+    parts += [_crowds(figures), _bulk(figures), _import(figures), _echo(figures), _usage(figures)]
     if figures.failures:
         parts.append(_failures(figures))
     return "\n\n".join(parts)
@@ -121,6 +121,11 @@ def _bulk(figures: Figures) -> str:
         f"CPU ms {service:.2f} worker + {broker:.2f} broker + {database:.2f} database\n"
         f"target: at least {BULK_PER_SECOND} commands/s: {_verdict(speed >= BULK_PER_SECOND)}"
     )
+
+
+def _import(figures: Figures) -> str:
+    speed = median(one.products_per_second for one in figures.imports)
+    return f"bus catalog import, a CSV file to one worker process: {speed:.0f} products/s"
 
 
 def _echo(figures: Figures) -> str:

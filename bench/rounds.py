@@ -15,6 +15,7 @@ from bench.contender import PRODUCTS, REPOSITORY, Contender, python, started
 from bench.cpu import cpu_seconds
 from bench.errand import errand, errand_seen
 from bench.figures import SCENARIOS, Crowd, Echo, Figures, Measurement, Usage
+from bench.imports import import_file
 from bench.memory import peak_megabytes
 from bench.names import ERRAND, KEEP_ALIVE, SEEN, TUTORIAL
 from bench.servers import Servers, servers
@@ -53,6 +54,7 @@ def run(wrk: str, folder: Path, rounds: int, seconds: int) -> Figures:
             figures.crowds += _crowds(wrk, ours, number, seconds)
             figures.echoes.append(_echo(echo, bus_url, both, number, seconds))
             figures.bulks.append(bulk(both, folder / f"bulk-{number}", number))
+            figures.imports.append(import_file(both, folder / f"import-{number}", number))
         auth = running.enter_context(errand("auth", "auth", bus_url, both, folder))
         figures.usages = _usages([ours.front, ours.service, auth.front, auth.service])
     return figures
