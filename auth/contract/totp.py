@@ -45,7 +45,7 @@ class TotpSecret(Reply):
 class RecoveryCodes(Reply):
     """Codes that each take the place of a one-time password once. They are shown this one time."""
 
-    recovery_codes: Annotated[list[str], Meta(examples=[["gezd-gnbv-gy3t-qojq"]]), Secret()]
+    recovery_codes: Annotated[list[str], Meta(examples=[["gezd-gnbv-gy3t-qojq-gezd-gnbv"]]), Secret()]
 
 
 class TotpRemoved(Reply):

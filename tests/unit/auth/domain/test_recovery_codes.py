@@ -7,10 +7,10 @@ import pytest
 from auth.domain.recovery_codes import hash_of, new_codes
 
 
-def test_there_are_ten_different_ones_of_80_bits() -> None:
+def test_there_are_ten_different_ones_of_120_bits() -> None:
     codes = new_codes()
     assert len(set(codes)) == 10
-    assert all(re.fullmatch("([a-z2-7]{4}-){3}[a-z2-7]{4}", code) for code in codes)
+    assert all(re.fullmatch("([a-z2-7]{4}-){5}[a-z2-7]{4}", code) for code in codes)
 
 
 @pytest.mark.parametrize("typed", ["GEZD-GNBV-GY3T-QOJQ", "gezdgnbvgy3tqojq", " gezd gnbv gy3t qojq "])

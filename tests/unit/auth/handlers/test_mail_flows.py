@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
@@ -160,6 +161,18 @@ def test_a_forgotten_password_is_replaced_and_all_sessions_end(
         of_this = activity.c.user_id == _row(database, name).id
         noted = transaction.connection.execute(select(activity.c.what).where(of_this)).scalars().all()
     assert "password_reset" in noted
+
+
+def test_a_reset_leaves_the_second_factor(http: FlaskClient, mailbox: Mailbox, name: str) -> None:
+    bearer = {"Authorization": f"Bearer {_json(_log_in(http, name))['access_token']}"}
+    secret = _json(http.post("/mfa/totp", headers=bearer))["secret"]
+    code = pyotp.TOTP(secret).now()
+    recovery, *_ = _json(http.post("/mfa/totp/confirm", json={"code": code}, headers=bearer))["recovery_codes"]
+    assert _forgot(http, _address(name)).status_code == 202
+    assert _reset(http, mailbox.token(_address(name))).status_code == 204
+    assert _code(_log_in(http, name, NEW_PASSWORD)) == (401, "auth.otp_required")
+    log_in = {"login": name, "password": NEW_PASSWORD, "otp": recovery}
+    assert http.post("/login", json=log_in).status_code == 200
 
 
 def test_a_reset_ends_the_wait_after_wrong_passwords(
