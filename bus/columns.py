@@ -9,14 +9,23 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Numeric
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, Integer, Numeric, Table
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["Id", "Money", "UtcDateTime"]
+__all__ = ["NOT_READ", "Id", "Money", "UtcDateTime", "columns_read"]
+
+# For columns that only indexes and conditions use: `Column("words", Text, info=NOT_READ)`. What reads whole rows, such
+# as `find_all` and `lock_all`, leaves them out.
+NOT_READ: dict[Any, Any] = {"not_read": True}
 
 # A whole number of 64 bits that the database generates for a primary key, or one that refers to such a key. SQLite
 # generates ids only in a column of exactly the type INTEGER.
 Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+def columns_read(table: Table) -> list[Column[Any]]:
+    """The columns of a table but those marked `NOT_READ`, for `select(*columns_read(table))`."""
+    return [column for column in table.c if not column.info.get("not_read")]
 
 
 class Money(TypeDecorator[Decimal]):

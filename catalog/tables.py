@@ -1,10 +1,24 @@
 """The tables of the catalog."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, literal_column
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    literal_column,
+)
+from sqlalchemy.dialects.postgresql import TEXT, TSVECTOR
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from bus.columns import Id, Money
+from bus.columns import NOT_READ, Id, Money
 
 metadata = MetaData()
 
@@ -26,11 +40,16 @@ def _now_of_sqlite(*_: object, **__: object) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000.0 AS integer)"
 
 
+# Compared by its characters' numbers on both databases.
+SortText = Text().with_variant(TEXT(collation="C"), "postgresql")
+
 # To read with rows that are locked.
 clock = now_ms().label("now")
 
 # `tags` and `attributes` are JSON. What a product does not have is NULL. `updated_ms` is by the database's clock, in
-# milliseconds since 1970; 0 stands for a row of the release that did not have it.
+# milliseconds since 1970; 0 stands for a row of the release that did not have it. `sort_name` and `terms` are what
+# `catalog.domain.words` makes of a product, for lists; a release without lists leaves `terms` NULL. On PostgreSQL an
+# index of an expression has the terms. On SQLite triggers keep them in the full text index `product_terms`.
 product = Table(
     "products",
     metadata,
@@ -45,9 +64,29 @@ product = Table(
     Column("description", Text),
     Column("attributes", Text),
     Column("updated_ms", BigInteger, nullable=False, default=now_ms(), server_default="0"),
+    Column("sort_name", SortText, nullable=False, server_default="", info=NOT_READ),
+    Column("terms", Text, info=NOT_READ),
     Index("products_sku", "sku", unique=True),
+    Index("products_price", "price", "id"),
+    Index("products_sort_name", "sort_name", "id"),
+    Index("products_updated", "updated_ms", "id"),
     sqlite_autoincrement=True,
 )
+
+is_in_stock = product.c.quantity > product.c.reserved
+is_sold_out = product.c.quantity <= product.c.reserved
+has_no_terms = product.c.terms.is_(None)
+for _name, _condition in (("in_stock", is_in_stock), ("sold_out", is_sold_out), ("without_terms", has_no_terms)):
+    Index(f"products_{_name}", product.c.id, postgresql_where=_condition, sqlite_where=_condition)
+term_vector: ColumnElement[Any] = literal_column("array_to_tsvector(string_to_array(terms, ' '))", TSVECTOR())
+# Kilobytes of new rows that are not sorted into the index yet. Each search reads them all.
+PENDING = {"gin_pending_list_limit": 256}
+Index("products_terms", term_vector, postgresql_using="gin", postgresql_with=PENDING, _table=product).ddl_if(
+    dialect="postgresql"
+)
+
+# Of SQLite alone. It is no table that migrations compare.
+product_terms = Table("product_terms", MetaData(), Column("rowid", Integer, primary_key=True))
 
 # `state` is held, committed, released or expired. `expires_ms` is as `updated_ms`.
 reservation = Table(

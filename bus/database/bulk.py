@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bus.columns import columns_read
+
 
 def insert_all(
     connection: Connection,
@@ -61,7 +63,7 @@ def find_all(connection: Connection, table: Table, key: Column[Any], values: Seq
     """The rows whose `key` is one of the values, in any order."""
     if connection.dialect.name == "postgresql":
         return connection.execute(_select_by_array(table, key), {"keys": list(values)}).all()
-    return connection.execute(table.select().where(key.in_(values))).all()
+    return connection.execute(select(*columns_read(table)).where(key.in_(values))).all()
 
 
 def lock_all(
@@ -76,7 +78,7 @@ def lock_all(
     if connection.dialect.name == "postgresql":
         return connection.execute(_lock_by_array(table, key, beside), {"keys": keys}).all()
     # SQLite has one lock for all, and the transaction holds it already.
-    return connection.execute(select(table, *beside).where(key.in_(keys)).order_by(key)).all()
+    return connection.execute(select(*columns_read(table), *beside).where(key.in_(keys)).order_by(key)).all()
 
 
 def update_each(connection: Connection, table: Table, key: Column[Any], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -148,7 +150,7 @@ def _lock_by_array(table: Table, key: Column[Any], beside: tuple[ColumnElement[A
 
 @cache
 def _select_by_array(table: Table, key: Column[Any]) -> Any:
-    return table.select().where(_is_in_array(key))
+    return select(*columns_read(table)).where(_is_in_array(key))
 
 
 def _computed_values(table: Table, given: Iterable[str]) -> dict[str, str]:

@@ -63,10 +63,12 @@ def page_of(
             rows = rows.where(condition(value))
     count = work.connection.execute(select(func.count()).select_from(rows.subquery())).scalar_one() if total else UNSET
     keys, descending = _order_of(query, by, sorts)
-    here = rows.order_by(*(key.desc() if descending else key for key in keys)).limit(query.limit + 1)
-    if place := place_in(query):
-        here = here.where(_is_after(keys, place, descending=descending))
-    found = work.connection.execute(here).all()
+    here = rows.order_by(*(key.desc() if descending else key for key in keys))
+    place = _values_at(keys, place_in(query))
+    found: Sequence[Row[Any]] = ()
+    for part in _parts(keys, place, descending=descending, whole=work.connection.dialect.name != "sqlite"):
+        if (left := query.limit + 1 - len(found)) > 0:
+            found = [*found, *work.connection.execute(here.where(*part).limit(left)).all()]
     if len(found) <= query.limit:
         return RowPage(found, None, count)
     page = found[: query.limit]
@@ -87,19 +89,35 @@ def _order_of(
     return ([by] if column is by else [column, by]), asked.startswith("-")
 
 
-def _is_after(keys: Sequence[ColumnElement[Any]], place: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
-    """Raises InvalidCursor for a place that is not one in this order."""
+def _values_at(keys: Sequence[ColumnElement[Any]], place: Sequence[Any]) -> list[Any]:
+    """A place as values of the columns; empty at the beginning. Raises InvalidCursor for one not in this order."""
+    if not place:
+        return []
     if len(place) != len(keys):
         raise InvalidCursor
     try:
         values = [msgspec.convert(value, _python_type(key)) for key, value in zip(keys, place, strict=True)]
     except msgspec.ValidationError:
         raise InvalidCursor from None
-    last = [literal(value, key.type) for key, value in zip(keys, values, strict=True)]
-    if len(keys) == 1:
-        return keys[0] < last[0] if descending else keys[0] > last[0]
-    # A comparison of rows (SQL:1999, 8.2), which both databases answer from an index of these columns.
-    return tuple_(*keys) < tuple_(*last) if descending else tuple_(*keys) > tuple_(*last)
+    return [literal(value, key.type) for key, value in zip(keys, values, strict=True)]
+
+
+def _parts(
+    keys: Sequence[ColumnElement[Any]], place: Sequence[Any], *, descending: bool, whole: bool
+) -> list[tuple[ColumnElement[bool], ...]]:
+    """The conditions for the rows after a place, in parts that follow each other in the order.
+
+    `whole`: a comparison of rows (SQL:1999, 8.2) is one part, which PostgreSQL answers from an index of these columns.
+    SQLite reads all rows with the same first value then, because its index has the second without saying so.
+    """
+    if not place:
+        return [()]
+    key, value = (keys[0], place[0]) if len(keys) == 1 else (tuple_(*keys), tuple_(*place))
+    if len(keys) == 1 or whole:
+        return [(key < value if descending else key > value,)]
+    (first, last), (begin, end) = keys, place
+    rest = last < end if descending else last > end
+    return [(first == begin, rest), (first < begin if descending else first > begin,)]
 
 
 def _python_type(column: ColumnElement[Any]) -> type[Any]:

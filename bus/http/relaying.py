@@ -94,6 +94,7 @@ def _exchange(
 
 _RELAYED_HEADERS = (
     ("etag", "ETag"),
+    ("link", "Link"),
     ("location", "Location"),
     ("retry-after", "Retry-After"),
     ("www-authenticate", "WWW-Authenticate"),

@@ -34,7 +34,7 @@ class EncodedReply(msgspec.Struct, frozen=True):
 
     `cut_body` is the body without its secrets, which the inbox keeps and a duplicate gets: secrets are sent only in the
     first reply. It is empty if the body has none. `challenge` is the value of `WWW-Authenticate`.
-    `version` is that of what the reply shows, if it has one.
+    `version` is that of what the reply shows, if it has one, and `next_page` the path of the next page of a list.
     """
 
     status: int
@@ -44,14 +44,15 @@ class EncodedReply(msgspec.Struct, frozen=True):
     cut_body: bytes = b""
     challenge: str = ""
     version: str = ""
+    next_page: str = ""
 
     @classmethod
-    def of(cls, reply: Reply, status: int) -> "EncodedReply":
+    def of(cls, reply: Reply, status: int, next_page: str = "") -> "EncodedReply":
         """A success."""
         cut_body = encode_without_secrets(reply) if holds_secrets(type(reply)) else b""
         body = b"" if status == NO_CONTENT else encode(reply)
         version = str(attrgetter(reply.version_path)(reply)) if reply.version_path else ""
-        return cls(status, body, reply.location() or "", cut_body=cut_body, version=version)
+        return cls(status, body, reply.location() or "", cut_body=cut_body, version=version, next_page=next_page)
 
     @classmethod
     def problem(cls, problem: Problem, trace: Trace | None = None, challenge: str = "") -> "EncodedReply":
@@ -76,6 +77,8 @@ class EncodedReply(msgspec.Struct, frozen=True):
             headers["location"] = self.location
         if self.version:
             headers["etag"] = f'"{self.version}"'
+        if self.next_page:
+            headers["link"] = f'<{self.next_page}>; rel="next"'
         if self.retry_after:
             headers["retry-after"] = self.retry_after
         if challenge := self.challenge or (CHALLENGE if self.status == 401 else ""):
@@ -94,6 +97,8 @@ VERSION_TAG = r'"[0-9]{1,18}"'
 # What HTTP may relay: not an address on another host, and nothing that ends a header.
 _ETAG = re.compile(VERSION_TAG)
 _PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]{0,1000}")
+# The next page of a list (RFC 8288), on the same host.
+_LINK = re.compile(r'</(?!/)[\x21-\x3b\x3d\x3f-\x5b\x5d-\x7e]{0,8000}>; rel="next"')
 _RETRY_AFTER = range(1, 86_401)
 
 _NOT_ACCEPTABLE = (400, 413, 415, 422)
@@ -119,6 +124,8 @@ def defect_of(reply: Message) -> str:
     location, retry_after, etag = headers.get("location"), headers.get("retry-after"), headers.get("etag")
     if etag is not None and not (isinstance(etag, str) and _ETAG.fullmatch(etag)):
         return "The header etag is not a version in quotes."
+    if (link := headers.get("link")) is not None and not (isinstance(link, str) and _LINK.fullmatch(link)):
+        return "The header link is not the path of a next page."
     if location is not None and not (isinstance(location, str) and _PATH.fullmatch(location)):
         return "The header location is not a path."
     if retry_after is not None and not (type(retry_after) is not bool and retry_after in _RETRY_AFTER):

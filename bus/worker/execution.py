@@ -29,6 +29,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from bus import failpoints
+from bus.contract.pages import PageQuery
 from bus.contract.problems import Problem, ReplyTimeout, Unavailable
 from bus.contract.redaction import Declared, error_text, error_traceback, refusal_problem
 from bus.contract.refusals import Refusal, Refused
@@ -361,7 +362,8 @@ def _encoded(handler: Handler, call: Call, reply: Any) -> EncodedReply:
         return EVENT_HANDLED
     operation: Any = handler.operation
     if isinstance(reply, operation.reply_type):
-        return EncodedReply.of(reply, operation.success_status)
+        next_page = reply.next if issubclass(operation, PageQuery) and operation.http else None
+        return EncodedReply.of(reply, operation.success_status, next_page or "")
     if isinstance(reply, Refusal):
         return _refused(reply, call)
     expected = operation.reply_type.__name__

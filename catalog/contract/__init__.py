@@ -34,13 +34,11 @@ from catalog.contract.products import (
     ProductCreated,
     ProductUpdated,
     ProductDeleted,
-    ProductPage,
     ProductChanged,
     ProductRemoved,
     StockChanged,
     CreateProduct,
     GetProduct,
-    ListProducts,
     UpdateProduct,
     PatchProduct,
     DeleteProduct,
@@ -52,6 +50,10 @@ from catalog.contract.batches import (
     BatchResults,
     ChangeProducts,
     PutProduct,
+)
+from catalog.contract.lists import (
+    ProductPage,
+    ListProducts,
 )
 from catalog.contract.stock import (
     StockChange,

@@ -1,6 +1,7 @@
 """The fields of products: their types and bounds."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -53,8 +54,11 @@ class AttributeBounds:
         return f"names of 1 to {MOST_NAME_CHARACTERS} characters, at most {MOST_BYTES} bytes together"
 
 
+Moment = Annotated[datetime, Meta(tz=True)]
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=READABLE, examples=["Lamp"], extra=IN_WORDS)]
 Price = Annotated[Decimal, Meta(examples=[Decimal("9.90")]), InCurrency()]
+# Without an example, because a list of all that cost this has nothing on it.
+PriceBound = Annotated[Decimal, InCurrency()]
 Quantity = Annotated[int, Meta(ge=0, le=MOST_PIECES, examples=[3])]
 # Without an example: programs that are made from the contract would name a version that the product does not have.
 Version = Annotated[int, Meta(ge=0, le=10**18 - 1)]

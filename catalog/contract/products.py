@@ -1,18 +1,18 @@
 """Products: what others may know of them, and what can be done with them."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from bus import Command, Event, FieldError, PageQuery, Query, Refusal, Reply
+from bus import Command, Event, FieldError, Query, Refusal, Reply
 from catalog.contract.fields import (
     Attributes,
     AttributeValue,
     ChangedAttributes,
     Description,
+    Moment,
     Name,
     Price,
     ProductId,
@@ -22,8 +22,6 @@ from catalog.contract.fields import (
     Version,
 )
 from catalog.domain.stock import MOST_PIECES
-
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class ProductNotFound(Refusal, code="catalog.product_not_found", status=404):
@@ -106,13 +104,6 @@ class ProductDeleted(Reply):
     message: str = "Product deleted successfully"
 
 
-class ProductPage(Reply):
-    """Products in the order of their ids; `next` is the path of the next page, null on the last."""
-
-    products: list[Product]
-    next: Annotated[str, Meta(examples=["/products?limit=1&cursor=vTK5Drj6WGJbMV0"])] | None
-
-
 class ProductChanged(Event, name="catalog.product_changed"):
     """A product was created or changed; this is what it is now."""
 
@@ -172,10 +163,6 @@ class GetProduct(
     """Read one product."""
 
     product_id: ProductId
-
-
-class ListProducts(PageQuery[ProductPage], name="catalog.list_products", http="GET /products"):
-    """Read the products page by page, in the order of their ids."""
 
 
 class UpdateProduct(

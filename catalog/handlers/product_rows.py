@@ -1,6 +1,6 @@
 """Products as rows of their table."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +13,14 @@ from catalog.contract import CreateProduct, PatchProduct, Product, ProductChange
 from catalog.domain.attributes import merged
 from catalog.domain.moments import milliseconds, moment
 from catalog.domain.money import from_column, to_column
+from catalog.domain.words import sort_key, terms_of
 from catalog.tables import product
 
 # Columns of what a product need not have. A statement has only those of them that it needs.
 OPTIONAL = ("sku", "tags", "description", "attributes")
+
+# Fields whose words a product is found by.
+SEARCHED = ("name", "sku", "tags", "description")
 
 _json = msgspec.json.Decoder()
 _made = (product.c.id, product.c.updated_ms)
@@ -84,7 +88,8 @@ def insert_products(connection: Connection, commands: Sequence[CreateProduct]) -
         return []
     fields = [_fields_of(command) for command in commands]
     optional = [name for name in OPTIONAL if any(each[name] is not UNSET for each in fields)]
-    made = insert_all(connection, product, [_row(each, optional) for each in fields], returning=_made)
+    rows = [{**_row(each, optional), **found_by(each)} for each in fields]
+    made = insert_all(connection, product, rows, returning=_made)
     return [
         Product(id=id_, available=each["quantity"], updated_at=moment(updated_ms), **each)
         for each, (id_, updated_ms) in zip(fields, made, strict=True)
@@ -92,21 +97,31 @@ def insert_products(connection: Connection, commands: Sequence[CreateProduct]) -
 
 
 def update_products(
-    connection: Connection, products: Sequence[Product], optional: Iterable[str], freed_skus: Iterable[int] = ()
+    connection: Connection, products: Sequence[Product], changes: Container[str], freed_skus: Iterable[int] = ()
 ) -> None:
-    """Write products again, with one statement. Of the optional columns only these have changed in any of them.
+    """Write products again, with one statement. `changes` are the fields that have changed in any of them.
 
     `freed_skus` are the ids of those whose SKU another one gets: they give it away first, because the unique index
     looks at one row after the other.
     """
     if freed := list(freed_skus):
         update_all(connection, product, product.c.id, freed, {"sku": None})
-    rows = [
-        {"id": each.id, "updated_ms": milliseconds(each.updated_at), **_row(structs.asdict(each), optional)}
-        for each in products
-        if each.updated_at is not UNSET
-    ]
+    optional = [name for name in OPTIONAL if name in changes]
+    is_found_otherwise = any(name in changes for name in SEARCHED)
+    rows = []
+    for each in products:
+        fields = structs.asdict(each)
+        found = found_by(fields) if is_found_otherwise else {}
+        rows.append(
+            {"id": each.id, "updated_ms": milliseconds(fields["updated_at"]), **_row(fields, optional), **found}
+        )
     update_each(connection, product, product.c.id, rows)
+
+
+def found_by(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The columns that a product with these fields is found and sorted by."""
+    texts = (fields["name"], fields["sku"] or "", fields["description"] or "")
+    return {"sort_name": sort_key(fields["name"]), "terms": terms_of(texts, fields["tags"] or ())}
 
 
 def _fields_of(command: CreateProduct) -> dict[str, Any]:

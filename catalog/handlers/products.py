@@ -1,4 +1,4 @@
-"""Products: create, read, list, change and delete them.
+"""Products: create, read, change and delete them.
 
 Creating, reading and changing handle whole batches, because one statement serves them all. The others handle one
 request each, as most handlers do.
@@ -8,23 +8,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET, UnsetType, structs
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete
 
 from bus import FieldError, Refusal, Work
-from bus.database import find_all, lock_all, page_of
+from bus.database import find_all, lock_all
 from catalog.contract import (
     AttributesTooLarge,
     CreateProduct,
     DeleteProduct,
     GetProduct,
     InsufficientStock,
-    ListProducts,
     PatchProduct,
     Product,
     ProductCreated,
     ProductDeleted,
     ProductNotFound,
-    ProductPage,
     ProductRemoved,
     ProductUpdated,
     UpdateProduct,
@@ -33,7 +31,6 @@ from catalog.contract import (
 )
 from catalog.domain.attributes import MOST_BYTES, size_of
 from catalog.handlers.product_rows import (
-    OPTIONAL,
     changed,
     changes_of,
     insert_products,
@@ -46,7 +43,6 @@ from catalog.handlers.skus import Skus, taken
 from catalog.tables import clock, product
 
 _delete = delete(product).where(product.c.id == bindparam("product_id"))
-_all = select(product)
 
 
 @catalog.handles_many(CreateProduct)
@@ -81,12 +77,6 @@ def get_product(queries: list[GetProduct], work: Work) -> Sequence[Product | Ref
     return [found.get(query.product_id) or ProductNotFound() for query in queries]
 
 
-@catalog.handles(ListProducts)
-def list_products(query: ListProducts, work: Work) -> ProductPage:
-    page = page_of(work, _all, query, by=product.c.id)
-    return ProductPage(products=[product_of(row) for row in page.rows], next=page.next)
-
-
 @catalog.handles_many(UpdateProduct)
 def update_product(commands: list[UpdateProduct], work: Work) -> Sequence[ProductUpdated | Refusal]:
     return _update(commands, work)
@@ -104,7 +94,7 @@ def _update(commands: Sequence[UpdateProduct], work: Work) -> Sequence[ProductUp
     products = {id_: product_of(row) for id_, row in rows.items()}
     skus = Skus(work.connection, (command.sku for command in commands))
     written: dict[int, Product] = {}
-    optional: set[str] = set()
+    fields: set[str] = set()
     replies: list[ProductUpdated | Refusal] = []
     for command in commands:
         current = products.get(command.product_id)
@@ -119,11 +109,11 @@ def _update(commands: Sequence[UpdateProduct], work: Work) -> Sequence[ProductUp
             at = next_moment(current, rows[current.id])
             current = structs.replace(current, **changes, version=current.version + 1, updated_at=at)
             products[current.id] = written[current.id] = current
-            optional |= changes.keys() & OPTIONAL
+            fields |= changes.keys()
             work.emit(changed(current), command)
         replies.append(ProductUpdated(product=current))
     if written:
-        update_products(work.connection, [*written.values()], optional, skus.given_away)
+        update_products(work.connection, [*written.values()], fields, skus.given_away)
     return replies
 
 

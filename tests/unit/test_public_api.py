@@ -45,7 +45,7 @@ PUBLIC = {
         "page_after",
         "parse",
     ],
-    "bus.columns": ["Id", "Money", "UtcDateTime"],
+    "bus.columns": ["Id", "Money", "NOT_READ", "UtcDateTime", "columns_read"],
     "bus.cli": ["bus", "main", "service_client", "service_settings", "service_work"],
     "bus.database": [
         "Database",

@@ -5,6 +5,7 @@ from typing import Any
 from bus.contract.events import Event
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation
+from bus.contract.pages import PageQuery
 from bus.contract.problems import Problem
 from bus.contract.refusals import Refusal
 from bus.http.documents.description import words
@@ -76,7 +77,8 @@ def reply_messages(operation: type[Operation[Any]], schemas: Schemas) -> dict[st
         return {"done": done, **_other_replies(operation, schemas)}
     location = {"location": _TEXT} if has_location(operation.reply_type) else {}
     version = {"etag": _TEXT} if operation.reply_type.version_path else {}
-    done = _reply(operation.success_status, schemas.of(operation.reply_type), {**location, **version})
+    link = {"link": _TEXT} if issubclass(operation, PageQuery) and operation.http else {}
+    done = _reply(operation.success_status, schemas.of(operation.reply_type), {**location, **version, **link})
     done |= _examples(schemas.whole(operation.reply_type), {"status": operation.success_status})
     return {"done": done, **_other_replies(operation, schemas)}
 

@@ -6,6 +6,7 @@ from typing import Any
 from bus.contract.builtin import MESSAGE_ID_PATTERN, outcome_query_of
 from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation, service_of
+from bus.contract.pages import PageQuery
 from bus.contract.refusals import Refusal
 from bus.contract.routes import Route
 from bus.http.documents.description import words
@@ -64,6 +65,10 @@ _IF_NONE_MATCH = {
     "in": "header",
     "description": "The `ETag` of the answer that the caller has (RFC 9110, section 13.1.2).",
     "schema": {"type": "string", "examples": ['"7"']},
+}
+_LINK: dict[str, Any] = {
+    "description": 'The next page, with `rel="next"` (RFC 8288); not on the last.',
+    "schema": {"type": "string"},
 }
 _ETAG: dict[str, Any] = {
     "description": "Changes with what the answer shows (RFC 9110, section 8.8.3).",
@@ -179,6 +184,8 @@ def _success(operation: type[Operation[Any]], schemas: Schemas, others: list[typ
         headers |= _NO_STORE
     elif operation.operation_kind == "query" or operation.reply_type.version_path:
         headers |= {"ETag": _ETAG}
+    if issubclass(operation, PageQuery):
+        headers |= {"Link": _LINK}
     description = words(operation.reply_type).get("summary", "Done.")
     if operation.success_status == NO_CONTENT:
         return {"description": description, "headers": _applied()}

@@ -15,6 +15,7 @@ from bus.database import tables
 from bus.database.engine import Database
 from bus.database.migrate import NotMigrated, check_migrated, migrate
 from bus.database.migrations import VERSION_TABLE
+from bus.database.revisions import _virtual_tables
 from bus.database.trouble import DatabaseUnavailable
 from catalog.tables import product
 
@@ -121,6 +122,8 @@ def differences(database: Database, *declared: MetaData) -> list[object]:
     for metadata in declared:
         for table in metadata.tables.values():
             table.to_metadata(everything)
-    versions = {"include_name": lambda name, _type, _parents: name not in ("alembic_version", VERSION_TABLE)}
     with database.transaction() as transaction:
-        return list(compare_metadata(MigrationContext.configure(transaction.connection, opts=versions), everything))
+        connection = transaction.connection
+        others = {"alembic_version", VERSION_TABLE, *(_virtual_tables(connection) if database.kind == "sqlite" else ())}
+        declared_ones = {"include_name": lambda name, kind, _parents: kind != "table" or name not in others}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=declared_ones), everything))

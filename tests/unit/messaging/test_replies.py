@@ -2,7 +2,7 @@
 
 import json
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
@@ -14,8 +14,8 @@ from bus.contract.problems import FieldError, Invalid, Problem, Unavailable
 from bus.contract.refusals import Refused
 from bus.contract.validation import accept
 from bus.messaging.message import PROBLEM, Message
-from bus.messaging.replies import EncodedReply, error_of
-from catalog.contract import Product, ProductCreated, ProductNotFound
+from bus.messaging.replies import EncodedReply, defect_of, error_of
+from catalog.contract import Product, ProductCreated, ProductNotFound, ProductPage
 
 _MEMBERS = {"type", "title", "status", "detail", "code", "error", "message"}
 _TEXT = st.text(min_size=1, max_size=30)
@@ -34,6 +34,24 @@ def test_a_success_carries_its_status_its_body_its_location_and_its_version() ->
     assert reply.headers == {"status": 201, "location": "/products/7", "etag": '"1"'}
     assert b'"price":9.90' in reply.body
     assert not reply.persistent
+
+
+LINKS = [("", None), ("/products?cursor=x", '</products?cursor=x>; rel="next"')]
+ELSEWHERE = ['<//elsewhere>; rel="next"', '<http://elsewhere/>; rel="next"', "</x>", 5, '</a\r\nb>; rel="next"']
+
+
+@pytest.mark.parametrize(("next_page", "link"), LINKS)
+def test_a_page_has_a_link_to_the_next(next_page: str, link: str | None) -> None:
+    reply = EncodedReply.of(ProductPage(products=[], next=next_page or None), 200, next_page).to(_request(reply_to="r"))
+    assert reply is not None
+    assert reply.headers.get("link") == link
+    assert defect_of(reply) == ""
+
+
+@pytest.mark.parametrize("link", ELSEWHERE)
+def test_a_link_that_leads_elsewhere_is_no_header_of_a_reply(link: Any) -> None:
+    reply = Message(queue="r", body=b"{}", content_type="application/json", headers={"status": 200, "link": link})
+    assert defect_of(reply) == "The header link is not the path of a next page."
 
 
 class Gone(Reply):

@@ -1,0 +1,120 @@
+"""Lists of a hundred thousand products: no query of them reads them all."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, get_args
+
+import pytest
+from sqlalchemy import Engine, event
+from support.executing import execute
+
+from bench.many_products import insert_many
+from bus import page_after
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from catalog.contract import GetProduct, ListProducts
+from catalog.contract.lists import Sort
+from catalog.handlers import catalog
+
+COUNT = 100_000
+# SQLite executes at least four instructions for each row that it reads.
+MOST_INSTRUCTIONS = 3 * COUNT
+STEP = 1000
+SORTS: tuple[Any, ...] = get_args(Sort)
+HALF = datetime.fromtimestamp(1_700_000_000 + COUNT / 2, UTC)
+LATE = datetime.fromtimestamp(1_700_000_000 + COUNT - 50, UTC)
+FILTERS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "one word of all": {"q": "prod"},
+    "a word of few": {"q": "colour77"},
+    "a word of one": {"q": "4711"},
+    "a word of none": {"q": "nothing"},
+    "a tag": {"tag": "sale"},
+    "a SKU": {"sku": "S-4711"},
+    "half of the prices": {"min_price": Decimal(5000)},
+    "few prices": {"max_price": Decimal("9.99")},
+    "in stock": {"in_stock": True},
+    "sold out": {"in_stock": False},
+    "half of the moments": {"updated_since": HALF},
+    "the last moments": {"updated_since": LATE},
+    "several": {"q": "prod", "in_stock": True, "min_price": Decimal(100)},
+}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A large catalog, of both kinds in turn."""
+    if request.param == "sqlite":
+        made = Database(f"sqlite:///{tmp_path_factory.mktemp('large')}/x.db")
+    else:
+        made = Database(request.getfixturevalue("postgres").fresh_database())
+    migrate(made, "catalog.migrations")
+    with made.transaction() as transaction:
+        insert_many(transaction.connection, COUNT)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("filters", FILTERS)
+def test_a_page_is_found_without_reading_all_products(database: Database, filters: str, sort: Any) -> None:
+    query = ListProducts(sort=sort, **FILTERS[filters])
+    page = _check(database, query)
+    if page["next"]:
+        _check(database, page_after(query, page["next"]))
+
+
+def test_a_product_is_found_without_reading_all(database: Database) -> None:
+    _check(database, GetProduct(product_id=COUNT // 2))
+
+
+def test_a_scan_would_be_seen(database: Database) -> None:
+    with database.reading() as transaction:
+        statement = "SELECT count(*) FROM products WHERE length(description) = 1"
+        if database.kind == "postgresql":
+            assert "Seq Scan" in _plan(transaction.connection, statement, {})
+        else:
+            assert _instructions(transaction.connection, statement, ()) > MOST_INSTRUCTIONS
+
+
+def _check(database: Database, query: Any) -> dict[str, Any]:
+    """The answer to a query none of whose statements reads all rows."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        ((status, body),) = execute(catalog, database, query)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert status == 200
+    assert any("products" in statement for statement, _ in seen)
+    with database.reading() as transaction:
+        for statement, parameters in seen:
+            if database.kind == "postgresql":
+                plan = _plan(transaction.connection, statement, parameters)
+                assert "Seq Scan" not in plan, f"{statement}\n{plan}"
+            else:
+                count = _instructions(transaction.connection, statement, parameters)
+                assert count <= MOST_INSTRUCTIONS, statement
+    return body
+
+
+def _plan(connection: Any, statement: str, parameters: Any) -> str:
+    rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+    return "\n".join(row[0] for row in rows)
+
+
+def _instructions(connection: Any, statement: str, parameters: Any) -> int:
+    """How many instructions SQLite executes for a statement, in thousands rounded down."""
+    steps: list[int] = []
+    raw = connection.connection.driver_connection
+    raw.set_progress_handler(lambda: steps.append(STEP), STEP)
+    try:
+        connection.exec_driver_sql(statement, parameters).all()
+    finally:
+        raw.set_progress_handler(None, 0)
+    return sum(steps)
