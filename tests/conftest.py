@@ -12,6 +12,7 @@ import structlog
 from hypothesis import settings
 from support.example_service import create_tables
 
+from auth.handlers import auth as auth_service
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 
@@ -37,6 +38,12 @@ def reset_logs() -> Iterator[None]:
     structlog.reset_defaults()
     for name in [name for name in sys.modules if name.startswith("bus.")]:
         vars(getattr(sys.modules[name], "log", structlog)).pop("bind", None)  # a configured logger caches it
+
+
+@pytest.fixture(autouse=True, scope="session")
+def write_mails_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Not into `data`, where those of a system that runs from this checkout are."""
+    auth_service.data_dir = tmp_path_factory.mktemp("data")
 
 
 @pytest.fixture
