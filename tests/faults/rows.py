@@ -13,6 +13,7 @@ from faults import (
     frozen,
     fuzz,
     handler_faults,
+    log_ins,
     lost_leader,
     network_faults,
     orders,
@@ -77,5 +78,6 @@ ROWS: dict[str, Row] = {
     "F36": Row("a front end stands still", frozen.front_end),
     "F37": Row("the workers of orders and of the catalog die", orders.workers_die, is_short=True),
     "F38": Row("the catalog is away from orders for a minute", orders.catalog_away, is_short=True),
+    "F39": Row("log-ins while the worker dies, and without servers", log_ins.faults, is_short=True),
     "FUZZ": Row("100,000 random and mutated messages", fuzz.fuzz, is_short=True),
 }
