@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bus.contract.refusals import Refusal, Refused
     from bus.contract.settings import MayBeOpen, Settings
     from bus.contract.validation import accept
+    from bus.database.past_events import PastEvent
     from bus.service.application import Application
     from bus.service.job import Job
     from bus.service.service import Service
@@ -59,6 +60,7 @@ __all__ = [
     "MultiLine",
     "OneOf",
     "PageQuery",
+    "PastEvent",
     "Problem",
     "Query",
     "Refusal",
@@ -107,6 +109,7 @@ __getattr__ = lazy_exports(
         "bus.contract.refusals": ("Refusal", "Refused"),
         "bus.contract.settings": ("MayBeOpen", "Settings"),
         "bus.contract.validation": ("accept",),
+        "bus.database.past_events": ("PastEvent",),
         "bus.service.application": ("Application",),
         "bus.service.job": ("Job",),
         "bus.service.service": ("Service",),

@@ -50,6 +50,8 @@ clock = now_ms().label("now")
 # milliseconds since 1970; 0 stands for a row of the release that did not have it. `sort_name` and `terms` are what
 # `catalog.domain.words` makes of a product, for lists; a release without lists leaves `terms` NULL. On PostgreSQL an
 # index of an expression has the terms. On SQLite triggers keep them in the full text index `product_terms`.
+# A deleted product has `deleted_ms`,
+# as `updated_ms`, and its SKU in `deleted_sku`, so that another may have it.
 product = Table(
     "products",
     metadata,
@@ -66,10 +68,40 @@ product = Table(
     Column("updated_ms", BigInteger, nullable=False, default=now_ms(), server_default="0"),
     Column("sort_name", SortText, nullable=False, server_default="", info=NOT_READ),
     Column("terms", Text, info=NOT_READ),
+    Column("deleted_ms", BigInteger),
+    Column("deleted_sku", Text),
     Index("products_sku", "sku", unique=True),
     Index("products_price", "price", "id"),
     Index("products_sort_name", "sort_name", "id"),
     Index("products_updated", "updated_ms", "id"),
+    sqlite_autoincrement=True,
+)
+is_deleted = product.c.deleted_ms.is_not(None)
+Index("products_deleted", product.c.deleted_ms, postgresql_where=is_deleted, sqlite_where=is_deleted)
+
+# Each version of each product as it was made, in the order of the changes: `event`, its id and its `reason` are what
+# was emitted, `made_by` the account. The others are as in `products`; of a version that deleted the product they are
+# what it had, and NULL once it is purged.
+history = Table(
+    "product_history",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("product_id", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("reason", Text),
+    Column("made_by", Text),
+    Column("name", Text),
+    Column("price", Money),
+    Column("quantity", Integer),
+    Column("reserved", Integer),
+    Column("sku", Text),
+    Column("tags", Text),
+    Column("description", Text),
+    Column("attributes", Text),
+    Column("updated_ms", BigInteger, nullable=False),
+    Index("product_history_version", "product_id", "version", unique=True),
     sqlite_autoincrement=True,
 )
 

@@ -21,6 +21,7 @@ from bus.contract.codec import parse
 from bus.contract.problems import Invalid
 from bus.database.engine import Database
 from bus.database.outbox_replay import EventFilter, ReplayStopped, count, replay
+from bus.database.past_events import PastEvents
 from bus.messaging.connect import connected
 from bus.messaging.message import Message
 from bus.runtime.process import stop_on_signals
@@ -76,22 +77,24 @@ def replay_command(
 ) -> None:
     """Send events of SERVICE to one queue again, in their order and with their ids.
 
-    A listener handles each id once. Events are kept for KEEP_DAYS.
+    A listener handles each id once. Events are kept for KEEP_DAYS, unless the service has a history of them.
     """
     application, settings = application_and_settings(service)
-    url, chosen = broker_of(settings), EventFilter(since, until, name)
+    url, chosen, past = broker_of(settings), EventFilter(since, until, name), application.service.past
     configure_logs("warning")
     with migrated_database(application, settings) as database:
         if dry_run:
-            click.echo(f"{count(database, chosen)} events would be sent to {queue}.")
+            click.echo(f"{count(database, chosen, past)} events would be sent to {queue}.")
         else:
-            click.echo(f"{_replay(url, database, chosen, queue, rate)} events were sent to {queue}.")
+            click.echo(f"{_replay(url, database, chosen, queue, rate, past)} events were sent to {queue}.")
 
 
-def _replay(url: str, database: Database, chosen: EventFilter, queue: str, rate: int | None) -> int:
+def _replay(
+    url: str, database: Database, chosen: EventFilter, queue: str, rate: int | None, past: PastEvents | None
+) -> int:
     try:
         with connected(url, "bus-events-replay") as transport:
-            return replay(database, transport, chosen, queue, rate)
+            return replay(database, transport, chosen, queue, rate, past)
     except ReplayStopped as stopped:
         raise click.ClickException(str(stopped)) from None
 

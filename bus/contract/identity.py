@@ -9,7 +9,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from bus.contract.builtin import builtin_operation
 from bus.contract.fields import holds_secrets
@@ -103,6 +103,14 @@ def is_guarded(operation: type[Operation[Any]]) -> bool:
     return operation.authentication == "required"
 
 
+def scope_for_fields(request: Operation[Any]) -> str:
+    """The scope that those fields of a request need which are given, and neither false nor null; empty if none is."""
+    used = (
+        scope for field, scope in request.field_scopes.items() if getattr(request, field) not in (UNSET, None, False)
+    )
+    return next(used, "")
+
+
 def takes_secrets(operation: type[Operation[Any]]) -> bool:
     """Whether requests carry what must be sealed: fields, or an access token."""
-    return holds_secrets(operation) or is_guarded(operation)
+    return holds_secrets(operation) or is_guarded(operation) or bool(operation.field_scopes)

@@ -15,6 +15,8 @@ from bus.contract.routes import Route, route_of
 
 R = TypeVar("R", bound="Reply")
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
 OperationKind = Literal["command", "transient", "query"]
 
 # Whether a request says who sent it: never, if it has a token, or always.
@@ -63,6 +65,7 @@ class _OperationMeta(FrozenMeta):
         refuses: Iterable[type[Refusal]] = (),
         http: str = "",
         needs: str | None = None,
+        needs_for: Mapping[str, str] = _NONE,
         if_match: str = "",
         **options: Any,
     ) -> "FrozenMeta":
@@ -71,6 +74,8 @@ class _OperationMeta(FrozenMeta):
             raise TypeError(f"{class_name}: an operation with a route needs a name too, such as catalog.create_product")
         if name:
             _declare(cls, name, status, refuses, http, needs)
+        if needs_for:
+            _declare_needs_for(cls, needs_for)
         if if_match:
             _declare_if_match(cls, if_match)
         return cls
@@ -82,6 +87,8 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
     Class keywords: `name`, the name on the wire and of the queue (`service.verb_noun`); `http`, the route of the
     front end, if there is one (`GET /products/{product_id}`); `status`, the HTTP status of a success; `refuses`, the
     refusals that callers may catch; `needs`, the scope that the caller's access token must have, or "" for any account;
+    `needs_for`, the scope that it must have for some optional fields, if they are given and neither false nor null
+    (`{"include_deleted": "catalog:write"}`), while the token of other requests is not read;
     `if_match`, the field with the version that the caller knows, which over HTTP is the header `If-Match`.
     """
 
@@ -95,6 +102,7 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
     http: ClassVar[Route | None] = None
     authentication: ClassVar[Authentication] = "none"
     required_scope: ClassVar[str] = ""
+    field_scopes: ClassVar[Mapping[str, str]] = _NONE
     if_match: ClassVar[str] = ""
     # Fields that the class of the reply must have.
     needed_in_reply: ClassVar[tuple[str, ...]] = ()
@@ -164,6 +172,15 @@ def _declare(cls: Any, name: str, status: int, refuses: Iterable[type[Refusal]],
             raise TypeError(f"{cls.__name__}: needs={needs!r} is not one scope such as 'catalog:write', or empty")
         cls.authentication, cls.required_scope = "required", needs
     cls.http = route_of(cls, http, is_query=cls.operation_kind == "query") if http else None
+
+
+def _declare_needs_for(cls: Any, scopes: Mapping[str, str]) -> None:
+    if cls.authentication == "required":
+        raise TypeError(f"{cls.__name__}: `needs` is for all its fields already, so `needs_for` adds nothing")
+    for field, scope in scopes.items():
+        if field not in cls.__struct_fields__ or not scope or not SCOPE.fullmatch(scope):
+            raise TypeError(f"{cls.__name__}: needs_for={{{field!r}: {scope!r}}} is not one of its fields and a scope")
+    cls.authentication, cls.field_scopes = "optional", MappingProxyType(dict(scopes))
 
 
 def _declare_if_match(cls: Any, name: str) -> None:

@@ -20,6 +20,7 @@ from bus.contract.identity import (
     insufficient_scope,
     invalid_token,
     is_guarded,
+    scope_for_fields,
     token_required,
 )
 from bus.contract.operations import Operation
@@ -62,10 +63,11 @@ class Guard:
         asking = [
             operation
             for operation in operations
-            if operation.authentication != "none" and not (is_open and operation.required_scope)
+            if operation.authentication != "none"
+            and not (is_open and (operation.required_scope or operation.field_scopes))
         ]
         # Where none of them needs an account, all callers are anonymous, and no outcome is an account's.
-        knows_accounts = any(map(is_guarded, asking))
+        knows_accounts = any(is_guarded(each) or each.field_scopes for each in asking)
         self.asks = frozenset(each.operation_name for each in asking if knows_accounts)
         self._verified: dict[tuple[str, str], tuple[Caller, int]] = {}
 
@@ -90,6 +92,20 @@ class Guard:
             caller = self._named_by(given, operation)
         if operation.required_scope and operation.required_scope not in caller.scopes:
             raise insufficient_scope(operation.required_scope)
+        return caller
+
+    def caller_for_fields(self, message: Message, request: Operation[Any]) -> Caller:
+        """The caller of a message whose request may have fields that need a scope; anonymous if it has none of them.
+
+        Raises what `caller_of` raises.
+        """
+        if not (scope := scope_for_fields(request)):
+            return ANONYMOUS
+        caller = self.caller_of(message, type(request))
+        if caller.is_anonymous:
+            raise token_required()
+        if scope not in caller.scopes:
+            raise insufficient_scope(scope)
         return caller
 
     def token_of(self, call: Call) -> str | None:

@@ -1,10 +1,11 @@
 """Services: which function handles which operation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Select
+from sqlalchemy import Connection, Select
 
 from bus.contract.builtin import outcome_query_of, ping_of, sealing_key_query_of
 from bus.contract.events import Event
@@ -13,6 +14,7 @@ from bus.contract.identity import takes_secrets
 from bus.contract.operations import Operation, Reply, service_of
 from bus.contract.refusals import Refusal, Refused
 from bus.contract.settings import Settings
+from bus.database.past_events import PastEvent, PastEvents
 from bus.messaging.topology import DEFAULT_LIMITS, Limits, Queue, queues_of
 from bus.security.seal import SEALED
 from bus.service.handler import (
@@ -41,7 +43,8 @@ class Service:
     says, once a worker runs; `data_dir` is the folder for files (DATA_DIR), which need not exist yet.
 
     `handlers` has the registered handlers by the names of their operations, `listeners` those of events, `periodic` the
-    functions that are run again and again, by their own names.
+    functions that are run again and again, by their own names. `past` has the source of events that are older than the
+    outbox.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Service:
         self.handlers: dict[str, Handler] = {}
         self.listeners: dict[str, Handler] = {}
         self.periodic: dict[str, PeriodicHandler] = {}
+        self.past: PastEvents | None = None
         self.sends, self._on_refused = tuple(sends), dict[str, OnRefused]()
         if sends:
             handler = sending_handler(name, sends, self._on_refused)
@@ -178,6 +182,35 @@ class Service:
         def register(function: Callable[[Job], None]) -> Callable[[Job], None]:
             check_parameters(function, last="Job")
             self._add_periodic(function, seconds, when, takes_job=True)
+            return function
+
+        return register
+
+    def past_events(
+        self, *events: type[Event]
+    ) -> Callable[
+        [Callable[[Connection, datetime], Iterable[PastEvent]]], Callable[[Connection, datetime], Iterable[PastEvent]]
+    ]:
+        """Register a function of (connection, since) that gives past events of these classes, for `bus events replay`.
+
+        Without it a replay reaches as far back as the outbox, KEEP_DAYS. The function is the only source of these
+        events then, and reads them from tables of the service: all that were committed when it begins and made at
+        `since` or later, in the order in which they were emitted, each equal to the one that listeners got, with the
+        message id that `work.emit` returned. It yields them while it reads, a page at a time, because there may be
+        millions. The connection is for reads, each statement by itself.
+
+        Raises TypeError for events of another service, for none, and for a second function.
+        """
+
+        def register(
+            function: Callable[[Connection, datetime], Iterable[PastEvent]],
+        ) -> Callable[[Connection, datetime], Iterable[PastEvent]]:
+            if self.past is not None or not events:
+                raise TypeError(f"{self.name}: past events come from one function, for at least one class of events")
+            for event in events:
+                if service_of(event) != self.name:
+                    raise TypeError(f"{event.operation_name} does not belong to the service {self.name}")
+            self.past = PastEvents(frozenset(event.operation_name for event in events), function)
             return function
 
         return register

@@ -156,8 +156,10 @@ class Work:
         self._transaction.outgoing.append(Outgoing(sent, trace, message_id))
         return message_id
 
-    def emit(self, event: Event, request: Operation[Any] | None = None) -> None:
-        """Send an event to its listeners once this transaction is committed. Events of one entity keep their order.
+    def emit(self, event: Event, request: Operation[Any] | None = None) -> str:
+        """Send an event to its listeners once this transaction is committed; returns its message id.
+
+        Events of one entity keep their order.
 
         A handler of many requests names the `request` that the event came of, so that it belongs to its trace.
 
@@ -168,7 +170,9 @@ class Work:
         if service_of(type(event)) != self._service:
             raise TypeError(f"{type(event).operation_name} belongs to another service than {self._service}")
         trace = self._calls[0].trace if len(self._calls) == 1 else self._traces.get(id(request))
-        self._transaction.outgoing.append(Outgoing(event, trace))
+        message_id = uuid4().hex
+        self._transaction.outgoing.append(Outgoing(event, trace, message_id))
+        return message_id
 
     @cached_property
     def _traces(self) -> dict[int, Trace | None]:

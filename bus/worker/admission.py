@@ -129,8 +129,9 @@ def admit(
         raise _TOO_DEEP
     # Before its body is read: what is wrong with it is for those who may send it.
     caller = ANONYMOUS
-    if guard is not None and operation.operation_name in guard.asks:
-        caller = guard.caller_of(message, operation)
+    asks = guard is not None and operation.operation_name in guard.asks
+    if asks and not operation.field_scopes:
+        caller = guard.caller_of(message, operation)  # type: ignore[union-attr]  # it asks
     fields = parse(message.body)
     if unsealer is not None and secrets_of(operation):
         fields = unsealer.open(operation, fields, message.message_id)
@@ -140,6 +141,8 @@ def admit(
         raise
     except Exception as error:  # the contract's own code, as a handler's
         raise ContractFailed(error, caller) from error
+    if asks and operation.field_scopes:
+        caller = guard.caller_for_fields(message, request)  # type: ignore[union-attr]  # it asks
     # Without an id it has no row in the inbox, which would keep its reply.
     message_id = None if operation.operation_kind == "transient" else message.message_id
     authorization, address = headers.get("authorization"), headers.get(CLIENT_ADDRESS)

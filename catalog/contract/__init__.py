@@ -80,6 +80,14 @@ from catalog.contract.reservations import (
     CommitReservation,
     ReleaseReservation,
 )
+from catalog.contract.history import (
+    HistoryEntry,
+    HistoryPage,
+    RestoredProduct,
+    ProductRestored,
+    RestoreProduct,
+    GetHistory,
+)
 
 __all__ = [
     "MOST_OPERATIONS",
@@ -96,8 +104,11 @@ __all__ = [
     "CreateProduct",
     "DeleteProduct",
     "Description",
+    "GetHistory",
     "GetProduct",
     "GetReservation",
+    "HistoryEntry",
+    "HistoryPage",
     "HoldSeconds",
     "InsufficientStock",
     "Lines",
@@ -114,6 +125,7 @@ __all__ = [
     "ProductNotFound",
     "ProductPage",
     "ProductRemoved",
+    "ProductRestored",
     "ProductUpdated",
     "PutProduct",
     "Quantity",
@@ -129,6 +141,8 @@ __all__ = [
     "ReservationReleased",
     "ReserveLines",
     "ReserveStock",
+    "RestoreProduct",
+    "RestoredProduct",
     "Sku",
     "SkuTaken",
     "StockChange",

@@ -21,18 +21,25 @@ class ProductPage(Reply):
     total: int | UnsetType = UNSET
 
 
-class ListProducts(PageQuery[ProductPage], name="catalog.list_products", http="GET /products"):
+class ListProducts(
+    PageQuery[ProductPage],
+    name="catalog.list_products",
+    http="GET /products",
+    needs_for={"include_deleted": "catalog:write"},
+):
     """Read the products page by page, in the order of their ids or another.
 
     `q` finds those in whose name, SKU, tags and description words begin with all words of it, whatever their case and
     diacritics. `tag` and `sku` must be the same to the letter. Names are sorted by their words. With `total`, all
-    products that match are counted, which takes longer the more there are.
+    products that match are counted, which takes longer the more there are. With `include_deleted` also those are listed
+    that were deleted and can be restored.
     """
 
     q: Search | UnsetType = UNSET
     min_price: PriceBound | UnsetType = UNSET
     max_price: PriceBound | UnsetType = UNSET
     in_stock: bool | UnsetType = UNSET
+    include_deleted: bool | UnsetType = UNSET
     tag: Tag | UnsetType = UNSET
     sku: Sku | UnsetType = UNSET
     updated_since: Moment | UnsetType = UNSET

@@ -58,7 +58,8 @@ class VersionRequired(Refusal, code="catalog.version_required", status=428):
 class Product(Reply):
     """A product. `available` pieces of the `quantity` are not reserved; `version` counts its changes from 1.
 
-    A field that the product does not have is left out. `updated_at` is when its version was made.
+    A field that the product does not have is left out. `updated_at` is when its version was made. Only deleted
+    products have `deleted_at`.
     """
 
     id: int
@@ -72,6 +73,7 @@ class Product(Reply):
     description: str | UnsetType = UNSET
     attributes: dict[str, AttributeValue] | UnsetType = UNSET
     updated_at: Moment | UnsetType = UNSET
+    deleted_at: Moment | UnsetType = UNSET
 
     version_path = "version"
 
@@ -232,7 +234,10 @@ class DeleteProduct(
     if_match="expected_version",
     needs="catalog:write",
 ):
-    """Take a product out of the catalog. With `expected_version`, only if it still has that version."""
+    """Take a product out of the catalog. With `expected_version`, only if it still has that version.
+
+    It can be restored for some time (`CATALOG_KEEP_DELETED_DAYS`). Another product may have its SKU at once.
+    """
 
     product_id: ProductId
     expected_version: Version | UnsetType = UNSET

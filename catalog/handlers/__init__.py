@@ -4,7 +4,7 @@ A feature is one file here, of the same name as in `catalog/contract/`; its rule
 functions register themselves at the service in `service.py` when the file is imported, so import each new file below.
 """
 
-from catalog.handlers import batches, lists, products, reservations, stock
+from catalog.handlers import batches, deletion, history, lists, products, reservations, stock
 from catalog.handlers.service import catalog
 
-__all__ = ["batches", "catalog", "lists", "products", "reservations", "stock"]
+__all__ = ["batches", "catalog", "deletion", "history", "lists", "products", "reservations", "stock"]

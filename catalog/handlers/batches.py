@@ -15,7 +15,6 @@ from catalog.contract import (
     BatchResults,
     ChangeProducts,
     CreateProduct,
-    DeleteProduct,
     Product,
     ProductCreated,
     ProductNotFound,
@@ -23,8 +22,9 @@ from catalog.contract import (
     PutProduct,
     UpdateProduct,
 )
-from catalog.handlers.product_rows import changes_of, product_of
-from catalog.handlers.products import create_product, delete_product, update_product
+from catalog.handlers.deletion import delete_product
+from catalog.handlers.product_rows import changes_of, is_live, product_of
+from catalog.handlers.products import create_product, update_product
 from catalog.handlers.service import catalog
 from catalog.handlers.skus import Skus
 from catalog.tables import product
@@ -77,17 +77,6 @@ def _carried_out(operations: Sequence[BatchOperation], work: Work) -> list[Batch
     return results
 
 
-def _deleted(commands: list[DeleteProduct], work: Work) -> Sequence[Reply | Refusal]:
-    return [_deleted_or_refused(command, work) for command in commands]
-
-
-def _deleted_or_refused(command: DeleteProduct, work: Work) -> Reply | Refusal:
-    try:
-        return delete_product(command, work)
-    except Refusal as refusal:  # raised before anything was written
-        return refusal
-
-
 def _put(puts: list[PutProduct], work: Work) -> Sequence[Reply | Refusal]:
     replies: list[Reply | Refusal] = []
     while puts:
@@ -103,7 +92,7 @@ def _put_distinct(puts: Sequence[PutProduct], work: Work) -> list[Reply | Refusa
     skus = Skus(work.connection, (each.sku for each in puts))
     owners = {each.sku: owner for each in puts if (owner := skus.owner_of(each.sku)) is not None}
     rows = lock_all(work.connection, product, product.c.id, owners.values()) if owners else ()
-    products = {row.id: product_of(row) for row in rows}
+    products = {row.id: product_of(row) for row in rows if is_live(row)}
     done: dict[str, Reply | Refusal] = {}
     creates: list[CreateProduct] = []
     updates: list[UpdateProduct] = []
@@ -138,7 +127,7 @@ def _differs(current: Product, update: UpdateProduct) -> bool:
 _HANDLERS: dict[str, Callable[[Any, Work], Sequence[Reply | Refusal]]] = {
     "create": create_product,
     "update": update_product,
-    "delete": _deleted,
+    "delete": delete_product,
     "put": _put,
 }
 

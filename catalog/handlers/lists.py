@@ -17,7 +17,7 @@ from catalog.handlers.list_conditions import SORTS, Condition, conditions_of, fi
 from catalog.handlers.list_plans import counted_on_sqlite, rows_on_sqlite
 from catalog.handlers.product_rows import found_by, product_of
 from catalog.handlers.service import catalog
-from catalog.tables import has_no_terms, product
+from catalog.tables import has_no_terms, is_deleted, product
 
 # Between two looks for products of a release that does not make terms, and for how many they are made together.
 TERMS_SECONDS = 5.0
@@ -33,13 +33,17 @@ def list_products(query: ListProducts, work: Work) -> ProductPage:
         return ProductPage(products=[], next=None, total=0 if query.total else UNSET)
     conditions, connection = conditions_of(query), work.connection
     rows: Select[Any] = select(*_columns)
+    if query.include_deleted is not True:
+        rows = rows.where(~is_deleted)
     by: ColumnElement[Any] = product.c.id
     if connection.dialect.name == "sqlite":
         rows, by = rows_on_sqlite(connection, rows, query, conditions)
     else:
         rows = rows.where(*(each.indexed for each in conditions))
     page = page_of(work, rows, query, by=by, sorts={**SORTS, "id": by})
-    total = _count(connection, conditions) if query.total else UNSET
+    total: int | UnsetType = UNSET
+    if query.total:
+        total = _count(connection, conditions, with_deleted=query.include_deleted is True)
     return ProductPage(products=[product_of(row) for row in page.rows], next=page.next, total=total)
 
 
@@ -52,8 +56,10 @@ def make_terms(work: Work) -> None:
         update_each(work.connection, product, product.c.id, found)
 
 
-def _count(connection: Connection, conditions: list[Condition]) -> int | UnsetType:
+def _count(connection: Connection, conditions: list[Condition], *, with_deleted: bool) -> int | UnsetType:
     found: Select[tuple[int]] = select(product.c.id).where(*(each.indexed for each in conditions))
     if connection.dialect.name == "sqlite":
         found = counted_on_sqlite(connection, conditions)
+    if not with_deleted:
+        found = select(product.c.id).where(product.c.id.in_(found), ~is_deleted)
     return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()

@@ -27,9 +27,23 @@ _made = (product.c.id, product.c.updated_ms)
 
 
 def product_of(row: Row[Any]) -> Product:
-    """The product in a row of its table."""
+    """The product in a row of its table, which may be a deleted one."""
+    found = version_of(row, row.id)
+    if row.deleted_ms is None:
+        return found
+    sku = UNSET if row.deleted_sku is None else row.deleted_sku
+    return structs.replace(found, sku=sku, deleted_at=moment(row.deleted_ms))
+
+
+def is_live(row: Row[Any]) -> bool:
+    """Whether the product in a row was not deleted."""
+    return row.deleted_ms is None
+
+
+def version_of(row: Row[Any], product_id: int) -> Product:
+    """The product in a row that has what a product had in one of its versions."""
     return Product(
-        id=row.id,
+        id=product_id,
         name=row.name,
         price=from_column(row.price),
         quantity=row.quantity,
@@ -45,7 +59,14 @@ def product_of(row: Row[Any]) -> Product:
 
 def changed(current: Product) -> ProductChanged:
     """The event with all that a product is now."""
-    return ProductChanged(**structs.asdict(current))
+    return ProductChanged(**shown(current))
+
+
+def shown(current: Product) -> dict[str, Any]:
+    """The fields of a product that is not deleted, as its events have them."""
+    fields = structs.asdict(current)
+    del fields["deleted_at"]
+    return fields
 
 
 def changes_of(command: UpdateProduct, current: Product) -> dict[str, Any]:
@@ -87,8 +108,8 @@ def insert_products(connection: Connection, commands: Sequence[CreateProduct]) -
     if not commands:
         return []
     fields = [_fields_of(command) for command in commands]
-    optional = [name for name in OPTIONAL if any(each[name] is not UNSET for each in fields)]
-    rows = [{**_row(each, optional), **found_by(each)} for each in fields]
+    optional = given_of(fields)
+    rows = [{**columns_of(each, optional), **found_by(each)} for each in fields]
     made = insert_all(connection, product, rows, returning=_made)
     return [
         Product(id=id_, available=each["quantity"], updated_at=moment(updated_ms), **each)
@@ -113,7 +134,7 @@ def update_products(
         fields = structs.asdict(each)
         found = found_by(fields) if is_found_otherwise else {}
         rows.append(
-            {"id": each.id, "updated_ms": milliseconds(fields["updated_at"]), **_row(fields, optional), **found}
+            {"id": each.id, "updated_ms": milliseconds(fields["updated_at"]), **columns_of(fields, optional), **found}
         )
     update_each(connection, product, product.c.id, rows)
 
@@ -137,8 +158,13 @@ def _fields_of(command: CreateProduct) -> dict[str, Any]:
     }
 
 
-def _row(fields: Mapping[str, Any], optional: Iterable[str]) -> dict[str, Any]:
-    """The columns of a product with these fields."""
+def given_of(products: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The optional fields that any of these products has, each given by its fields."""
+    return [name for name in OPTIONAL if any(each[name] is not UNSET for each in products)]
+
+
+def columns_of(fields: Mapping[str, Any], optional: Iterable[str]) -> dict[str, Any]:
+    """The columns of a product with these fields, and of the optional ones only these."""
     row = {
         "name": fields["name"],
         "price": to_column(fields["price"]),

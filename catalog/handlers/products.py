@@ -1,39 +1,36 @@
-"""Products: create, read, change and delete them.
+"""Products: create, read and change them.
 
-Creating, reading and changing handle whole batches, because one statement serves them all. The others handle one
-request each, as most handlers do.
+Creating, reading and changing handle whole batches, because one statement serves them all.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET, UnsetType, structs
-from sqlalchemy import bindparam, delete
 
 from bus import FieldError, Refusal, Work
 from bus.database import find_all, lock_all
 from catalog.contract import (
     AttributesTooLarge,
     CreateProduct,
-    DeleteProduct,
     GetProduct,
     InsufficientStock,
     PatchProduct,
     Product,
     ProductCreated,
-    ProductDeleted,
     ProductNotFound,
-    ProductRemoved,
     ProductUpdated,
     UpdateProduct,
     VersionConflict,
     VersionRequired,
 )
 from catalog.domain.attributes import MOST_BYTES, size_of
+from catalog.handlers.changes import Changes
 from catalog.handlers.product_rows import (
     changed,
     changes_of,
     insert_products,
+    is_live,
     next_moment,
     product_of,
     update_products,
@@ -41,8 +38,6 @@ from catalog.handlers.product_rows import (
 from catalog.handlers.service import catalog, settings
 from catalog.handlers.skus import Skus, taken
 from catalog.tables import clock, product
-
-_delete = delete(product).where(product.c.id == bindparam("product_id"))
 
 
 @catalog.handles_many(CreateProduct)
@@ -56,8 +51,10 @@ def create_product(commands: list[CreateProduct], work: Work) -> Sequence[Produc
         or (skus.owner_of(command.sku) is None and firsts.setdefault(command.sku, command) is command)
     ]
     made = insert_products(work.connection, new)
+    changes = Changes(work)
     for command, each in zip(new, made, strict=True):
-        work.emit(changed(each), command)
+        changes.add(each, changed(each), command)
+    changes.write()
     if len(new) == len(commands):
         return [ProductCreated(product=each) for each in made]
     by_sku = {each.sku: each.id for each in made}
@@ -73,7 +70,7 @@ def create_product(commands: list[CreateProduct], work: Work) -> Sequence[Produc
 @catalog.handles_many(GetProduct)
 def get_product(queries: list[GetProduct], work: Work) -> Sequence[Product | Refusal]:
     rows = find_all(work.connection, product, product.c.id, [query.product_id for query in queries])
-    found = {row.id: product_of(row) for row in rows}
+    found = {row.id: product_of(row) for row in rows if is_live(row)}
     return [found.get(query.product_id) or ProductNotFound() for query in queries]
 
 
@@ -90,12 +87,13 @@ def patch_product(commands: list[PatchProduct], work: Work) -> Sequence[ProductU
 def _update(commands: Sequence[UpdateProduct], work: Work) -> Sequence[ProductUpdated | Refusal]:
     """Locks the rows in one order, so that two workers never wait for each other; writes each row once."""
     ids = [command.product_id for command in commands]
-    rows = {row.id: row for row in lock_all(work.connection, product, product.c.id, ids, clock)}
+    rows = {row.id: row for row in lock_all(work.connection, product, product.c.id, ids, clock) if is_live(row)}
     products = {id_: product_of(row) for id_, row in rows.items()}
     skus = Skus(work.connection, (command.sku for command in commands))
     written: dict[int, Product] = {}
     fields: set[str] = set()
     replies: list[ProductUpdated | Refusal] = []
+    history = Changes(work)
     for command in commands:
         current = products.get(command.product_id)
         if current is None:
@@ -110,16 +108,17 @@ def _update(commands: Sequence[UpdateProduct], work: Work) -> Sequence[ProductUp
             current = structs.replace(current, **changes, version=current.version + 1, updated_at=at)
             products[current.id] = written[current.id] = current
             fields |= changes.keys()
-            work.emit(changed(current), command)
+            history.add(current, changed(current), command)
         replies.append(ProductUpdated(product=current))
     if written:
         update_products(work.connection, [*written.values()], fields, skus.given_away)
+        history.write()
     return replies
 
 
 def _refusal_of(command: UpdateProduct, current: Product, changes: Mapping[str, Any], skus: Skus) -> Refusal | None:
     """Why a change is refused, None if it is not. The last look is for the SKU, which then is that of the product."""
-    if (refusal := _version_refusal(command.known_version, current.version)) is not None:
+    if (refusal := version_refusal(command.known_version, current.version)) is not None:
         return refusal
     if changes.get("available", 0) < 0:
         reserved = current.quantity - current.available
@@ -131,20 +130,7 @@ def _refusal_of(command: UpdateProduct, current: Product, changes: Mapping[str, 
     return skus.move(current.id, current.sku, changes["sku"]) if "sku" in changes else None
 
 
-@catalog.handles(DeleteProduct)
-def delete_product(command: DeleteProduct, work: Work) -> ProductDeleted:
-    rows = lock_all(work.connection, product, product.c.id, [command.product_id])
-    if not rows:
-        raise ProductNotFound
-    version = rows[0].version
-    if (refusal := _version_refusal(command.expected_version, version)) is not None:
-        raise refusal
-    work.connection.execute(_delete, {"product_id": command.product_id})
-    work.emit(ProductRemoved(id=command.product_id, version=version + 1))
-    return ProductDeleted()
-
-
-def _version_refusal(known: int | UnsetType, current: int) -> Refusal | None:
+def version_refusal(known: int | UnsetType, current: int) -> Refusal | None:
     """Why a change is refused that is meant for this version of a product; None if it is not."""
     if known is UNSET:
         return VersionRequired() if settings().require_if_match else None

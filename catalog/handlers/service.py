@@ -2,6 +2,8 @@
 
 from typing import Annotated, cast
 
+from msgspec import Meta
+
 from bus import MayBeOpen, RuleViolation, Service
 from catalog.domain import money
 
@@ -19,11 +21,12 @@ class CatalogSettings(MayBeOpen):
     """With `CATALOG_OPEN=1`, as for a first look, everyone may change products, stock and reservations.
 
     `require_if_match` refuses changes that do not name the version they are meant for. `currency` is that of all
-    prices; without one they have two places.
+    prices; without one they have two places. A deleted product can be restored for `keep_deleted_days`.
     """
 
     require_if_match: bool = False
     currency: Annotated[str, CurrencyCode()] = ""
+    keep_deleted_days: Annotated[int, Meta(ge=0, le=36_500)] = 30
 
 
 catalog = Service("catalog", settings=CatalogSettings)

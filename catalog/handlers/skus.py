@@ -43,7 +43,7 @@ class Skus:
         return None
 
 
-def taken(sku: str, owner: int) -> SkuTaken:
-    """The refusal of an SKU that this product has."""
+def taken(sku: str, owner: int, pointer: str = "/sku") -> SkuTaken:
+    """The refusal of an SKU that this product has; `pointer` is the field of the request that asks for it."""
     detail = f"The product {owner} has the SKU {sku}."
-    return SkuTaken(detail, [FieldError("/sku", detail, SkuTaken.code)], product_id=owner)
+    return SkuTaken(detail, [FieldError(pointer, detail, SkuTaken.code)], product_id=owner)

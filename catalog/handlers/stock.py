@@ -15,13 +15,13 @@ from catalog.contract import (
     ReservationLine,
     ReserveLines,
     ReserveStock,
-    StockChanged,
     StockTooLarge,
     StockUpdated,
 )
 from catalog.domain.moments import milliseconds
 from catalog.domain.stock import MOST_PIECES
-from catalog.handlers.product_rows import next_moment, product_of
+from catalog.handlers.changes import Changes, stock_changed
+from catalog.handlers.product_rows import is_live, next_moment, product_of
 from catalog.handlers.service import catalog
 from catalog.tables import clock, product
 
@@ -52,13 +52,18 @@ def change_stock(commands: list[ChangeStock], work: Work) -> Sequence[StockUpdat
 
 
 class Stock:
-    """Products while their stock changes; their rows are locked, and `write` writes each changed one once."""
+    """Products while their stock changes; their rows are locked, and `write` writes each changed one once.
+
+    A deleted product has no stock to take from. But a reservation of it may end: then its counts change, so that they
+    are right when it is restored. That is no change that listeners or its history could know of.
+    """
 
     def __init__(self, work: Work, product_ids: Iterable[int]) -> None:
-        self._work = work
+        self._work, self._changes = work, Changes(work)
         rows = lock_all(work.connection, product, product.c.id, product_ids, clock)
         self._rows = {row.id: row for row in rows}
-        self._products = {row.id: product_of(row) for row in rows}
+        self._products = {row.id: product_of(row) for row in rows if is_live(row)}
+        self._deleted = {row.id: product_of(row) for row in rows if not is_live(row)}
         self._changed: dict[int, Product] = {}
 
     def hold(self, lines: Sequence[ReservationLine], request: ReserveStock | ReserveLines) -> Refusal | None:
@@ -79,16 +84,18 @@ class Stock:
         return None
 
     def end(self, lines: Sequence[ReservationLine], state: str, request: Request | None = None) -> None:
-        """End the hold of all lines: committed pieces leave the stock, and others are available again.
-
-        A product that is gone has no stock.
-        """
+        """End the hold of all lines: committed pieces leave the stock, and others are available again."""
         for product_id, count in pieces_of(lines).items():
-            current = self._products.get(product_id)
-            if current is not None and state == "committed":
-                self.change(current, state, request, quantity=current.quantity - count)
-            elif current is not None:
-                self.change(current, state, request, available=current.available + count)
+            current = self._products.get(product_id) or self._deleted.get(product_id)
+            if current is None:  # it was purged
+                continue
+            is_sold = state == "committed"
+            counts = {"quantity": current.quantity - count} if is_sold else {"available": current.available + count}
+            if product_id in self._products:
+                self.change(current, state, request, **counts)
+            else:
+                now = structs.replace(current, **counts)
+                self._deleted[product_id] = self._changed[product_id] = now
 
     def write(self) -> None:
         """Write the changed products."""
@@ -100,6 +107,7 @@ class Stock:
                 if each.updated_at is not UNSET
             ]  # fmt: skip
             update_each(self._work.connection, product, product.c.id, rows)
+            self._changes.write()
 
     def get(self, product_id: int) -> Product | None:
         """The product as it is now; None if there is none."""
@@ -110,15 +118,7 @@ class Stock:
         at = next_moment(current, self._rows[current.id])
         now = structs.replace(current, version=current.version + 1, updated_at=at, **counts)
         self._products[now.id] = self._changed[now.id] = now
-        event = StockChanged(
-            id=now.id,
-            quantity=now.quantity,
-            available=now.available,
-            reason=reason,
-            version=now.version,
-            updated_at=at,
-        )
-        self._work.emit(event, request)
+        self._changes.add(now, stock_changed(now, reason), request)
         return now
 
 

@@ -179,6 +179,20 @@ def test_a_database_whose_service_made_the_librarys_tables_keeps_every_row(
     new.close()
 
 
+def test_products_of_before_begin_their_history_with_the_version_they_have(urls: tuple[str, str]) -> None:
+    database = Database(urls[0])
+    _make(database, "catalog", "0003")
+    migrate(database, "catalog.migrations")
+    rows = _rows(database)
+    shared = ("name", "price", "quantity", "reserved", "sku", "version", "updated_ms")
+    told = [("catalog.product_changed", f"product-{id_}-version-{version}") for id_, version in ((1, 1), (2, 7))]
+    assert [(row["event"], row["event_id"]) for row in rows["product_history"]] == told
+    kept = [[row["product_id"], *(row[name] for name in shared)] for row in rows["product_history"]]
+    assert kept == [[row["id"], *(row[name] for name in shared)] for row in rows["products"]]
+    assert rows["products"][0]["updated_ms"] > 0
+    database.close()
+
+
 def test_migrations_in_several_processes_at_the_same_moment_all_succeed(urls: tuple[str, str]) -> None:
     processes = [
         subprocess.Popen(

@@ -27,6 +27,7 @@ PUBLIC = {
         "MultiLine",
         "OneOf",
         "PageQuery",
+        "PastEvent",
         "Problem",
         "Query",
         "Refusal",

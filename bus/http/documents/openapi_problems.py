@@ -38,8 +38,8 @@ def problems_over_http(operation: type[Operation[Any]], route: Route) -> Codes:
             "missing-field",
             *(["invalid-if-match"] if operation.if_match else []),
         ],
-        401: [] if operation.authentication == "none" else [*_TOKEN[operation.authentication == "optional" :]],
-        403: ["insufficient-scope"] if operation.required_scope else [],
+        401: _of_tokens(operation),
+        403: ["insufficient-scope"] if operation.required_scope or operation.field_scopes else [],
         404: ["not-found"] if route.parameters else [],
         405: ["method-not-allowed"],
         409: ["in-progress"] if is_durable else [],
@@ -54,6 +54,13 @@ def problems_over_http(operation: type[Operation[Any]], route: Route) -> Codes:
     for refusal in operation.refusals.values():
         codes.setdefault(refusal.status, []).append(refusal.code)
     return {status: codes[status] for status in sorted(codes) if codes[status]}
+
+
+def _of_tokens(operation: type[Operation[Any]]) -> list[str]:
+    if operation.authentication == "none":
+        return []
+    may_be_required = operation.authentication == "required" or operation.field_scopes
+    return [*_TOKEN] if may_be_required else [*_TOKEN[1:]]
 
 
 def problem_schema(schemas: Schemas, status: int, codes: list[str], refusals: Iterable[type[Refusal]] = ()) -> Schema:

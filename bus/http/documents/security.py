@@ -23,6 +23,8 @@ def security_schemes(operations: Iterable[type[Operation[Any]]]) -> dict[str, An
 
 def http_security(operation: type[Operation[Any]]) -> dict[str, Any]:
     """The security requirement of an OpenAPI operation. OpenAPI 3.1 has scopes for all types of schemes."""
+    if operation.field_scopes:  # an empty requirement makes the other optional
+        return {"security": [{}, {_NAME: sorted(set(operation.field_scopes.values()))}]}
     if not is_guarded(operation):
         return {}
     return {"security": [{_NAME: [operation.required_scope] if operation.required_scope else []}]}
@@ -30,6 +32,11 @@ def http_security(operation: type[Operation[Any]]) -> dict[str, Any]:
 
 def queue_security(operation: type[Operation[Any]]) -> dict[str, Any]:
     """The same of an AsyncAPI operation, which names scopes only for OAuth 2: here they are in the description."""
+    if operation.field_scopes:
+        needed = " and ".join(
+            f"with the scope `{scope}` for `{name}`" for name, scope in operation.field_scopes.items()
+        )
+        return {"security": [{**_SCHEME, "description": f"The header `authorization` has an access token {needed}."}]}
     if not is_guarded(operation):
         return {}
     needed = f"with the scope `{operation.required_scope}`" if operation.required_scope else "of any account"

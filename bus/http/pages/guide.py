@@ -94,6 +94,11 @@ def _operation(operation: type[Operation[Any]]) -> OperationGuide:
 
 def _needs(operation: type[Operation[Any]]) -> str:
     """Whose request it must be; empty for anyone's."""
+    if operation.field_scopes:
+        needed = ", and ".join(
+            f"one with the scope {scope} for {name}" for name, scope in operation.field_scopes.items()
+        )
+        return f"no access token, but {needed} (unless the service is open to everyone)"
     if operation.authentication != "required":
         return ""
     if not operation.required_scope:

@@ -26,6 +26,7 @@ def test_the_events_of_a_contract_are_listed_in_their_order() -> None:
         "catalog.product_changed",
         "catalog.product_removed",
         "catalog.stock_changed",
+        "catalog.product_restored",
     ]
     assert [event.operation_name for event in events_in(auth.contract)] == [
         "auth.user_changed",

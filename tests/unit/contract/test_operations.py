@@ -52,6 +52,21 @@ def test_a_name_that_is_no_operation_name_is_a_type_error(name: str) -> None:
         _declare(Command[Done], name)
 
 
+@pytest.mark.parametrize("scopes", [{"colour": "shelf:all"}, {"hidden": ""}, {"hidden": "two words"}])
+def test_a_scope_for_fields_needs_a_field_and_a_scope(scopes: dict[str, str]) -> None:
+    with pytest.raises(TypeError, match="is not one of its fields and a scope"):
+
+        class Look(Query[Done], name="shelf.look", needs_for=scopes):
+            hidden: bool = False
+
+
+def test_what_needs_a_scope_for_all_its_fields_needs_none_for_some() -> None:
+    with pytest.raises(TypeError, match="so `needs_for` adds nothing"):
+
+        class Look(Query[Done], name="shelf.look", needs="", needs_for={"hidden": "shelf:all"}):
+            hidden: bool = False
+
+
 @pytest.mark.parametrize("name", REPLY_NAMES)
 def test_a_name_that_could_be_taken_for_a_reply_queue_is_a_type_error(name: str) -> None:
     assert is_reply_address(name)

@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec import UNSET, UnsetType, structs
 from support.access_tokens import Signer
-from support.example_service import Count, Keep, KeepGuarded, WhoAmI
+from support.example_service import Count, Counted, Keep, KeepGuarded, WhoAmI
 
 from bus.contract.builtin import outcome_query_of
 from bus.contract.identity import ANONYMOUS, Caller, JsonWebKeySet, NotAuthorized
-from bus.contract.operations import Operation
+from bus.contract.operations import Operation, Query
 from bus.contract.problems import Invalid, ReplyTimeout, Unavailable
 from bus.database.engine import Database
 from bus.messaging.call import Call
@@ -26,6 +26,7 @@ from bus.security.sealer import Sealer
 from bus.security.service_keys import LetterKey
 from bus.security.token_keys import TokenKeys
 from bus.security.unsealer import Unsealer
+from bus.worker.admission import admit
 
 SIGNER = Signer()
 ANN = Caller(id="17", session="s1", scopes=frozenset(("words:write", "admin")))
@@ -99,6 +100,33 @@ def test_another_scope_than_the_operation_needs_is_a_403(database: Database) -> 
     assert (refused.value.problem.status, refused.value.problem.code) == (403, "insufficient-scope")
     assert 'error="insufficient_scope", scope="words:write"' in refused.value.challenge
     assert _guard(database).caller_of(_message(given, WhoAmI), WhoAmI).id == "17"
+
+
+class Look(Query[Counted], name="example.look", needs_for={"hidden": "words:write"}):
+    hidden: bool | UnsetType | None = UNSET
+
+
+def test_a_field_that_needs_a_scope_is_for_callers_that_have_it(database: Database) -> None:
+    guard = _guard(database, operations=[Look])
+    for unused in (Look(), Look(hidden=False), Look(hidden=None)):
+        assert guard.caller_for_fields(_message("Bearer nonsense", Look), unused) is ANONYMOUS
+    used = Look(hidden=True)
+    assert guard.caller_for_fields(_message(f"Bearer {SIGNER.token(scope=SCOPE)}", Look), used) == ANN
+    refused = {None: "token-required", "Bearer abc": "invalid-token", f"Bearer {SIGNER.token()}": "insufficient-scope"}
+    for given, code in refused.items():
+        with pytest.raises(NotAuthorized) as caught:
+            guard.caller_for_fields(_message(given, Look), used)
+        assert caught.value.problem.code == code
+        admitted = partial(admit, _message(given, Look), Look, guard=guard)
+        assert admitted().caller is ANONYMOUS, "the request has no such field"
+        with pytest.raises(NotAuthorized):
+            admit(structs.replace(_message(given, Look), body=b'{"hidden": true}'), Look, guard=guard)
+
+
+def test_where_a_service_is_open_all_fields_are_everyones(database: Database) -> None:
+    guard = _guard(database, operations=[Look], is_open=True)
+    message = structs.replace(_message("Bearer nonsense", Look), body=b'{"hidden": true}')
+    assert admit(message, Look, guard=guard).request == Look(hidden=True)
 
 
 def test_what_needs_no_account_reads_no_token(database: Database) -> None:

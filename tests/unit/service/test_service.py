@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 import pytest
+from sqlalchemy import Connection
+from support.event_services import WordAdded
 from support.example_service import Count, Counted, Keep, Kept, make_service
 
 from bus.contract.fields import Secret
 from bus.contract.operations import Command
 from bus.contract.refusals import Refusal, Refused
+from bus.database.past_events import PastEvent
 from bus.service.handler import CALLING_THREADS
 from bus.service.service import Service
 from bus.service.work import Work
@@ -52,6 +56,22 @@ def test_a_secret_that_could_not_be_sealed_is_a_type_error() -> None:
         Service("example").handles(Close)(close)
     with pytest.raises(TypeError, match=r"example\.wrap: a field cannot be called 'sealed'"):
         Service("example").handles(Wrap)(wrap)
+
+
+def test_past_events_come_from_one_function_of_the_service_that_emits_them() -> None:
+    def none(_connection: Connection, _since: datetime) -> list[PastEvent]:
+        return []
+
+    service = Service("emitter")
+    assert service.past_events(WordAdded)(none) is none
+    assert service.past is not None
+    assert (service.past.names, service.past.function) == ({"emitter.word_added"}, none)
+    with pytest.raises(TypeError, match="emitter: past events come from one function"):
+        service.past_events(WordAdded)(none)
+    with pytest.raises(TypeError, match="shop: past events come from one function, for at least one"):
+        Service("shop").past_events()(none)
+    with pytest.raises(TypeError, match=r"emitter\.word_added does not belong to the service shop"):
+        Service("shop").past_events(WordAdded)(none)
 
 
 @pytest.mark.parametrize("name", ["", "Shop", "my shop", "shop.a", "reply", "replies", "1"])

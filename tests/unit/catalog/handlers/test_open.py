@@ -12,6 +12,7 @@ import catalog.main
 import catalog.web
 from auth.contract import GetJwks
 from bus import Client, Command, Refused
+from bus.contract.operations import Operation
 from bus.testing import RunningServices, running
 from catalog.contract import (
     BatchOperation,
@@ -20,12 +21,14 @@ from catalog.contract import (
     CommitReservation,
     CreateProduct,
     DeleteProduct,
+    GetHistory,
     ListProducts,
     PatchProduct,
     ReleaseReservation,
     ReservationLine,
     ReserveLines,
     ReserveStock,
+    RestoreProduct,
     UpdateProduct,
 )
 from catalog.handlers.service import CatalogSettings
@@ -45,7 +48,9 @@ WRITES: Sequence[Command[Any]] = (
     ReserveLines(lines=[ReservationLine(product_id=1, quantity=1)]),
     CommitReservation(reservation_id=1),
     ReleaseReservation(reservation_id=2),
+    RestoreProduct(product_id=1),
 )
+OPEN = [*(type(each).operation_name for each in WRITES), "catalog.get_history"]
 SIGNER = Signer()
 
 
@@ -57,7 +62,7 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServices]:
         yield client
 
 
-def _answer(client: Client, request: Command[Any], token: str | None) -> tuple[int, str]:
+def _answer(client: Client, request: Operation[Any], token: str | None) -> tuple[int, str]:
     try:
         client.call(request, token=token)
     except Refused as refused:
@@ -80,7 +85,8 @@ def test_it_is_open_at_first_and_says_so_and_reads_no_token() -> None:
         for headers in ({}, {"Authorization": "Bearer nonsense"}):
             assert http.post("/products", json=LAMP, headers=headers).status_code == 201
         assert _answer(client, CREATE, "nonsense") == (201, "")
-    assert _openings(logs) == [[type(each).operation_name for each in WRITES]]
+    ((*names,),) = _openings(logs)
+    assert sorted(names) == sorted(OPEN)
 
 
 def test_where_it_is_closed_strangers_and_other_accounts_may_only_read(closed: RunningServices) -> None:
@@ -92,8 +98,25 @@ def test_where_it_is_closed_strangers_and_other_accounts_may_only_read(closed: R
         assert _answer(closed, request, None) == (401, "token-required")
         assert _answer(closed, request, "nonsense") == (401, "invalid-token")
         assert _answer(closed, request, reader) == (403, "insufficient-scope")
-    assert http.get("/products").json == {"products": [], "next": None}
+    for options in ({}, {"headers": {"Authorization": "Bearer nonsense"}}):
+        assert http.get("/products", **options).json == {"products": [], "next": None}
+        assert http.get("/products?include_deleted=false", **options).status_code == 200
     assert closed.call(ListProducts()).products == []
+
+
+@pytest.mark.parametrize("request_", [ListProducts(include_deleted=True), GetHistory(product_id=1)])
+def test_where_it_is_closed_deleted_products_and_the_history_need_the_scope(
+    closed: RunningServices, request_: Operation[Any]
+) -> None:
+    assert _answer(closed, request_, None) == (401, "token-required")
+    assert _answer(closed, request_, "nonsense") == (401, "invalid-token")
+    assert _answer(closed, request_, SIGNER.token(scope="admin")) == (403, "insufficient-scope")
+    token = SIGNER.token(scope="catalog:write")
+    created = closed.call(CREATE, token=token)
+    assert created.product.id == 1
+    assert _answer(closed, request_, token) == (200, "")
+    (entry,) = closed.call(GetHistory(product_id=1), token=token).history
+    assert (entry.by, entry.before, entry.after) == ("17", None, created.product)
 
 
 def test_where_it_is_closed_an_account_with_the_scope_may_change_everything(closed: RunningServices) -> None:

@@ -1,0 +1,110 @@
+"""The life of a product over HTTP and from the queues alone: deleted, restored, read back, replayed to a listener."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+from support.long_timeouts import use_long_timeouts
+from support.plain_publisher import PlainPublisher
+from support.worker_threads import System
+
+from bus.client.client import Client
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from catalog.handlers import catalog
+from catalog.web import create_app
+
+RUN_SECONDS = 60.0
+LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3, "sku": "L-1"}
+QUEUE = "copies.events"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_long_timeouts(monkeypatch)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Both kinds of database in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/catalog.db"
+    return str(request.getfixturevalue("database_url"))
+
+
+@pytest.fixture
+def system(broker_url: str, catalog_url: str) -> Iterator[System]:
+    database = Database(catalog_url)
+    migrate(database, "catalog.migrations")
+    with System(broker_url) as system:
+        system.start(catalog, database)
+        yield system
+
+
+def _versions(history: dict[str, Any]) -> list[tuple[int, bool, bool]]:
+    return [(each["version"], bool(each["before"]), bool(each["after"])) for each in history["history"]]
+
+
+LIFE = [(4, False, True), (3, True, False), (2, True, True), (1, False, True)]
+
+
+def test_over_http(system: System) -> None:
+    with Client(system.url) as client:
+        http = create_app(client).test_client()
+        path = http.post("/products", json=LAMP).headers["Location"]
+        http.patch(path, json={"price": 8.5})
+        assert http.delete(path).json == {"message": "Product deleted successfully"}
+        assert (http.get(path).status_code, http.delete(path).status_code) == (404, 404)
+        listed: Any = http.get("/products?include_deleted=true").json
+        assert [each["price"] for each in listed["products"] if "deleted_at" in each] == [8.5]
+        restored = http.post(f"{path}/restore")
+        assert (restored.status_code, restored.headers["ETag"]) == (200, '"4"')
+        assert restored.json == {"message": "Product restored successfully", "product": http.get(path).json}
+        history: Any = http.get(f"{path}/history").json
+        assert _versions(history) == LIFE
+        first: Any = http.get(f"{path}/history?limit=3").json
+        assert _versions(first) + _versions(http.get(first["next"]).json) == LIFE  # type: ignore[arg-type]
+        assert http.get("/products/4711/history").status_code == 404
+
+
+def test_from_the_queues_alone_and_replayed_with_the_ids_of_the_history(
+    system: System, broker_url: str, catalog_url: str
+) -> None:
+    publisher = PlainPublisher(broker_url)
+    product_id = publisher.call("catalog.create_product", **LAMP)["product"]["id"]
+    publisher.call("catalog.patch_product", product_id=product_id, price=8.5)
+    publisher.call("catalog.delete_product", product_id=product_id)
+    assert publisher.ask("catalog.get_product", {"product_id": product_id}).status == 404
+    restored = publisher.call("catalog.restore_product", product_id=product_id)["product"]
+    assert restored == publisher.call("catalog.get_product", product_id=product_id)
+    assert _versions(publisher.call("catalog.get_history", product_id=product_id)) == LIFE
+    publisher.close()
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(QUEUE, durable=True)
+        assert _replay(broker_url, catalog_url) == f"4 events were sent to {QUEUE}.\n"
+        assert _replay(broker_url, catalog_url) == f"4 events were sent to {QUEUE}.\n"
+        taken = [channel.basic_get(QUEUE, auto_ack=True) for _ in range(8)]
+    assert [properties.type for _, properties, _ in taken[:4]] == [  # type: ignore[union-attr]
+        "catalog.product_changed",
+        "catalog.product_changed",
+        "catalog.product_removed",
+        "catalog.product_restored",
+    ]
+    ids = [properties.message_id for _, properties, _ in taken]  # type: ignore[union-attr]
+    assert (ids[:4], len(set(ids))) == (ids[4:], 4)
+    assert json.loads(taken[3][2]) == restored
+
+
+def _replay(broker_url: str, database_url: str) -> str:
+    command = [sys.executable, "-m", "bus.cli", "events", "replay", "catalog", "--since", "2000-01-01", "--to", QUEUE]
+    environment = {**os.environ, "BUS_URL": broker_url, "CATALOG_DATABASE_URL": database_url}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
