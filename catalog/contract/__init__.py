@@ -10,8 +10,10 @@
 # The imports are not sorted: documents and pages list operations and events in this order.
 
 from catalog.contract.fields import (
+    Moment,
     Name,
     Price,
+    PriceBound,
     Quantity,
     Sku,
     Tag,
@@ -33,27 +35,29 @@ from catalog.contract.products import (
     Product,
     ProductCreated,
     ProductUpdated,
-    ProductDeleted,
     ProductChanged,
-    ProductRemoved,
     StockChanged,
     CreateProduct,
     GetProduct,
     UpdateProduct,
     PatchProduct,
-    DeleteProduct,
-)
-from catalog.contract.batches import (
-    MOST_OPERATIONS,
-    BatchOperation,
-    BatchResult,
-    BatchResults,
-    ChangeProducts,
-    PutProduct,
 )
 from catalog.contract.lists import (
     ProductPage,
     ListProducts,
+)
+from catalog.contract.deletion import (
+    ProductDeleted,
+    RestoredProduct,
+    ProductRemoved,
+    ProductRestored,
+    DeleteProduct,
+    RestoreProduct,
+)
+from catalog.contract.history import (
+    HistoryEntry,
+    HistoryPage,
+    GetHistory,
 )
 from catalog.contract.stock import (
     StockChange,
@@ -80,13 +84,13 @@ from catalog.contract.reservations import (
     CommitReservation,
     ReleaseReservation,
 )
-from catalog.contract.history import (
-    HistoryEntry,
-    HistoryPage,
-    RestoredProduct,
-    ProductRestored,
-    RestoreProduct,
-    GetHistory,
+from catalog.contract.batches import (
+    MOST_OPERATIONS,
+    BatchOperation,
+    BatchResult,
+    BatchResults,
+    ChangeProducts,
+    PutProduct,
 )
 
 __all__ = [
@@ -113,10 +117,12 @@ __all__ = [
     "InsufficientStock",
     "Lines",
     "ListProducts",
+    "Moment",
     "Name",
     "PatchProduct",
     "Pieces",
     "Price",
+    "PriceBound",
     "Product",
     "ProductChanged",
     "ProductCreated",

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bus import Command, FieldError, OneOf, Problem, Reply
+from catalog.contract.deletion import DeleteProduct
 from catalog.contract.fields import Attributes, Description, Name, Price, Quantity, Sku, Tags
-from catalog.contract.products import CreateProduct, DeleteProduct, Product, UpdateProduct
+from catalog.contract.products import CreateProduct, Product, UpdateProduct
 
 MOST_OPERATIONS = 500
 

@@ -14,7 +14,7 @@ from catalog.domain.names import IN_WORDS, NO_CONTROL, READABLE, VISIBLE, VISIBL
 from catalog.domain.stock import MOST_PIECES
 
 
-class InCurrency:
+class _InCurrency:
     """A price in the currency of the catalog."""
 
     def check(self, value: Any) -> None:
@@ -35,7 +35,7 @@ class InCurrency:
 
 
 @dataclass(frozen=True)
-class AttributeBounds:
+class _AttributeBounds:
     """How long the names of attributes are, and how long all of them together."""
 
     def check(self, value: Any) -> None:
@@ -56,9 +56,9 @@ class AttributeBounds:
 
 Moment = Annotated[datetime, Meta(tz=True)]
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=READABLE, examples=["Lamp"], extra=IN_WORDS)]
-Price = Annotated[Decimal, Meta(examples=[Decimal("9.90")]), InCurrency()]
+Price = Annotated[Decimal, Meta(examples=[Decimal("9.90")]), _InCurrency()]
 # Without an example, because a list of all that cost this has nothing on it.
-PriceBound = Annotated[Decimal, InCurrency()]
+PriceBound = Annotated[Decimal, _InCurrency()]
 Quantity = Annotated[int, Meta(ge=0, le=MOST_PIECES, examples=[3])]
 # Without an example: programs that are made from the contract would name a version that the product does not have.
 Version = Annotated[int, Meta(ge=0, le=10**18 - 1)]
@@ -70,8 +70,8 @@ Tag = Annotated[str, Meta(min_length=1, max_length=50, pattern=VISIBLE, extra=VI
 Tags = Annotated[list[Tag], Meta(max_length=50)]
 Description = Annotated[str, Meta(max_length=10_000, extra={"in_words": "line breaks allowed"}), MultiLine()]
 # All whole numbers of this size are exact in every language.
-MOST = 10**15
-AttributeValue = str | bool | Annotated[int, Meta(ge=-MOST, le=MOST)] | Annotated[float, Meta(ge=-MOST, le=MOST)]
-Attributes = Annotated[dict[str, AttributeValue], AttributeBounds()]
+_MOST = 10**15
+AttributeValue = str | bool | Annotated[int, Meta(ge=-_MOST, le=_MOST)] | Annotated[float, Meta(ge=-_MOST, le=_MOST)]
+Attributes = Annotated[dict[str, AttributeValue], _AttributeBounds()]
 # Of a merge patch: null removes the attribute.
-ChangedAttributes = Annotated[dict[str, AttributeValue | None], AttributeBounds()]
+ChangedAttributes = Annotated[dict[str, AttributeValue | None], _AttributeBounds()]

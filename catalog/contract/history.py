@@ -1,13 +1,12 @@
-"""The life of products: what each version was, and deleted products that come back."""
+"""The history of products: what each version was."""
 
-from decimal import Decimal
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
-from bus import Command, Event, PageQuery, Reply
-from catalog.contract.fields import AttributeValue, Moment, ProductId
-from catalog.contract.products import Product, ProductNotFound, SkuTaken
+from bus import PageQuery, Reply
+from catalog.contract.fields import Moment, ProductId
+from catalog.contract.products import Product, ProductNotFound
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
@@ -29,46 +28,6 @@ class HistoryPage(Reply):
 
     history: list[HistoryEntry]
     next: Annotated[str, Meta(examples=["/products/1/history?limit=1&cursor=vTK5Drj6WGJbMV0"])] | None
-
-
-class RestoredProduct(Reply):
-    """The answer to `RestoreProduct`."""
-
-    product: Product
-    message: str = "Product restored successfully"
-
-    version_path = "product.version"
-
-
-class ProductRestored(Event, name="catalog.product_restored"):
-    """A product that was deleted is in the catalog again; this is what it is now."""
-
-    id: int
-    name: Annotated[str, Meta(examples=["Lamp"])]
-    price: Decimal
-    quantity: Annotated[int, Meta(examples=[3])]
-    available: Annotated[int, Meta(examples=[3])]
-    version: int
-    sku: str | UnsetType = UNSET
-    tags: list[str] | UnsetType = UNSET
-    description: str | UnsetType = UNSET
-    attributes: dict[str, AttributeValue] | UnsetType = UNSET
-    updated_at: Moment | UnsetType = UNSET
-
-
-class RestoreProduct(
-    Command[RestoredProduct],
-    name="catalog.restore_product",
-    http="POST /products/{product_id}/restore",
-    refuses=[ProductNotFound, SkuTaken],
-    needs="catalog:write",
-):
-    """Bring a deleted product back as it was, as long as it is kept. A product that is not deleted stays as it is.
-
-    Another product may have its SKU by now, and has to give it away first.
-    """
-
-    product_id: ProductId
 
 
 class GetHistory(

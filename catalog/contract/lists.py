@@ -9,8 +9,8 @@ from bus import FieldError, PageQuery, Reply
 from catalog.contract.fields import Moment, PriceBound, Sku, Tag
 from catalog.contract.products import Product
 
-Search = Annotated[str, Meta(min_length=1, max_length=200)]
-Sort = Literal["id", "-id", "name", "-name", "price", "-price", "updated_at", "-updated_at"]
+_Search = Annotated[str, Meta(min_length=1, max_length=200)]
+_Sort = Literal["id", "-id", "name", "-name", "price", "-price", "updated_at", "-updated_at"]
 
 
 class ProductPage(Reply):
@@ -35,7 +35,7 @@ class ListProducts(
     that were deleted and can be restored.
     """
 
-    q: Search | UnsetType = UNSET
+    q: _Search | UnsetType = UNSET
     min_price: PriceBound | UnsetType = UNSET
     max_price: PriceBound | UnsetType = UNSET
     in_stock: bool | UnsetType = UNSET
@@ -43,7 +43,7 @@ class ListProducts(
     tag: Tag | UnsetType = UNSET
     sku: Sku | UnsetType = UNSET
     updated_since: Moment | UnsetType = UNSET
-    sort: Sort | UnsetType = UNSET
+    sort: _Sort | UnsetType = UNSET
     total: bool | UnsetType = UNSET
 
     def violations(self) -> Iterable[FieldError]:

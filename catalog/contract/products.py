@@ -100,12 +100,6 @@ class ProductUpdated(Reply):
     version_path = "product.version"
 
 
-class ProductDeleted(Reply):
-    """The answer to `DeleteProduct`."""
-
-    message: str = "Product deleted successfully"
-
-
 class ProductChanged(Event, name="catalog.product_changed"):
     """A product was created or changed; this is what it is now."""
 
@@ -120,13 +114,6 @@ class ProductChanged(Event, name="catalog.product_changed"):
     description: str | UnsetType = UNSET
     attributes: dict[str, AttributeValue] | UnsetType = UNSET
     updated_at: Moment | UnsetType = UNSET
-
-
-class ProductRemoved(Event, name="catalog.product_removed"):
-    """A product was taken out of the catalog; `version` is one more than its last."""
-
-    id: int
-    version: int
 
 
 class StockChanged(Event, name="catalog.stock_changed"):
@@ -224,20 +211,3 @@ class PatchProduct(
     """
 
     attributes: ChangedAttributes | UnsetType | None = UNSET  # type: ignore[assignment]  # null only here
-
-
-class DeleteProduct(
-    Command[ProductDeleted],
-    name="catalog.delete_product",
-    http="DELETE /products/{product_id}",
-    refuses=[ProductNotFound, VersionConflict, VersionRequired],
-    if_match="expected_version",
-    needs="catalog:write",
-):
-    """Take a product out of the catalog. With `expected_version`, only if it still has that version.
-
-    It can be restored for some time (`CATALOG_KEEP_DELETED_DAYS`). Another product may have its SKU at once.
-    """
-
-    product_id: ProductId
-    expected_version: Version | UnsetType = UNSET

@@ -23,10 +23,10 @@ from catalog.contract import (
     UpdateProduct,
 )
 from catalog.handlers.deletion import delete_product
-from catalog.handlers.product_rows import changes_of, is_live, product_of
 from catalog.handlers.products import create_product, update_product
 from catalog.handlers.service import catalog
-from catalog.handlers.skus import Skus
+from catalog.storage.product_rows import changes_of, is_live, product_of
+from catalog.storage.skus import Skus
 from catalog.tables import product
 
 # RFC 4918, section 11.4: Failed Dependency.

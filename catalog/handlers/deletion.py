@@ -24,11 +24,11 @@ from catalog.contract import (
     RestoreProduct,
 )
 from catalog.domain.moments import milliseconds
-from catalog.handlers.changes import Changes
-from catalog.handlers.product_rows import OPTIONAL, is_live, next_moment, product_of, shown
 from catalog.handlers.products import version_refusal
 from catalog.handlers.service import catalog, settings
-from catalog.handlers.skus import taken
+from catalog.storage.changes import Changes
+from catalog.storage.product_rows import OPTIONAL, is_live, next_moment, product_of, shown
+from catalog.storage.skus import taken
 from catalog.tables import clock, history, is_deleted, now_ms, product
 
 # Between two looks for products to purge, and how many are purged together.

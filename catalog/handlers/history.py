@@ -20,9 +20,9 @@ from catalog.contract import (
     StockChanged,
 )
 from catalog.domain.moments import milliseconds, moment
-from catalog.handlers.changes import stock_changed
-from catalog.handlers.product_rows import changed, shown, version_of
 from catalog.handlers.service import catalog
+from catalog.storage.changes import stock_changed
+from catalog.storage.product_rows import changed, shown, version_of
 from catalog.tables import history, product
 
 # Rows of the history that are read together for a replay.

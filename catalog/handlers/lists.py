@@ -13,10 +13,10 @@ from bus import Work
 from bus.columns import columns_read
 from bus.database import page_of, update_each
 from catalog.contract import ListProducts, ProductPage
-from catalog.handlers.list_conditions import SORTS, Condition, conditions_of, finds_nothing
-from catalog.handlers.list_plans import counted_on_sqlite, rows_on_sqlite
-from catalog.handlers.product_rows import found_by, product_of
 from catalog.handlers.service import catalog
+from catalog.storage.list_conditions import SORTS, Condition, conditions_of, finds_nothing
+from catalog.storage.list_plans import counted_on_sqlite, rows_on_sqlite
+from catalog.storage.product_rows import found_by, product_of
 from catalog.tables import has_no_terms, is_deleted, product
 
 # Between two looks for products of a release that does not make terms, and for how many they are made together.

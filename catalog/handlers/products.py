@@ -25,8 +25,9 @@ from catalog.contract import (
     VersionRequired,
 )
 from catalog.domain.attributes import MOST_BYTES, size_of
-from catalog.handlers.changes import Changes
-from catalog.handlers.product_rows import (
+from catalog.handlers.service import catalog, settings
+from catalog.storage.changes import Changes
+from catalog.storage.product_rows import (
     changed,
     changes_of,
     insert_products,
@@ -35,8 +36,7 @@ from catalog.handlers.product_rows import (
     product_of,
     update_products,
 )
-from catalog.handlers.service import catalog, settings
-from catalog.handlers.skus import Skus, taken
+from catalog.storage.skus import Skus, taken
 from catalog.tables import clock, product
 
 

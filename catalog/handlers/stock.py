@@ -20,9 +20,9 @@ from catalog.contract import (
 )
 from catalog.domain.moments import milliseconds
 from catalog.domain.stock import MOST_PIECES
-from catalog.handlers.changes import Changes, stock_changed
-from catalog.handlers.product_rows import is_live, next_moment, product_of
 from catalog.handlers.service import catalog
+from catalog.storage.changes import Changes, stock_changed
+from catalog.storage.product_rows import is_live, next_moment, product_of
 from catalog.tables import clock, product
 
 Request = Command[Any]

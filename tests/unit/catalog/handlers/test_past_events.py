@@ -47,8 +47,8 @@ from catalog.contract import (
     UpdateProduct,
 )
 from catalog.handlers import catalog
-from catalog.handlers.product_rows import is_live, product_of
 from catalog.handlers.service import CatalogSettings
+from catalog.storage.product_rows import is_live, product_of
 from catalog.tables import history, product, reservation, reservation_line
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

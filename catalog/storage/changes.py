@@ -8,7 +8,7 @@ from bus import Command, Event, Work
 from bus.database import insert_all
 from catalog.contract import Product, StockChanged
 from catalog.domain.moments import milliseconds
-from catalog.handlers.product_rows import columns_of, given_of
+from catalog.storage.product_rows import columns_of, given_of
 from catalog.tables import history
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from catalog.contract import ListProducts
-from catalog.handlers.list_conditions import Condition
+from catalog.storage.list_conditions import Condition
 from catalog.tables import product, product_terms
 
 # A condition that finds no more rows is looked up. Reading that many takes a few milliseconds.
