@@ -20,8 +20,7 @@ from bus.messaging.call import Call
 from bus.messaging.replies import EncodedReply
 from bus.testing.servers.postgres import find_database
 from bus.worker.execution import answer_queries
-from catalog.contract import GetProduct, ListProducts
-from catalog.contract.lists import Sort
+from catalog.contract import GetProduct, ListProducts, Sort
 from catalog.handlers import catalog
 
 TIMES = 25

@@ -43,6 +43,7 @@ from catalog.contract.products import (
     PatchProduct,
 )
 from catalog.contract.lists import (
+    Sort,
     ProductPage,
     ListProducts,
 )
@@ -151,6 +152,7 @@ __all__ = [
     "RestoredProduct",
     "Sku",
     "SkuTaken",
+    "Sort",
     "StockChange",
     "StockChanged",
     "StockTooLarge",

@@ -10,7 +10,7 @@ from catalog.contract.fields import Moment, PriceBound, Sku, Tag
 from catalog.contract.products import Product
 
 _Search = Annotated[str, Meta(min_length=1, max_length=200)]
-_Sort = Literal["id", "-id", "name", "-name", "price", "-price", "updated_at", "-updated_at"]
+Sort = Literal["id", "-id", "name", "-name", "price", "-price", "updated_at", "-updated_at"]
 
 
 class ProductPage(Reply):
@@ -43,7 +43,7 @@ class ListProducts(
     tag: Tag | UnsetType = UNSET
     sku: Sku | UnsetType = UNSET
     updated_since: Moment | UnsetType = UNSET
-    sort: _Sort | UnsetType = UNSET
+    sort: Sort | UnsetType = UNSET
     total: bool | UnsetType = UNSET
 
     def violations(self) -> Iterable[FieldError]:

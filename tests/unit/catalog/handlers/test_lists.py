@@ -19,8 +19,7 @@ from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.testing import running
 from bus.worker.background.scheduled import ScheduledTask
-from catalog.contract import ChangeStock, CreateProduct, DeleteProduct, GetProduct, ListProducts, PatchProduct
-from catalog.contract.lists import Sort
+from catalog.contract import ChangeStock, CreateProduct, DeleteProduct, GetProduct, ListProducts, PatchProduct, Sort
 from catalog.domain.words import sort_key
 from catalog.handlers import catalog
 from catalog.main import application
@@ -118,6 +117,8 @@ def test_a_list_follows_what_is_changed_and_deleted(either_database: Database) -
     database = either_database
     _make(database, PRODUCTS)
     execute(catalog, database, PatchProduct(product_id=1, name="Green Lamp", tags=None))
+    # The word that stays is found on, and those that are gone are not.
+    assert (_ids(database, q="lamp"), _ids(database, q="red"), _ids(database, tag="light")) == ([1], [3], [])
     execute(catalog, database, ChangeStock(product_id=2, change=1, reason="found"))
     execute(catalog, database, DeleteProduct(product_id=3))
     assert (_ids(database, q="red"), _ids(database, q="green")) == ([], [1])
