@@ -42,13 +42,13 @@ WRITES: Sequence[Command[Any]] = (
     UpdateProduct(product_id=1, quantity=4),
     PatchProduct(product_id=1, quantity=5),
     DeleteProduct(product_id=1),
-    ChangeProducts(operations=[BatchOperation(create=CREATE)]),
+    RestoreProduct(product_id=1),
     ChangeStock(product_id=1, change=1, reason="found"),
     ReserveStock(product_id=1, quantity=1),
     ReserveLines(lines=[ReservationLine(product_id=1, quantity=1)]),
     CommitReservation(reservation_id=1),
     ReleaseReservation(reservation_id=2),
-    RestoreProduct(product_id=1),
+    ChangeProducts(operations=[BatchOperation(create=CREATE)]),
 )
 OPEN = [*(type(each).operation_name for each in WRITES), "catalog.get_history"]
 SIGNER = Signer()
