@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from auth.contract import UserChanged
 from bus import Service, Work
 from bus.database import page_of
-from catalog.contract import ProductChanged, ProductRemoved
+from catalog.contract import ProductChanged, ProductRemoved, ProductRestored
 from msgspec import Raw
 from msgspec.json import Encoder
 from sqlalchemy import insert, select
@@ -29,6 +29,11 @@ def note_product_removed(event: ProductRemoved, work: Work) -> None:
     _note("product", event, work)
 
 
+@service.on(ProductRestored)
+def note_product_restored(event: ProductRestored, work: Work) -> None:
+    _note("product", event, work)
+
+
 @service.on(UserChanged)
 def note_user_changed(event: UserChanged, work: Work) -> None:
     _note("user", event, work)
@@ -42,7 +47,7 @@ def list_entries(query: ListEntries, work: Work) -> EntryPage:
     return EntryPage(entries=entries, next=page.next)
 
 
-def _note(kind: str, event: ProductChanged | ProductRemoved | UserChanged, work: Work) -> None:
+def _note(kind: str, event: ProductChanged | ProductRemoved | ProductRestored | UserChanged, work: Work) -> None:
     columns = {"event": event.operation_name, "id": event.id, "version": event.version}
     body = _encoder.encode(event).decode()
     work.connection.execute(insert(entry).values(kind=kind, body=body, noted_at=datetime.now(UTC), **columns))
