@@ -27,6 +27,8 @@ ANSWER_SECONDS, BACK_SECONDS = 60.0, 60.0
 QUICKLY_SECONDS = 1.0
 # An attempt that waits somewhere has expired after this: front ends wait for 5 s.
 LATE_SECONDS = 6.0
+# The answer to what a worker had that died: it may have been done (decision 20).
+UNKNOWN = "outcome-unknown"
 SESSIONS = "SELECT device FROM sessions"
 WITHOUT_TOKEN = "SELECT id FROM sessions WHERE id NOT IN (SELECT session_id FROM refresh_tokens)"  # SQL
 
@@ -78,7 +80,7 @@ class _Desk:
         self.statuses[answer.status_code] += 1
         if answer.status_code == 200:
             self.answered.add(device)
-        elif answer.status_code == 503:
+        elif answer.status_code == 503 and answer.json()["code"] != UNKNOWN:
             self.refused.add(device)
         return answer.status_code, seconds
 
