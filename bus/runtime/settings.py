@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import make_url
 
@@ -12,7 +13,9 @@ from bus.contract.settings import Settings as OwnSettings
 from bus.messaging.broker_url import EMBEDDED
 from bus.messaging.topology import DEFAULT_LIMITS, Limits
 from bus.runtime.settings_reader import SettingsReader
-from bus.service.service import Service
+
+if TYPE_CHECKING:  # importing it takes long, and listing dead letters needs no service
+    from bus.service.service import Service
 
 # Up to this many letters more, fewer, other or swapped make a misspelling. Short names are only one letter away from
 # words that have nothing to do with us.
@@ -104,7 +107,7 @@ def read_settings(
     return settings
 
 
-def configure(service: Service, settings: Settings) -> None:
+def configure(service: "Service", settings: Settings) -> None:
     """Give a service what it declares of its own, and the folder for its files."""
     service.settings, service.data_dir = settings.services[service.name].own, settings.data_dir
 

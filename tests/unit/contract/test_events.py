@@ -24,8 +24,8 @@ class Happened(Event, name="unit.happened"):
 def test_the_events_of_a_contract_are_listed_in_their_order() -> None:
     assert [event.operation_name for event in events_in(catalog.contract)] == [
         "catalog.product_changed",
-        "catalog.product_removed",
         "catalog.stock_changed",
+        "catalog.product_removed",
         "catalog.product_restored",
     ]
     assert [event.operation_name for event in events_in(auth.contract)] == [

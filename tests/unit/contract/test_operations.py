@@ -120,9 +120,9 @@ def test_the_operations_of_a_contract_are_those_with_a_name() -> None:
     assert names[:6] == [
         "catalog.create_product",
         "catalog.get_product",
-        "catalog.list_products",
         "catalog.update_product",
         "catalog.patch_product",
+        "catalog.list_products",
         "catalog.delete_product",
     ]
 
