@@ -19,11 +19,11 @@ from bus.testing.waiting import wait_until
 from faults.census import rows_of
 from faults.member import FrontEnd, Member
 from faults.scale import Scale
-from faults.system import Servers, System, made_of
+from faults.system import START_SECONDS, Servers, System, made_of
 from faults.tally import Tally
 
 ACCOUNT = {"username": "ada", "email": "ada@example.org", "password": "correct horse battery staple"}
-ANSWER_SECONDS, BACK_SECONDS = 60.0, 60.0
+ANSWER_SECONDS = 60.0
 QUICKLY_SECONDS = 1.0
 # An attempt that waits somewhere has expired after this: front ends wait for 5 s.
 LATE_SECONDS = 6.0
@@ -86,7 +86,7 @@ class _Desk:
 
     def await_success(self) -> None:
         """Attempts until one succeeds, with a pause after each that does not."""
-        wait_until(lambda: self.try_once()[0] == 200, BACK_SECONDS, "a log-in succeeds")
+        wait_until(lambda: self.try_once()[0] == 200, START_SECONDS, "a log-in succeeds")
 
     def put_worker(self, **environment: str) -> Member:
         """Another worker in place of the one there is."""
