@@ -11,6 +11,7 @@ The packages, each of which imports only those below it:
     testing, runtime   real servers for tests; settings, processes, `bus run`
     worker             takes messages, carries them out, answers
     http, service      the Flask front end; handlers and what they are given
+    files              files of many things, and their import
     client             calls operations
     dead_letters       messages set aside for a person
     security           keys and seals

@@ -6,9 +6,8 @@ from typing import Any
 import msgspec
 
 from bus import Invalid, parse
-from catalog.files.entries import Entry, Fault, FileRefused, Row
+from bus.files import Cells, Entry, Fault, FileRefused, Row, Table
 from catalog.files.numbers import NotANumber, number, whole_number
-from catalog.files.table import Cells, Table
 
 # In the order of export files. What the catalog decides is in these too, and ignored in a file that is imported.
 IGNORED = ("id", "available", "version", "updated_at")

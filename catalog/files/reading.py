@@ -1,19 +1,14 @@
 """Reading: the entries of a file of any of the layouts, as operations of batches."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
-from typing import TextIO
+from typing import Any, TextIO
 
-import msgspec
-
-from bus import Invalid, accept
+from bus import accept
+from bus.files import Accepted, Entry, FileImport, FileRefused, Row, accepted, read_objects, read_table
 from catalog.contract import MOST_OPERATIONS, BatchOperation, ChangeProducts
-from catalog.files import ndjson, own, shopify, woocommerce
-from catalog.files.entries import Entry, Fault, FileRefused, Row, Skipped
-from catalog.files.source import Source
-from catalog.files.table import read_table
+from catalog.files import own, shopify, woocommerce
 
 # Of the operations of one batch; a message may have 262,144.
 MOST_BATCH_BYTES = 200_000
@@ -26,21 +21,25 @@ class Reading:
     decimal_comma: bool = False
     by_sku: bool = False
 
-    def run_of(self, source: Source, name: str) -> str:
-        """What identifies an import: the content of the file, how it is read, and a name for another one of the same.
 
-        The messages of an import have ids that begin with it.
-        """
-        said = f"{source.digest} {source.encoding} {self.decimal_comma} {self.by_sku} {name}"
-        return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
+def import_of(reading: Reading) -> FileImport:
+    """The import of products from files."""
 
+    def read(text: TextIO) -> tuple[str, Iterator[Accepted[BatchOperation]]]:
+        layout, found = entries(text, reading)
+        return layout, operations(found, reading)
 
-@dataclass
-class Batch:
-    """Operations that are sent together, with their lines."""
-
-    operations: list[BatchOperation] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
+    return FileImport(
+        operation=ChangeProducts,
+        plural="products",
+        needs="catalog:write",
+        most_items=MOST_OPERATIONS,
+        most_bytes=MOST_BATCH_BYTES,
+        read=read,
+        command=lambda items: ChangeProducts(operations=items, brief=True),
+        unique=lambda operation: {} if reading.by_sku or not (sku := operation.content.sku) else {"sku": sku},
+        how=str(reading),
+    )
 
 
 def entries(text: TextIO, reading: Reading) -> tuple[str, Iterator[Entry]]:
@@ -52,7 +51,7 @@ def entries(text: TextIO, reading: Reading) -> tuple[str, Iterator[Entry]]:
             break
     whole = chain(begin, text)
     if begin and begin[-1].lstrip().startswith("{"):
-        return "NDJSON", ndjson.rows(whole)
+        return "NDJSON", _objects(whole)
     table = read_table(whole)
     if shopify.has_layout(table.columns):
         return "Shopify", shopify.rows(table, decimal_comma=reading.decimal_comma)
@@ -66,41 +65,19 @@ def entries(text: TextIO, reading: Reading) -> tuple[str, Iterator[Entry]]:
     return "CSV", own.rows(table, decimal_comma=reading.decimal_comma, takes_away=reading.by_sku)
 
 
-def operations(found: Iterable[Entry], reading: Reading) -> Iterator[tuple[int, BatchOperation] | Fault | Skipped]:
+def operations(found: Iterable[Entry], reading: Reading) -> Iterator[Accepted[BatchOperation]]:
     """Valid operations with their lines, and what is not one."""
     kind = "put" if reading.by_sku else "create"
-    for each in found:
-        if not isinstance(each, Row):
+
+    def operation(fields: Mapping[str, Any]) -> BatchOperation:
+        return accept({"operations": [{kind: dict(fields)}]}, ChangeProducts).operations[0]  # as the worker will
+
+    return accepted(found, operation, f"/operations/0/{kind}")
+
+
+def _objects(text: Iterable[str]) -> Iterator[Entry]:
+    for each in read_objects(text):
+        if isinstance(each, Row):
+            yield Row(each.line, {name: value for name, value in each.fields.items() if name not in own.IGNORED})
+        else:
             yield each
-            continue
-        try:  # as the worker will
-            (operation,) = accept({"operations": [{kind: dict(each.fields)}]}, ChangeProducts).operations
-            yield each.line, operation
-        except Invalid as invalid:
-            yield Fault(each.line, _in_words(invalid, f"/operations/0/{kind}"))
-
-
-def batches(
-    found: Iterable[tuple[int, BatchOperation] | Fault | Skipped], aside: Callable[[Fault | Skipped], None]
-) -> Iterator[Batch]:
-    """The operations in batches, the same for the same file. Faults and skipped entries go `aside` on the way."""
-    batch, size = Batch(), 0
-    for each in found:
-        if isinstance(each, Fault | Skipped):
-            aside(each)
-            continue
-        line, operation = each
-        length = len(msgspec.json.encode(operation))
-        if batch.operations and (len(batch.operations) == MOST_OPERATIONS or size + length > MOST_BATCH_BYTES):
-            yield batch
-            batch, size = Batch(), 0
-        batch.operations.append(operation)
-        batch.lines.append(line)
-        size += length
-    if batch.operations:
-        yield batch
-
-
-def _in_words(invalid: Invalid, begin: str) -> str:
-    faults = [(each.pointer.removeprefix(begin).strip("/"), each.detail) for each in invalid.problem.errors]
-    return " ".join(f"{name}: {detail}" for name, detail in faults) or str(invalid)

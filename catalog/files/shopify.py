@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from catalog.files.entries import Entry, Fault, Row, Skipped
+from bus.files import Entry, Fault, Row, Skipped, Table
 from catalog.files.html_text import text_of
 from catalog.files.numbers import NotANumber, number
-from catalog.files.table import Table
 
 _NEEDED = {"Handle", "Title", "Variant Price"}
 _OPTIONS = (1, 2, 3)

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from catalog.files.entries import Entry, Fault, Row, Skipped
+from bus.files import Entry, Fault, Row, Skipped, Table
 from catalog.files.html_text import text_of
 from catalog.files.numbers import NotANumber, number
-from catalog.files.table import Table
 
 _NEEDED = {"ID", "Type", "SKU", "Name", "Regular price"}
 _PUBLISHED = {"0": "private", "-1": "draft"}

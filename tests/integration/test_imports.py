@@ -99,7 +99,7 @@ def test_another_run_of_a_file_and_rows_that_are_refused_with_their_lines(shop: 
     code, printed, errors = shop.run("import", file, "--dry-run")
     assert (code, shop.count()) == (1, (0, 0))
     assert printed.endswith(": 2 can be imported, 2 with faults.\n")
-    assert errors.splitlines()[1] == "line 5: sku: line 2 has the SKU A too."
+    assert errors.splitlines()[1] == "line 5: sku: line 2 has A too."
     code, printed, errors = shop.run("import", file)
     assert (code, shop.count()) == (1, (2, 2))
     assert printed.endswith(": 2 created, 2 with faults.\n")

@@ -11,12 +11,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from bus import Client, Unavailable
+from bus.files.entries import Fault
+from bus.files.source import examine
 from bus.testing import RunningServices, running
 from catalog.contract import BatchOperation, ChangeProducts, CreateProduct
 from catalog.files import reading
-from catalog.files.entries import Fault
 from catalog.files.reading import Reading
-from catalog.files.source import examine
 from catalog.files.writing import PAGE
 from catalog.main import application
 

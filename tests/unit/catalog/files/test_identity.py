@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from bus import Invalid, accept
+from bus.files.source import examine
 from catalog.contract import CreateProduct, Product
 from catalog.files import reading
 from catalog.files.reading import Reading
-from catalog.files.source import examine
 from catalog.files.writing import CSV, NDJSON, written
 
 FIELDS = ("sku", "name", "price", "quantity", "tags", "description", "attributes")

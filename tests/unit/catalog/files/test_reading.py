@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from msgspec import UNSET, structs
 
+from bus.files.batches import batches
+from bus.files.entries import Fault, FileRefused, Skipped
+from bus.files.source import MOST_LINE_BYTES, Source, examine
 from catalog.contract import MOST_OPERATIONS, BatchOperation
 from catalog.files import reading
-from catalog.files.entries import Fault, FileRefused, Skipped
-from catalog.files.reading import Reading
-from catalog.files.source import MOST_LINE_BYTES, Source, examine
+from catalog.files.reading import Reading, import_of
 
 LAMP = b"name,price,quantity\nLamp,9.90,3\n"
 
@@ -174,30 +175,30 @@ def test_the_batches_are_the_same_for_the_same_file_and_no_larger_than_a_message
     rows = b"".join(b"Lamp,1,1,%s\n" % (b"x" * (9000 if number % 3 else 10)) for number in range(1500))
     content = b"name,price,quantity,description\n" + rows
 
-    def batches() -> list[list[int]]:
+    def lines_of_batches(content: bytes) -> list[list[int]]:
         with _source(tmp_path, content).opened() as (text, _):
-            _, found = reading.entries(text, Reading())
-            return [each.lines for each in reading.batches(reading.operations(found, Reading()), lambda _: None)]
+            what = import_of(Reading())
+            return [
+                each.lines for each in batches(what.read(text)[1], lambda _: None, what.most_items, what.most_bytes)
+            ]
 
-    first = batches()
-    assert first == batches()
+    first = lines_of_batches(content)
+    assert first == lines_of_batches(content)
     assert [line for lines in first for line in lines] == list(range(2, 1502))
     assert all(len(lines) * 6000 < 256 * 1024 + 6000 * 10 for lines in first)
     short = b"name,price,quantity\n" + b"Lamp,1,1\n" * 1001
-    with _source(tmp_path, short).opened() as (text, _):
-        _, found = reading.entries(text, Reading())
-        sizes = [len(each.lines) for each in reading.batches(reading.operations(found, Reading()), lambda _: None)]
+    sizes = [len(lines) for lines in lines_of_batches(short)]
     assert sizes == [MOST_OPERATIONS, MOST_OPERATIONS, 1]
 
 
 def test_another_content_another_way_and_another_name_are_another_run(tmp_path: Path) -> None:
     source = _source(tmp_path, LAMP)
     runs = [
-        Reading().run_of(source, ""),
-        Reading().run_of(source, "again"),
-        Reading(by_sku=True).run_of(source, ""),
-        Reading(decimal_comma=True).run_of(source, ""),
-        Reading().run_of(_source(tmp_path, LAMP + b"\n"), ""),
+        import_of(Reading()).run_of(source, ""),
+        import_of(Reading()).run_of(source, "again"),
+        import_of(Reading(by_sku=True)).run_of(source, ""),
+        import_of(Reading(decimal_comma=True)).run_of(source, ""),
+        import_of(Reading()).run_of(_source(tmp_path, LAMP + b"\n"), ""),
     ]
     assert len(set(runs)) == len(runs)
-    assert Reading().run_of(_source(tmp_path, LAMP), "") == runs[0]
+    assert import_of(Reading()).run_of(_source(tmp_path, LAMP), "") == runs[0]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from msgspec import UNSET, structs
 
+from bus.files.entries import Fault, Skipped
+from bus.files.source import examine
 from catalog.files import reading
-from catalog.files.entries import Fault, Skipped
 from catalog.files.html_text import text_of
 from catalog.files.reading import Reading
-from catalog.files.source import examine
 from catalog.files.woocommerce import MOST_PARENTS
 
 SHOPIFY = (

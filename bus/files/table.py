@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from catalog.files.entries import Fault, FileRefused
+from bus.files.entries import Fault, FileRefused
 
 # The longest cell; more than this is a quote that nothing closes.
 MOST_CELL_CHARACTERS = 100_000

@@ -9,21 +9,21 @@ class FileRefused(Exception):
 
 
 class Row(NamedTuple):
-    """The fields of a product, not validated yet."""
+    """The fields of one thing, not validated yet."""
 
     line: int
     fields: Mapping[str, Any]
 
 
 class Fault(NamedTuple):
-    """A product that cannot be read. The file has to be corrected."""
+    """One that cannot be read, or that the service refuses. The file has to be corrected."""
 
     line: int
     detail: str
 
 
 class Skipped(NamedTuple):
-    """A product that a catalog cannot have."""
+    """One that is left out on purpose."""
 
     line: int
     reason: str

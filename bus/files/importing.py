@@ -4,24 +4,55 @@ So a batch has one effect, however often the import is started. One that was sto
 last batch that was carried out: a worker has an outcome for each of them.
 """
 
+import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
-from bus import Client
-from catalog.contract import BatchResults, ChangeProducts
-from catalog.files.entries import Fault
-from catalog.files.reading import Batch
+from bus.client.client import Client
+from bus.contract.operations import Operation
+from bus.files.batches import Accepted, Batch
+from bus.files.entries import Fault
+from bus.files.source import Source
 
 # Batches that are read while the worker has one before them.
 AHEAD = 2
 
 
+@dataclass(frozen=True)
+class FileImport:
+    """What a service imports from files, called `plural`, and how.
+
+    `read` gives the name of a file's layout and what is valid in it, and `how` says what else its result depends on.
+    `command` makes an `operation` of at most `most_items`, whose JSON has at most about `most_bytes`; its reply has
+    `results`, each with a `status` and, if it was refused, a `problem`. Its caller needs the scope `needs`. `unique`
+    gives those fields, by name, of which a file can have each value once.
+    """
+
+    operation: type[Operation[Any]]
+    plural: str
+    needs: str
+    most_items: int
+    most_bytes: int
+    read: Callable[[TextIO], tuple[str, Iterator[Accepted[Any]]]]
+    command: Callable[[list[Any]], Operation[Any]]
+    unique: Callable[[Any], dict[str, str]]
+    how: str = ""
+
+    def run_of(self, source: Source, name: str) -> str:
+        """What identifies an import: the content of the file, how it is read, and a name for another one of the same.
+
+        The messages of an import have ids that begin with it.
+        """
+        said = f"{self.operation.operation_name} {source.digest} {source.encoding} {self.how} {name}"
+        return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
+
+
 @dataclass
 class Tally:
-    """What became of the products of a file. `done_before` were sent by an earlier start of the same import."""
+    """What became of the entries of a file. `done_before` were sent by an earlier start of the same import."""
 
     created: int = 0
     found: int = 0
@@ -31,16 +62,18 @@ class Tally:
     last_line: int = 0
 
 
-class Import:
+class Importer:
     """One import of one file; `run` identifies it. `refused` is called with what the worker refuses."""
 
-    def __init__(self, client: Client, run: str, token: str | None, refused: Callable[[Fault], None]) -> None:
-        self._client, self._run, self._token, self._refused = client, run, token, refused
+    def __init__(
+        self, client: Client, what: FileImport, run: str, token: str | None, refused: Callable[[Fault], None]
+    ) -> None:
+        self._client, self._what, self._run, self._token, self._refused = client, what, run, token, refused
 
     def carry_out(self, batches: Iterable[Batch], tally: Tally) -> None:
         """Send the batches that were not carried out yet. Raises as `Client.call` does; the tally is up to date."""
         done = self._first_not_done()
-        open_calls: deque[tuple[Batch, Future[BatchResults]]] = deque()
+        open_calls: deque[tuple[Batch, Future[Any]]] = deque()
         with ThreadPoolExecutor(1) as sender:
             try:
                 for number, batch in enumerate(batches):
@@ -56,11 +89,11 @@ class Import:
                 sender.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _send(self, number: int, batch: Batch) -> BatchResults:
-        command = ChangeProducts(operations=batch.operations, brief=True)
+    def _send(self, number: int, batch: Batch) -> Any:
+        command = self._what.command(batch.items)
         return self._client.call(command, message_id=self._id_of(number), token=self._token)
 
-    def _settle(self, batch: Batch, call: "Future[BatchResults]", tally: Tally) -> None:
+    def _settle(self, batch: Batch, call: "Future[Any]", tally: Tally) -> None:
         for line, result in zip(batch.lines, call.result().results, strict=True):
             if result.problem:
                 tally.faults += 1
@@ -84,7 +117,7 @@ class Import:
         return above
 
     def _is_done(self, number: int) -> bool:
-        outcome: Any = self._client.outcome(ChangeProducts, self._id_of(number), token=self._token)
+        outcome: Any = self._client.outcome(self._what.operation, self._id_of(number), token=self._token)
         return outcome is not None
 
     def _id_of(self, number: int) -> str:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.files.entries import FileRefused
+from bus.files.entries import FileRefused
 
-# Longer than all that one product may have.
+# Longer than the fields of anything that is imported.
 MOST_LINE_BYTES = 1024 * 1024
 
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -50,7 +50,7 @@ def examine(path: Path, encoding: str | None = None) -> Source:
         for number, line in enumerate(iter(lambda: raw.readline(MOST_LINE_BYTES + 1), b""), 1):
             if len(line) > MOST_LINE_BYTES and encoding is None:
                 raise FileRefused(
-                    f"Line {number} has more than {MOST_LINE_BYTES} bytes. This is not a list of products."
+                    f"Line {number} has more than {MOST_LINE_BYTES} bytes. This is not a file with a row in each line."
                 )
             digest.update(line)
             if encoding is None and not line.isascii():
