@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from bus.contract.codec import parse, prepare
+from bus.contract.exits import no_exits
 from bus.contract.fields import FieldRules, Rule, RuleViolation, multi_line_fields_of, rules_of, structs_in
 from bus.contract.one_of import OneOf, must_have_one
 from bus.contract.operations import Operation
@@ -48,6 +49,11 @@ def decode(body: bytes, operation: type[T]) -> T:
 
 def accept(fields: dict[str, Any], operation: type[T]) -> T:
     """Validate parsed fields against the contract. Raises Invalid (400 or 422), as `decode` does."""
+    with no_exits:  # a contract has code of its own
+        return _accepted(fields, operation)
+
+
+def _accepted(fields: dict[str, Any], operation: type[T]) -> T:
     prepare(operation)
     try:
         request: T = msgspec.convert(fields, operation)
@@ -74,7 +80,7 @@ def decode_event(body: bytes, event: type[E]) -> E:
     """Read an event and ignore unknown fields. Raises Invalid (400 or 422)."""
     prepare(event)
     fields = parse(body)
-    with suppress(*_NOT_CONVERTIBLE):
+    with no_exits, suppress(*_NOT_CONVERTIBLE):
         return msgspec.convert(fields, event)
     faults = list(_all_faults(fields, event))
     raise _not_acceptable(faults or [FieldError("", "A key contains a lone surrogate.", "invalid-text")])

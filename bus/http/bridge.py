@@ -15,7 +15,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 import structlog
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]  # documented there all the same
-from greenlet import getcurrent
+from greenlet import GreenletExit, getcurrent
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bus.contract.codec import encode
@@ -125,7 +125,9 @@ class _Request:
             self._answer(self._app(self._environ, self._start))
         except (ProtocolClosed, ProtocolError):
             log.debug("client_went_away")
-        except Exception:  # Flask answers the errors of its views
+        except GreenletExit:  # the task itself is ended
+            raise
+        except BaseException:  # Flask answers the errors of its views, but not SystemExit, which would end the loop
             log.exception("application_failed")
             self._protocol.response_empty(500, [])
         finally:

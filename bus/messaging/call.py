@@ -14,6 +14,7 @@ from zlib import crc32
 import msgspec
 
 from bus.contract.events import Event
+from bus.contract.exits import Exited, no_exits
 from bus.contract.fields import holds_secrets
 from bus.contract.identity import ANONYMOUS, Caller
 from bus.contract.operations import Operation
@@ -147,7 +148,10 @@ running_handlers: dict[int, HandlerContext] = {}
 
 
 class current_handler:  # noqa: N801  # used as `with current_handler(calls)`, and cheaper than a generator
-    """Marks this thread as the handler of these calls of one operation for the block, and times them."""
+    """Marks this thread as the handler of these calls of one operation for the block, and times them.
+
+    Raises Exited for what would end the thread.
+    """
 
     def __init__(self, calls: Sequence[Call]) -> None:
         first, self._calls = calls[0], calls
@@ -159,19 +163,22 @@ class current_handler:  # noqa: N801  # used as `with current_handler(calls)`, a
     def __enter__(self) -> None:
         running_handlers[threading.get_ident()] = self._context
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         del running_handlers[threading.get_ident()]
         ended, shared_by = time.monotonic(), len(self._calls)
         for call in self._calls:
             call.timing.begun, call.timing.ended, call.timing.shared_by = self._context.since, ended, shared_by
+        if error is not None and not isinstance(error, Exception):
+            raise Exited(error)
 
 
 @contextmanager
 def current_task(name: str) -> Iterator[None]:
-    """Marks this thread as the handler of a periodic task for the block."""
+    """Marks this thread as the handler of a periodic task for the block. Raises Exited, as `current_handler` does."""
     running_handlers[threading.get_ident()] = HandlerContext(name, time.monotonic(), math.inf, None)
     try:
-        yield
+        with no_exits:
+            yield
     finally:
         del running_handlers[threading.get_ident()]
 

@@ -58,9 +58,9 @@ def run_worker(application: Application, settings: Settings) -> None:
     monitor = _monitor(application.name, worker, metrics, settings)
     worker.start()
     log.info("worker_started", service=application.name, broker=transport.describe(), database=database.kind)
-    while not (transport.failure or worker.failure or stopping.wait(WATCH_SECONDS)):
+    while not (worker.failure or stopping.wait(WATCH_SECONDS)):
         pass
-    failure = transport.failure or worker.failure
+    failure = worker.failure
     worker.stop(HUNG_SECONDS if isinstance(failure, HandlerHung) else DRAIN_SECONDS)
     if monitor is not None:
         monitor.close()

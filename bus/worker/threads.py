@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 from msgspec import structs
 
+from bus.contract.exits import Exited
 from bus.database.engine import Database
 from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.message import Delivery
@@ -80,10 +81,10 @@ class ConsumerThreads:
                 self._handle_batch(batch, self)
         except Stopped:
             pass
-        except Exception as error:
+        except BaseException as error:
             # A defect of the library. Going on without this thread would look alive and do nothing.
             log.exception("worker_failed", thread=threading.current_thread().name)
-            self.failure = error
+            self.failure = error if isinstance(error, Exception) else Exited(error)
 
     def _take(self) -> list[Delivery]:
         """The next deliveries, at least one; empty after the last."""

@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 from queue import Empty
 from typing import Any
 
+import structlog
+
 from bus.messaging.memory.broker import broker_of
 from bus.messaging.message import Delivery, Message, arrived
 from bus.messaging.topology import EVENTS_EXCHANGE, Queue
 from bus.messaging.transport import PublishOutcome, QueueView, TransportFailure, TransportOptions
+
+log = structlog.get_logger("bus.embedded")
 
 
 class Embedded:
@@ -18,13 +22,13 @@ class Embedded:
     All transports of a process with the same URL share one broker. It is never disconnected or blocked.
     """
 
-    failure: TransportFailure | None = None
     dropped_replies = 0
 
     def __init__(self, url: str, name: str) -> None:
         self._broker = broker_of(url)
         self._name = name
         self._options = TransportOptions()
+        self.failure: TransportFailure | None = None
         self._thread = threading.Thread(target=self._run, name=f"{name}-embedded", daemon=True)
         self._finished: deque[Sequence[Delivery]] = deque()
         self._stopped = self._closed = False
@@ -113,6 +117,14 @@ class Embedded:
         return PublishOutcome.CONFIRMED
 
     def _run(self) -> None:
+        try:
+            self._deliver()
+        except BaseException as error:
+            # A bug in this package or in kombu. The process must end: it would look alive and do nothing.
+            log.exception("broker_thread_failed")
+            self.failure = TransportFailure(f"The embedded broker's thread failed because of a bug: {error!r}")
+
+    def _deliver(self) -> None:
         """The thread that owns the consuming channels: deliver, acknowledge, sleep until woken."""
         with self._broker.connect() as connection:
             channels = [self._consume(connection, queue, place) for place, queue in enumerate(self._options.consumes)]

@@ -57,7 +57,7 @@ class OwnLoop:
     def _run(self) -> None:
         try:
             self.for_pika.start()
-        except Exception as error:
+        except BaseException as error:
             # A bug in this package or in pika. The process must end: it would look alive and do nothing.
             log.exception("connection_thread_failed")
             self.defect = error

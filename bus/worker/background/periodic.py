@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from bus.contract.exits import Exited
 from bus.database.trouble import DatabaseUnavailable
 
 # After a run that the database ended: a task that is woken all the time would be one busy loop.
@@ -67,10 +68,10 @@ class PeriodicTask(ABC):
                 is_last = self.stopping.is_set()
                 if self.at_stop or not is_last:
                     self._try_once()
-        except Exception as error:
+        except BaseException as error:
             # Going on without this thread would look alive and do nothing.
             log.exception("background_task_failed", thread=self._thread.name)
-            self.failure = error
+            self.failure = error if isinstance(error, Exception) else Exited(error)
 
     def _try_once(self) -> None:
         try:

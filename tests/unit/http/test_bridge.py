@@ -150,11 +150,14 @@ def test_an_application_that_fails_is_a_500_and_the_next_request_is_served() -> 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/fails":
             raise RuntimeError("a bug")
+        if environ["PATH_INFO"] == "/exits":
+            raise SystemExit("another one")
         start_response("204 No Content", [])
         return []
 
     with serving(app) as url:
-        failed = _exchange(url, b"GET /fails HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        paths = (b"/fails", b"/exits")
+        failed = [_exchange(url, b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path) for path in paths]
         served = _exchange(url, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert failed.startswith(b"HTTP/1.1 500 ")
+    assert all(answer.startswith(b"HTTP/1.1 500 ") for answer in failed)
     assert served.startswith(b"HTTP/1.1 204 ")

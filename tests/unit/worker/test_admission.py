@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pytest
 
 from auth.contract import Register
+from bus.contract.exits import Exited
 from bus.contract.fields import Secret
 from bus.contract.identity import ANONYMOUS
 from bus.contract.operations import Command, Operation, Reply
@@ -186,6 +187,8 @@ class Odd(Command[Reply], name="example.odd"):
     password: Annotated[str, Secret()] | None = None
 
     def violations(self) -> Iterator[FieldError]:
+        if self.word == "exit":
+            raise SystemExit
         yield FieldError("/word", {}[self.word], "never")
 
 
@@ -194,6 +197,9 @@ def test_an_error_in_a_contract_is_no_refusal_and_has_its_traceback() -> None:
         admit(_message(b'{"word": "a"}'), Odd)
     assert isinstance(failed.value.error, KeyError)
     assert "in violations" in HandlerFailed(failed.value.error, Odd).traceback
+    with pytest.raises(ContractFailed) as failed:
+        admit(_message(b'{"word": "exit"}'), Odd)
+    assert isinstance(failed.value.error, Exited)
 
 
 def test_a_body_that_its_contract_could_not_check_is_kept_without_its_secrets() -> None:

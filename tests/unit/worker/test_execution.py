@@ -2,6 +2,7 @@
 
 import json
 import threading
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from support.example_service import (
 )
 
 from bus.contract.events import Event
+from bus.contract.exits import Exited
 from bus.contract.fields import Secret
 from bus.contract.identity import ANONYMOUS, Caller
 from bus.contract.operations import Command, Reply
@@ -202,18 +204,20 @@ def test_one_bad_command_takes_no_neighbour_with_it(
     assert words_in(database) == ["a", "b"]
 
 
-def test_a_handler_that_fails_is_tried_a_few_times_and_given_up(database: Database) -> None:
+@pytest.mark.parametrize("raised", [Broken, SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError])
+def test_a_handler_that_fails_is_tried_a_few_times_and_given_up(database: Database, raised: type) -> None:
+    """Whatever it raises: what would end the thread is its fault, as any error."""
     service, tries = Service("example"), []
 
     @service.handles(Keep)
     def keep(command: Keep, work: Work) -> Kept:
         tries.append(command)
-        raise Broken("always")
+        raise raised("always")
 
     (gave_up,) = execute([call("a", "1")], service, database)
     assert isinstance(gave_up, HandlerFailed)
-    assert isinstance(gave_up.__cause__, Broken)
-    assert "Broken" in str(gave_up)
+    assert raised.__name__ in gave_up.traceback
+    assert isinstance(gave_up.__cause__, Broken if raised is Broken else Exited)
     assert len(tries) == 1 + execution.QUICK_TRIES  # in the batch, then alone
 
 
@@ -246,19 +250,19 @@ def test_a_worker_that_dies_after_the_commit_leaves_the_reply_to_the_next(servic
     assert words_in(database) == ["a", "b"]
 
 
-def test_a_worker_that_dies_before_the_commit_leaves_nothing(service: Service, database: Database) -> None:
+def test_a_worker_that_dies_before_the_commit_leaves_nothing(
+    service: Service, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Killed(BaseException):
-        """As a signal would come, in the middle of a handler."""
+        """As a signal would come, after the handler."""
 
-    dying = Service("example")
-
-    @dying.handles(Keep)
-    def keep(command: Keep, work: Work) -> Kept:
-        work.connection.execute(word.insert().values(word=command.word))
+    def die(*_: object) -> None:
         raise Killed
 
+    monkeypatch.setattr(execution, "record", die)
     with pytest.raises(Killed):
-        execute([call("a", "1")], dying, database)
+        execute([call("a", "1")], service, database)
+    monkeypatch.undo()
     assert words_in(database) == []
     assert _statuses(execute([call("a", "1")], service, database)) == [201]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from bus.contract.exits import Exited
 from bus.messaging.message import Delivery, Message
 from bus.messaging.trace_context import begin
 from bus.testing.waiting import wait_until
@@ -66,15 +67,16 @@ def test_who_waits_at_a_lane_gets_what_comes_or_nothing_or_is_stopped() -> None:
             threads.next(WAIT_SECONDS)
 
 
-def test_an_error_that_should_not_be_ends_the_thread_and_is_told() -> None:
+@pytest.mark.parametrize(("raised", "failure"), [(ZeroDivisionError, ZeroDivisionError), (SystemExit, Exited)])
+def test_an_error_that_should_not_be_ends_the_thread_and_is_told(raised: type, failure: type) -> None:
     def break_down(batch: Sequence[Delivery], threads: ConsumerThreads) -> None:
-        raise ZeroDivisionError
+        raise raised
 
     threads = ConsumerThreads("test", break_down)
     threads.start()
     assert threads.failure is None
     threads.put(_delivery(1))
-    wait_until(lambda: isinstance(threads.failure, ZeroDivisionError), WAIT_SECONDS, "the lane fails")
+    wait_until(lambda: isinstance(threads.failure, failure), WAIT_SECONDS, "the lane fails")
 
 
 def test_a_stop_in_the_middle_of_work_is_no_failure() -> None:

@@ -7,6 +7,7 @@ from queue import SimpleQueue
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from bus.contract.exits import Exited
 from bus.database.trouble import DatabaseUnavailable
 from bus.testing.waiting import wait_until
 from bus.worker.background import periodic
@@ -88,12 +89,13 @@ def test_trouble_with_the_database_ends_one_run_and_not_the_thread(trouble: Exce
     assert task.failure is None
 
 
-def test_a_defect_ends_the_thread_and_is_its_failure() -> None:
+@pytest.mark.parametrize(("raised", "failure"), [(ZeroDivisionError, ZeroDivisionError), (SystemExit, Exited)])
+def test_a_defect_ends_the_thread_and_is_its_failure(raised: type, failure: type) -> None:
     def fail(_: int) -> None:
-        raise ZeroDivisionError
+        raise raised
 
     task = Task(0.001, fail)
     task.start()
-    wait_until(lambda: isinstance(task.failure, ZeroDivisionError), END_SECONDS, "the failure is known")
+    wait_until(lambda: isinstance(task.failure, failure), END_SECONDS, "the failure is known")
     task.stop(END_SECONDS)
     assert task.runs.qsize() == 1

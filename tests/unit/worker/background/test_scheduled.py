@@ -89,13 +89,14 @@ def test_of_several_workers_one_runs_it_until_its_interval_is_over(database: Dat
     assert words_in(database) == ["ran", "ran"]
 
 
-def test_a_function_that_fails_leaves_nothing_behind_and_ends_no_worker(database: Database) -> None:
+@pytest.mark.parametrize("raised", [ZeroDivisionError, SystemExit, GeneratorExit])
+def test_a_function_that_fails_leaves_nothing_behind_and_ends_no_worker(database: Database, raised: type) -> None:
     service = Service("example")
 
     @service.every(HOUR)
     def fail(work: Work) -> None:
         work.connection.execute(insert(word).values(word="half"))
-        raise ZeroDivisionError
+        raise raised
 
     task = _task(database, service)
     with capture_logs() as logs:
