@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 
@@ -17,7 +17,7 @@ from bus.contract.builtin import Send
 from bus.contract.events import Event
 from bus.database.answer_deadlines import AnswerDeadlines
 from bus.database.connecting import for_psycopg
-from bus.database.trouble import DatabaseUnavailable, trouble_of
+from bus.database.trouble import READ_ONLY_STATE, DatabaseUnavailable, trouble_of
 from bus.messaging.trace_context import Trace
 
 # No statement, and no wait for a row that another transaction holds, lasts longer.
@@ -227,6 +227,12 @@ def _open_postgresql(url: str, connections: int, lock_seconds: float, deadlines:
         with deadlines.within(ANSWER_SECONDS, connection):
             connection.execute(_LIMITS.format(lock_seconds * 1000))
             connection.commit()
+
+    @event.listens_for(engine, "handle_error")
+    def renew(context: ExceptionContext) -> None:
+        # The primary may be elsewhere by now, and the host or the list of hosts in the URL lead to it.
+        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY_STATE:
+            context.is_disconnect = True
 
     deadlines.watch_statements(engine, ANSWER_SECONDS)
     return engine

@@ -47,6 +47,9 @@ _LIMITS = "The database has no resources left."
 _DENIED = "The database refuses our user."
 _HELD = "Another transaction holds the rows or the table."
 
+# The server takes no writes, or this connection does not: read-only transaction.
+READ_ONLY_STATE = "25006"
+
 # PostgreSQL, appendix A: an error code, or the first two characters of its class.
 _POSTGRESQL = {
     "08": AWAY,  # connection exceptions
@@ -60,7 +63,7 @@ _POSTGRESQL = {
     "25P03": AWAY,  # idle in transaction session timeout: this process stood still
     "53100": _NO_SPACE,
     "53": _LIMITS,  # out of memory, too many connections
-    "25006": _READ_ONLY,
+    READ_ONLY_STATE: _READ_ONLY,
     "58": _DISK,  # system errors, such as I/O
     "XX001": _DISK,  # data corrupted
     "XX002": _DISK,  # index corrupted

@@ -113,7 +113,7 @@ class Worker:
     @property
     def failure(self) -> Exception | None:
         """Why this worker cannot go on: a thread or the transport that ended, or a handler that hangs."""
-        failures = [self._transport.failure, self._nested.failure]
+        failures: list[Exception | None] = [self._transport.failure, self._nested.failure]
         failures += [threads.failure for threads in self._threads.values()]
         failures += [*(task.failure for task in self._tasks()), self._hung()]
         return next((failure for failure in failures if failure is not None), None)

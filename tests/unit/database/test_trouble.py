@@ -141,6 +141,14 @@ class TestPostgres:
             _run(server_database, "SET TRANSACTION READ ONLY", INSERT)
         assert words_in(server_database) == []
 
+    def test_after_a_write_was_refused_there_the_server_is_sought_again(self, server_database: Database) -> None:
+        """The connection leads to what was the primary, and a new one to what is it now."""
+        _run(server_database, "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        with pytest.raises(DatabaseUnavailable, match="it is read-only"):
+            _write(server_database)
+        _write(server_database, "at the new primary")
+        assert words_in(server_database) == ["at the new primary"]
+
     def test_a_user_without_the_right(self, server_database: Database, plain: psycopg.Connection) -> None:
         role = f"reader_{plain.info.dbname}"
         plain.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
