@@ -12,7 +12,7 @@ from bus.telemetry.spans import Spans
 
 R = TypeVar("R", bound=Reply)
 
-# As long as `bus run` waits for its front ends.
+# For programs that begin while workers start.
 TRY_SECONDS = 60.0
 # Between two attempts.
 PAUSE_SECONDS = 0.2

@@ -8,9 +8,15 @@ from functools import lru_cache
 # RabbitMQ's pseudo-queue for direct reply-to; the addresses that it makes begin with this too.
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 
-# Queues named by the broker, or with the word "reply" or "replies" in their name. Queues of operations and dead letters
-# never have that word, so no caller can make a worker publish into one of them.
-_ADDRESS = re.compile(r"amq\.gen-.+|(.+[._-])?repl(y|ies)([._-].+)?", re.IGNORECASE)
+# Queues named by the broker or by Spring, with the word "reply" or "replies" in their name, or with a UUID as its last
+# part: libraries give them to queues of one caller (aio-pika: `amq_` and 32 digits). No operation has such a name,
+# nor a queue that programs know by its name, so no caller can make a worker publish into one of those.
+_UUID = "[0-9a-f]{8}(-?)[0-9a-f]{4}\\1[0-9a-f]{4}\\1[0-9a-f]{4}\\1[0-9a-f]{12}"
+_ADDRESS = re.compile(
+    rf"(?:.+[._-])?{_UUID}|(?:amq|spring)\.gen-.+|(?:.+[._-])?repl(?:y|ies)(?:[._-].+)?", re.IGNORECASE
+)
+# Our own queues and exchanges that belong to no service, such as those of event streams, which have a UUID too.
+_OURS = "bus."
 _DIRECT = re.compile(rf"{re.escape(DIRECT_REPLY_TO)}\.([A-Za-z0-9+/]+=*)\.[A-Za-z0-9+/]+=*", re.IGNORECASE)
 # A process id in Erlang's external term format: NEW_PID_EXT, an atom in UTF-8 (short or long), three numbers.
 _PROCESS = re.compile(rb"\x83\x58(?:\x77(?P<short>.)|[\x64\x76](?P<long>..))(?P<rest>.*)", re.DOTALL)
@@ -22,7 +28,7 @@ def is_reply_address(name: str) -> bool:
     """Whether a queue name looks like one made for replies."""
     if name.lower().startswith(DIRECT_REPLY_TO):
         return name == DIRECT_REPLY_TO or _is_direct(name)
-    return _ADDRESS.fullmatch(name) is not None
+    return not name.lower().startswith(_OURS) and _ADDRESS.fullmatch(name) is not None
 
 
 def _is_direct(name: str) -> bool:

@@ -36,7 +36,7 @@ WATCH_SECONDS = 0.5
 LOCK_SECONDS = 1.0
 # Requests of one process that may wait for a reply. Each costs a little memory and no thread.
 IN_FLIGHT = 5000
-# The front ends must answer within this time; otherwise `bus run` logs an error.
+# The front ends should answer within this time; otherwise `bus run` logs an error, and waits on.
 START_SECONDS = 60.0
 # For the answer of a front end that is asked whether it is ready.
 ASK_SECONDS = 2.0
@@ -185,14 +185,15 @@ def check_ports(applications: Sequence[Application], settings: Settings) -> None
 def _announce(
     applications: Sequence[Application], settings: Settings, on_ready: Ready, stopping: threading.Event
 ) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    """However late what they need is there, such as the broker."""
+    deadline, is_late = time.monotonic() + START_SECONDS, False
     ports = [settings.services[each.name].port for each in applications]
     while not all(ask(settings.bind, port, "/health/ready", ASK_SECONDS)[0] == 200 for port in ports):
         if stopping.wait(WATCH_SECONDS):
             return
-        if time.monotonic() > deadline:
+        if not is_late and time.monotonic() > deadline:
             log.error("not_ready", seconds=START_SECONDS)
-            return
+            is_late = True
     if seed(applications, settings, stopping.is_set):
         on_ready()
 

@@ -1,5 +1,6 @@
 """Seeding: the example data that services put into an empty system, so that new users find something there."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -21,13 +22,13 @@ def seed(
 ) -> bool:
     """Let the services fill an empty system, unless SEED is 0. Returns False if `is_over()` became true meanwhile.
 
-    Retries for a while, since workers may still be starting. A service that is closed to strangers stays empty.
-    Raises Unavailable and ReplyTimeout.
+    Tries until the services answer, however long that takes: workers may still be starting, or a database be away. A
+    service that is closed to strangers stays empty. Raises Unavailable and ReplyTimeout when the broker refuses us.
     """
     seeds = [each.seed for each in applications if each.seed is not None] if settings.seed else []
     if not seeds:
         return True
-    with RetryingClient(settings.bus_url, name="seed", is_over=is_over, spans=spans) as client:
+    with RetryingClient(settings.bus_url, name="seed", seconds=math.inf, is_over=is_over, spans=spans) as client:
         try:
             for fill in seeds:
                 _fill(fill, client)
