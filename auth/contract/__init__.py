@@ -78,7 +78,6 @@ from auth.contract.administration import (
     DisableUser,
     EnableUser,
 )
-from auth.contract.imports import MOST_USERS, ImportedUser, ImportResult, ImportUsers, OldHash, UsersImported
 from auth.contract.tokens import GetJwks
 from auth.contract.introspection import GivenToken, Introspection, Introspect
 from auth.contract.totp import (
@@ -98,7 +97,6 @@ from auth.contract.totp import (
 )
 
 __all__ = [
-    "MOST_USERS",
     "Account",
     "AccountDeleted",
     "ActivityEntry",
@@ -124,9 +122,6 @@ __all__ = [
     "GetUser",
     "GivenPassword",
     "GivenToken",
-    "ImportResult",
-    "ImportUsers",
-    "ImportedUser",
     "Introspect",
     "Introspection",
     "InvalidMailToken",
@@ -141,7 +136,6 @@ __all__ = [
     "Login",
     "MailRequested",
     "MailToken",
-    "OldHash",
     "Otp",
     "OtpRequired",
     "Password",
@@ -182,7 +176,6 @@ __all__ = [
     "UserRegistered",
     "Username",
     "UsernameTaken",
-    "UsersImported",
     "VerifyEmail",
     "WeakPassword",
     "WrongCode",

@@ -7,7 +7,8 @@ from typing import Any
 import click
 import msgspec
 
-from bus.cli.common import chosen_applications, in_words, operations_of, reachable_broker_of, settings_for
+from bus.cli.broker import in_words, reachable_broker_of
+from bus.cli.common import chosen_applications, operations_of, settings_for
 from bus.client.client import ANSWER_SECONDS, Client
 from bus.contract.codec import encode, parse
 from bus.contract.operations import Operation

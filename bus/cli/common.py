@@ -7,15 +7,14 @@ from typing import Any
 
 import click
 
+from bus.cli.broker import reachable_broker_of
 from bus.client.client import Client
 from bus.client.retrying import RetryingClient
 from bus.contract.identity import ANONYMOUS
 from bus.contract.operations import Operation
-from bus.contract.problems import Problem
 from bus.database.engine import Database
 from bus.database.migrate import check_migrated
 from bus.database.outbox import write
-from bus.messaging.connect import check_reachable
 from bus.runtime.settings import Settings, configure, misspelling, read_settings
 from bus.service.application import Application, declared_by, installed_applications
 from bus.service.work import Work
@@ -95,28 +94,8 @@ def _set_up(service: str) -> tuple[Application, Settings]:
     return application, settings
 
 
-def broker_of(settings: Settings) -> str:
-    """The URL of the broker, if other processes can reach it. Raises click.UsageError for the embedded one."""
-    if settings.is_embedded:
-        raise click.UsageError("The embedded broker can only be used inside `bus run`. Set BUS_URL to an amqp:// URL.")
-    return settings.bus_url
-
-
-def reachable_broker_of(settings: Settings) -> str:
-    """As `broker_of`, for commands that a person waits for. Raises BrokerUnreachable at once if nothing listens."""
-    url = broker_of(settings)
-    check_reachable(url)
-    return url
-
-
 def operations_of(applications: Iterable[Application]) -> dict[str, type[Operation[Any]]]:
     """All operations by name, including those that every service has."""
     return {
         name: operation for application in applications for name, operation in application.service.operations.items()
     }
-
-
-def in_words(problem: Problem) -> str:
-    """A problem document as text for the terminal, one line for each wrong field."""
-    faults = [f"{fault.pointer[1:]}: {fault.detail}" for fault in problem.errors]
-    return "\n".join(faults) or f"{problem.title}. {problem.detail}"

@@ -8,25 +8,34 @@ from bus.cli.dead_letters_common import (
     AS_JSON,
     DRY_RUN,
     EVERYTHING,
+    REASON,
     SERVICE,
     YES,
     confirm,
     installed_names,
     limit_of,
-    open_dead_letters,
-    read_dead_letters,
+    operating,
     require_filter,
     with_filter,
 )
 from bus.cli.groups import MAY_BEGIN_WITH_A_DASH, SentenceGroup
-from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter, DeadLetterGroup
-from bus.dead_letters.store import CHOSEN, DEAD, DISCARDED, REPLAYED, DeadLetterSummary
+from bus.contract.operator import (
+    MAX_LETTERS,
+    DeadLetterFilter,
+    DeadLetterGroup,
+    GetDeadLetter,
+    GroupDeadLetters,
+    ListDeadLetterActions,
+    ListedDeadLetter,
+    TakeDeadLetters,
+)
 
-_STATES = click.Choice([DEAD, CHOSEN, REPLAYED, DISCARDED, "any"])
+_OPEN_STATES = click.Choice(["dead", "chosen"])
+_STATES = click.Choice(["dead", "chosen", "replayed", "discarded", "any"])
 
 
 class _Commands(SentenceGroup):
-    """Has `replay` too, which is imported when it is run: it needs the broker, the others do not."""
+    """Has `replay` too, which is imported when it is run: it may need a service's contract, the others do not."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), "replay"])
@@ -47,7 +56,7 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @click.argument("service", required=False)
 @with_filter
-@click.option("--state", type=_STATES, default=DEAD, show_default=True, help="Only dead letters in this state.")
+@click.option("--state", type=_STATES, default="dead", show_default=True, help="Only dead letters in this state.")
 @click.option("--each", "one_by_one", is_flag=True, help="One line for each dead letter.")
 @limit_of(100)
 @AS_JSON
@@ -56,14 +65,14 @@ def list_letters(
 ) -> None:
     """Count the dead letters of SERVICE, or of all services, by operation and cause. Times are UTC."""
     letter_filter = structs.replace(letter_filter, state="" if state == "any" else state)
-    letters: dict[str, list[DeadLetterSummary]] = {}
+    letters: dict[str, list[ListedDeadLetter]] = {}
     groups: dict[str, list[DeadLetterGroup]] = {}
-    for name in [service] if service else installed_names():
-        with read_dead_letters(name) as admin:
+    with operating(service) as services:
+        for name in [service] if service else installed_names():
             if one_by_one:
-                letters[name] = admin.letters(letter_filter, limit)
+                letters[name] = services.letters(name, letter_filter, limit)
             else:
-                groups[name] = admin.groups(letter_filter, limit)
+                groups[name] = services.ask(name, GroupDeadLetters, filter=letter_filter, limit=limit).groups
     found = letters or groups
     if as_json:
         lines = [{"service": name, **structs.asdict(each)} for name, some in found.items() for each in some]
@@ -84,10 +93,8 @@ def list_letters(
 @AS_JSON
 def show(service: str, letter: str, as_json: bool) -> None:
     """Show one dead letter in full. LETTER is its number or its message id; of several, the newest is shown."""
-    with read_dead_letters(service) as admin:
-        found = admin.letter(letter)
-    if found is None:
-        raise click.UsageError(f"There is no dead letter {letter!r}. `bus dead-letters list {service}` lists them.")
+    with operating(service) as services:
+        found = services.ask(service, GetDeadLetter, which=letter)
     click.echo(
         dead_letters_text.in_json(dead_letters_text.letter_json(found))
         if as_json
@@ -98,9 +105,12 @@ def show(service: str, letter: str, as_json: bool) -> None:
 @dead_letters.command()
 @SERVICE
 @with_filter
-@click.option("--state", type=click.Choice([DEAD, CHOSEN]), default=DEAD, show_default=True, help="In this state.")
+@click.option(
+    "--state", type=click.Choice(["dead", "chosen"]), default="dead", show_default=True, help="In this state."
+)
 @limit_of(MAX_LETTERS)
 @EVERYTHING
+@REASON
 @DRY_RUN
 @YES
 @AS_JSON
@@ -110,6 +120,7 @@ def discard(
     state: str,
     limit: int,
     everything: bool,
+    reason: str,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -120,10 +131,16 @@ def discard(
     what an interrupted replay has left.
     """
     require_filter(letter_filter, everything)
-    with open_dead_letters(service) as (admin, _):
-        letters = admin.letters(structs.replace(letter_filter, state=state), limit)
+    chosen = structs.replace(letter_filter, state=state)
+    action = None
+    with operating(service) as services:
+        letters = services.letters(service, chosen, limit)
         confirm(f"Discard {len(letters)} dead letters?", letters, yes=yes or dry_run, quiet=as_json)
-        action = admin.begin("discard", letter_filter, letters) if letters and not dry_run else None
+        if letters and not dry_run:
+            frozen = structs.replace(chosen, up_to=letters[-1].id)
+            action = services.ask(
+                service, TakeDeadLetters, kind="discard", filter=frozen, limit=limit, reason=reason
+            ).action
     if as_json:
         would = {"would_discard": len(letters), "letters": letters} if dry_run else {}
         click.echo(dead_letters_text.in_json({"action": action, "discarded": 0 if dry_run else len(letters), **would}))
@@ -137,8 +154,8 @@ def discard(
 @AS_JSON
 def actions(service: str, limit: int, as_json: bool) -> None:
     """List the replays and discards of SERVICE: when, by whom, and how many dead letters."""
-    with read_dead_letters(service) as admin:
-        found = admin.actions(limit)
+    with operating(service) as services:
+        found = services.ask(service, ListDeadLetterActions, limit=limit).actions
     if as_json:
         click.echo(dead_letters_text.in_json(found))
     else:

@@ -1,36 +1,42 @@
 """`bus dead-letters replay`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import click
 import msgspec
-from msgspec import structs
+from msgspec import UNSET, structs
 
-from bus.cli.common import broker_of, in_words
+from bus.cli.broker import in_words
 from bus.cli.dead_letters_common import (
     AS_JSON,
     DRY_RUN,
     EVERYTHING,
+    REASON,
     SERVICE,
     YES,
+    Operating,
     confirm,
     limit_of,
-    open_dead_letters,
+    operating,
     require_filter,
     with_filter,
 )
 from bus.cli.dead_letters_text import in_json
+from bus.client.client import Client
+from bus.client.dead_letter_replay import Progress, Replay, ReplayStopped
 from bus.contract.codec import encode
+from bus.contract.operator import (
+    MAX_LETTERS,
+    DeadLetterFilter,
+    GetDeadLetterAction,
+    ListedDeadLetter,
+    TakeDeadLetters,
+)
 from bus.contract.problems import Invalid
 from bus.contract.validation import decode
-from bus.dead_letters.admin import DeadLetterAdmin
-from bus.dead_letters.queries import MAX_LETTERS, DeadLetterFilter
-from bus.dead_letters.replay import Progress, sending, why_not
-from bus.dead_letters.replay import replay as sent_again
-from bus.dead_letters.store import CHOSEN, DEAD, DeadLetterSummary
 from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
 
 
@@ -54,6 +60,8 @@ _RATE = click.option(
 @click.option("--body", help="Send one dead letter with this body: JSON, or @FILE.")
 @click.option("--resume", type=click.IntRange(1), metavar="ACTION", help="Continue an interrupted replay.")
 @_RATE
+@click.option("--growing", is_flag=True, help="Send 1, then 10, 100, …, and stop when one of them fails again.")
+@REASON
 @DRY_RUN
 @YES
 @AS_JSON
@@ -65,6 +73,8 @@ def replay(
     body: str | None,
     resume: int | None,
     rate: float,
+    growing: bool,
+    reason: str,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -77,24 +87,30 @@ def replay(
         require_filter(letter_filter, everything)
     elif not letter_filter.is_everything or everything or dry_run:
         raise click.UsageError("--resume continues with the dead letters of its action: give no filter with it.")
-    with open_dead_letters(service) as (admin, settings):
-        url = broker_of(settings)
+    with operating(service) as services:
         if resume:
-            letters = _left_of(admin, resume, body)
+            letters = _left_of(services, service, resume, body)
         else:
-            letters = admin.letters(structs.replace(letter_filter, state=DEAD), limit)
-        other_body = None if body is None else _checked(body, letters, admin)
-        picked, skipped = _sorted_out(letters, admin, has_other_body=body is not None)
+            letters = services.letters(service, structs.replace(letter_filter, state="dead"), limit)
+        other_body = None if body is None else _checked(body, letters, services.client)
+        picked, skipped = _sorted_out(letters, has_other_body=body is not None)
         if resume is None:
             confirm(f"Send {len(picked)} dead letters again?", picked, yes=yes or dry_run, quiet=as_json)
         elif skipped:
             raise click.UsageError(f"Discard these first: bus dead-letters discard {service} --state chosen --id …")
         action, sent = resume, 0
         if picked and not dry_run:
-            with sending(url) as send:
-                action = resume or admin.begin("replay" if body is None else "edit", letter_filter, picked)
-                run = sent_again(admin.database, action, send, rate=rate, other_body=other_body)
-                sent = _show_progress(run, f"bus dead-letters replay {service} --resume {action}", quiet=as_json)
+            if action is None:
+                kind = "replay" if body is None else "edit"
+                frozen = structs.replace(letter_filter, state="dead", up_to=letters[-1].id)
+                taken = {"filter": frozen, "limit": limit, "reason": reason, "body": other_body or UNSET}
+                action = services.ask(service, TakeDeadLetters, kind=kind, **taken).action
+            if action is not None:
+                run = Replay(
+                    services.client, services.operator, service, action, rate=rate, growing=growing, body=other_body
+                )
+                resuming = f"bus dead-letters replay {service} --resume {action}"
+                sent = _show_progress(run.run(), resuming, quiet=as_json)
     if as_json:
         would = {"would_replay": len(picked), "letters": picked} if dry_run else {}
         click.echo(in_json({"action": action, "replayed": sent, **would, "skipped": skipped}))
@@ -103,23 +119,27 @@ def replay(
     sys.exit(1 if skipped else 0)
 
 
-def _left_of(admin: DeadLetterAdmin, action_id: int, body: str | None) -> list[DeadLetterSummary]:
+def _left_of(services: Operating, service: str, action: int, body: str | None) -> list[ListedDeadLetter]:
     """The dead letters that an interrupted replay has left. Raises click.UsageError."""
-    found = admin.action(action_id)
-    if found is None or found.kind == "discard":
-        raise click.UsageError(f"There is no replay {action_id}. `bus dead-letters actions` lists them.")
+    found = services.ask(service, GetDeadLetterAction, action=action).action
+    if found.kind == "discard":
+        raise click.UsageError(f"There is no replay {action}. `bus dead-letters actions` lists them.")
     if (found.kind == "edit") != (body is not None):
         remedy = "another body: give it again with" if found.kind == "edit" else "the stored bodies: leave out"
-        raise click.UsageError(f"Replay {action_id} sends {remedy} --body.")
-    return admin.letters(DeadLetterFilter(state=CHOSEN, action=action_id), MAX_LETTERS)
+        raise click.UsageError(f"Replay {action} sends {remedy} --body.")
+    return services.letters(service, DeadLetterFilter(state="chosen", action=action), MAX_LETTERS)
 
 
-def _checked(body: str, letters: Sequence[DeadLetterSummary], admin: DeadLetterAdmin) -> bytes:
+def _checked(body: str, letters: Sequence[ListedDeadLetter], client: Client) -> str:
     """The body for one dead letter, valid by its contract, with its secrets sealed. Raises click.UsageError."""
+    # Imported here: only this needs the contract of the service.
+    from bus.cli.common import operations_of
+    from bus.service.application import installed_applications
+
     if len(letters) != 1:
         count = len(letters) or "none"
         raise click.UsageError(f"--body is for one dead letter, but the filter matches {count}. Choose one with --id.")
-    operation = admin.operations.get(letters[0].operation)
+    operation = operations_of(installed_applications().values()).get(letters[0].operation)
     if operation is None:
         raise click.UsageError(
             f"{letters[0].operation} of dead letter {letters[0].id} is not an operation of this service."
@@ -127,7 +147,7 @@ def _checked(body: str, letters: Sequence[DeadLetterSummary], admin: DeadLetterA
     try:
         raw = Path(body[1:]).read_bytes() if body.startswith("@") else body.encode()
         check_body(JSON, None, len(raw), MAX_BODY_BYTES)
-        return admin.sealed(operation, encode(decode(raw, operation)))
+        return client.sealed(operation, encode(decode(raw, operation))).decode()
     except OSError as error:
         raise click.UsageError(f"--body: {error}") from None
     except Invalid as invalid:
@@ -135,20 +155,20 @@ def _checked(body: str, letters: Sequence[DeadLetterSummary], admin: DeadLetterA
 
 
 def _sorted_out(
-    letters: Sequence[DeadLetterSummary], admin: DeadLetterAdmin, *, has_other_body: bool
-) -> tuple[list[DeadLetterSummary], list[Skipped]]:
-    """Those that can be sent, and those that cannot; prints why not."""
+    letters: Sequence[ListedDeadLetter], *, has_other_body: bool
+) -> tuple[list[ListedDeadLetter], list[Skipped]]:
+    """Those that can be sent, and those that cannot; prints why not. With another body, the service decides."""
     picked, skipped = [], []
     for letter in letters:
-        if why := why_not(letter, admin.operations, has_other_body=has_other_body):
-            click.echo(f"Dead letter {letter.id} cannot be sent again: {why}.", err=True)
-            skipped.append(Skipped(letter.id, why))
+        if letter.why_not and not has_other_body:
+            click.echo(f"Dead letter {letter.id} cannot be sent again: {letter.why_not}.", err=True)
+            skipped.append(Skipped(letter.id, letter.why_not))
         else:
             picked.append(letter)
     return picked, skipped
 
 
-def _show_progress(run: Progress, resume_command: str, *, quiet: bool) -> int:
+def _show_progress(run: Generator[Progress, None, None], resume_command: str, *, quiet: bool) -> int:
     """Show the progress, and how to resume if it is interrupted; returns the number of dead letters sent."""
     sent, left = next(run)
     is_complete = False
@@ -156,9 +176,11 @@ def _show_progress(run: Progress, resume_command: str, *, quiet: bool) -> int:
         hidden = quiet or not sys.stderr.isatty()
         with closing(run), click.progressbar(length=left, file=sys.stderr, hidden=hidden) as bar:
             for progress in run:
-                bar.update(progress[0] - sent)
+                bar.update(progress.sent - sent)
                 sent, left = progress
         is_complete = True
+    except ReplayStopped as stopped:
+        raise click.ClickException(str(stopped)) from None
     finally:
         if not is_complete:
             click.echo(f"{sent} sent, {left} left. Resume with: {resume_command}", err=True)

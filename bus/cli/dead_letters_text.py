@@ -7,9 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from bus.dead_letters.actions import Action
-from bus.dead_letters.queries import DeadLetterGroup
-from bus.dead_letters.store import DeadLetter, DeadLetterSummary
+from bus.contract.operator import Action, DeadLetterGroup, DeadLetterInFull, DeadLetterSummary
 from bus.messaging.headers import lines
 
 # Wide enough for "original message id" and two spaces.
@@ -61,38 +59,36 @@ def letters_table(
 def actions_table(actions: Iterable[Action]) -> list[str]:
     """A heading, and a line for each action."""
     rows = [
-        (str(each.id), each.kind, _time(each.made_at), each.made_by, str(each.letters), str(each.left), each.chosen_by)
+        (
+            *(str(each.id), each.kind, _time(each.made_at), each.made_by, str(each.letters), str(each.left)),
+            *(each.chosen_by, each.reason),
+        )
         for each in actions
     ]
-    return _table(("ACTION", "KIND", "MADE", "BY", "LETTERS", "LEFT", "CHOSEN BY"), rows)
+    return _table(("ACTION", "KIND", "MADE", "BY", "LETTERS", "LEFT", "CHOSEN BY", "REASON"), rows)
 
 
-def letter_text(letter: DeadLetter) -> str:
+def letter_text(found: DeadLetterInFull) -> str:
     """One dead letter in full."""
-    shown_below = ("body", "traceback", "properties")
-    fields = {name: value for name, value in msgspec.structs.asdict(letter).items() if name not in shown_below}
-    fields |= _properties(letter)
+    fields = {name: value for name, value in _fields(found).items() if name != "traceback"}
     text = "".join(
         f"{name.replace('_', ' '):<{NAME_WIDTH}}{_word(value)}\n"
         for name, value in fields.items()
         if value not in (None, "")
     )
-    return "\n".join(filter(None, (text, body_text(letter.body), letter.traceback and f"\n{letter.traceback}")))
+    return "\n".join(filter(None, (text, body_text(found.body), found.traceback and f"\n{found.traceback}")))
 
 
-def letter_json(letter: DeadLetter) -> dict[str, Any]:
+def letter_json(found: DeadLetterInFull) -> dict[str, Any]:
     """The same for programs; a body that is not JSON is text, with invalid UTF-8 escaped."""
-    body: object = (
-        msgspec.Raw(letter.body) if _is_json(letter.body) else letter.body.decode("utf-8", "backslashreplace")
-    )
-    return {**msgspec.structs.asdict(letter), "properties": _properties(letter), "body": body}
+    body: object = msgspec.Raw(found.body.encode()) if _is_json(found.body) else found.body
+    return {**_fields(found), "properties": _properties(found), "body": body}
 
 
-def body_text(body: bytes) -> str:
+def body_text(body: str) -> str:
     """A body to read: JSON with line breaks and indents, anything else as it is; without control characters."""
     pretty = msgspec.json.format(body, indent=2) if _is_json(body) else body
-    text = pretty.decode("utf-8", "backslashreplace")
-    return lines(text, len(text))
+    return lines(pretty, len(pretty))
 
 
 def in_json(value: object) -> str:
@@ -106,15 +102,21 @@ def echo_lines(texts: Iterable[str]) -> None:
         click.echo(text)
 
 
-def _properties(letter: DeadLetter) -> dict[str, str]:
-    kept = msgspec.structs.asdict(letter.properties)
+def _fields(found: DeadLetterInFull) -> dict[str, Any]:
+    """What a letter has, without its body."""
+    others = {name: getattr(found, name) for name in ("detail", "traceback", "handled_at", "replayed_as")}
+    return {**msgspec.structs.asdict(found.letter), **others, **_properties(found)}
+
+
+def _properties(found: DeadLetterInFull) -> dict[str, str]:
+    kept = msgspec.structs.asdict(found.properties)
     return {f"original_{name}" if name == "message_id" else name: value for name, value in kept.items() if value}
 
 
-def _is_json(body: bytes) -> bool:
+def _is_json(body: str) -> bool:
     try:
         msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 

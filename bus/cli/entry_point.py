@@ -79,11 +79,10 @@ def main() -> None:
 
 def _exit_code(error: Exception) -> int | None:
     """The exit code for an error that is one sentence; None for a defect. Imported here, as few runs need them."""
-    from bus.contract.problems import Unavailable
+    from bus.contract.problems import ProblemError
     from bus.database.connecting import DatabaseUnusable
     from bus.database.migrate import NotMigrated
     from bus.database.trouble import DatabaseUnavailable
-    from bus.dead_letters.actions import ActionUnavailable
     from bus.messaging.transport import TransportFailure
     from bus.runtime.ports import PortTaken
     from bus.runtime.settings import SettingsError
@@ -92,6 +91,6 @@ def _exit_code(error: Exception) -> int | None:
     from bus.worker.worker import HandlerHung
 
     for_operator = (SettingsError, TransportFailure, NotMigrated, PortTaken, DatabaseUnavailable, DatabaseUnusable)
-    if isinstance(error, (*for_operator, ActionUnavailable, Unavailable)):
+    if isinstance(error, (*for_operator, ProblemError)):
         return NEEDS_OPERATOR
     return RESTART if isinstance(error, (HandlerHung, NotConsuming)) else None

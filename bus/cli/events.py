@@ -7,13 +7,8 @@ from datetime import datetime
 import click
 import msgspec
 
-from bus.cli.common import (
-    application_and_settings,
-    broker_of,
-    chosen_applications,
-    migrated_database,
-    settings_for,
-)
+from bus.cli.broker import broker_of
+from bus.cli.common import application_and_settings, chosen_applications, migrated_database, settings_for
 from bus.cli.groups import SentenceGroup
 from bus.cli.times import Time
 from bus.client.event_stream import event_stream

@@ -7,7 +7,8 @@ from typing import Any
 import click
 import msgspec
 
-from bus.cli.common import broker_of, chosen_applications, operations_of, settings_for
+from bus.cli.broker import broker_of
+from bus.cli.common import chosen_applications, operations_of, settings_for
 from bus.contract.operations import Operation
 from bus.messaging.topology import Queue
 from bus.service.application import Application
@@ -15,10 +16,12 @@ from bus.service.application import Application
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def operations(as_json: bool) -> None:
+@click.option("--operators", is_flag=True, help="Those for operators, such as the console's, instead.")
+def operations(as_json: bool, operators: bool) -> None:
     """List all operations with their fields and routes. Shows what their handlers call or send, too."""
     applications = chosen_applications([])
-    found, calls = operations_of(applications), _calls_of(applications, "call")
+    everything, calls = operations_of(applications), _calls_of(applications, "call")
+    found = {name: each for name, each in everything.items() if (each.authentication == "operator") == operators}
     sends = _calls_of(applications, "send")
     if as_json:
         described = [_described(each, calls.get(name, []), sends.get(name, [])) for name, each in found.items()]

@@ -10,7 +10,8 @@ from typing import NoReturn
 
 import click
 
-from bus.cli.common import application_and_settings, broker_of, chosen_applications, settings_for
+from bus.cli.broker import broker_of
+from bus.cli.common import application_and_settings, chosen_applications, settings_for
 from bus.runtime.embedded import run_embedded
 from bus.runtime.local_http import base_url
 from bus.runtime.ports import check_port

@@ -23,6 +23,7 @@ from bus.messaging.replies import ACCEPTED, error_of, status_of
 from bus.messaging.trace_context import Trace, begin
 from bus.messaging.transport import Transport, TransportFailure, TransportOptions, is_connected
 from bus.messaging.waiting import poll
+from bus.security.operators import Operator
 from bus.security.sealer import NOTHING_PINNED, Sealer
 from bus.telemetry.metrics import CONNECTED, Metrics
 from bus.telemetry.spans import Spans
@@ -105,12 +106,13 @@ class Client:
         *,
         timeout: float = ANSWER_SECONDS,
         message_id: str | None = None,
-        token: str | None = None,
+        token: str | Operator | None = None,
     ) -> R:
         """Send a request and wait for its reply, at most `timeout` seconds.
 
         `message_id` makes a command repeatable: sent again with the same id, it is carried out once and gets the same
-        reply. `token` is an access token, sent sealed in the header `authorization` where the operation reads it.
+        reply. `token` is an access token, sent sealed in the header `authorization` where the operation reads it, or
+        the operator who signs the request.
 
         Raises:
             Refusal: the service refused (the class the contract declares, else Refused).
@@ -134,7 +136,7 @@ class Client:
         *,
         timeout: float = ANSWER_SECONDS,
         message_id: str | None = None,
-        token: str | None = None,
+        token: str | Operator | None = None,
     ) -> str:
         """Publish a command without waiting for its reply; returns its message id.
 
@@ -160,7 +162,7 @@ class Client:
         message_id: str,
         *,
         timeout: float = ANSWER_SECONDS,
-        token: str | None = None,
+        token: str | Operator | None = None,
     ) -> R | None:
         """The reply to a command that was sent with this message id; None while it is not carried out, or unknown.
 
@@ -192,7 +194,7 @@ class Client:
         timeout: float,
         wait: float | None = None,
         message_id: str | None = None,
-        token: str | None = None,
+        token: str | Operator | None = None,
         trace: Trace | None = None,
         client_address: str = "",
     ) -> Message:
@@ -227,6 +229,15 @@ class Client:
             self._liveness.heard_at[service] = time.monotonic()
         return reply
 
+    def sealed(self, operation: type[Operation[Any]], body: bytes, *, timeout: float = ANSWER_SECONDS) -> bytes:
+        """A valid body with its secrets sealed to the key of its service, to be sent by that service itself.
+
+        Raises Unavailable.
+        """
+        if self._sealer is None or not secrets_of(operation):
+            return body
+        return self._sealer.sealed(operation, body, time.monotonic() + timeout)
+
     def close(self) -> None:
         """Send what is waiting and close the connection; takes at most 5 s."""
         self._transport.close(CLOSE_SECONDS)
@@ -238,7 +249,7 @@ class Client:
         deadlines: Deadlines,
         message_id: str,
         trace: Trace | None,
-        token: str | None = None,
+        token: str | Operator | None = None,
         client_address: str = "",
         *,
         with_reply: bool = True,
@@ -252,7 +263,9 @@ class Client:
         headers: dict[str, object] = {SENT_AT: now_ms(), **hop.headers}
         if client_address:
             headers[CLIENT_ADDRESS] = client_address
-        if token and operation.authentication != "none":
+        if isinstance(token, Operator):
+            headers[AUTHORIZATION] = token.signature(operation.operation_name, message_id, body)
+        elif token and operation.authentication != "none":
             sealer, deadline = self._sealer, deadlines.accepted_by
             sealed = sealer.sealed_token(operation, token, deadline) if sealer else f"Bearer {token}"
             headers[AUTHORIZATION] = sealed

@@ -8,6 +8,7 @@ from uuid import uuid4
 from bus.client.client import ANSWER_SECONDS, Client
 from bus.contract.operations import Operation, Reply
 from bus.contract.problems import ReplyTimeout, Unavailable
+from bus.security.operators import Operator
 from bus.telemetry.spans import Spans
 
 R = TypeVar("R", bound=Reply)
@@ -43,7 +44,7 @@ class RetryingClient(Client):
         *,
         timeout: float = ANSWER_SECONDS,
         message_id: str | None = None,
-        token: str | None = None,
+        token: str | Operator | None = None,
     ) -> R:
         """As `Client.call`; each attempt has `timeout` seconds."""
         message_id = uuid4().hex if message_id is None else message_id

@@ -19,8 +19,8 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 OperationKind = Literal["command", "transient", "query"]
 
-# Whether a request says who sent it: never, if it has a token, or always.
-Authentication = Literal["none", "optional", "required"]
+# Whether a request says who sent it: never, if it has a token, always, or it is signed by an operator.
+Authentication = Literal["none", "optional", "required", "operator"]
 # What an access token may allow (RFC 6749, section 3.3).
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{0,100}")
 

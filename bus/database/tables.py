@@ -60,8 +60,8 @@ Index("outbox_new", outbox.c.id, postgresql_where=is_new, sqlite_where=is_new)
 Index("outbox_refused", outbox.c.id, postgresql_where=is_refused, sqlite_where=is_refused)
 Index("outbox_made_at", outbox.c.made_at, postgresql_using="brin")
 
-# What a person did with dead letters; `letters` is how many the action took. `held_by` is the process that is
-# sending them again; its lease ends at `held_until`.
+# What an operator did with dead letters, and the reason given; `letters` is how many the action took. `held_by` sends a
+# batch of them now; its lease ends at `held_until`.
 dead_letter_action = Table(
     "dead_letter_actions",
     metadata,
@@ -73,6 +73,7 @@ dead_letter_action = Table(
     Column("held_by", Text),
     Column("held_until", UtcDateTime),
     Column("made_at", UtcDateTime, nullable=False, server_default=func.now()),
+    Column("reason", Text, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 
@@ -104,7 +105,11 @@ dead_letter = Table(
     sqlite_autoincrement=True,
 )
 Index("dead_letters_message_id", dead_letter.c.message_id)
-Index("dead_letters_state", dead_letter.c.state, dead_letter.c.operation)
+# To count them by operation and cause without reading their bodies.
+Index(
+    "dead_letters_groups",
+    *(dead_letter.c[name] for name in ("state", "operation", "reason", "error_class", "last_at", "first_at")),
+)
 # A replay takes the letters of its action in their order, a batch at a time.
 Index("dead_letters_action", dead_letter.c.action_id, dead_letter.c.state, dead_letter.c.id)
 
@@ -135,6 +140,16 @@ service_key = Table(
     Column("name", Text, primary_key=True),
     Column("secret", Text, nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
+)
+
+# The workers of the service: each writes every second what it knows of itself, as JSON, and at what time, in seconds
+# since 1970.
+worker = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+    Column("seen_at", Double, nullable=False),
 )
 
 # Which older revisions of an Alembic history the database still serves: releases that end with one of them can work

@@ -59,13 +59,20 @@ def without_secrets(message: Message, operation: type[Operation[Any]]) -> bytes:
         return NOT_KEPT
     try:
         fields = parse(message.body)
-        if _is_sealed(fields, operation):
+        if is_sealed(fields, operation):
             return message.body
         return encode_without_secrets(accept(fields, operation))
     except Invalid:
         return NOT_KEPT
     except Exception:  # the contract's own code; the worker reports it as a fault
         return _with_secrets_cut(fields, operation)
+
+
+def is_sealed(fields: dict[str, Any], operation: type[Operation[Any]]) -> bool:
+    """Whether the body has a seal, and beside it only fields of this operation that are not secret."""
+    plain = {name: value for name, value in fields.items() if name != SEALED}
+    named = looks_sealed(fields.get(SEALED)) and plain.keys().isdisjoint(secrets_of(operation))
+    return named and are_fields_of(plain, operation)
 
 
 def _with_secrets_cut(fields: dict[str, Any], operation: type[Operation[Any]]) -> bytes:
@@ -75,10 +82,3 @@ def _with_secrets_cut(fields: dict[str, Any], operation: type[Operation[Any]]) -
     secrets = secrets_of(operation)
     cut = {name: CUT for name, value in fields.items() if name in secrets and value is not None}
     return encode_fields(fields | cut)
-
-
-def _is_sealed(fields: dict[str, Any], operation: type[Operation[Any]]) -> bool:
-    """Whether the body has a seal, and beside it only fields of this operation that are not secret."""
-    plain = {name: value for name, value in fields.items() if name != SEALED}
-    named = looks_sealed(fields.get(SEALED)) and plain.keys().isdisjoint(secrets_of(operation))
-    return named and are_fields_of(plain, operation)

@@ -1,112 +1,131 @@
 """Queries on the stored dead letters: filtered, then counted, listed, or one with everything in it."""
 
 import re
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, true
 
+from bus.contract.operator import DeadLetterFilter, DeadLetterGroup, DeadLetterSummary
 from bus.database.tables import dead_letter
-from bus.dead_letters.store import CHOSEN, DeadLetter, DeadLetterSummary
+from bus.dead_letters.body import Operations
+from bus.dead_letters.store import CHOSEN, DeadLetter
+from bus.messaging.topology import is_events_queue
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
+_column = dead_letter.c
+_SUMMARY = tuple(_column[name] for name in DeadLetterSummary.__struct_fields__)
 
-class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Letters that match every field given; an empty field matches all.
 
-    `error` is a reason or the class of an error. `which` is a message id, a letter's number or its letter id.
-    `since` is compared with the letter's last death. `action` is the number of the action that took the letter last.
-    """
-
-    operation: str = ""
-    error: str = ""
-    since: datetime | None = None
-    which: str = ""
-    state: str = ""
-    action: int = 0
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether neither an operation, an error, a time nor an id is given."""
-        return not (self.operation or self.error or self.since or self.which)
-
-    def __str__(self) -> str:
-        """The command line options that mean the same."""
-        given = {"operation": self.operation, "error": self.error, "since": self.since, "id": self.which}
-        words = (f"--{name} {value}" for name, value in given.items() if value)
-        return " ".join(words) or "--all"
-
-    def condition(self) -> ColumnElement[bool]:
-        """The filter as an SQL condition."""
-        column = dead_letter.c
-        conditions = [column.state == self.state if self.state else true()]
-        if self.operation:
-            conditions.append(column.operation == self.operation)
-        if self.error:
-            conditions.append(or_(column.reason == self.error, column.error_class == self.error))
-        if self.since:
-            conditions.append(column.last_at >= self.since)
-        if self.action:
-            conditions.append(column.action_id == self.action)
-        if self.which:
-            conditions.append(named(self.which))
-        return and_(*conditions)
+def matching(filter_: DeadLetterFilter) -> ColumnElement[bool]:
+    """The filter as an SQL condition."""
+    conditions = [_column.state == filter_.state if filter_.state else true()]
+    if filter_.operation:
+        conditions.append(_column.operation == filter_.operation)
+    if filter_.error:
+        conditions.append(or_(_column.reason == filter_.error, _column.error_class == filter_.error))
+    if filter_.since:
+        conditions.append(_column.last_at >= filter_.since)
+    if filter_.action:
+        conditions.append(_column.action_id == filter_.action)
+    if filter_.which:
+        conditions.append(named(filter_.which))
+    if filter_.ids:
+        conditions.append(_column.id.in_(filter_.ids))
+    if filter_.up_to:
+        conditions.append(_column.id <= filter_.up_to)
+    return and_(*conditions)
 
 
 def named(which: str) -> ColumnElement[bool]:
     """The letters with this message id, number or letter id."""
-    names = or_(dead_letter.c.message_id == which, dead_letter.c.letter_id == which)
-    return or_(names, dead_letter.c.id == int(which)) if _NUMBER.fullmatch(which) else names
+    names = or_(_column.message_id == which, _column.letter_id == which)
+    return or_(names, _column.id == int(which)) if _NUMBER.fullmatch(which) else names
 
 
-# Letters read at once where no limit is given; more need several commands.
-MAX_LETTERS = 100_000
+def why_not(letter: DeadLetterSummary, operations: Operations, *, has_other_body: bool = False) -> str:
+    """Why a letter cannot be sent again; empty when it can."""
+    if is_events_queue(letter.origin_queue):
+        return "an event is a fact: it is sent as it was" if has_other_body else ""
+    operation = operations.get(letter.operation)
+    if operation is None:
+        return "its queue is no operation of this service"
+    if not operation.is_durable:
+        return f"it is a {operation.operation_kind}, and no caller waits for its reply any more"
+    if not (letter.whole or has_other_body):
+        return "secrets were cut from its body, or it was not kept whole; give it another with --body"
+    return ""
 
-_SUMMARY = tuple(dead_letter.c[name] for name in DeadLetterSummary.__struct_fields__)
 
-
-class DeadLetterGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Letters of one operation with the same cause."""
-
-    operation: str
-    reason: str
-    error_class: str
-    count: int
-    first_at: datetime
-    last_at: datetime
+def replayable(operations: Operations, *, with_other_body: bool = False) -> ColumnElement[bool]:
+    """The letters for which `why_not` has no reason, as an SQL condition."""
+    durable = [name for name, operation in operations.items() if operation.is_durable]
+    is_event = _column.origin_queue.endswith(".events", autoescape=True)
+    is_command = and_(~is_event, _column.operation.in_(durable))
+    if with_other_body:
+        return is_command
+    return or_(is_event, and_(is_command, _column.whole))
 
 
 def grouped(connection: Connection, filter_: DeadLetterFilter, limit: int) -> list[DeadLetterGroup]:
     """The letters counted by operation and cause, the latest group last."""
-    column = dead_letter.c
-    names = (column.operation, column.reason, column.error_class)
-    first, last = func.min(column.first_at).label("first_at"), func.max(column.last_at).label("last_at")
-    statement = select(*names, func.count().label("count"), first, last).where(filter_.condition())
+    names = (_column.operation, _column.reason, _column.error_class)
+    first, last = func.min(_column.first_at).label("first_at"), func.max(_column.last_at).label("last_at")
+    statement = select(*names, func.count().label("count"), first, last).where(matching(filter_))
     rows = connection.execute(statement.group_by(*names).order_by(last).limit(limit))
     return [DeadLetterGroup(**row._mapping) for row in rows]
 
 
-def each(connection: Connection, filter_: DeadLetterFilter, limit: int = MAX_LETTERS) -> list[DeadLetterSummary]:
-    """The letters one by one, in the order they arrived."""
-    statement = _ordered(select(*_SUMMARY).where(filter_.condition())).limit(limit)
-    return [DeadLetterSummary(**row._mapping) for row in connection.execute(statement)]
+def each(
+    connection: Connection, filter_: DeadLetterFilter, limit: int = -1, *, after: int = 0, newest_first: bool = False
+) -> list[DeadLetterSummary]:
+    """The letters one by one, in the order they arrived or the other way round, all unless `limit` is given.
+
+    `after` is the number of the letter before the first one.
+    """
+    statement = select(*_SUMMARY).where(matching(filter_))
+    if after:
+        statement = statement.where(_column.id < after if newest_first else _column.id > after)
+    statement = statement.order_by(_column.id.desc() if newest_first else _column.id)
+    rows = connection.execute(statement if limit < 0 else statement.limit(limit))
+    return [DeadLetterSummary(**row._mapping) for row in rows]
+
+
+def counted(connection: Connection, filter_: DeadLetterFilter, operations: Operations) -> tuple[int, int, int]:
+    """How many letters match, how many of them can be sent again, and the highest number among them; 0 for none."""
+    condition = matching(filter_)
+    count, newest_id = connection.execute(select(func.count(), func.max(_column.id)).where(condition)).one()
+    again = select(func.count()).where(condition, replayable(operations)).select_from(dead_letter)
+    return count, connection.execute(again).scalar_one(), newest_id or 0
 
 
 def newest(connection: Connection, which: str) -> DeadLetter | None:
     """The newest letter with this number, letter id or message id; None without one."""
-    statement = select(dead_letter).where(named(which)).order_by(dead_letter.c.id.desc()).limit(1)
+    statement = select(dead_letter).where(named(which)).order_by(_column.id.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
     return DeadLetter.of_row(row) if row else None
 
 
 def next_chosen(connection: Connection, action_id: int, most: int) -> list[DeadLetter]:
     """The first letters of an action that wait to be sent again, at most `most`."""
-    chosen = and_(dead_letter.c.action_id == action_id, dead_letter.c.state == CHOSEN)
-    rows = connection.execute(_ordered(select(dead_letter).where(chosen)).limit(most))
-    return [DeadLetter.of_row(row) for row in rows]
+    chosen = and_(_column.action_id == action_id, _column.state == CHOSEN)
+    return _read(connection, select(dead_letter).where(chosen).order_by(_column.id).limit(most))
 
 
-def _ordered(statement: Select[Any]) -> Select[Any]:
-    return statement.order_by(dead_letter.c.id)
+def last_replayed(connection: Connection, action_id: int, most: int) -> list[DeadLetter]:
+    """The last letters of an action that were sent again, at most `most`."""
+    sent = and_(_column.action_id == action_id, _column.replayed_as.is_not(None))
+    return _read(connection, select(dead_letter).where(sent).order_by(_column.id.desc()).limit(most))
+
+
+def _read(connection: Connection, statement: Select[Any]) -> list[DeadLetter]:
+    return [DeadLetter.of_row(row) for row in connection.execute(statement)]
+
+
+def ids_of_those_that_died_again(connection: Connection, action_id: int) -> Sequence[str]:
+    """The message ids with which letters of an action were sent, and which became dead letters again since."""
+    sent_as = select(_column.replayed_as).where(_column.action_id == action_id, _column.replayed_as.is_not(None))
+    newest_of_action = select(func.max(_column.id)).where(_column.action_id == action_id).scalar_subquery()
+    again = select(_column.message_id).where(_column.message_id.in_(sent_as), _column.id > newest_of_action)
+    return list(connection.execute(again.distinct()).scalars())

@@ -16,9 +16,10 @@ from typing import NamedTuple
 from msgspec import structs
 
 from bus.contract.identity import ANONYMOUS
+from bus.contract.operator import OriginalProperties
 from bus.dead_letters.body import NOT_KEPT, Operations, body_to_keep
 from bus.dead_letters.envelope import MAX_DETAIL, MAX_TRACEBACK_BYTES, is_authentic
-from bus.dead_letters.store import OriginalProperties, ReceivedDeadLetter
+from bus.dead_letters.store import ReceivedDeadLetter
 from bus.messaging.headers import count, lines, moment, one_line
 from bus.messaging.message import MESSAGE_ID, Delivery, Message
 from bus.messaging.redelivery import CALLER

@@ -1,106 +1,70 @@
 """Replay: send the dead letters of an action to their operations again, each once."""
 
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
+from sqlalchemy import Connection
+
 from bus import failpoints
-from bus.contract.problems import Unavailable
+from bus.contract.identity import ANONYMOUS
+from bus.contract.operator import ActionProgress, DeadLettersSent, UnknownAction
 from bus.database.engine import Database
-from bus.dead_letters.actions import ActionUnavailable, claim_lease, mark_replayed, release_lease, renew_lease
-from bus.dead_letters.body import Operations
-from bus.dead_letters.queries import next_chosen
-from bus.dead_letters.store import DeadLetter, DeadLetterSummary
-from bus.messaging.connect import BrokerUnreachable, connected
+from bus.database.inbox import EVENTS, outcome_of
+from bus.dead_letters.actions import actions, claim_lease, mark_replayed, release_lease
+from bus.dead_letters.queries import ids_of_those_that_died_again, last_replayed, next_chosen
+from bus.dead_letters.store import DeadLetter
 from bus.messaging.message import JSON, SENT_AT, Message, now_ms
-from bus.messaging.publishing import not_taken, publish_all
+from bus.messaging.publishing import not_taken
 from bus.messaging.topology import is_events_queue
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, continued
-from bus.messaging.transport import PublishOutcome, Transport
+from bus.messaging.transport import PublishOutcome
 from bus.security.service_keys import LetterKey
 from bus.security.vouching import caller_named, vouch
 
-CONFIRM_SECONDS = 5.0
-# Letters that are sent together, with one look and one mark: as many as the rate allows in this time, at most so many.
-BATCH_SECONDS, MAX_LETTERS_AT_ONCE = 0.1, 500
-# A queue whose service works makes room soon; one that has made none after this many tries stops the replay.
-FULL_SECONDS, FULL_TRIES = 1.0, 60
+# Letters of a replay whose outcome is looked up.
+MOST_LOOKED_UP = 1000
 
 Send = Callable[[Sequence[Message]], Sequence[PublishOutcome]]
-Progress = Generator[tuple[int, int], None, None]
 
 
-def why_not(letter: DeadLetterSummary, operations: Operations, *, has_other_body: bool = False) -> str:
-    """Why a letter cannot be sent again; empty when it can."""
-    if is_events_queue(letter.origin_queue):
-        return "an event is a fact: it is sent as it was" if has_other_body else ""
-    operation = operations.get(letter.operation)
-    if operation is None:
-        return "its queue is no operation of this service"
-    if not operation.is_durable:
-        return f"it is a {operation.operation_kind}, and no caller waits for its reply any more"
-    if not (letter.whole or has_other_body):
-        return "secrets were cut from its body, or it was not kept whole; give it another with --body"
-    return ""
+def send_next(
+    database: Database, action_id: int, most: int, send: Send, other_body: bytes | None = None
+) -> DeadLettersSent:
+    """Send the next letters of an action, at most `most`, and mark those that the broker has confirmed.
 
+    No transaction is open while they are sent. `other_body` replaces the letter's own. Letters that are not sent stay
+    with the action.
 
-def replay(database: Database, action_id: int, send: Send, *, rate: float, other_body: bytes | None = None) -> Progress:
-    """Send an action's letters, at most `rate` a second, and mark those that were confirmed, batch by batch.
-
-    Yields how many were sent and how many are left, before the first and after each batch. When it is interrupted, the
-    unsent letters stay with the action, and another replay of it sends them. `other_body` replaces the letter's own.
-    A full queue is given time to make room.
-
-    Raises ActionUnavailable, DatabaseUnavailable, Unavailable when the broker takes no more, and what `send` raises.
+    Raises UnknownAction, ActionBusy and DatabaseUnavailable.
     """
-    key = LetterKey(database).read()
-    holder, size = uuid4().hex, max(1, min(MAX_LETTERS_AT_ONCE, int(rate * BATCH_SECONDS)))
+    key, holder = LetterKey(database).read(), uuid4().hex
     with database.transaction() as transaction:
-        total = claim_lease(transaction.connection, action_id, holder).left
-    sent = refusals = 0
+        left = claim_lease(transaction.connection, action_id, holder).left
+    confirmed: list[tuple[int, str]] = []
+    messages: list[Message] = []
+    outcomes: Sequence[PublishOutcome] = ()
     try:
-        yield 0, total
-        while letters := _next_chosen(database, action_id, size):
-            next_at = time.monotonic() + len(letters) / rate
-            messages = [
-                vouch(message_of(letter, action_id, other_body), caller_named(letter.properties.caller), key)
-                for letter in letters
-            ]
-            outcomes = send(messages)
-            failpoints.reach("replay.after-confirm")
-            confirmed = [
-                (letter.id, message.message_id or "")
-                for letter, message, outcome in zip(letters, messages, outcomes, strict=True)
-                if outcome is PublishOutcome.CONFIRMED
-            ]
-            with database.transaction() as transaction:
-                mark_replayed(transaction.connection, confirmed)
-                is_held = renew_lease(transaction.connection, action_id, holder)
-            if not is_held:  # this process stood still for longer than its lease
-                raise ActionUnavailable(f"Another process has gone on with action {action_id}, and sends what is left.")
-            sent, refusals = sent + len(confirmed), 0 if confirmed else refusals + 1
-            yield sent, total - sent
-            if len(confirmed) < len(letters):
-                _wait_for_room(messages, outcomes, refusals)
-            elif sent < total:
-                time.sleep(max(0.0, next_at - time.monotonic()))
+        with database.reading() as transaction:
+            letters = next_chosen(transaction.connection, action_id, most)
+        messages = [
+            vouch(message_of(letter, action_id, other_body), caller_named(letter.properties.caller), key)
+            for letter in letters
+        ]
+        outcomes = send(messages)
+        failpoints.reach("replay.after-confirm")
+        confirmed = [
+            (letter.id, message.message_id or "")
+            for letter, message, outcome in zip(letters, messages, outcomes, strict=True)
+            if outcome is PublishOutcome.CONFIRMED
+        ]
     finally:
         with database.transaction() as transaction:
+            mark_replayed(transaction.connection, confirmed)
             release_lease(transaction.connection, action_id, holder)
-
-
-def _next_chosen(database: Database, action_id: int, most: int) -> list[DeadLetter]:
-    with database.reading() as transaction:
-        return next_chosen(transaction.connection, action_id, most)
-
-
-def _wait_for_room(messages: Sequence[Message], outcomes: Sequence[PublishOutcome], refusals: int) -> None:
-    """Pause if a queue is full. Raises Unavailable if it stays full, and for any other outcome."""
-    failed = next(place for place, outcome in enumerate(outcomes) if outcome is not PublishOutcome.CONFIRMED)
-    if outcomes[failed] is not PublishOutcome.FULL or refusals > FULL_TRIES:
-        raise not_taken(messages[failed].queue, outcomes[failed])
-    time.sleep(FULL_SECONDS)
+    failed = [place for place, outcome in enumerate(outcomes) if outcome is not PublishOutcome.CONFIRMED]
+    why_stopped = str(not_taken(messages[failed[0]].queue, outcomes[failed[0]])) if failed else ""
+    is_full = bool(failed) and outcomes[failed[0]] is PublishOutcome.FULL
+    return DeadLettersSent(sent=len(confirmed), left=left - len(confirmed), why_stopped=why_stopped, is_full=is_full)
 
 
 def message_of(letter: DeadLetter, action_id: int, other_body: bytes | None) -> Message:
@@ -125,20 +89,20 @@ def message_of(letter: DeadLetter, action_id: int, other_body: bytes | None) -> 
     )
 
 
-@contextmanager
-def sending(url: str) -> Iterator[Send]:
-    """Yields a function that publishes messages and returns what the broker did with each.
-
-    Raises TransportFailure, and Unavailable when the broker cannot be reached; the function raises TransportFailure.
-    """
-    try:
-        with connected(url, "bus-dead-letters") as transport:
-            yield lambda messages: _send(transport, messages)
-    except BrokerUnreachable:
-        raise Unavailable("broker-away", "The broker cannot be reached.") from None
+def progress_of(connection: Connection, action_id: int) -> ActionProgress:
+    """How far an action is, and what became of the letters that it has sent. Raises UnknownAction."""
+    found = actions(connection, 1, action_id)
+    if not found:
+        raise UnknownAction
+    died = set(ids_of_those_that_died_again(connection, action_id))
+    sent = last_replayed(connection, action_id, MOST_LOOKED_UP)
+    is_open = [letter for letter in sent if letter.replayed_as not in died and not _is_done(connection, letter)]
+    return ActionProgress(action=found[0], died_again=len(died), open=len(is_open))
 
 
-def _send(transport: Transport, messages: Sequence[Message]) -> list[PublishOutcome]:
-    if failure := transport.failure:
-        raise failure
-    return publish_all(transport, messages, CONFIRM_SECONDS)
+def _is_done(connection: Connection, letter: DeadLetter) -> bool:
+    if is_events_queue(letter.origin_queue):
+        callers = {EVENTS}
+    else:
+        callers = {caller_named(letter.properties.caller).id, ANONYMOUS.id}
+    return any(outcome_of(connection, caller, letter.replayed_as or "") is not None for caller in callers)

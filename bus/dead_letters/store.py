@@ -10,6 +10,7 @@ from msgspec import structs
 from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from bus.contract.codec import read_json
+from bus.contract.operator import DeadLetterSummary, OriginalProperties
 from bus.database.bulk import find_all, insert_all
 from bus.database.tables import dead_letter
 
@@ -27,45 +28,6 @@ _oldest_handled = (
     .where(dead_letter.c.state.in_(HANDLED), dead_letter.c.handled_at < bindparam("before"))
     .limit(bindparam("limit"))
 )
-
-
-class OriginalProperties(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Properties of the original message, cleaned, for a person to see.
-
-    `caller` is the account that a worker had verified, as `bus.security.vouching` writes it.
-    """
-
-    message_id: str = ""
-    correlation_id: str = ""
-    content_type: str = ""
-    content_encoding: str = ""
-    reply_to: str = ""
-    traceparent: str = ""
-    tracestate: str = ""
-    caller: str = ""
-
-
-class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The columns of a letter that fit in a line. Times are in UTC.
-
-    `operation` is empty when its origin is no operation of the service; of an event it is the event's name.
-    `message_id` is None unless it is a legal one. `whole`: the body is as it came, so that it can be sent again.
-    Columns with a default are the database's, and those of a letter that is stored for the first time.
-    """
-
-    id: int = 0
-    letter_id: str
-    operation: str
-    origin_queue: str
-    reason: str
-    error_class: str
-    attempts: int
-    first_at: datetime
-    last_at: datetime
-    message_id: str | None
-    whole: bool
-    state: str = DEAD
-    action_id: int | None = None
 
 
 class DeadLetter(DeadLetterSummary, frozen=True, kw_only=True):

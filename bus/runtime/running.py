@@ -22,6 +22,7 @@ from bus.runtime.seeding import seed
 from bus.runtime.servers import EventLoop
 from bus.runtime.settings import Settings, configure
 from bus.runtime.supervisor import Supervisor
+from bus.security.operators import stored_token
 from bus.service.application import Application
 from bus.telemetry.export import FLUSH_SECONDS, spans_from
 from bus.telemetry.metrics import Metrics
@@ -165,6 +166,7 @@ def worker_of(
             spans=spans,
         ),
         require_sealed=require_sealed,
+        operator_token=settings.operator_token or stored_token(settings.data_dir, make=True),
         metrics=metrics,
         spans=spans,
     )
@@ -173,7 +175,7 @@ def worker_of(
 def database_of(application: Application, settings: Settings) -> Database:
     """The database of a service, with connections for all threads of a worker."""
     url = settings.services[application.name].database_url
-    return Database(url, connections=3 + application.service.threads, lock_seconds=LOCK_SECONDS)
+    return Database(url, connections=4 + application.service.threads, lock_seconds=LOCK_SECONDS)
 
 
 def check_ports(applications: Sequence[Application], settings: Settings) -> None:

@@ -23,6 +23,8 @@ _LONG_NAME, _MISSPELT_LETTERS = 8, 2
 
 # In a row before a front end; more is a mistake.
 MOST_PROXIES = 16
+# As many as 96 random bits have in base64.
+MIN_TOKEN_CHARACTERS = 16
 
 
 class SettingsError(Exception):
@@ -50,6 +52,7 @@ class Settings:
 
     `misspelt` has the variables whose names are nearly those of settings, each with the setting that is probably meant.
     `trusted_proxies` is how many proxies stand before the front ends, each of which adds to X-Forwarded-For.
+    `operator_token` is empty where only a file in `data_dir` has it.
     """
 
     bus_url: str
@@ -62,6 +65,7 @@ class Settings:
     data_dir: Path
     misspelt: Mapping[str, str]
     trusted_proxies: int = 0
+    operator_token: str = ""
 
     @property
     def identities(self) -> Mapping[str, str]:
@@ -98,6 +102,7 @@ def read_settings(
         services=services,
         data_dir=data,
         trusted_proxies=reader.count("TRUSTED_PROXIES", MOST_PROXIES),
+        operator_token=reader.secret("BUS_OPERATOR_TOKEN", MIN_TOKEN_CHARACTERS),
         misspelt=_misspelt(environment, reader.names),
     )
     errors = [*reader.errors, *_shared_values(services), *_too_long(settings.limits)]

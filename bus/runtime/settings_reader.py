@@ -101,6 +101,14 @@ class SettingsReader:
             return ""
         return value
 
+    def secret(self, name: str, least: int) -> str:
+        """A secret of at least so many characters; empty if it is not set."""
+        value = self.text(name, "")
+        if value and len(value) < least:
+            self.errors.append(f"{name} must have at least {least} characters, as `openssl rand -hex 32` prints them.")
+            return ""
+        return value
+
     def count(self, name: str, most: int) -> int:
         """A whole number from 0 to `most`; 0 if it is not set."""
         value = self.text(name, "0")

@@ -29,6 +29,7 @@ from bus.messaging.call import Call
 from bus.messaging.message import Message
 from bus.messaging.redelivery import AUTHORIZATION, SEALED_SCHEME
 from bus.security.access_tokens import MAX_TOKEN_CHARACTERS, verify
+from bus.security.operators import Operators
 from bus.security.seal import MAX_SEAL_BYTES, TOKEN, seal
 from bus.security.service_keys import LetterKey
 from bus.security.token_keys import TokenKeys
@@ -38,6 +39,7 @@ from bus.security.vouching import vouch, vouched
 BEARER = "bearer"
 # Verified headers, so that each costs one verification. A full cache drops the one that came first.
 MAX_VERIFIED = 2000
+NO_OPERATORS = Operators()
 
 
 class Guard:
@@ -46,7 +48,8 @@ class Guard:
     `key` is the service's own, for authenticators, and `sealing_key` gives the one that tokens are sealed to.
 
     With `is_open`, everyone may call those `operations` that need a scope. `asks` has the names of those whose caller
-    matters, for the others to cost nothing. Safe to use from many threads.
+    matters, for the others to cost nothing; `reads_tokens` says whether any of them reads access tokens. `operators`
+    knows who has signed a request for operators. Safe to use from many threads.
     """
 
     def __init__(
@@ -58,17 +61,22 @@ class Guard:
         operations: Iterable[type[Operation[Any]]],
         *,
         is_open: bool = False,
+        operators: Operators = NO_OPERATORS,
     ) -> None:
+        self._operators = operators
         self._unsealer, self._keys, self._key, self._sealing_key = unsealer, keys, key, sealing_key
+        operations = list(operations)
         asking = [
             operation
             for operation in operations
-            if operation.authentication != "none"
+            if operation.authentication in ("optional", "required")
             and not (is_open and (operation.required_scope or operation.field_scopes))
         ]
         # Where none of them needs an account, all callers are anonymous, and no outcome is an account's.
         knows_accounts = any(is_guarded(each) or each.field_scopes for each in asking)
-        self.asks = frozenset(each.operation_name for each in asking if knows_accounts)
+        self.reads_tokens = bool(asking) and knows_accounts
+        signed = [operation for operation in operations if operation.authentication == "operator"]
+        self.asks = frozenset(each.operation_name for each in [*(asking if knows_accounts else ()), *signed])
         self._verified: dict[tuple[str, str], tuple[Caller, int]] = {}
 
     def caller_of(self, message: Message, operation: type[Operation[Any]]) -> Caller:
@@ -81,6 +89,8 @@ class Guard:
         """
         if operation.operation_name not in self.asks:
             return ANONYMOUS
+        if operation.authentication == "operator":
+            return self._operators.caller_of(message)
         given, verified = message.headers.get(AUTHORIZATION), vouched(message, self._key.read())
         if verified is not None:
             caller = verified

@@ -12,6 +12,7 @@ from bus.contract.events import Event
 from bus.contract.fields import holds_secrets, holds_secrets_inside
 from bus.contract.identity import takes_secrets
 from bus.contract.operations import Operation, Reply, service_of
+from bus.contract.operator import operator_operations
 from bus.contract.refusals import Refusal, Refused
 from bus.contract.settings import Settings
 from bus.database.past_events import PastEvent, PastEvents
@@ -69,7 +70,8 @@ class Service:
     def builtin_operations(self) -> list[type[Operation[Any]]]:
         """The operations that every service has; those that take secrets give out a sealing key too."""
         own: list[type[Operation[Any]]] = [ping_of(self.name), outcome_query_of(self.name)]
-        return [*own, sealing_key_query_of(self.name)] if self.takes_secrets else own
+        sealing = [sealing_key_query_of(self.name)] if self.takes_secrets else []
+        return [*own, *sealing, *operator_operations(self.name).values()]
 
     @property
     def operations(self) -> dict[str, type[Operation[Any]]]:

@@ -41,8 +41,9 @@ def builtin_handlers(service: Service, commands_wait: Callable[[], str] = lambda
         sealing_key_query_of(service.name): lambda _query, work: given_out(work.connection, service.name),
     }
     return {
-        operation.operation_name: Handler(service.name, operation, functions[operation])
-        for operation in service.builtin_operations
+        operation.operation_name: Handler(service.name, operation, function)
+        for operation, function in functions.items()
+        if operation in service.builtin_operations
     }
 
 

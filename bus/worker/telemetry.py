@@ -1,6 +1,7 @@
 """Telemetry of messages: the outcome of each, for the log, the metrics and the traces."""
 
 import time
+from collections import deque
 from collections.abc import Mapping
 
 import structlog
@@ -12,17 +13,27 @@ from bus.messaging.redelivery import ATTEMPTS, attempts_of
 from bus.telemetry.metrics import WorkerMetrics
 from bus.telemetry.spans import Kind, Span, Spans, attributes_of, wall_ns
 
+# Times and sizes that are kept for an operator to see.
+REMEMBERED = 500
+
 log = structlog.get_logger("bus.worker")
 
 
 class MessageTelemetry:
-    """Records the outcomes of one worker's messages. `metrics` and `spans` are None where none are collected."""
+    """Records the outcomes of one worker's messages. `metrics` and `spans` are None where none are collected.
+
+    `handled` and `failed` count messages; `handler_seconds` and `batches` are the times and sizes of the last ones.
+    """
 
     def __init__(self, metrics: WorkerMetrics | None = None, spans: Spans | None = None) -> None:
         self._metrics, self._spans = metrics, spans
+        self.handled = self.failed = 0
+        self.handler_seconds: deque[float] = deque(maxlen=REMEMBERED)
+        self.batches: deque[int] = deque(maxlen=REMEMBERED)
 
     def record_batch(self, size: int) -> None:
         """A batch of `size` messages is handled now."""
+        self.batches.append(size)
         if self._metrics is not None:
             self._metrics.batch(size)
 
@@ -46,8 +57,12 @@ class MessageTelemetry:
             known["queued_ms"] = delivery.queued_ms
         if seconds is not None:
             known["handler_ms"] = round(seconds * 1000, 1)
+            self.handler_seconds.append(seconds)
         # Health checks send a ping every few seconds; one line each would hide the rest.
         is_ping = message.queue.endswith(PING)
+        if is_last and not is_ping:
+            self.handled += 1
+            self.failed += outcome == "dead_lettered"
         write = log.debug if is_ping else log.info
         ms = round((now - delivery.received_at) * 1000, 1)
         write(outcome, operation=message.queue, id=message.message_id, ms=ms, **{**known, **facts})

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,12 +16,13 @@ from bus.contract.operations import Operation
 from bus.contract.problems import Unavailable
 from bus.contract.settings import is_open
 from bus.database.engine import Database
-from bus.database.trouble import AWAY, DatabaseUnavailable
+from bus.database.trouble import AWAY
 from bus.messaging.call import longest_running
 from bus.messaging.topology import CONSUMED_KINDS, DEFAULT_LIMITS, Limits, Queue, dead_letter_queue
 from bus.messaging.transport import Transport, TransportOptions, is_connected
 from bus.security.guard import Guard
 from bus.security.key_store import given_out, prepare_key, read_keys
+from bus.security.operators import Operators
 from bus.security.service_keys import LetterKey
 from bus.security.token_keys import TokenKeys
 from bus.security.unsealer import Unsealer
@@ -34,6 +34,7 @@ from bus.telemetry.metrics import CONNECTED, Metrics, WorkerMetrics
 from bus.telemetry.spans import Spans
 from bus.worker.admission import Admission
 from bus.worker.background.gauges import DatabaseGauges
+from bus.worker.background.heartbeat import Heartbeat
 from bus.worker.background.outbox_relay import OutboxRelay
 from bus.worker.background.periodic import PeriodicTask
 from bus.worker.background.retention import Retention
@@ -43,6 +44,7 @@ from bus.worker.builtins import builtin_handlers
 from bus.worker.dead_letters import DeadLetterConsumer
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.events import EventConsumer
+from bus.worker.operator import OperatorHandlers
 from bus.worker.quarantine import Quarantine
 from bus.worker.requests import RequestConsumer
 from bus.worker.telemetry import MessageTelemetry
@@ -81,7 +83,7 @@ class Worker:
     """Runs one service's handlers on one transport. Start it, and stop it once.
 
     `connect` makes the client with which its handlers call other services and it asks for the keys of access tokens;
-    it is closed with the worker.
+    it is closed with the worker. `operator_token` is that of the installation; without one, operators are refused.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Worker:
         *,
         connect: Callable[[], Client] | None = None,
         require_sealed: bool = False,
+        operator_token: str = "",
         metrics: Metrics | None = None,
         spans: Spans | None = None,
     ) -> None:
@@ -100,7 +103,6 @@ class Worker:
         self._connect = connect
         self._stopping = threading.Event()
         self._waits = DatabaseWaits(service.name, database, self._stopping)
-        self._letter_key = LetterKey(database)
         self._queues = service.queues(limits)
         self._relay = OutboxRelay(service.name, transport, database, spans)
         self._retention = Retention(service.name, database, limits.keep_days)
@@ -108,7 +110,11 @@ class Worker:
         self._watchdog = Watchdog(service.name, transport, counted.restarted if counted else lambda: None)
         self._scheduled = [ScheduledTask(handler, database, self._relay.wake) for handler in service.periodic.values()]
         self._gauges = None if metrics is None else self._show(metrics)
-        self._threads = self._consumer_threads(MessageTelemetry(counted, spans), counted, require_sealed)
+        telemetry = MessageTelemetry(counted, spans)
+        self._heartbeat = Heartbeat(
+            service.name, database, telemetry, self._why_idle, lambda: self._watchdog.unacknowledged
+        )
+        self._threads = self._consumer_threads(telemetry, counted, require_sealed, Operators(operator_token))
         threads_of = {queue.name: self._threads[self._threads_for(queue)] for queue in self._consumed()}
         self._on_delivery = distributing(threads_of, spans)
 
@@ -128,16 +134,17 @@ class Worker:
     @property
     def why_not_ready(self) -> str:
         """Why no message is handled now; empty when messages are."""
+        return self._why_idle() or ("" if self._database.answers() else AWAY)
+
+    def _why_idle(self) -> str:
         if self._watchdog.why_silent:
             return self._watchdog.why_silent
         if not is_connected(self._transport):
             return "There is no connection to the broker."
-        return self._waits.sentence or ("" if self._database.answers() else AWAY)
+        return self._waits.sentence
 
     def start(self) -> None:
         """Connect and begin to consume; returns at once."""
-        with suppress(DatabaseUnavailable):  # it may be away when the key is needed
-            self._letter_key.read()
         if self._service.takes_secrets:
             prepare_key(self._database)
         scoped = [name for name, each in self._service.operations.items() if each.required_scope]
@@ -179,13 +186,13 @@ class Worker:
         self._transport.close(CLOSE_SECONDS)
 
     def _consumer_threads(
-        self, telemetry: MessageTelemetry, counted: WorkerMetrics | None, require_sealed: bool
+        self, telemetry: MessageTelemetry, counted: WorkerMetrics | None, require_sealed: bool, operators: Operators
     ) -> dict[str, ConsumerThreads]:
         """Threads of their own for what must not wait for the commands' turn, or for a lock that they need."""
         service, transport, database, on_events = self._service, self._transport, self._database, self._relay.wake
         name = service.name
         operations: dict[str, type[Operation[Any]]] = service.operations
-        letter_key, waits = self._letter_key, self._waits
+        letter_key, waits = LetterKey(database), self._waits
         dispatcher = Dispatcher(name, transport, self._limits, self._stopping, telemetry, letter_key)
         unsealer = Unsealer(partial(read_keys, database), required=require_sealed)
         if counted:
@@ -198,11 +205,16 @@ class Worker:
             self._sealing_key,
             operations.values(),
             is_open=is_open(service.settings),
+            operators=operators,
         )
-        self._reads_tokens = bool(guard.asks)
+        self._reads_tokens = guard.reads_tokens
         self._nested = NestedCalls(self._connect, guard.token_of)
         requests = RequestConsumer(
-            {**service.handlers, **builtin_handlers(service, lambda: waits.sentence)},
+            {
+                **service.handlers,
+                **builtin_handlers(service, lambda: waits.sentence),
+                **OperatorHandlers(service, database, transport, self._limits, lambda: waits.sentence).by_queue,
+            },
             database,
             waits,
             transport,
@@ -235,6 +247,7 @@ class Worker:
             **own,
             "requests": ConsumerThreads(name, requests.handle_batch, batch=MAX_BATCH),
             "queries": ConsumerThreads(f"{name}-queries", requests.handle_batch, batch=MAX_BATCH),
+            "operator": ConsumerThreads(f"{name}-operator", requests.handle_batch),
             "builtin": ConsumerThreads(f"{name}-builtin", requests.handle_batch, batch=MAX_BATCH),
             "events": ConsumerThreads(f"{name}-events", events.handle_batch, batch=MAX_BATCH),
             "dead": ConsumerThreads(f"{name}-dead", dead_letters.handle_batch, batch=MAX_BATCH),
@@ -263,6 +276,7 @@ class Worker:
             self._watchdog,
             self._retention,
             self._gauges,
+            self._heartbeat,
             *self._scheduled,
         ]
         return [task for task in tasks if task is not None]
@@ -274,8 +288,9 @@ class Worker:
     def _threads_for(self, queue: Queue) -> str:
         if queue.name in self._threads:
             return queue.name
-        if queue.name in (operation.operation_name for operation in self._service.builtin_operations):
-            return "builtin"
+        for operation in self._service.builtin_operations:
+            if queue.name == operation.operation_name:  # a ping must not wait for a batch of dead letters
+                return "operator" if operation.authentication == "operator" else "builtin"
         if queue.kind == "query":
             return "queries"
         return queue.kind if queue.kind in self._threads else "requests"

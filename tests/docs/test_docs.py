@@ -61,6 +61,8 @@ APPLICATIONS = (auth.main.application, catalog.main.application)
 SHOWN_URLS = {each.name: f"http://127.0.0.1:{each.port}" for each in APPLICATIONS}
 SHOWN_DATABASE = "postgresql://errand:secret@127.0.0.1/errand"
 
+OPERATOR_TOKEN = "the operator token of this installation"
+
 # The tests that a document shows start a broker and a database, which may take 90 s each, and then run.
 COMMAND_SECONDS = 300.0
 START_SECONDS = 60.0
@@ -148,7 +150,7 @@ class System:
         migrate(database, application.migrations)
         self._databases.append(database)
         transport = transport_for(self.url, application.name)
-        worker = Worker(application.service, transport, database)
+        worker = Worker(application.service, transport, database, operator_token=OPERATOR_TOKEN)
         worker.start()
         self._closing += [lambda: worker.stop(STOP_SECONDS), database.close]
         assert transport.wait_until_ready(START_SECONDS)
@@ -159,6 +161,7 @@ class System:
             **os.environ,
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "BUS_URL": self.url,
+            "BUS_OPERATOR_TOKEN": OPERATOR_TOKEN,
             "DATA_DIR": str(self.folder / "data"),
         }
 

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import pika
 import psutil
 import pytest
 from click.testing import CliRunner, Result
-from msgspec import structs
 from pika.adapters.blocking_connection import BlockingChannel
 from sqlalchemy import func, select, update
 from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters, wait_for_letters
@@ -24,21 +23,26 @@ import bus.cli.dead_letters_replay
 from auth.handlers import auth
 from bus.cli import bus as command
 from bus.client.client import Client
-from bus.contract.problems import Unavailable
+from bus.contract.operator import (
+    ActionKind,
+    BodyNotAcceptable,
+    DeadLetterFilter,
+    DeadLettersTaken,
+    GetDeadLetter,
+    TakeDeadLetters,
+    operator_operations,
+)
+from bus.contract.refusals import Refused
 from bus.database.engine import Database
 from bus.database.inbox import outcome_of
 from bus.database.migrate import migrate
 from bus.database.tables import dead_letter as table
-from bus.database.tables import dead_letter_action
-from bus.dead_letters.actions import ActionUnavailable, begin
 from bus.dead_letters.envelope import dead_letter
 from bus.dead_letters.queries import newest
-from bus.dead_letters.replay import message_of, replay
-from bus.messaging import trace_context
 from bus.messaging.connect import transport_for
 from bus.messaging.message import Message
 from bus.messaging.topology import Limits
-from bus.messaging.transport import PublishOutcome
+from bus.security.operators import Operator
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.telemetry.logs import configure_logs
@@ -59,6 +63,8 @@ STOP_SECONDS = 10.0
 # A command whose handler fails is a dead letter at once.
 NO_RETRIES = Limits(retry_seconds=())
 
+TOKEN = "the operator token of this installation"
+
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 
 
@@ -67,7 +73,7 @@ class Shop:
 
     def __init__(self, url: str, database_url: str) -> None:
         self.url = url
-        self.environment = {"BUS_URL": url, "CATALOG_DATABASE_URL": database_url}
+        self.environment = {"BUS_URL": url, "BUS_OPERATOR_TOKEN": TOKEN}
         self.database = Database(database_url)
         self.mended = threading.Event()
         migrate(self.database, "catalog.migrations")
@@ -77,7 +83,7 @@ class Shop:
     def start(self) -> None:
         configure_logs("error")  # unconfigured, the worker's lines would be among what a command prints meanwhile
         transport = transport_for(self.url, "catalog")
-        self._worker = Worker(self.service, transport, self.database, NO_RETRIES)
+        self._worker = Worker(self.service, transport, self.database, NO_RETRIES, operator_token=TOKEN)
         self._worker.start()
         assert transport.wait_until_ready(START_SECONDS)
 
@@ -161,14 +167,6 @@ def sqlite_shop(broker_url: str, tmp_path: Path) -> Iterator[Shop]:
     shop.close()
 
 
-@pytest.fixture
-def offline_shop(tmp_path: Path) -> Iterator[Shop]:
-    """With a database and no broker."""
-    shop = Shop("memory://", f"sqlite:///{tmp_path}/shop.db")
-    yield shop
-    shop.close()
-
-
 def _send(shop: Shop, *message_ids: str) -> None:
     with Client(shop.url, name="test") as client:
         for message_id in message_ids:
@@ -217,35 +215,6 @@ def test_a_command_without_an_id_has_one_effect_however_often_it_is_sent_again(s
     sqlite_shop.wait_for_products(2)
 
 
-def test_the_sender_is_not_answered_twice_and_the_message_says_what_it_is(offline_shop: Shop) -> None:
-    offline_shop.dead_letter("order-1")
-    with offline_shop.database.reading() as transaction:
-        letter = newest(transaction.connection, "order-1")
-    assert letter is not None
-    message = message_of(letter, 1, None)
-    assert (message.queue, message.message_id, message.reply_to) == ("catalog.create_product", "order-1", None)
-    assert (message.persistent, message.headers["replay-of"]) == (True, letter.letter_id)
-    assert message.headers.keys() == {"replay-of", "timestamp_in_ms", "traceparent"}
-
-
-def test_what_is_sent_again_goes_on_in_its_trace(offline_shop: Shop) -> None:
-    before = structs.replace(trace_context.begin(), state="congo=1")
-    died = Message(queue="catalog.create_product", body=b"{}", message_id="order-1", headers=before.headers)
-    store_dead_letters(
-        offline_shop.database,
-        catalog,
-        dead_letter(died, "catalog", died.body, key=LETTER_KEY, reason="fault", detail="Why."),
-    )
-    with offline_shop.database.reading() as transaction:
-        letter = newest(transaction.connection, "order-1")
-    assert letter is not None
-    headers = message_of(letter, 1, None).headers
-    again = trace_context.read(headers["traceparent"], headers["tracestate"])
-    assert again is not None
-    assert (again.trace_id, again.state) == (before.trace_id, "congo=1")
-    assert again.span_id != before.span_id
-
-
 def test_another_body_is_another_command_and_is_checked_first(sqlite_shop: Shop, tmp_path: Path) -> None:
     sqlite_shop.dead_letter("order-1", body={**LAMP, "price": -1})
     wrong = sqlite_shop.bus("replay", "catalog", "--id", "order-1", "--body", json.dumps({**LAMP, "price": -2}))
@@ -257,15 +226,6 @@ def test_another_body_is_another_command_and_is_checked_first(sqlite_shop: Shop,
     sqlite_shop.wait_for_products(1)
     letter = sqlite_shop.json("show", "catalog", "order-1")
     assert letter["replayed_as"] == f"{letter['letter_id']}-1"
-
-
-def test_another_body_is_for_one_letter(offline_shop: Shop) -> None:
-    offline_shop.environment["BUS_URL"] = "amqp://127.0.0.1:1"
-    offline_shop.dead_letter("order-1", "order-2")
-    for arguments in (("--all",), ("--id", "nobody")):
-        result = offline_shop.bus("replay", "catalog", *arguments, "--body", json.dumps(LAMP))
-        assert result.exit_code == 2
-        assert "--body is for one dead letter" in result.output
 
 
 def test_what_cannot_be_sent_again_is_said_and_left(sqlite_shop: Shop) -> None:
@@ -282,45 +242,23 @@ def test_what_cannot_be_sent_again_is_said_and_left(sqlite_shop: Shop) -> None:
     sqlite_shop.wait_for_products(2)
 
 
-def test_a_letter_whose_password_was_cut_asks_for_another_body_and_that_is_sealed(
-    broker_url: str, tmp_path: Path
-) -> None:
-    url = f"sqlite:///{tmp_path}/auth.db"
-    database = Database(url)
-    migrate(database, "auth.migrations")
-    account = {"username": "ann", "email": "ann@example.com", "password": "[secret]"}
-    request = Message(queue="auth.register", body=json.dumps(account).encode(), message_id="1")
-    store_dead_letters(
-        database, auth, dead_letter(request, "auth", request.body, key=LETTER_KEY, reason="fault", detail="")
-    )
-    environment = {"BUS_URL": broker_url, "AUTH_DATABASE_URL": url}
-    result = CliRunner().invoke(command, ["dead-letters", "replay", "auth", "--all"], env=environment)
-    assert result.exit_code == 1
-    assert "secrets were cut from its body" in result.output
-    assert letters_in(database)[0].state == "dead"
-    _work(broker_url, auth, database)  # to have the queues
-    body = json.dumps({**account, "password": "correct horse battery"})
-    arguments = ["dead-letters", "replay", "auth", "--id", "1", "--body", body]
-    result = CliRunner().invoke(command, arguments, env=environment)
-    assert result.exit_code == 0, result.output
-    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
-        _, properties, sent = connection.channel().basic_get("auth.register")  # not acknowledged, it goes back
-    assert b"ann@example.com" in sent
-    assert b"correct horse" not in sent
-    _work(broker_url, auth, database, lambda: _is_done(database, properties.message_id))
-    database.close()
-
-
-def _work(url: str, service: Service, database: Database, until: Callable[[], bool] = lambda: True) -> None:
-    """Run a worker until the condition holds."""
+@contextmanager
+def _working(url: str, service: Service, database: Database) -> Iterator[None]:
+    """Run a worker."""
     transport = transport_for(url, service.name)
-    worker = Worker(service, transport, database)
+    worker = Worker(service, transport, database, operator_token=TOKEN)
     worker.start()
     assert transport.wait_until_ready(START_SECONDS)
     try:
-        wait_until(until, DONE_SECONDS, "the worker has done it")
+        yield
     finally:
         worker.stop(STOP_SECONDS)
+
+
+def _take(client: Client, service: str, *, kind: ActionKind, which: str, body: str) -> DeadLettersTaken:
+    request = operator_operations(service)[TakeDeadLetters](kind=kind, filter=DeadLetterFilter(which=which), body=body)
+    taken: DeadLettersTaken = client.call(request, token=Operator("ann@here", TOKEN))
+    return taken
 
 
 def _waiting(channel: BlockingChannel, queue: str) -> int:
@@ -336,40 +274,26 @@ def _is_done(database: Database, message_id: str) -> bool:
 def test_what_the_broker_moved_is_a_letter_and_can_be_sent_again(broker_url: str, tmp_path: Path) -> None:
     shop = Shop(broker_url, f"sqlite:///{tmp_path}/shop.db")
     shop.mended.set()
-    _work(broker_url, shop.service, shop.database)  # to have the queues
+    with _working(broker_url, shop.service, shop.database):
+        pass  # to have the queues
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         properties = pika.BasicProperties(expiration="1", message_id="order-1", delivery_mode=2)
         for _ in range(2):  # the second has the first one's id, and is a message all the same
             connection.channel().basic_publish("", "catalog.create_product", json.dumps(LAMP).encode(), properties)
         dead = connection.channel()
         wait_until(lambda: _waiting(dead, "catalog.dead") == 2, DONE_SECONDS, "the broker has moved them")
-    _work(broker_url, shop.service, shop.database, lambda: len(letters_in(shop.database)) == 2)
-    letters = letters_in(shop.database)
-    assert {(each.operation, each.reason, each.message_id) for each in letters} == {
-        ("catalog.create_product", "expired", "order-1")
-    }
-    assert shop.json("replay", "catalog", "--error", "expired")["replayed"] == 2
-    _work(broker_url, shop.service, shop.database, lambda: _is_done(shop.database, "order-1"))
-    shop.wait_for_products(1)
+    with _working(broker_url, shop.service, shop.database):
+        letters = wait_for_letters(shop.database, 2)
+        assert {(each.operation, each.reason, each.message_id) for each in letters} == {
+            ("catalog.create_product", "expired", "order-1")
+        }
+        assert shop.json("replay", "catalog", "--error", "expired")["replayed"] == 2
+        wait_until(lambda: _is_done(shop.database, "order-1"), DONE_SECONDS, "the worker has done it")
+        shop.wait_for_products(1)
     shop.close()
 
 
 # Frozen, slow, interrupted.
-
-
-def test_a_dry_run_shows_all_and_changes_nothing(sqlite_shop: Shop) -> None:
-    sqlite_shop.dead_letter("order-1", "order-2")
-    for action in ("replay", "discard"):
-        result = sqlite_shop.bus(action, "catalog", "--all", "--dry-run")
-        assert result.exit_code == 0
-        assert "order-1" in result.output
-        assert "order-2" in result.output
-        assert "Would" in result.output
-    assert sqlite_shop.states() == ["dead", "dead"]
-    assert sqlite_shop.json("actions", "catalog") == []
-    sqlite_shop.dead_letter("last")
-    sqlite_shop.bus("replay", "catalog", "--id", "last")
-    sqlite_shop.wait_for_products(1)
 
 
 def test_what_arrives_after_the_list_was_shown_is_not_sent(sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,77 +306,6 @@ def test_what_arrives_after_the_list_was_shown_is_not_sent(sqlite_shop: Shop, mo
     assert sqlite_shop.json("replay", "catalog", "--all")["replayed"] == 1
     sqlite_shop.wait_for_products(1)
     assert sqlite_shop.states() == ["replayed", "dead"]
-
-
-def test_letters_are_sent_no_faster_than_asked(offline_shop: Shop) -> None:
-    offline_shop.dead_letter(*(f"{number}" for number in range(5)))
-    with offline_shop.database.transaction() as transaction:
-        seen = [(letter.id, letter.state) for letter in letters_in(offline_shop.database)]
-        action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
-    sent: list[float] = []
-    begun = time.monotonic()
-
-    def send(messages: Sequence[Message]) -> list[PublishOutcome]:
-        sent.append(time.monotonic())
-        return [PublishOutcome.CONFIRMED for _ in messages]
-
-    steps = list(replay(offline_shop.database, action, send, rate=10))
-    assert steps == [(0, 5), (1, 4), (2, 3), (3, 2), (4, 1), (5, 0)]
-    assert sent[-1] - begun >= 0.4
-
-
-def test_many_letters_are_sent_in_batches_and_a_full_queue_gets_time(
-    offline_shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bus.dead_letters.replay.FULL_SECONDS", 0)
-    offline_shop.dead_letter(*(f"{number}" for number in range(250)))
-    with offline_shop.database.transaction() as transaction:
-        seen = [(letter.id, letter.state) for letter in letters_in(offline_shop.database)]
-        action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
-    sizes: list[int] = []
-
-    def send(messages: Sequence[Message]) -> list[PublishOutcome]:
-        sizes.append(len(messages))
-        is_full = len(sizes) == 2
-        return [PublishOutcome.FULL if is_full and n >= 30 else PublishOutcome.CONFIRMED for n in range(len(messages))]
-
-    steps = list(replay(offline_shop.database, action, send, rate=1000))
-    assert (sizes, steps[-1]) == ([100, 100, 100, 20], (250, 0))
-    assert set(offline_shop.states()) == {"replayed"}
-
-
-def test_without_a_service_the_dead_letters_of_all_are_listed(offline_shop: Shop, tmp_path: Path) -> None:
-    offline_shop.environment["AUTH_DATABASE_URL"] = url = f"sqlite:///{tmp_path}/auth.db"
-    auth_database = Database(url)
-    migrate(auth_database, "auth.migrations")
-    auth_database.close()
-    offline_shop.dead_letter("order-1", "order-2")
-    assert "catalog  catalog.create_product  fault" in offline_shop.bus("list").output
-    (group,) = offline_shop.json("list")
-    assert (group["service"], group["count"]) == ("catalog", 2)
-    discarded = offline_shop.bus("discard", "catalog", "--id", "order-1", "--yes")
-    assert discarded.exit_code == 0
-    listed = offline_shop.bus("list", "--each", "--state", "any").output.splitlines()
-    assert listed[0].split() == ["SERVICE", "LETTER", "STATE", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE", "ID"]
-    assert [line.split()[:3] for line in listed[1:]] == [["catalog", "1", "discarded"], ["catalog", "2", "dead"]]
-
-
-def test_names_and_values_of_a_letter_stand_apart(offline_shop: Shop) -> None:
-    offline_shop.dead_letter("order-1")
-    lines = offline_shop.bus("show", "catalog", "order-1").output.split("\n\n")[0].splitlines()
-    assert len({line.index(line[21:].split()[0], 21) for line in lines}) == 1, lines
-    assert all(line[19:21] == "  " for line in lines)
-
-
-def test_a_dry_run_says_what_it_would_send(offline_shop: Shop) -> None:
-    offline_shop.environment["BUS_URL"] = "amqp://127.0.0.1:1"
-    offline_shop.dead_letter("order-1", "order-2")
-    found = offline_shop.json("replay", "catalog", "--all", "--dry-run")
-    assert (found["action"], found["replayed"], found["would_replay"]) == (None, 0, 2)
-    assert [letter["message_id"] for letter in found["letters"]] == ["order-1", "order-2"]
-    found = offline_shop.json("discard", "catalog", "--all", "--dry-run")
-    assert (found["discarded"], found["would_discard"], len(found["letters"])) == (0, 2, 2)
-    assert offline_shop.states() == ["dead", "dead"]
 
 
 def test_an_interrupted_replay_says_how_to_go_on_and_goes_on(sqlite_shop: Shop) -> None:
@@ -473,57 +326,6 @@ def test_an_interrupted_replay_says_how_to_go_on_and_goes_on(sqlite_shop: Shop) 
     assert (action["letters"], action["left"], action["chosen_by"]) == (5, 0, "--all")
 
 
-def test_a_replay_killed_between_confirm_and_mark_has_one_effect(sqlite_shop: Shop) -> None:
-    sqlite_shop.dead_letter("order-1", "order-2")
-    run = sqlite_shop.process("replay", "catalog", "--all", BUS_FAILPOINT="replay.after-confirm")
-    run.communicate(timeout=PROCESS_SECONDS)
-    assert run.returncode == -signal.SIGKILL
-    assert sqlite_shop.states() == ["chosen", "chosen"]
-    assert isinstance(sqlite_shop.bus("replay", "catalog", "--resume", "1").exception, ActionUnavailable)
-    with sqlite_shop.database.transaction() as transaction:  # as if its time were over
-        transaction.connection.execute(update(dead_letter_action).values(held_until=None))
-    assert sqlite_shop.json("replay", "catalog", "--resume", "1")["replayed"] == 2
-    sqlite_shop.wait_for_products(2)
-    sqlite_shop.dead_letter("last")
-    sqlite_shop.bus("replay", "catalog", "--id", "last")
-    sqlite_shop.wait_for_products(3)
-
-
-def test_a_process_that_stood_still_stops_where_another_has_gone_on(offline_shop: Shop) -> None:
-    offline_shop.dead_letter("order-1", "order-2")
-    seen = [(letter.id, letter.state) for letter in letters_in(offline_shop.database)]
-    with offline_shop.database.transaction() as transaction:
-        action = begin(transaction.connection, "replay", "ann@here", "--all", seen)
-
-    def send_while_another_takes_over(messages: Sequence[Message]) -> list[PublishOutcome]:
-        with offline_shop.database.transaction() as transaction:
-            transaction.connection.execute(update(dead_letter_action).values(held_by="another"))
-        return [PublishOutcome.CONFIRMED for _ in messages]
-
-    with pytest.raises(ActionUnavailable, match="has gone on"):
-        list(replay(offline_shop.database, action, send_while_another_takes_over, rate=10))
-    assert offline_shop.states() == ["replayed", "chosen"]
-
-
-def test_without_a_broker_nothing_is_taken_in_hand(offline_shop: Shop) -> None:
-    offline_shop.environment["BUS_URL"] = "amqp://127.0.0.1:1"
-    offline_shop.dead_letter("order-1")
-    assert isinstance(offline_shop.bus("replay", "catalog", "--all").exception, Unavailable)
-    assert offline_shop.states() == ["dead"]
-
-
-def test_a_queue_that_is_not_there_stops_a_replay_and_the_rest_stays_chosen(broker_url: str, tmp_path: Path) -> None:
-    shop = Shop(broker_url, f"sqlite:///{tmp_path}/shop.db")
-    shop.dead_letter("order-1", "order-2")
-    result = shop.bus("replay", "catalog", "--all")
-    assert isinstance(result.exception, Unavailable)
-    assert "0 sent, 2 left" in result.output
-    assert shop.states() == ["chosen", "chosen"]
-    assert "Discarded 2" in shop.bus("discard", "catalog", "--all", "--state", "chosen").output
-    assert shop.states() == ["discarded", "discarded"]
-    shop.close()
-
-
 def test_two_replays_at_once_send_every_letter_once(shop: Shop) -> None:
     shop.mended.set()
     shop.dead_letter(*(f"{number}" for number in range(20)))
@@ -533,60 +335,141 @@ def test_two_replays_at_once_send_every_letter_once(shop: Shop) -> None:
     shop.wait_for_products(20)
 
 
+def test_growing_batches_stop_when_one_fails_again_and_go_on_once_it_is_mended(sqlite_shop: Shop) -> None:
+    sqlite_shop.mended.clear()
+    sqlite_shop.dead_letter(*(f"{number}" for number in range(15)))
+    result = sqlite_shop.bus("replay", "catalog", "--all", "--growing")
+    assert result.exit_code == 1
+    assert "1 of the letters became dead letters again" in result.output
+    assert "1 sent, 14 left" in result.output
+    assert sqlite_shop.states().count("chosen") == 14
+    sqlite_shop.mended.set()
+    assert sqlite_shop.json("replay", "catalog", "--resume", 1, "--growing")["replayed"] == 14
+    assert sqlite_shop.json("replay", "catalog", "--all")["replayed"] == 1
+    sqlite_shop.wait_for_products(15)
+
+
+def test_a_letter_whose_password_was_cut_asks_for_another_body_and_that_is_sealed(
+    broker_url: str, tmp_path: Path
+) -> None:
+    database = Database(f"sqlite:///{tmp_path}/auth.db")
+    migrate(database, "auth.migrations")
+    account = {"username": "ann", "email": "ann@example.com", "password": "[secret]"}
+    request = Message(queue="auth.register", body=json.dumps(account).encode(), message_id="1")
+    store_dead_letters(
+        database, auth, dead_letter(request, "auth", request.body, key=LETTER_KEY, reason="fault", detail="")
+    )
+    environment = {"BUS_URL": broker_url, "BUS_OPERATOR_TOKEN": TOKEN}
+    body = json.dumps({**account, "password": "correct horse battery"})
+    with _working(broker_url, auth, database):
+        result = CliRunner().invoke(command, ["dead-letters", "replay", "auth", "--all"], env=environment)
+        assert result.exit_code == 1
+        assert "secrets were cut from its body" in result.output
+        assert letters_in(database)[0].state == "dead"
+        with Client(broker_url, seal=False) as client, pytest.raises(BodyNotAcceptable, match="Seal its secrets"):
+            _take(client, "auth", kind="edit", which="1", body=body)
+        arguments = ["dead-letters", "replay", "auth", "--id", "1", "--body", body]
+        result = CliRunner().invoke(command, arguments, env=environment)
+        assert result.exit_code == 0, result.output
+        with database.reading() as transaction:
+            letter = newest(transaction.connection, "1")
+        assert letter is not None
+        wait_until(lambda: _is_done(database, letter.replayed_as or ""), DONE_SECONDS, "it is done")
+    assert letters_in(database)[0].state == "replayed"
+    database.close()
+
+
 # Seen and decided.
 
 
-def test_letters_are_listed_one_by_one_and_shown_with_everything(offline_shop: Shop) -> None:
-    offline_shop.dead_letter("order-1")
-    listed = offline_shop.bus("list", "catalog", "--each").output
-    assert listed.splitlines()[0].split() == ["LETTER", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE", "ID"]
-    assert listed.splitlines()[1].split()[:3] == ["1", "catalog.create_product", "fault"]
-    shown = offline_shop.bus("show", "catalog", "1").output
-    assert '  "name": "Lamp"' in shown
-    assert offline_shop.json("show", "catalog", "order-1")["body"] == LAMP
-    assert offline_shop.bus("list", "catalog", "--since", "1h").output.count("catalog.create_product") == 1
-    assert offline_shop.bus("list", "catalog", "--state", "replayed").output == "No dead letters.\n"
-    assert offline_shop.bus("show", "catalog", "2").exit_code == 2
-    offline_shop.dead_letter("-order-2")
-    assert offline_shop.json("show", "catalog", "-order-2")["message_id"] == "-order-2"
-
-
-def test_a_terminal_obeys_nothing_that_a_letter_says(offline_shop: Shop) -> None:
-    offline_shop.dead_letter("order-1", body=b"\x1b[2J\x9b\xc2\x9b{")
-    shown = offline_shop.bus("show", "catalog", "1").output
-    assert "\x1b" not in shown
+def test_letters_are_listed_counted_shown_and_discarded(sqlite_shop: Shop) -> None:
+    sqlite_shop.dead_letter("order-1", "-order-2", body=b"\x1b[2J\x9b\xc2\x9b{")
+    sqlite_shop.dead_letter("order-3")
+    listed = sqlite_shop.bus("list", "catalog", "--each").output.splitlines()
+    assert listed[0].split() == ["LETTER", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE", "ID"]
+    assert listed[1].split()[:3] == ["1", "catalog.create_product", "fault"]
+    shown = sqlite_shop.bus("show", "catalog", "1").output
+    assert "\x1b" not in shown  # a terminal would obey it
     assert "\x9b" not in shown
-
-
-def test_discarded_letters_stay_and_are_on_record(offline_shop: Shop) -> None:
-    offline_shop.dead_letter("order-1", "order-2")
-    assert offline_shop.json("discard", "catalog", "--id", "order-1") == {"action": 1, "discarded": 1}
-    assert offline_shop.states() == ["discarded", "dead"]
-    actions = offline_shop.bus("actions", "catalog").output.splitlines()
+    lines = shown.split("\n\n")[0].splitlines()
+    assert len({line.index(line[21:].split()[0], 21) for line in lines}) == 1, lines
+    assert all(line[19:21] == "  " for line in lines)
+    assert '  "name": "Lamp"' in sqlite_shop.bus("show", "catalog", "3").output
+    assert sqlite_shop.json("show", "catalog", "order-3")["body"] == LAMP
+    assert sqlite_shop.json("show", "catalog", "-order-2")["message_id"] == "-order-2"
+    assert sqlite_shop.bus("show", "catalog", "4").exit_code == 2
+    assert sqlite_shop.bus("list", "catalog", "--since", "1h").output.count("catalog.create_product") == 1
+    assert sqlite_shop.bus("list", "catalog", "--state", "replayed").output == "No dead letters.\n"
+    for action in ("replay", "discard"):
+        dry = sqlite_shop.bus(action, "catalog", "--all", "--dry-run")
+        assert (dry.exit_code, "order-1" in dry.output, "Would" in dry.output) == (0, True, True)
+    found = sqlite_shop.json("replay", "catalog", "--all", "--dry-run")
+    assert (found["action"], found["replayed"], found["would_replay"]) == (None, 0, 3)
+    assert [letter["message_id"] for letter in found["letters"]] == ["order-1", "-order-2", "order-3"]
+    assert sqlite_shop.json("discard", "catalog", "--all", "--dry-run")["would_discard"] == 3
+    assert sqlite_shop.json("actions", "catalog") == []
+    assert sqlite_shop.json("discard", "catalog", "--id", "order-1", "--reason", "a test") == {
+        "action": 1,
+        "discarded": 1,
+    }
+    assert sqlite_shop.states() == ["discarded", "dead", "dead"]
+    actions = sqlite_shop.bus("actions", "catalog").output.splitlines()
     assert actions[1].split()[:2] == ["1", "discard"]
-    assert actions[1].endswith("--id order-1")
-    assert offline_shop.json("discard", "catalog", "--id", "order-1") == {"action": None, "discarded": 0}
+    assert actions[1].endswith("--id order-1  a test")
+    assert sqlite_shop.json("discard", "catalog", "--id", "order-1") == {"action": None, "discarded": 0}
 
 
-@pytest.mark.parametrize("arguments", [["replay"], ["discard"], ["replay", "--rate", "3"], ["discard", "--limit", "1"]])
-def test_a_filter_or_all_is_required(offline_shop: Shop, arguments: list[str]) -> None:
-    result = offline_shop.bus(arguments[0], "catalog", *arguments[1:])
+def test_without_a_service_the_dead_letters_of_all_are_listed(sqlite_shop: Shop, tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/auth.db")
+    migrate(database, "auth.migrations")
+    sqlite_shop.dead_letter("order-1", "order-2")
+    with _working(sqlite_shop.url, auth, database):
+        assert "catalog  catalog.create_product  fault" in sqlite_shop.bus("list").output
+        (group,) = sqlite_shop.json("list")
+        assert (group["service"], group["count"]) == ("catalog", 2)
+        listed = sqlite_shop.bus("list", "--each", "--state", "any").output.splitlines()
+    assert listed[0].split() == ["SERVICE", "LETTER", "STATE", "OPERATION", "REASON", "ERROR", "DIED", "MESSAGE", "ID"]
+    assert [line.split()[:3] for line in listed[1:]] == [["catalog", "1", "dead"], ["catalog", "2", "dead"]]
+    database.close()
+
+
+def test_who_is_no_operator_is_refused(sqlite_shop: Shop, tmp_path: Path) -> None:
+    sqlite_shop.dead_letter("order-1")
+    sqlite_shop.environment["BUS_OPERATOR_TOKEN"] = "the token of another installation"
+    result = sqlite_shop.bus("discard", "catalog", "--all")
     assert result.exit_code == 2
-    assert "Give a filter" in result.output
+    assert "sign it with this installation's operator token" in result.output
+    sqlite_shop.environment |= {"BUS_OPERATOR_TOKEN": "", "DATA_DIR": str(tmp_path / "empty")}
+    assert "There is no operator token. Set BUS_OPERATOR_TOKEN" in sqlite_shop.bus("list", "catalog").output
+    with Client(sqlite_shop.url) as client, pytest.raises(Refused, match="sign it"):
+        client.call(operator_operations("catalog")[GetDeadLetter](which="order-1"))
+    assert sqlite_shop.states() == ["dead"]
 
 
-def test_the_embedded_broker_cannot_be_reached(offline_shop: Shop) -> None:
-    offline_shop.dead_letter("order-1")
-    result = offline_shop.bus("replay", "catalog", "--all")
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("replay", "catalog"), "Give a filter"),
+        (("discard", "catalog", "--limit", "1"), "Give a filter"),
+        (("list", "catalog", "--since", "yesterday"), "--since"),
+        (("list", "catalog", "--since", "999999d"), "--since"),
+        (("replay", "catalog", "--resume", "7", "--all"), "give no filter"),
+        (("list", "nothing"), "There is no service 'nothing'"),
+        (("list", "catalog"), "The embedded broker can only be used inside `bus run`"),
+    ],
+)
+def test_a_wrong_use_is_said(arguments: tuple[str, ...], error: str) -> None:
+    environment = {"BUS_URL": "memory://", "BUS_OPERATOR_TOKEN": TOKEN}
+    result = CliRunner().invoke(command, ["dead-letters", *arguments], env=environment)
     assert result.exit_code == 2
-    assert "The embedded broker can only be used inside `bus run`" in result.output
+    assert error in result.output
 
 
-@pytest.mark.parametrize("since", ["yesterday", "3w", "999999d", ""])
-def test_a_time_that_is_none_is_refused(offline_shop: Shop, since: str) -> None:
-    assert offline_shop.bus("list", "catalog", "--since", since).exit_code == 2
-
-
-def test_a_resumed_replay_takes_no_filter_and_needs_its_action(sqlite_shop: Shop) -> None:
-    for arguments in (("--resume", "7"), ("--resume", "7", "--all"), ("--resume", "7", "--id", "1")):
-        assert sqlite_shop.bus("replay", "catalog", *arguments).exit_code == 2
+def test_another_body_is_for_one_letter_and_a_resumed_replay_needs_its_action(sqlite_shop: Shop) -> None:
+    sqlite_shop.dead_letter("order-1", "order-2")
+    for arguments in (("--all",), ("--id", "nobody")):
+        result = sqlite_shop.bus("replay", "catalog", *arguments, "--body", json.dumps(LAMP))
+        assert result.exit_code == 2
+        assert "--body is for one dead letter" in result.output
+    assert sqlite_shop.bus("replay", "catalog", "--resume", "7").exit_code == 2
+    assert sqlite_shop.states() == ["dead", "dead"]

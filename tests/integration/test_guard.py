@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import true
 from support import example_service
 from support.access_tokens import Signer
 from support.dead_letters import wait_for_letters
@@ -18,12 +19,14 @@ from support.plain_publisher import PlainPublisher
 from bus.client.client import Client
 from bus.contract.identity import JsonWebKeySet
 from bus.contract.operations import Command, Query
+from bus.contract.operator import DeadLetterFilter
 from bus.database.engine import Database
 from bus.database.migrate import migrate
-from bus.dead_letters.actions import begin
-from bus.dead_letters.replay import replay, sending
+from bus.dead_letters.actions import take
+from bus.dead_letters.replay import send_next
 from bus.http import front_end
-from bus.messaging.connect import transport_for
+from bus.messaging.connect import connected, transport_for
+from bus.messaging.publishing import publish_all
 from bus.messaging.topology import Limits
 from bus.service.service import Service
 from bus.service.work import Work
@@ -185,9 +188,11 @@ def test_a_dead_letter_that_is_sent_again_is_the_command_of_the_same_account(sys
     assert _on_the_queue(system, "fail, fail", writer)[0] == 500
     (letter,) = wait_for_letters(system.database, 1)
     with system.database.transaction() as transaction:
-        action = begin(transaction.connection, "replay", "an operator", "", [(letter.id, letter.state)])
-    with sending(system.url) as send:
-        assert list(replay(system.database, action, send, rate=100))[-1] == (1, 0)
+        chosen = DeadLetterFilter(ids=[letter.id], state="dead")
+        action, _ = take(transaction.connection, "replay", "an operator", chosen, true(), 1, "")
+    with connected(system.url, "test") as transport:
+        sent = send_next(system.database, action, 10, lambda messages: publish_all(transport, messages, WAIT_SECONDS))
+    assert (sent.sent, sent.left) == (1, 0)
     wait_until(lambda: words_in(system.database) == ["fail, fail of 17"], WAIT_SECONDS, "the replay")
 
 

@@ -6,28 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import true, update
 from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 
 from bus.cli.times import time_of
 from bus.contract.builtin import CommandOutcome, outcome_query_of
 from bus.contract.identity import ANONYMOUS
+from bus.contract.operator import ActionBusy, DeadLetterFilter, UnknownAction
 from bus.database.engine import Database
 from bus.database.inbox import record
 from bus.database.migrate import migrate
 from bus.database.tables import dead_letter as table
 from bus.database.tables import dead_letter_action
 from bus.dead_letters.actions import (
-    ActionUnavailable,
     actions,
-    begin,
     claim_lease,
     mark_replayed,
     release_lease,
-    renew_lease,
+    take,
 )
 from bus.dead_letters.envelope import Fault, dead_letter
-from bus.dead_letters.queries import DeadLetterFilter, grouped, newest, next_chosen
+from bus.dead_letters.queries import grouped, newest, next_chosen
 from bus.dead_letters.store import purge
 from bus.messaging.call import Call
 from bus.messaging.message import Message
@@ -57,9 +56,10 @@ def _buried(message_id: str | None = "1", reason: str = "fault", **more: Any) ->
     return dead_letter(request, "catalog", LAMP, key=LETTER_KEY, reason=reason, detail="Why.", fault=fault, **more)
 
 
-def _begin(database: Database, kind: Any, *letters: int, state: str = "dead") -> int:
+def _begin(database: Database, kind: Any, *letters: int) -> int:
+    chosen = DeadLetterFilter(ids=letters, state="dead")
     with database.transaction() as transaction:
-        return begin(transaction.connection, kind, "ann@here", "all", [(letter, state) for letter in letters])
+        return take(transaction.connection, kind, "ann@here", chosen, true(), len(letters), "why")[0]
 
 
 def _states(database: Database) -> list[str]:
@@ -163,7 +163,8 @@ def test_an_action_takes_exactly_the_letters_it_was_shown(shop: Database) -> Non
     assert _states(shop) == ["discarded", "discarded", "dead"]
     with shop.reading() as transaction:
         (action,) = actions(transaction.connection, 10)
-    assert (action.kind, action.made_by, action.letters, action.left) == ("discard", "ann@here", 2, 0)
+    assert (action.kind, action.made_by, action.reason) == ("discard", "ann@here", "why")
+    assert (action.letters, action.left) == (2, 0)
 
 
 def test_no_letter_belongs_to_two_actions(shop: Database) -> None:
@@ -175,25 +176,19 @@ def test_no_letter_belongs_to_two_actions(shop: Database) -> None:
         assert [action.letters for action in actions(transaction.connection, 10)] == [1, 1]
 
 
-def test_one_process_at_a_time_sends_an_actions_letters(shop: Database) -> None:
+def test_one_worker_at_a_time_sends_an_actions_letters(shop: Database) -> None:
     store_dead_letters(shop, catalog, _buried())
     action = _begin(shop, "replay", letters_in(shop)[0].id)
     with shop.transaction() as transaction:
         assert claim_lease(transaction.connection, action, "one").left == 1
-    with pytest.raises(ActionUnavailable, match="Another process replays action"), shop.transaction() as transaction:
+    with pytest.raises(ActionBusy), shop.transaction() as transaction:
         claim_lease(transaction.connection, action, "two")
     with shop.transaction() as transaction:
         release_lease(transaction.connection, action, "two")  # what it does not hold it cannot let go
-        assert renew_lease(transaction.connection, action, "one")
-        release_lease(transaction.connection, action, "one")
+    with pytest.raises(ActionBusy), shop.transaction() as transaction:
         claim_lease(transaction.connection, action, "two")
-        assert not renew_lease(transaction.connection, action, "one")
-
-
-def test_an_action_whose_process_died_can_be_taken_over_after_a_while(shop: Database) -> None:
-    store_dead_letters(shop, catalog, _buried())
-    action = _begin(shop, "replay", letters_in(shop)[0].id)
     with shop.transaction() as transaction:
+        release_lease(transaction.connection, action, "one")
         claim_lease(transaction.connection, action, "dead")
         past = datetime.now(UTC) - timedelta(seconds=1)
         transaction.connection.execute(update(dead_letter_action).values(held_until=past))
@@ -204,7 +199,7 @@ def test_there_is_nothing_to_send_of_a_discard_or_of_nothing(shop: Database) -> 
     store_dead_letters(shop, catalog, _buried())
     discard = _begin(shop, "discard", letters_in(shop)[0].id)
     for action in (discard, 4711):
-        with pytest.raises(ActionUnavailable, match="There is no replay"), shop.transaction() as transaction:
+        with pytest.raises(UnknownAction), shop.transaction() as transaction:
             claim_lease(transaction.connection, action, "one")
 
 

@@ -13,7 +13,7 @@ from support.worker_threads import System, can_create_product
 
 from bus.database.engine import Database
 from bus.database.migrate import migrate
-from bus.dead_letters.replay import why_not
+from bus.dead_letters.queries import why_not
 from catalog.handlers import catalog
 
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}

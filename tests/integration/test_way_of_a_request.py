@@ -30,7 +30,7 @@ ROOT = Path(bus.__file__ or "").parents[1]
 # fields, words, event and history.
 MOST = {"bus": (100, 30), "catalog": (28, 10)}
 # The ends of the names of the threads that run beside the messages.
-BESIDE = ("-relay", "-watchdog", "-retention", "-gauges", "-every")
+BESIDE = ("-relay", "-watchdog", "-retention", "-gauges", "-heartbeat", "-every")
 LAMP = {"name": "Lamp", "price": 9.9, "quantity": 1}
 STOP_SECONDS = 30.0
 # The acknowledgement follows the reply; nothing else is on its way then.

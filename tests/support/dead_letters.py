@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from bus.contract.operator import DeadLetterFilter, DeadLetterSummary
 from bus.database.engine import Database
-from bus.dead_letters.queries import DeadLetterFilter, each, newest
+from bus.dead_letters.queries import each, newest
 from bus.dead_letters.reading import read_dead_letter
-from bus.dead_letters.store import DeadLetter, DeadLetterSummary, store
+from bus.dead_letters.store import DeadLetter, store
 from bus.messaging.message import Delivery, Message
 from bus.service.service import Service
 from bus.testing.waiting import wait_until

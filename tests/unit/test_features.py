@@ -12,9 +12,6 @@ from bus.contract.operations import operations_in
 from bus.service.application import installed_applications
 from bus.service.service import Service
 
-# The operations that the library gives every service.
-BUILTIN = ("ping", "get_outcome", "get_sealing_key")
-
 pytestmark = pytest.mark.parametrize("service", ["auth", "catalog"])
 
 
@@ -37,7 +34,8 @@ def test_a_feature_has_the_same_name_in_the_contract_and_the_handlers(service: s
 def test_handlers_carry_out_the_operations_of_the_contract_and_list_them_in_its_order(service: str) -> None:
     application = installed_applications()[service]
     declared = [operation.operation_name for operation in operations_in(application.contract)]
-    listed = [name for name in application.service.operations if name.partition(".")[2] not in BUILTIN]
+    builtin = {operation.operation_name for operation in application.service.builtin_operations}
+    listed = [name for name in application.service.operations if name not in builtin]
     assert listed == declared
 
 

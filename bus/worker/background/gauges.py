@@ -1,5 +1,7 @@
 """Database gauges: what waits in a service's database, counted every few seconds for the metrics."""
 
+from typing import NamedTuple
+
 from sqlalchemy import Connection, func, select
 
 from bus.columns import UtcDateTime
@@ -28,6 +30,16 @@ _how_many_letters = select(func.count()).select_from(
 )
 
 
+class Waiting(NamedTuple):
+    """Committed events that the broker has not taken, those of them that a full queue has refused, the age of the
+    oldest, and the dead letters that wait for an operator."""
+
+    unsent: int = 0
+    refused: int = 0
+    oldest_seconds: float = 0.0
+    dead_letters: int = 0
+
+
 class DatabaseGauges(PeriodicTask):
     """Counts in one service's database. The metrics show the last counts."""
 
@@ -36,15 +48,16 @@ class DatabaseGauges(PeriodicTask):
     def __init__(self, service: str, database: Database, metrics: Metrics) -> None:
         super().__init__(f"{service}-gauges")
         self._database = database
-        self._unsent = self._refused = self._letters = 0
-        self._oldest_seconds = 0.0
+        self._counts = Waiting()
         label = ("service", service)
-        metrics.gauge("outbox_events", "Committed events that the broker has not taken.", label, lambda: self._unsent)
-        metrics.gauge("outbox_oldest_seconds", "Age of the oldest of them.", label, lambda: self._oldest_seconds)
+        metrics.gauge(
+            "outbox_events", "Committed events that the broker has not taken.", label, lambda: self._counts.unsent
+        )
+        metrics.gauge("outbox_oldest_seconds", "Age of the oldest of them.", label, lambda: self._counts.oldest_seconds)
         refused = "Those of them that the full queue of a listener has refused."
-        metrics.gauge("outbox_refused_events", refused, label, lambda: self._refused)
+        metrics.gauge("outbox_refused_events", refused, label, lambda: self._counts.refused)
         waiting = "Dead letters that were neither replayed nor discarded."
-        metrics.gauge("dead_letters_waiting", waiting, label, lambda: self._letters)
+        metrics.gauge("dead_letters_waiting", waiting, label, lambda: self._counts.dead_letters)
 
     def pause(self) -> float:
         """The same between all counts."""
@@ -53,10 +66,18 @@ class DatabaseGauges(PeriodicTask):
     def run_once(self) -> None:
         """Count once. Raises DatabaseUnavailable; the metrics keep showing the last counts then."""
         with self._database.reading() as transaction:
-            self._oldest_seconds = _age_of_oldest(transaction.connection)
-            self._refused = transaction.connection.execute(_how_many_refused).scalar_one()
-            self._unsent = self._refused + transaction.connection.execute(_how_many_new).scalar_one()
-            self._letters = transaction.connection.execute(_how_many_letters).scalar_one()
+            self._counts = waiting_in(transaction.connection)
+
+
+def waiting_in(connection: Connection) -> Waiting:
+    """Count what waits in a service's database now."""
+    refused = connection.execute(_how_many_refused).scalar_one()
+    return Waiting(
+        unsent=refused + connection.execute(_how_many_new).scalar_one(),
+        refused=refused,
+        oldest_seconds=_age_of_oldest(connection),
+        dead_letters=connection.execute(_how_many_letters).scalar_one(),
+    )
 
 
 def _age_of_oldest(connection: Connection) -> float:

@@ -30,7 +30,8 @@ class Watchdog(PeriodicTask):
     """Looks at the queues that one worker consumes. `failure` is set when new connections did not help.
 
     `why_silent` names the queues that deliver nothing now, in a sentence; empty while all is well. `queued` is how many
-    messages each queue held at the last look, as far as this worker and the broker count them.
+    messages each queue held at the last look, as far as this worker and the broker count them; `unacknowledged` are
+    those that this worker had taken.
     """
 
     def __init__(self, service: str, transport: Transport, on_restart: Callable[[], None] = lambda: None) -> None:
@@ -40,6 +41,7 @@ class Watchdog(PeriodicTask):
         self._tries = self._good = 0
         self.why_silent = ""
         self.queued: Mapping[str, int] = {}
+        self.unacknowledged: Mapping[str, int] = {}
 
     def pause(self) -> float:
         """The same between all looks."""
@@ -49,6 +51,7 @@ class Watchdog(PeriodicTask):
         """Look once."""
         views = self._transport.view(ANSWER_SECONDS)
         self.queued = {view.queue: view.ready + view.unacknowledged for view in views} or self.queued
+        self.unacknowledged = {view.queue: view.unacknowledged for view in views if view.unacknowledged}
         if not self.stopping.is_set():
             self._judge(views)
 

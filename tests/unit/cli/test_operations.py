@@ -23,6 +23,8 @@ def test_a_line_has_fields_route_and_what_is_called_or_sent() -> None:
     assert by_name["orders.get_order"].endswith(" order_id  GET /orders/{order_id}")
     assert by_name["orders.send"].endswith(" operation body  (sends catalog.change_stock, catalog.commit_reservation)")
     assert by_name["orders.ping"].endswith(" query     ")
+    assert "orders.get_state" not in by_name
+    assert "orders.get_state" in CliRunner().invoke(bus, ["operations", "--operators"]).output
 
 
 def test_json_has_the_same() -> None:

@@ -13,6 +13,7 @@ from support.example_service import Count, Counted, Keep, Kept, make_service
 
 from bus.contract.fields import Secret
 from bus.contract.operations import Command
+from bus.contract.operator import operator_operations
 from bus.contract.refusals import Refusal, Refused
 from bus.database.past_events import PastEvent
 from bus.service.handler import CALLING_THREADS
@@ -38,8 +39,10 @@ class Undeclared(Command[Kept]):
     word: str
 
 
-def test_a_service_has_a_ping_and_an_outcome_query_of_its_own() -> None:
-    assert list(Service("shop").operations) == ["shop.ping", "shop.get_outcome"]
+def test_a_service_has_operations_before_any_handler() -> None:
+    own = list(Service("shop").operations)
+    assert own[:3] == ["shop.ping", "shop.get_outcome", "shop.get_state"]
+    assert own[2:] == [each.operation_name for each in operator_operations("shop").values()]
 
 
 def test_a_service_that_takes_secrets_gives_out_a_key_and_no_other_does() -> None:

@@ -1,0 +1,120 @@
+"""Replays of dead letters: has a service send the letters of an action again, at a rate, batch by batch.
+
+What is sent is recorded by the service. So whoever drives a replay may stop at any time, and another one may go on.
+"""
+
+import threading
+import time
+from collections.abc import Generator
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from bus.client.client import Client
+from bus.contract.operator import (
+    MAX_SENT,
+    ActionBusy,
+    ActionProgress,
+    DeadLettersSent,
+    GetDeadLetterAction,
+    SendDeadLetters,
+    operator_operations,
+)
+from bus.security.operators import Operator
+
+# Letters that are sent together: as many as the rate allows in this time.
+BATCH_SECONDS = 0.1
+# A batch waits for the confirms of the broker, and on a full queue for the next try.
+SEND_SECONDS = 15.0
+# A queue whose service works makes room soon; one that has made none after this many tries stops the replay.
+FULL_SECONDS, FULL_TRIES = 1.0, 60
+# With growing batches, the next one waits until the one before is done, at most this long.
+FIRST_BATCH, GROWTH, SETTLE_SECONDS, LOOK_SECONDS = 1, 10, 60.0, 0.5
+
+
+class ReplayStopped(Exception):
+    """The replay did not go on. The message says why; the letters that were not sent stay with their action."""
+
+
+class Progress(NamedTuple):
+    """How many letters were sent by this replay, and how many are left."""
+
+    sent: int
+    left: int
+
+
+class Replay:
+    """The replay of one action. `stop()` ends it after the batch that is under way.
+
+    `rate` is in letters a second. With `growing` it sends 1 letter, then 10, 100 and so on, each time when those before
+    are done, and ends when one of them has become a dead letter again. `body` is for an edited letter.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        operator: Operator,
+        service: str,
+        action: int,
+        *,
+        rate: float,
+        growing: bool = False,
+        body: str | None = None,
+    ) -> None:
+        self._client, self._operator, self._action = client, operator, action
+        self._operations, self._rate, self._growing = operator_operations(service), rate, growing
+        self._body, self._stopping = body, threading.Event()
+
+    def stop(self) -> None:
+        """End the replay soon."""
+        self._stopping.set()
+
+    def run(self) -> Generator[Progress, None, None]:
+        """Send; yields before the first batch and after each. Raises ReplayStopped, and what `Client.call` raises."""
+        before = self._progress()
+        sent, left, tries = 0, before.action.left, 0
+        batch_end = FIRST_BATCH if self._growing else left
+        yield Progress(sent, left)
+        while left and not self._stopping.is_set():
+            most = max(1, min(MAX_SENT, int(self._rate * BATCH_SECONDS), batch_end - sent))
+            next_at = time.monotonic() + most / self._rate
+            try:
+                done = self._send(most)
+            except ActionBusy as busy:  # another operator goes on with it too
+                raise ReplayStopped(str(busy)) from None
+            sent, left = sent + done.sent, done.left
+            tries = 0 if done.sent else tries + 1
+            yield Progress(sent, left)
+            if done.why_stopped:
+                if not done.is_full or tries > FULL_TRIES:
+                    raise ReplayStopped(done.why_stopped)
+                self._stopping.wait(FULL_SECONDS)
+            elif left and sent >= batch_end:
+                self._settle(before.died_again)
+                batch_end = sent + (batch_end * GROWTH)
+            elif left:
+                self._stopping.wait(max(0.0, next_at - time.monotonic()))
+
+    def _send(self, most: int) -> DeadLettersSent:
+        body = UNSET if self._body is None else self._body
+        request = self._operations[SendDeadLetters](action=self._action, limit=most, body=body)
+        found: DeadLettersSent = self._client.call(request, timeout=SEND_SECONDS, token=self._operator)
+        return found
+
+    def _progress(self) -> ActionProgress:
+        request = self._operations[GetDeadLetterAction](action=self._action)
+        found: ActionProgress = self._client.call(request, token=self._operator)
+        return found
+
+    def _settle(self, died_before: int) -> None:
+        """Wait until the letters that were sent are done. Raises ReplayStopped if one of them died again."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while not self._stopping.is_set():
+            progress = self._progress()
+            if (again := progress.died_again - died_before) > 0:
+                raise ReplayStopped(f"{again} of the letters became dead letters again, so the others were not sent.")
+            if not progress.open:
+                return
+            if time.monotonic() > deadline:
+                raise ReplayStopped(f"{progress.open} of the letters are not done yet, so the others were not sent.")
+            self._stopping.wait(LOOK_SECONDS)

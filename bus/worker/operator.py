@@ -1,0 +1,199 @@
+"""What a worker answers to operators: the state of its service, and what they do with its dead letters."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import structlog
+from msgspec import UNSET, UnsetType, structs
+from sqlalchemy import ColumnElement, true
+
+from bus.contract.codec import encode, parse
+from bus.contract.fields import secrets_of
+from bus.contract.operations import Operation
+from bus.contract.operator import (
+    ActionProgress,
+    Actions,
+    BodyNotAcceptable,
+    DeadLetterGroups,
+    DeadLetterInFull,
+    DeadLetterList,
+    DeadLettersSent,
+    DeadLettersTaken,
+    DeadLetterSummary,
+    GetDeadLetter,
+    GetDeadLetterAction,
+    GetState,
+    GroupDeadLetters,
+    ListDeadLetterActions,
+    ListDeadLetters,
+    ListedDeadLetter,
+    QueueInState,
+    SendDeadLetters,
+    ServiceState,
+    TakeDeadLetters,
+    UnknownDeadLetter,
+    operator_operations,
+)
+from bus.contract.problems import Invalid
+from bus.contract.validation import accept
+from bus.database.engine import Database
+from bus.dead_letters import actions, queries
+from bus.dead_letters.body import is_sealed
+from bus.dead_letters.replay import progress_of, send_next
+from bus.dead_letters.store import DEAD
+from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
+from bus.messaging.publishing import publish_all
+from bus.messaging.topology import Limits
+from bus.messaging.transport import Transport
+from bus.service.handler import Handler
+from bus.service.service import Service
+from bus.service.work import Work
+from bus.worker.background.gauges import waiting_in
+from bus.worker.background.heartbeat import workers_seen
+
+CONFIRM_SECONDS = 5.0
+
+log = structlog.get_logger("bus.worker")
+
+
+class OperatorHandlers:
+    """The handlers of the operator's operations of one service.
+
+    `commands_wait` says why no command can be carried out now; empty when they can.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        database: Database,
+        transport: Transport,
+        limits: Limits,
+        commands_wait: Callable[[], str],
+    ) -> None:
+        self._service, self._operations = service, service.operations
+        self._database, self._transport, self._commands_wait = database, transport, commands_wait
+        self._queues = [
+            QueueInState(name=queue.name, kind=queue.kind, bound=queue.bound) for queue in service.queues(limits)
+        ]
+
+    @property
+    def by_queue(self) -> dict[str, Handler]:
+        """The handlers, by the names of their queues."""
+        functions: Mapping[type[Operation[Any]], Callable[[Any, Work], Any]] = {
+            GetState: self._state,
+            ListDeadLetters: self._list,
+            GroupDeadLetters: self._group,
+            GetDeadLetter: self._letter,
+            ListDeadLetterActions: self._list_actions,
+            GetDeadLetterAction: self._progress,
+            TakeDeadLetters: self._take,
+            SendDeadLetters: self._send,
+        }
+        # With threads of its own, each has its transaction for itself, and opens it only when it needs it.
+        return {
+            operation.operation_name: Handler(self._service.name, operation, functions[declared], threads=1)
+            for declared, operation in operator_operations(self._service.name).items()
+        }
+
+    def _state(self, _request: GetState, work: Work) -> ServiceState:
+        counts = waiting_in(work.connection)
+        return ServiceState(
+            service=self._service.name,
+            database=work.connection.dialect.name,
+            commands_wait=self._commands_wait(),
+            outbox_waiting=counts.unsent,
+            outbox_refused=counts.refused,
+            outbox_oldest_seconds=counts.oldest_seconds,
+            dead_letters=counts.dead_letters,
+            workers=workers_seen(work.connection),
+            queues=self._queues,
+        )
+
+    def _list(self, request: ListDeadLetters, work: Work) -> DeadLetterList:
+        found = queries.each(
+            work.connection, request.filter, request.limit, after=request.after, newest_first=request.newest_first
+        )
+        listed = [self._listed(letter) for letter in found]
+        if not request.counted:
+            return DeadLetterList(letters=listed)
+        matching, replayable, newest = queries.counted(work.connection, request.filter, self._operations)
+        return DeadLetterList(letters=listed, matching=matching, replayable=replayable, newest=newest)
+
+    def _group(self, request: GroupDeadLetters, work: Work) -> DeadLetterGroups:
+        return DeadLetterGroups(groups=queries.grouped(work.connection, request.filter, request.limit))
+
+    def _letter(self, request: GetDeadLetter, work: Work) -> DeadLetterInFull:
+        letter = queries.newest(work.connection, request.which)
+        if letter is None:
+            raise UnknownDeadLetter
+        return DeadLetterInFull(
+            letter=self._listed(letter),
+            detail=letter.detail,
+            traceback=letter.traceback,
+            properties=letter.properties,
+            body=letter.body.decode("utf-8", "backslashreplace"),
+            handled_at=letter.handled_at,
+            replayed_as=letter.replayed_as,
+        )
+
+    def _list_actions(self, request: ListDeadLetterActions, work: Work) -> Actions:
+        return Actions(actions=actions.actions(work.connection, request.limit))
+
+    def _progress(self, request: GetDeadLetterAction, work: Work) -> ActionProgress:
+        return progress_of(work.connection, request.action)
+
+    def _take(self, request: TakeDeadLetters, work: Work) -> DeadLettersTaken:
+        connection, chosen = work.connection, structs.replace(request.filter, state=request.filter.state or DEAD)
+        may_be_taken: ColumnElement[bool] = true()
+        if request.kind != "discard":
+            may_be_taken = queries.replayable(self._operations, with_other_body=request.kind == "edit")
+        if request.kind == "edit":
+            letters = queries.each(connection, chosen, 2)
+            if len(letters) != 1:
+                raise BodyNotAcceptable("Another body is for one dead letter. Choose one.")
+            self._check_body(letters[0], request.body)
+        matching, replayable, _ = queries.counted(connection, chosen, self._operations)
+        if not matching:
+            return DeadLettersTaken(action=None, letters=0, skipped=0)
+        skipped = matching - replayable if request.kind == "replay" else 0
+        operator = work.caller.id
+        action, count = actions.take(
+            connection, request.kind, operator, chosen, may_be_taken, request.limit, request.reason
+        )
+        log.info("dead_letters_taken", service=self._service.name, kind=request.kind, operator=operator, count=count)
+        return DeadLettersTaken(action=action, letters=count, skipped=skipped)
+
+    def _send(self, request: SendDeadLetters, _work: Work) -> DeadLettersSent:
+        with self._database.reading() as transaction:
+            found = actions.actions(transaction.connection, 1, request.action)
+            letters = queries.next_chosen(transaction.connection, request.action, 1)
+        other_body = None
+        if found and letters and (found[0].kind == "edit" or request.body is not UNSET):
+            if found[0].kind != "edit":
+                raise BodyNotAcceptable(f"Replay {request.action} sends the stored bodies: give no other body.")
+            other_body = self._check_body(letters[0], request.body)
+        send = partial(publish_all, self._transport, seconds=CONFIRM_SECONDS)
+        return send_next(self._database, request.action, request.limit, send, other_body)
+
+    def _listed(self, letter: DeadLetterSummary) -> ListedDeadLetter:
+        columns = {name: getattr(letter, name) for name in DeadLetterSummary.__struct_fields__}
+        return ListedDeadLetter(**columns, why_not=queries.why_not(letter, self._operations))
+
+    def _check_body(self, letter: DeadLetterSummary, body: str | UnsetType) -> bytes:
+        """Another body for a letter, valid by its contract; its secrets must be sealed. Raises BodyNotAcceptable."""
+        if body is UNSET:
+            raise BodyNotAcceptable("This replay sends another body: give it again.")
+        if why := queries.why_not(letter, self._operations, has_other_body=True):
+            raise BodyNotAcceptable(f"Dead letter {letter.id} cannot be sent with another body: {why}.")
+        operation, raw = self._operations[letter.operation], body.encode()
+        try:
+            check_body(JSON, None, len(raw), MAX_BODY_BYTES)
+            fields = parse(raw)
+            if not secrets_of(operation):
+                return encode(accept(fields, operation))
+        except Invalid as invalid:
+            raise BodyNotAcceptable(invalid.problem.detail, invalid.problem.errors) from None
+        if not is_sealed(fields, operation):
+            raise BodyNotAcceptable("Seal its secrets: this service lets no password lie in a queue.")
+        return raw
