@@ -14,7 +14,7 @@ from support.example_service import create_tables
 
 from auth.handlers import auth as auth_service
 from bus.database.engine import Database
-from bus.database.migrate import migrate
+from bus.testing.databases import migrated
 
 pytest_plugins = ["bus.testing.fixtures"]
 
@@ -49,8 +49,7 @@ def write_mails_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """A migrated SQLite database with the tables of the catalog, the library and the example service."""
-    database = Database(f"sqlite:///{tmp_path}/test.db")
-    migrate(database, "catalog.migrations")
+    database = migrated(f"sqlite:///{tmp_path}/test.db", "catalog.migrations")
     create_tables(database)
     yield database
     database.close()

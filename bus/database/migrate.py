@@ -14,9 +14,9 @@ import io
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
 from alembic import command
 from alembic.config import Config
@@ -46,11 +46,11 @@ class NotMigrated(Exception):
     """A database is at revisions that this release cannot work with, or cannot be migrated. The operator has to act."""
 
 
-class _History(NamedTuple):
+class _History:
     """An Alembic history: its package, and the table that says how far a database has followed it."""
 
-    package: str
-    version_table: str
+    def __init__(self, package: str, version_table: str) -> None:
+        self.package, self.version_table = package, version_table
 
     @property
     def config(self) -> Config:
@@ -59,9 +59,14 @@ class _History(NamedTuple):
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         return config
 
+    @cached_property
+    def scripts(self) -> ScriptDirectory:
+        """The revisions. They are read once, as that takes longer than to look into the database."""
+        return ScriptDirectory.from_config(self.config)
+
     @property
     def newest(self) -> str:
-        return str(ScriptDirectory.from_config(self.config).get_current_head())
+        return str(self.scripts.get_current_head())
 
     def upgrade(self, connection: Connection) -> None:
         """Raises NotMigrated for a database at a revision that this history does not have, and DBAPIError."""
@@ -87,7 +92,7 @@ class _History(NamedTuple):
 
     def compatible(self) -> Iterator[str]:
         """The revisions before the newest one that everything after them is compatible with, the latest first."""
-        for script in ScriptDirectory.from_config(self.config).walk_revisions():
+        for script in self.scripts.walk_revisions():
             if not getattr(script.module, "compatible", False) or not isinstance(script.down_revision, str):
                 return
             yield script.down_revision

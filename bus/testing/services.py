@@ -20,8 +20,6 @@ from bus.contract.codec import encode
 from bus.contract.events import Event, events_in
 from bus.contract.operations import Query
 from bus.contract.validation import decode_event
-from bus.database.engine import Database
-from bus.database.migrate import migrate
 from bus.database.outbox import published
 from bus.messaging.connect import transport_for
 from bus.messaging.message import Message, check_message_id
@@ -31,6 +29,7 @@ from bus.messaging.transport import PublishOutcome
 from bus.service.application import Application
 from bus.service.handler import Handler
 from bus.service.service import Service
+from bus.testing.databases import migrated
 from bus.testing.fakes import Fakes, fake_services
 from bus.testing.observed_transport import Deliveries, ObservedTransport
 from bus.testing.waiting import wait_until
@@ -184,9 +183,8 @@ def _writing_to(folder: Path, service: Service) -> Iterator[None]:
 def _working(
     service: Service, migrations: str | None, database_url: str, bus_url: str, deliveries: Deliveries
 ) -> Iterator[None]:
-    database = Database(database_url)
+    database = migrated(database_url, migrations)
     try:
-        migrate(database, migrations)
         transport: Any = ObservedTransport(transport_for(bus_url, service.name), deliveries)
         connect = partial(Client, bus_url, name=f"{service.name}-calls")
         worker = Worker(service, transport, database, connect=connect)

@@ -8,10 +8,9 @@ from typing import Self
 import auth.main
 import catalog.main
 from bus.client.client import Client
-from bus.database.engine import Database
-from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.service.application import Application
+from bus.testing.databases import migrated
 from bus.worker.worker import Worker
 from support.serving import serving
 
@@ -41,9 +40,8 @@ class RunningSystem:
         self._closing.close()
 
     def _start_worker(self, application: Application) -> None:
-        database = Database(f"sqlite:///{self.folder}/{application.name}.db")
+        database = migrated(f"sqlite:///{self.folder}/{application.name}.db", application.migrations)
         self._closing.callback(database.close)
-        migrate(database, application.migrations)
         transport = transport_for(self.url, application.name)
         worker = Worker(application.service, transport, database)
         worker.start()

@@ -9,10 +9,10 @@ from sqlalchemy import func, select
 
 from auth.handlers import auth as auth_service
 from bus.database.engine import Database
-from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import Limits
 from bus.service.service import Service
+from bus.testing.databases import migrated
 from bus.worker.worker import Worker
 from catalog.handlers import catalog as catalog_service
 from catalog.tables import product
@@ -64,8 +64,7 @@ def all_services(url: str, folder: Path) -> Iterator[System]:
     """The catalog, auth and the example service, each with its own SQLite database."""
     with System(url) as system:
         for service, history in ((catalog_service, "catalog"), (auth_service, "auth"), (make_service(), "catalog")):
-            database = Database(f"sqlite:///{folder}/{service.name}.db")
-            migrate(database, f"{history}.migrations")
+            database = migrated(f"sqlite:///{folder}/{service.name}.db", f"{history}.migrations")
             if service.name == "example":
                 create_tables(database)
             system.start(service, database)

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from bus.database.engine import Database
-from bus.database.migrate import migrate
+from bus.testing.databases import migrated
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def either_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A migrated database of the catalog: the test runs on both kinds."""
     url = f"sqlite:///{tmp_path}/x.db" if request.param == "sqlite" else request.getfixturevalue("database_url")
-    database = Database(url)
-    migrate(database, "catalog.migrations")
+    database = migrated(url, "catalog.migrations")
     yield database
     database.close()

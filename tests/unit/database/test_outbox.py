@@ -13,11 +13,11 @@ from support.event_services import WordAdded
 from bus.contract.identity import ANONYMOUS
 from bus.database import leases, outbox
 from bus.database.engine import Database, Outgoing
-from bus.database.migrate import migrate
 from bus.messaging.call import Call
 from bus.messaging.topology import EVENTS_EXCHANGE
 from bus.messaging.trace_context import begin, continued
 from bus.service.work import Work
+from bus.testing.databases import migrated
 from bus.worker.execution import Executor
 from catalog.contract import CreateProduct
 from catalog.handlers import catalog
@@ -32,8 +32,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         "sqlite": lambda: f"sqlite:///{tmp_path}/a.db",
         "postgresql": lambda: request.getfixturevalue("database_url"),
     }
-    database = Database(of_kind[request.param]())
-    migrate(database, "catalog.migrations")
+    database = migrated(of_kind[request.param](), "catalog.migrations")
     yield database
     database.close()
 

@@ -8,10 +8,10 @@ from sqlalchemy import Connection, event, insert, select
 from support.example_service import Broken, Keep, Kept, WordRefused, call, create_tables, make_service, word, words_in
 
 from bus.database.engine import Database
-from bus.database.migrate import migrate
 from bus.messaging.replies import EncodedReply
 from bus.service.service import Service
 from bus.service.work import Work
+from bus.testing.databases import migrated
 from bus.worker import execution
 from bus.worker.execution import Executor, HandlerFailed
 
@@ -22,8 +22,8 @@ BATCH = [f"w{number}" for number in range(10)]
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """Both kinds of database in turn."""
     is_sqlite = request.param == "sqlite"
-    database = Database(f"sqlite:///{tmp_path}/a.db" if is_sqlite else request.getfixturevalue("database_url"))
-    migrate(database, "catalog.migrations")
+    url = f"sqlite:///{tmp_path}/a.db" if is_sqlite else request.getfixturevalue("database_url")
+    database = migrated(url, "catalog.migrations")
     create_tables(database)
     yield database
     database.close()

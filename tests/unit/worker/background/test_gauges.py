@@ -10,11 +10,11 @@ from support.event_services import WordAdded
 
 from bus.database import outbox
 from bus.database.engine import Database, Outgoing
-from bus.database.migrate import migrate
 from bus.database.tables import dead_letter
 from bus.database.tables import outbox as table
 from bus.database.trouble import DatabaseUnavailable
 from bus.telemetry.metrics import Metrics
+from bus.testing.databases import migrated
 from bus.worker.background.gauges import DatabaseGauges
 
 
@@ -24,8 +24,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         "sqlite": lambda: f"sqlite:///{tmp_path}/a.db",
         "postgresql": lambda: request.getfixturevalue("database_url"),
     }
-    database = Database(of_kind[request.param]())
-    migrate(database, "catalog.migrations")
+    database = migrated(of_kind[request.param](), "catalog.migrations")
     yield database
     database.close()
 

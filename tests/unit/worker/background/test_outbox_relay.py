@@ -9,10 +9,10 @@ from support.event_services import WordAdded
 
 from bus.database import leases, outbox
 from bus.database.engine import Database, Outgoing
-from bus.database.migrate import migrate
 from bus.database.tables import lease
 from bus.messaging.message import Message
 from bus.messaging.transport import PublishOutcome, Transport
+from bus.testing.databases import migrated
 from bus.testing.waiting import wait_until
 from bus.worker.background import outbox_relay
 from bus.worker.background.outbox_relay import OutboxRelay
@@ -48,8 +48,7 @@ class Broker:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/a.db")
-    migrate(database, "catalog.migrations")
+    database = migrated(f"sqlite:///{tmp_path}/a.db", "catalog.migrations")
     yield database
     database.close()
 

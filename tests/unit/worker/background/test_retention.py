@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from bus.database.engine import Database
-from bus.database.migrate import migrate
 from bus.database.tables import inbox, outbox
+from bus.testing.databases import migrated
 from bus.testing.waiting import wait_until
 from bus.worker.background.retention import Retention, purge_inbox, purge_outbox
 
@@ -21,8 +21,7 @@ BEFORE = NOW - timedelta(days=7)
 @pytest.fixture(params=["sqlite", "postgresql"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     url = f"sqlite:///{tmp_path}/a.db" if request.param == "sqlite" else request.getfixturevalue("database_url")
-    database = Database(url)
-    migrate(database, "catalog.migrations")
+    database = migrated(url, "catalog.migrations")
     yield database
     database.close()
 
