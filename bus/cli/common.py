@@ -13,7 +13,6 @@ from bus.client.retrying import RetryingClient
 from bus.contract.identity import ANONYMOUS
 from bus.contract.operations import Operation
 from bus.database.engine import Database
-from bus.database.migrate import check_migrated
 from bus.database.outbox import write
 from bus.runtime.settings import Settings, configure, misspelling, read_settings
 from bus.service.application import Application, declared_by, installed_applications
@@ -48,6 +47,8 @@ def application_and_settings(service: str) -> tuple[Application, Settings]:
 @contextmanager
 def migrated_database(application: Application, settings: Settings) -> Iterator[Database]:
     """Open the database of a service; closes it at the end. Raises DatabaseUnavailable and NotMigrated."""
+    from bus.database.migrate import check_migrated  # Alembic, which most commands do without
+
     database = Database(settings.services[application.name].database_url)
     try:
         check_migrated(database, application.migrations)

@@ -10,9 +10,25 @@ it; `bus.client`, `bus.service`, workers and the command line import this one.
 Start at `seal.py`.
 """
 
-from bus.contract.identity import NotAuthorized
-from bus.security.access_tokens import verify
-from bus.security.service_keys import service_key
-from bus.security.signing_keys import SigningKey
+from typing import TYPE_CHECKING
+
+from bus import lazy_exports
+
+if TYPE_CHECKING:
+    from bus.contract.identity import NotAuthorized
+    from bus.security.access_tokens import verify
+    from bus.security.service_keys import service_key
+    from bus.security.signing_keys import SigningKey
 
 __all__ = ["NotAuthorized", "SigningKey", "service_key", "verify"]
+
+# A client seals, and needs no database.
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "bus.contract.identity": ("NotAuthorized",),
+        "bus.security.access_tokens": ("verify",),
+        "bus.security.service_keys": ("service_key",),
+        "bus.security.signing_keys": ("SigningKey",),
+    },
+)

@@ -106,6 +106,13 @@ def test_importing_a_contract_loads_no_database_no_web_framework_and_no_broker(c
     assert loaded.stdout.split() == []
 
 
+def test_importing_the_client_loads_no_database() -> None:
+    """Programs that only call have neither its drivers nor its memory."""
+    code = LOADED.format(contract="bus.client.client")
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert "sqlalchemy" not in {name.partition(".")[0] for name in loaded.stdout.split()}
+
+
 @pytest.mark.parametrize(
     "package", ["auth", "catalog", "examples/feed", "examples/orders", "bus/cli/templates/service"]
 )
