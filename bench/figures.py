@@ -65,6 +65,16 @@ class Import:
 
 
 @dataclass(frozen=True)
+class ListCost:
+    """A read of a catalog with so many products, on one kind of database: CPU of the handler and of the database."""
+
+    database: str
+    products: int
+    read: str
+    cpu_ms: float
+
+
+@dataclass(frozen=True)
 class Usage:
     """What one of our processes has used: at its most, and while nothing was to be done."""
 
@@ -83,6 +93,7 @@ class Figures:
     echoes: list[Echo] = field(default_factory=list)
     bulks: list[Bulk] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
+    lists: list[ListCost] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
 
     @property

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from statistics import median
 
-from bench.figures import SCENARIOS, Figures, Measurement
-from bench.names import ERRAND, KEEP_ALIVE, SEEN, TUTORIAL
+from bench.figures import SCENARIOS, Figures, ListCost, Measurement
+from bench.names import ERRAND, FIRST_PAGE, GET, KEEP_ALIVE, SEEN, TUTORIAL
 
 # What we aim at against the tutorial: requests per second at least, and p99 at most, of its own.
 FASTER = {"create": 3.0, "get": 4.0}
 P99_SHARE = 1 / 3
 # What is left of our own req/s with everything seen, and with 256 clients instead of the usual number.
 SEEN_SHARE, CROWD_SHARE, CROWD = 0.8, 0.9, 256
+# What a read costs with the most products, of its cost with the fewest, or of the first page's.
+FLAT, LIST_FACTOR = 1.2, 3.0
 # Creates straight to the queue, for one worker process.
 BULK_PER_SECOND = 3000
 
@@ -32,10 +34,17 @@ COLUMNS: tuple[tuple[str, str, Value], ...] = (
 def text_of(figures: Figures) -> str:
     """All tables."""
     parts = [figures.about, *(_scenario(figures, scenario) for scenario in SCENARIOS)]
-    parts += [_crowds(figures), _bulk(figures), _import(figures), _echo(figures), _usage(figures)]
+    parts += [_crowds(figures), _bulk(figures), _import(figures), _echo(figures)]
+    parts += [text_of_lists(figures.lists), _usage(figures)]
     if figures.failures:
         parts.append(_failures(figures))
     return "\n\n".join(parts)
+
+
+def text_of_lists(costs: Sequence[ListCost]) -> str:
+    """A table for each database."""
+    kinds = dict.fromkeys(one.database for one in costs)
+    return "\n\n".join(_lists(kind, [one for one in costs if one.database == kind]) for kind in kinds)
 
 
 def json_of(figures: Figures) -> str:
@@ -126,6 +135,19 @@ def _bulk(figures: Figures) -> str:
 def _import(figures: Figures) -> str:
     speed = median(one.products_per_second for one in figures.imports)
     return f"bus catalog import, a CSV file to one worker process: {speed:.0f} products/s"
+
+
+def _lists(kind: str, costs: Sequence[ListCost]) -> str:
+    ms = {(one.read, one.products): one.cpu_ms for one in costs}
+    counts = sorted({one.products for one in costs})
+    fewest, most = counts[0], counts[-1]
+    rows = [[f"{kind}, CPU ms with products", *map(str, counts), "to fewest", "to first page", "target"]]
+    for read in dict.fromkeys(one.read for one in costs):
+        growth, factor = ms[read, most] / ms[read, fewest], ms[read, most] / ms[FIRST_PAGE, most]
+        met = growth <= FLAT if read in (GET, FIRST_PAGE) else factor <= LIST_FACTOR
+        figures = [f"{ms[read, count]:.2f}" for count in counts]
+        rows.append([read, *figures, f"{growth:.2f}", f"{factor:.2f}", _verdict(met)])
+    return _table(rows)
 
 
 def _echo(figures: Figures) -> str:

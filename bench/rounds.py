@@ -16,6 +16,7 @@ from bench.cpu import cpu_seconds
 from bench.errand import errand, errand_seen
 from bench.figures import SCENARIOS, Crowd, Echo, Figures, Measurement, Usage
 from bench.imports import import_file
+from bench.lists import lists
 from bench.memory import peak_megabytes
 from bench.names import ERRAND, KEEP_ALIVE, SEEN, TUTORIAL
 from bench.servers import Servers, servers
@@ -34,8 +35,8 @@ CROWDS = (256, 1000)
 PATIENCE_SECONDS = 30
 
 
-def run(wrk: str, folder: Path, rounds: int, seconds: int) -> Figures:
-    """Start everything, measure, end everything. Raises ProvisioningFailed."""
+def run(wrk: str, folder: Path, rounds: int, seconds: int, products: Sequence[int]) -> Figures:
+    """Start everything, measure, end everything; lists have so many `products`. Raises ProvisioningFailed."""
     with servers() as both, ExitStack() as running:
         figures = Figures(_about(both, rounds, seconds))
         bus_url = both.broker.fresh_vhost()
@@ -55,6 +56,7 @@ def run(wrk: str, folder: Path, rounds: int, seconds: int) -> Figures:
             figures.echoes.append(_echo(echo, bus_url, both, number, seconds))
             figures.bulks.append(bulk(both, folder / f"bulk-{number}", number))
             figures.imports.append(import_file(both, folder / f"import-{number}", number))
+        figures.lists += lists(both.database, folder, products)
         auth = running.enter_context(errand("auth", "auth", bus_url, both, folder))
         figures.usages = _usages([ours.front, ours.service, auth.front, auth.service])
     return figures

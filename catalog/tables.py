@@ -48,10 +48,9 @@ clock = now_ms().label("now")
 
 # `tags` and `attributes` are JSON. What a product does not have is NULL. `updated_ms` is by the database's clock, in
 # milliseconds since 1970; 0 stands for a row of the release that did not have it. `sort_name` and `terms` are what
-# `catalog.domain.words` makes of a product, for lists; a release without lists leaves `terms` NULL. On PostgreSQL an
-# index of an expression has the terms. On SQLite triggers keep them in the full text index `product_terms`.
-# A deleted product has `deleted_ms`,
-# as `updated_ms`, and its SKU in `deleted_sku`, so that another may have it.
+# `catalog.domain.words` makes of a product, for lists; a release without lists leaves `terms` NULL. On SQLite triggers
+# keep them in the full text index `product_terms`. A deleted product has `deleted_ms`, as `updated_ms`, and its SKU in
+# `deleted_sku`, so that another may have it.
 product = Table(
     "products",
     metadata,
@@ -110,7 +109,8 @@ is_sold_out = product.c.quantity <= product.c.reserved
 has_no_terms = product.c.terms.is_(None)
 for _name, _condition in (("in_stock", is_in_stock), ("sold_out", is_sold_out), ("without_terms", has_no_terms)):
     Index(f"products_{_name}", product.c.id, postgresql_where=_condition, sqlite_where=_condition)
-term_vector: ColumnElement[Any] = literal_column("array_to_tsvector(string_to_array(terms, ' '))", TSVECTOR())
+# Of PostgreSQL alone, which generates it of `terms`, so that no search has to compute it.
+term_vector: ColumnElement[Any] = literal_column("term_vector", TSVECTOR())
 # Kilobytes of new rows that are not sorted into the index yet. Each search reads them all.
 PENDING = {"gin_pending_list_limit": 256}
 Index("products_terms", term_vector, postgresql_using="gin", postgresql_with=PENDING, _table=product).ddl_if(

@@ -1,13 +1,9 @@
-"""Lists: a page of products by search, filters and order, in about the same time however many products there are.
-
-PostgreSQL knows how many rows a condition finds, and decides by itself whether to follow the index of a condition or
-that of the order. SQLite does not; `list_plans.py` decides for it.
-"""
+"""Lists: a page of products by search, filters and order, in about the same time however many products there are."""
 
 from typing import Any
 
 from msgspec import UNSET, UnsetType, structs
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from bus import Work
 from bus.columns import columns_read
@@ -15,7 +11,7 @@ from bus.database import page_of, update_each
 from catalog.contract import ListProducts, ProductPage
 from catalog.handlers.service import catalog
 from catalog.storage.list_conditions import SORTS, Condition, conditions_of, finds_nothing
-from catalog.storage.list_plans import counted_on_sqlite, rows_on_sqlite
+from catalog.storage.list_plans import counted_on_sqlite, rows_on_postgresql, rows_on_sqlite
 from catalog.storage.product_rows import found_by, product_of
 from catalog.tables import has_no_terms, is_deleted, product
 
@@ -35,11 +31,10 @@ def list_products(query: ListProducts, work: Work) -> ProductPage:
     rows: Select[Any] = select(*_columns)
     if query.include_deleted is not True:
         rows = rows.where(~is_deleted)
-    by: ColumnElement[Any] = product.c.id
     if connection.dialect.name == "sqlite":
         rows, by = rows_on_sqlite(connection, rows, query, conditions)
     else:
-        rows = rows.where(*(each.indexed for each in conditions))
+        rows, by = rows_on_postgresql(connection, rows, conditions)
     page = page_of(work, rows, query, by=by, sorts={**SORTS, "id": by})
     total: int | UnsetType = UNSET
     if query.total:

@@ -1,5 +1,6 @@
 """The conditions of a list, as both databases know them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,18 +29,14 @@ class Condition:
     """A condition for products.
 
     An index answers `indexed`, and has its rows in the order of `sort`; it answers `ids` alone, too. On SQLite
-    `checked` is the same condition, but computed for each row.
+    `checked` is the same condition, but computed for each row, and `match` is what its full text index is asked for.
     """
 
     indexed: ColumnElement[bool]
     checked: ColumnElement[bool]
     ids: Select[tuple[int]]
     sort: str
-
-    @property
-    def is_full_text(self) -> bool:
-        """Whether it is one of SQLite's full text index."""
-        return product_terms in self.ids.get_final_froms()
+    match: str = ""
 
 
 def finds_nothing(query: ListProducts) -> bool:
@@ -49,8 +46,13 @@ def finds_nothing(query: ListProducts) -> bool:
 
 def conditions_of(query: ListProducts) -> list[Condition]:
     """The conditions of a query; the first of them are those that usually find least."""
-    found = [_sku(query), _terms(query), _price(query), _updated(query), _stock(query)]
+    found = [_sku(query), *_words(query), *_tag(query), _price(query), _updated(query), _stock(query)]
     return [each for each in found if each is not None]
+
+
+def matching(terms: Sequence[Condition]) -> ColumnElement[bool]:
+    """The rows of SQLite's full text index that have all these terms."""
+    return _matches(" ".join(each.match for each in terms))
 
 
 def _sku(query: ListProducts) -> Condition | None:
@@ -60,21 +62,30 @@ def _sku(query: ListProducts) -> Condition | None:
     return Condition(condition, condition, select(product.c.id).where(condition), "sku")
 
 
-def _terms(query: ListProducts) -> Condition | None:
-    words = list(dict.fromkeys(words_of(query.q))) if query.q is not UNSET else []
-    tags = [term_of_tag(query.tag)] if query.tag is not UNSET else []
-    if not words and not tags:
-        return None
-    vector = " & ".join([*(f"'{each}':*" for each in words), *(f"'{each}'" for each in tags)])
-    match = " ".join([*(f'"{each}"*' for each in words), *(f'"{each}"' for each in tags)])
-    parts = [*(f" {each}" for each in words), *(f" {each} " for each in tags)]
+def _words(query: ListProducts) -> Iterator[Condition]:
+    for word in dict.fromkeys(words_of(query.q)) if query.q is not UNSET else ():
+        yield _term(f"'{word}':*", f'"{word}"*', f" {word}")
+
+
+def _tag(query: ListProducts) -> Iterator[Condition]:
+    if query.tag is not UNSET:
+        tag = term_of_tag(query.tag)
+        yield _term(f"'{tag}'", f'"{tag}"', f" {tag} ")
+
+
+def _term(vector: str, match: str, part: str) -> Condition:
     return Condition(
         # Written into the statement, because a plan for any words would not know how many rows these find.
         term_vector.op("@@", return_type=Boolean())(cast(literal(vector, literal_execute=True), TSQUERY)),
-        and_(*(func.instr(_TERMS, part) > 0 for part in parts)),
-        select(product_terms.c.rowid).where(_FULL_TEXT.op("MATCH", return_type=Boolean())(match)),
+        func.instr(_TERMS, part) > 0,
+        select(product_terms.c.rowid).where(_matches(match)),
         "id",
+        match,
     )
+
+
+def _matches(match: str) -> ColumnElement[bool]:
+    return _FULL_TEXT.op("MATCH", return_type=Boolean())(match)
 
 
 def _price(query: ListProducts) -> Condition | None:

@@ -1,23 +1,43 @@
-"""How SQLite finds the rows of a list. Without statistics it does not know which condition finds few of them.
+"""How the rows of a list are found: whether through the index of a condition, or through that of the order.
 
-A condition that finds few rows is looked up in its index, and the others are checked. So is one whose index has the
-order of the list, because reading ends with the page. Otherwise the rows are read in the order of the list and each is
-checked: where no condition finds few, a page is soon full.
+PostgreSQL has statistics, and decides by itself. SQLite does not know how many rows a condition finds. So they are
+counted first, up to a bound. Few are looked up in its index and sorted. Some are a set of ids: the index of the order
+is read until enough of its ids are in the set, and only their rows are looked up. Otherwise the rows are read in the
+order of the list and each is checked: where no condition finds so few, a page is soon full. A condition whose own index
+has the order is not counted, as reading it ends with the page.
+
+The bounds are where the next way becomes faster. Of n products a condition finds k: looking them up reads k rows, and
+reading in the order of the list n / k for each row of a page. Both are the same where k is the square root of n times
+the size of a page; the factors are what SQLite needs for a row, an id and an entry of an index.
 """
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, text
 
 from catalog.contract import ListProducts
-from catalog.storage.list_conditions import Condition
+from catalog.storage.list_conditions import Condition, matching
 from catalog.tables import product, product_terms
 
-# A condition that finds no more rows is looked up. Reading that many takes a few milliseconds.
-FEW = 5000
+FEW, SOME = 0.4, 2.0
 
+# Read in another order than that of the table, each row is on another page. PostgreSQL expects the cache to help, as it
+# does with the whole table, but not with the beginning of a list.
+_EACH_FROM_ANOTHER_PAGE = text("SET LOCAL effective_cache_size = '1MB'")
+
+_last_id = select(func.max(product.c.id))
+
+Ids = Select[tuple[int]]
 Rows = tuple[Select[Any], ColumnElement[Any]]
+
+
+def rows_on_postgresql(connection: Connection, rows: Select[Any], conditions: Sequence[Condition]) -> Rows:
+    """The rows with these conditions, and the unique column to sort them by."""
+    if conditions:
+        connection.execute(_EACH_FROM_ANOTHER_PAGE)
+    return rows.where(*(each.indexed for each in conditions)), product.c.id
 
 
 def rows_on_sqlite(
@@ -25,40 +45,62 @@ def rows_on_sqlite(
 ) -> Rows:
     """The rows with these conditions, and the unique column to sort them by."""
     sort = (query.sort or "id").removeprefix("-")
-    chosen = _narrow(connection, conditions, sort)
-    if chosen is not None:
-        return rows.where(product.c.id.in_(chosen.ids), *_checks(conditions, chosen)), product.c.id
-    in_order = next((each for each in conditions if each.sort == sort), None)
-    if in_order is None:
-        return rows.where(*_checks(conditions, None)), product.c.id
-    if not in_order.is_full_text:
-        return rows.where(in_order.indexed, *_checks(conditions, in_order)), product.c.id
-    found = in_order.ids.whereclause
-    assert found is not None  # noqa: S101  # for the type checker
-    by = product_terms.c.rowid
-    joined = rows.add_columns(by).join_from(product_terms, product, product.c.id == by)
-    return joined.where(found, *_checks(conditions, in_order)), by
+    rows = rows.where(*(each.checked for each in conditions))
+    others = [each for each in conditions if each.sort != sort]
+    ids, are_few = _narrowest(connection, others, query.limit) if others else (None, False)
+    if ids is not None and are_few:
+        return rows.where(product.c.id.in_(ids)), product.c.id
+    in_order = [each for each in conditions if each.sort == sort]
+    by: ColumnElement[Any] = product.c.id
+    if terms := [each for each in in_order if each.match]:
+        by = product_terms.c.rowid
+        rows = rows.add_columns(by).join_from(product_terms, product, product.c.id == by).where(matching(terms))
+    elif in_order:
+        rows = rows.where(in_order[0].indexed)
+    if ids is not None:
+        # With a plus before it, SQLite does not look the ids up.
+        rows = rows.where(literal_column(f"+{by}", by.type).in_(ids))
+    return rows, by
 
 
-def counted_on_sqlite(connection: Connection, conditions: Sequence[Condition]) -> Select[tuple[int]]:
+def counted_on_sqlite(connection: Connection, conditions: Sequence[Condition]) -> Ids:
     """The ids of all rows with these conditions."""
     if len(conditions) == 1:
         return conditions[0].ids
-    chosen = _narrow(connection, conditions, "")
-    ids = select(product.c.id)
-    return ids.where(*([product.c.id.in_(chosen.ids)] if chosen else ()), *_checks(conditions, chosen))
+    ids, _ = _narrowest(connection, conditions, _size(connection))
+    found = select(product.c.id).where(*(each.checked for each in conditions))
+    return found if ids is None else found.where(product.c.id.in_(ids))
 
 
-def _narrow(connection: Connection, conditions: Sequence[Condition], sort: str) -> Condition | None:
-    """A condition that finds few rows, of those whose index has another order."""
+def _narrowest(connection: Connection, conditions: Sequence[Condition], limit: int) -> tuple[Ids | None, bool]:
+    """The ids of a condition that finds few rows, else of the one that finds least, and whether they are few.
+
+    None if all find too many. Terms that do not are looked up together: their index takes long only where one finds
+    many.
+    """
+    root = sqrt(_size(connection) * limit)
+    few, most = FEW * root, int(SOME * root)
+    chosen, least = None, most + 1
+    terms: list[Condition] = []
     for each in conditions:
-        if each.sort == sort:
-            continue
-        found = each.ids.limit(FEW + 1).subquery()
-        if connection.execute(select(func.count()).select_from(found)).scalar_one() <= FEW:
-            return each
-    return None
+        count = _count(connection, each.ids, most)
+        if count < least:
+            chosen, least = each.ids, count
+        if least <= few:
+            return chosen, True
+        if each.match and count <= most:
+            terms.append(each)
+    if len(terms) > 1:
+        chosen = select(product_terms.c.rowid).where(matching(terms))
+        least = _count(connection, chosen, most)
+    return chosen, least <= few
 
 
-def _checks(conditions: Sequence[Condition], but: Condition | None) -> list[ColumnElement[bool]]:
-    return [each.checked for each in conditions if each is not but]
+def _count(connection: Connection, ids: Ids, most: int) -> int:
+    """How many they are; one more than `most` stands for more."""
+    return connection.execute(select(func.count()).select_from(ids.limit(most + 1).subquery())).scalar_one()
+
+
+def _size(connection: Connection) -> int:
+    """About how many products there are."""
+    return connection.execute(_last_id).scalar_one() or 1

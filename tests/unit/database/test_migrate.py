@@ -6,7 +6,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from feed import tables as feed_tables
-from sqlalchemy import MetaData, delete, insert, inspect
+from sqlalchemy import Connection, MetaData, delete, insert, inspect
 from support.migrations import newest_revision
 
 import auth.tables
@@ -124,6 +124,16 @@ def differences(database: Database, *declared: MetaData) -> list[object]:
             table.to_metadata(everything)
     with database.transaction() as transaction:
         connection = transaction.connection
-        others = {"alembic_version", VERSION_TABLE, *(_virtual_tables(connection) if database.kind == "sqlite" else ())}
-        declared_ones = {"include_name": lambda name, kind, _parents: kind != "table" or name not in others}
+        others = {"alembic_version", VERSION_TABLE, *_of_one_kind(connection)}
+        declared_ones = {
+            "include_name": lambda name, kind, _parents: kind not in ("table", "column") or name not in others
+        }
         return list(compare_metadata(MigrationContext.configure(connection, opts=declared_ones), everything))
+
+
+def _of_one_kind(connection: Connection) -> set[str]:
+    """The tables of SQLite's full text indexes, and the columns that PostgreSQL computes for its own."""
+    if connection.dialect.name == "sqlite":
+        return _virtual_tables(connection)
+    generated = "SELECT column_name FROM information_schema.columns WHERE is_generated = 'ALWAYS'"
+    return set(connection.exec_driver_sql(generated).scalars())
