@@ -1,17 +1,22 @@
-"""`bus auth`: what an operator does with accounts and keys, where the database can be reached."""
+"""`bus auth`: what an operator does with accounts and keys, where the database can be reached.
+
+Only the import goes over the bus, from any machine that has BUS_URL.
+"""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
+from auth.files.reading import USERS
 from auth.handlers.service import settings
 from auth.storage import accounts, activity, second_factor, signing_keys
 from auth.storage import mails as outgoing
 from bus import Work
-from bus.cli import service_work
+from bus.cli import import_file, import_options, service_work
 
 ROLES = ("admin", "catalog:write")
 STATES = ("waiting", "sending", "sent", "failed", "dropped")
@@ -23,6 +28,17 @@ _ROLE = click.argument("role", type=click.Choice(ROLES))
 @click.group()
 def commands() -> None:
     """Manage accounts, and the keys that access tokens are signed with."""
+
+
+@commands.command("import")
+@import_options
+def import_(file: Path, **options: Any) -> None:
+    """Make the accounts of FILE: CSV or NDJSON, with the password hashes of another program.
+
+    If it is stopped, start it again: it goes on where it was, and no account is there twice. Exits with 1 if some
+    accounts could not be imported; each is printed with its line.
+    """
+    import_file(USERS, file, **options)
 
 
 @commands.command()

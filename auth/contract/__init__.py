@@ -78,6 +78,7 @@ from auth.contract.administration import (
     DisableUser,
     EnableUser,
 )
+from auth.contract.imports import MOST_USERS, ImportedUser, ImportResult, ImportUsers, OldHash, UsersImported
 from auth.contract.tokens import GetJwks
 from auth.contract.introspection import GivenToken, Introspection, Introspect
 from auth.contract.totp import (
@@ -97,6 +98,7 @@ from auth.contract.totp import (
 )
 
 __all__ = [
+    "MOST_USERS",
     "Account",
     "AccountDeleted",
     "ActivityEntry",
@@ -122,6 +124,9 @@ __all__ = [
     "GetUser",
     "GivenPassword",
     "GivenToken",
+    "ImportResult",
+    "ImportUsers",
+    "ImportedUser",
     "Introspect",
     "Introspection",
     "InvalidMailToken",
@@ -136,6 +141,7 @@ __all__ = [
     "Login",
     "MailRequested",
     "MailToken",
+    "OldHash",
     "Otp",
     "OtpRequired",
     "Password",
@@ -176,6 +182,7 @@ __all__ = [
     "UserRegistered",
     "Username",
     "UsernameTaken",
+    "UsersImported",
     "VerifyEmail",
     "WeakPassword",
     "WrongCode",

@@ -37,8 +37,9 @@ def log_in(command: LogIn, work: Work) -> Tokens:
         throttles = [(name, ACCOUNT_FAILURES), *throttle.of_client(work, "log_in_from", ADDRESS_FAILURES)]
         throttle.check_wait(connection, throttles)
         key = current_key(connection)
+        example = accounts.example_hash(connection, command.login)
     old_hash = None if owner is None else owner.password_hash
-    is_right = is_password(command.password, old_hash)
+    is_right = is_password(command.password, old_hash, example)
     new_hash = hash_password(command.password) if is_right and needs_new_hash(str(old_hash)) else None
     current = None if owner is None else accounts.lock(work.connection, owner.id)
     is_right = is_right and current is not None and current.password_hash == old_hash

@@ -1,8 +1,9 @@
 """Accounts: finding and changing them. Every change is counted, and announced with an event."""
 
+import hashlib
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from auth.contract.accounts import Account, User, UserChanged
@@ -14,6 +15,8 @@ from bus import Work
 _by_login = select(user).where(or_(user.c.username_key == bindparam("name"), user.c.email_key == bindparam("email")))
 _by_id = select(user).where(user.c.id == bindparam("user_id"))
 _locked = _by_id.with_for_update()
+_last_id = select(func.max(user.c.id)).scalar_subquery()
+_example = select(user.c.password_hash).where(user.c.id > bindparam("number") % _last_id).order_by(user.c.id).limit(1)
 
 
 def find_by_login(connection: Connection, login: str) -> Row[Any] | None:
@@ -24,6 +27,16 @@ def find_by_login(connection: Connection, login: str) -> Row[Any] | None:
     except ValueError:
         return None
     return connection.execute(_by_login, keys).one_or_none()
+
+
+def example_hash(connection: Connection, login: str) -> str | None:
+    """The password hash of an account that follows from a login, the same one each time; None without accounts.
+
+    What an unknown login is compared with. So it takes as long as that of an account, whose hash may have been imported
+    and be cheaper or dearer than ours.
+    """
+    number = int.from_bytes(hashlib.blake2b(login.casefold().encode(), digest_size=7).digest())
+    return connection.execute(_example, {"number": number}).scalar_one_or_none()
 
 
 def find_by_email_key(connection: Connection, key: str) -> Row[Any] | None:

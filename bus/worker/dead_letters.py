@@ -22,7 +22,7 @@ from bus.security.service_keys import LetterKey
 from bus.service.service import Service
 from bus.telemetry.metrics import WorkerMetrics
 from bus.worker.execution import INTERNAL_ERROR
-from bus.worker.threads import ConsumerThreads, DatabaseWaits, Stopped
+from bus.worker.threads import Arrivals, DatabaseWaits, Stopped
 
 log = structlog.get_logger("bus.worker")
 
@@ -51,7 +51,7 @@ class DeadLetterConsumer:
         self._database, self._transport, self._letter_key = database, transport, letter_key
         self._stopping, self._waits, self._metrics = stopping, waits, metrics
 
-    def handle_batch(self, batch: Sequence[Delivery], _threads: ConsumerThreads) -> None:
+    def handle_batch(self, batch: Sequence[Delivery], _threads: Arrivals) -> None:
         """Store them all together, or, when that fails, each on its own. Raises Stopped.
 
         A letter that cannot be stored in any form stays in its queue, where the gauge `dead_letters_queued` counts it.

@@ -18,7 +18,7 @@ from bus.service.service import Service
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.execution import Executor, HandlerFailed, OnEvents
 from bus.worker.telemetry import MessageTelemetry
-from bus.worker.threads import ConsumerThreads, DatabaseWaits, Stopped
+from bus.worker.threads import Arrivals, DatabaseWaits, Stopped
 
 # An event that was the first to be handled when this many workers died is what they died of. The events behind it were
 # counted with it, and have as many deaths left until the broker gives them up.
@@ -53,13 +53,16 @@ class EventConsumer:
         self._transport, self._dispatcher, self._telemetry = transport, dispatcher, telemetry
         self._pauses, self._stopping = limits.retry_seconds, stopping
         self._session: int | None = None
+        self._held: frozenset[str | None] = frozenset()
 
-    def handle_batch(self, batch: Sequence[Delivery], _threads: ConsumerThreads) -> None:
+    def handle_batch(self, batch: Sequence[Delivery], _threads: Arrivals) -> None:
         """Raises Stopped, also when events come after the worker was told to stop: they go back unchanged."""
         if self._stopping.is_set():
             raise Stopped
         self._telemetry.record_batch(len(batch))
-        if self._is_killer(batch[0]):
+        is_killer = self._is_killer(batch[0])
+        self._held = frozenset(delivery.message.message_id for delivery in batch)
+        if is_killer:
             detail = f"{batch[0].deaths} workers died while they handled this event."
             self._dead_letter(batch[0], "worker-died", detail)
             self._transport.acknowledge([batch[0]])
@@ -70,9 +73,12 @@ class EventConsumer:
             self._handle_all([(delivery, call) for delivery, call in admitted if call is not None])
 
     def _is_killer(self, delivery: Delivery) -> bool:
-        """Only the first over a new connection can be: what came before it, the dead worker had finished."""
+        """Only the first over a new connection can be: what came before it, the dead worker had finished.
+
+        One that this worker has held is none: the broker takes back, and counts, what waits too long for a database.
+        """
         is_first, self._session = delivery.session != self._session, delivery.session
-        return is_first and delivery.deaths >= KILLER_DEATHS
+        return is_first and delivery.deaths >= KILLER_DEATHS and delivery.message.message_id not in self._held
 
     def _admit(self, delivery: Delivery) -> Call | None:
         message = delivery.message

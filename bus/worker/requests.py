@@ -19,7 +19,7 @@ from bus.database.engine import Database
 from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery
-from bus.messaging.redelivery import POSTPONED, attempts_of, first_at_of
+from bus.messaging.redelivery import AUTHORIZATION, POSTPONED, attempts_of, first_at_of
 from bus.messaging.replies import ACCEPTED, EncodedReply
 from bus.messaging.topology import SUSPECT_DELIVERIES
 from bus.messaging.transport import Transport
@@ -38,7 +38,7 @@ from bus.worker.execution import (
     answer_queries,
 )
 from bus.worker.telemetry import MessageTelemetry
-from bus.worker.threads import PROBE_SECONDS, ConsumerThreads, DatabaseWaits
+from bus.worker.threads import PROBE_SECONDS, Arrivals, DatabaseWaits
 
 log = structlog.get_logger("bus.worker")
 
@@ -73,7 +73,7 @@ class RequestConsumer:
             name: handler.operation for name, handler in handlers.items() if issubclass(handler.operation, Operation)
         }
 
-    def handle_batch(self, batch: Sequence[Delivery], threads: ConsumerThreads) -> None:
+    def handle_batch(self, batch: Sequence[Delivery], threads: Arrivals) -> None:
         """Carry out, reply and acknowledge. Raises Stopped; what was finished by then is acknowledged all the same."""
         self._telemetry.record_batch(len(batch))
         done: list[Delivery] = []
@@ -92,7 +92,7 @@ class RequestConsumer:
             self._transport.acknowledge(done)
 
     def _admit_all(
-        self, batch: Sequence[Delivery], threads: ConsumerThreads, done: list[Delivery]
+        self, batch: Sequence[Delivery], threads: Arrivals, done: list[Delivery]
     ) -> tuple[list[tuple[Delivery, Call]], ...]:
         """Queries, transient commands and commands.
 
@@ -121,7 +121,7 @@ class RequestConsumer:
         kind = self._operations[delivery.message.queue].operation_kind
         return kind != "transient" and delivery.deaths >= (SUSPECT_DELIVERIES if kind == "command" else 1)
 
-    def _admit(self, delivery: Delivery, threads: ConsumerThreads) -> Call | None:
+    def _admit(self, delivery: Delivery, threads: Arrivals) -> Call | None:
         while True:
             try:
                 return self._admission.admit(delivery)
@@ -141,6 +141,8 @@ class RequestConsumer:
             except DatabaseUnavailable as error:  # it holds the keys to sealed secrets
                 if not self._operations[delivery.message.queue].is_durable:
                     self._turn_away(delivery, _away(error.sentence))
+                    return None
+                if self._is_sent_again(delivery, None, error.sentence):
                     return None
                 self._promise(delivery)
                 self._wait_for_database([delivery], threads, error)
@@ -166,17 +168,19 @@ class RequestConsumer:
                 failpoints.reach("worker.after-commit")
             self._reply(transient, replies, done)
 
-    def _execute(
-        self, commands: Calls, threads: ConsumerThreads, done: list[Delivery], *, are_late: bool = False
-    ) -> None:
+    def _execute(self, commands: Calls, threads: Arrivals, done: list[Delivery], *, are_late: bool = False) -> None:
         """Carry out, however long that has to wait for the database. `are_late`: they were postponed before."""
-        calls, has_waited = [call for _, call in commands], False
+        lock_seconds, has_waited = SHORT_LOCK_SECONDS if are_late else None, False
         kept: list[Delivery] = []
         while True:
             try:
-                replies = self._executor.execute(calls, SHORT_LOCK_SECONDS if are_late else None)
+                replies = self._executor.execute([call for _, call in commands], lock_seconds)
             except DatabaseUnavailable as error:
                 if not has_waited:
+                    again = [each for each in commands if self._is_sent_again(*each, error.sentence)]
+                    self._transport.acknowledge([*done, *(delivery for delivery, _ in again)])
+                    done.clear()
+                    commands = [each for each in commands if each not in again]
                     for delivery, _ in commands:
                         self._promise(delivery)
                 has_waited = True
@@ -257,7 +261,7 @@ class RequestConsumer:
         self._telemetry.record("dead_lettered", delivery, call, status=INTERNAL_ERROR.status, code=CALLED_AWAY)
 
     def _wait_for_database(
-        self, commands: Sequence[Delivery], threads: ConsumerThreads, error: DatabaseUnavailable
+        self, commands: Sequence[Delivery], threads: Arrivals, error: DatabaseUnavailable
     ) -> list[Delivery]:
         """Wait until the database answers, and at least for a moment; what arrives meanwhile and is kept.
 
@@ -274,17 +278,35 @@ class RequestConsumer:
 
     def _keep(self, delivery: Delivery, sentence: str) -> bool:
         """While the database is away: whether this is a command to keep. What is not durable is refused."""
+        call, is_refused = None, False
         try:
-            is_refused = self._admission.admit(delivery) is None
+            call = self._admission.admit(delivery)
+            is_refused = call is None
         except (DatabaseUnavailable, Unavailable, ContractFailed):
-            is_refused = False  # its seal, its token and its contract are looked at when the database is back
-        if self._operations[delivery.message.queue].is_durable and not is_refused:
+            pass  # its seal, its token and its contract are looked at when the database is back
+        is_durable = self._operations[delivery.message.queue].is_durable
+        if is_durable and not is_refused and not self._is_sent_again(delivery, call, sentence):
             self._promise(delivery)
             return True
-        if not is_refused:
+        if not is_refused and not is_durable:
             self._turn_away(delivery, _away(sentence))
         self._transport.acknowledge([delivery])
         return False
+
+    def _is_sent_again(self, delivery: Delivery, call: Call | None, sentence: str) -> bool:
+        """While the database is away: whether this command is postponed, because it came back from a worker before.
+
+        The broker takes back what is not acknowledged in time (30 minutes, if it is not configured), and counts that as
+        a death, whether a worker died or waited. The copy counts from the start, however long this takes.
+        """
+        # Without its call it is not known who sent it, and a copy has no plain token.
+        if not delivery.deaths or (call is None and AUTHORIZATION in delivery.message.headers):
+            return False
+        if not self._dispatcher.postpone(self._admission.vouched(delivery, call), call, sentence, grows=False):
+            return False
+        if POSTPONED not in delivery.message.headers:
+            self._promise(delivery)
+        return True
 
     def _turn_away(self, delivery: Delivery, problem: Problem) -> None:
         """Refuse a request that cannot be done now and that nothing keeps until it can."""

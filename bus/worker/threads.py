@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 from msgspec import structs
@@ -22,8 +22,18 @@ log = structlog.get_logger("bus.worker")
 
 T = TypeVar("T")
 
-# Takes a batch; the threads that took it are passed along, for a handler that has to wait for more to arrive.
-BatchHandler = Callable[[Sequence[Delivery], "ConsumerThreads"], None]
+
+class Arrivals(Protocol):
+    """What arrives while a batch is handled, for a handler that has to wait."""
+
+    def next(self, seconds: float) -> Delivery | None:
+        """What arrives within `seconds`. Raises Stopped."""
+
+    def put(self, delivery: Delivery, /) -> None:
+        """Have a delivery handled later."""
+
+
+BatchHandler = Callable[[Sequence[Delivery], Arrivals], None]
 
 
 class Stopped(Exception):

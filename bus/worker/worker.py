@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from bus.contract.operations import Operation
 from bus.contract.problems import Unavailable
 from bus.contract.settings import is_open
 from bus.database.engine import Database
-from bus.database.trouble import AWAY
+from bus.database.trouble import AWAY, DatabaseUnavailable
 from bus.messaging.call import longest_running
 from bus.messaging.topology import CONSUMED_KINDS, DEFAULT_LIMITS, Limits, Queue, dead_letter_queue
 from bus.messaging.transport import Transport, TransportOptions, is_connected
@@ -103,6 +104,7 @@ class Worker:
         self._connect = connect
         self._stopping = threading.Event()
         self._waits = DatabaseWaits(service.name, database, self._stopping)
+        self._letter_key = LetterKey(database)
         self._queues = service.queues(limits)
         self._relay = OutboxRelay(service.name, transport, database, spans)
         self._retention = Retention(service.name, database, limits.keep_days)
@@ -145,6 +147,8 @@ class Worker:
 
     def start(self) -> None:
         """Connect and begin to consume; returns at once."""
+        with suppress(DatabaseUnavailable):  # it may be away when the key is needed
+            self._letter_key.read()
         if self._service.takes_secrets:
             prepare_key(self._database)
         scoped = [name for name, each in self._service.operations.items() if each.required_scope]
@@ -192,7 +196,7 @@ class Worker:
         service, transport, database, on_events = self._service, self._transport, self._database, self._relay.wake
         name = service.name
         operations: dict[str, type[Operation[Any]]] = service.operations
-        letter_key, waits = LetterKey(database), self._waits
+        letter_key, waits = self._letter_key, self._waits
         dispatcher = Dispatcher(name, transport, self._limits, self._stopping, telemetry, letter_key)
         unsealer = Unsealer(partial(read_keys, database), required=require_sealed)
         if counted:

@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
+from support.example_service import create_tables, make_service, words_in
 from support.long_timeouts import LONG_TIMEOUT_SECONDS, use_long_timeouts
+from support.plain_publisher import PlainPublisher
 
 from bus.client.client import Client
 from bus.contract.codec import encode
 from bus.database.engine import Database
 from bus.database.migrate import migrate
+from bus.database.tables import dead_letter
 from bus.messaging.connect import transport_for
 from bus.messaging.message import Message
-from bus.messaging.topology import queues_of
+from bus.messaging.topology import QUARANTINE_DELIVERY_LIMIT, SUSPECT_DELIVERIES, Limits, queues_of
 from bus.messaging.transport import TransportOptions
 from bus.testing.servers.postgres import find_database
 from bus.testing.servers.rabbitmq import find_broker
@@ -177,6 +181,56 @@ def test_a_command_is_carried_out_however_late_a_worker_gets_to_it(memory_url: s
     sender.publish(Message(queue="catalog.create_product", body=encode(_create()), expiration_ms=0))
     wait_until(lambda: _products(http) == 1, LONG_TIMEOUT_SECONDS, "the product is there")
     sender.close(5)
+
+
+def test_commands_that_the_broker_takes_back_while_the_database_is_away_are_done_once(
+    broker_url: str, tmp_path: Path
+) -> None:
+    """As it does with what is not acknowledged for its `consumer_timeout`, once for each time the outage is longer.
+
+    One of them is in the quarantine already: a worker had died of it, or of its neighbour.
+    """
+    file = tmp_path / "example.db"
+    database = Database(f"sqlite:///{file}")
+    migrate(database, "catalog.migrations")
+    create_tables(database)
+    transport = transport_for(broker_url, "worker")
+    worker = Worker(make_service(), transport, database, Limits(retry_seconds=(1,)))
+    worker.start()
+    assert transport.wait_until_ready(LONG_TIMEOUT_SECONDS)
+    publisher = PlainPublisher(broker_url)
+    file.rename(tmp_path / "away")
+    publisher.send("example.keep", {"word": "kept"}, message_id="1", delivery_mode=2)
+    publisher.send(
+        "example.quarantine",
+        {"word": "suspect"},
+        message_id="2",
+        headers={"origin-queue": "example.keep"},
+        delivery_mode=2,
+    )
+
+    def holds(queue: str) -> bool:
+        return any(view.unacknowledged for view in transport.view(LONG_TIMEOUT_SECONDS) if view.queue == queue)
+
+    wait_until(lambda: holds("example.quarantine"), LONG_TIMEOUT_SECONDS, "the worker has the suspect")
+    for _ in range(2 * (SUSPECT_DELIVERIES + QUARANTINE_DELIVERY_LIMIT + 1)):
+        wait_until(lambda: holds("example.keep"), LONG_TIMEOUT_SECONDS, "the worker has the command")
+        transport.reconnect_consumer("as after a consumer timeout")
+        assert transport.wait_until_ready(LONG_TIMEOUT_SECONDS)
+    (tmp_path / "away").rename(file)
+    wait_until(lambda: len(words_in(database)) == 2, LONG_TIMEOUT_SECONDS, "both are done")
+    wait_until(lambda: not _waiting(publisher), LONG_TIMEOUT_SECONDS, "nothing waits any more")
+    worker.stop(LONG_TIMEOUT_SECONDS)
+    assert sorted(words_in(database)) == ["kept", "suspect"]
+    with database.reading() as transaction:
+        assert transaction.connection.execute(select(dead_letter)).all() == []
+    database.close()
+    publisher.close()
+
+
+def _waiting(publisher: PlainPublisher) -> list[str]:
+    names = [queue.name for queue in make_service().queues(Limits(retry_seconds=(1,)))]
+    return [name for name in names if publisher.channel.queue_declare(name, passive=True).method.message_count]
 
 
 def _try_to_create(http: FlaskClient, statuses: list[int]) -> int:

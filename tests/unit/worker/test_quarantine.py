@@ -16,6 +16,7 @@ from bus.worker.dispatcher import Dispatcher
 from bus.worker.quarantine import Quarantine
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import ConsumerThreads
+from catalog.handlers import catalog
 
 QUEUE = "catalog.create_product"
 WAIT_SECONDS = 30.0
@@ -44,7 +45,7 @@ def test_a_copy_that_comes_before_its_confirm_waits_until_the_original_is_acknow
     telemetry = MessageTelemetry()
     dispatcher = Dispatcher("catalog", transport, Limits(), threading.Event(), telemetry, LetterKey(database))
     handlers = {QUEUE: lambda _batch, _threads: told.put("carried out")}
-    quarantine = Quarantine(handlers, {}, transport, dispatcher, telemetry)
+    quarantine = Quarantine(handlers, catalog.operations, transport, dispatcher, telemetry)
     threads = ConsumerThreads("quarantine", quarantine.handle_batch)
     suspect = Message(queue=QUEUE, body=b"{}", message_id="killer")
 

@@ -1,20 +1,29 @@
 """Accounts over HTTP, on the embedded system: log-in, tokens, sessions, passwords, roles."""
 
-import json
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
+from support.auth_over_http import (
+    PASSWORD,
+    bearer,
+    code_of,
+    events_of,
+    log_in,
+    make_admin,
+    new_name,
+    register,
+    run,
+    tokens_of,
+)
 from werkzeug.test import TestResponse
 
-from auth.domain.throttling import ACCOUNT_FAILURES, ADDRESS_FAILURES, Rate
+from auth.domain.throttling import ACCOUNT_FAILURES, Rate
 from auth.handlers.clearing import clear_throttles, end_old_sessions
 from auth.main import application
 from auth.settings import AuthSettings
@@ -24,84 +33,17 @@ from bus.contract.codec import parse
 from bus.contract.identity import ANONYMOUS
 from bus.database.engine import Database
 from bus.database.outbox import write
-from bus.database.tables import inbox, outbox
+from bus.database.tables import inbox
 from bus.service.work import Work
-from bus.testing.services import Servers, running
-
-PASSWORD = "correct horse battery staple"
-_numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("auth")
-
-
-@pytest.fixture(scope="module")
-def http(folder: Path) -> Iterator[FlaskClient]:
-    servers = Servers(f"memory://{folder.name}", lambda: f"sqlite:///{folder}/auth.db")
-    with running(application, servers=servers) as client:
-        yield application.web(client).test_client()  # type: ignore[attr-defined]
-
-
-@pytest.fixture(scope="module")
-def database(folder: Path, http: FlaskClient) -> Iterator[Database]:
-    database = Database(f"sqlite:///{folder}/auth.db")
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def name(http: FlaskClient) -> str:
-    """The name of a new account; its address is NAME@example.org."""
-    name = f"ann{next(_numbers)}"
-    account = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
-    assert http.post("/register", json=account).status_code == 201
-    return name
-
-
-def _log_in(http: FlaskClient, login: str, password: str = PASSWORD, **more: str) -> TestResponse:
-    return http.post("/login", json={"login": login, "password": password, **more})
-
-
-def _tokens(http: FlaskClient, login: str, **more: str) -> dict[str, Any]:
-    answer = _log_in(http, login, **more)
-    assert answer.status_code == 200, answer.data
-    return answer.json  # type: ignore[return-value]
-
-
-def _bearer(tokens: dict[str, Any]) -> dict[str, str]:
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
 def _refresh(http: FlaskClient, token: str) -> TestResponse:
     return http.post("/token", json={"refresh_token": token})
 
 
-def _code(answer: TestResponse) -> tuple[int, str]:
-    assert answer.json is not None
-    return answer.status_code, answer.json["code"]
-
-
-def _events(database: Database, name: str) -> list[dict[str, Any]]:
-    with database.reading() as transaction:
-        bodies = transaction.connection.execute(select(outbox.c.body).where(outbox.c.name == name)).scalars()
-        return [json.loads(body) for body in bodies]
-
-
-def _run(database: Database, *statements: Any) -> None:
-    with database.transaction() as transaction:
-        for statement in statements:
-            transaction.connection.execute(statement)
-
-
-def _make_admin(database: Database, name: str) -> None:
-    _run(database, update(user).where(user.c.username == name).values(roles="admin"))
-
-
 def test_a_log_in_by_name_or_address_gives_tokens_that_no_cache_keeps(http: FlaskClient, name: str) -> None:
     for login in (name, name.upper(), f"{name}@EXAMPLE.org"):
-        answer = _log_in(http, login)
+        answer = log_in(http, login)
         assert answer.headers["Cache-Control"] == "no-store"
         tokens = answer.json
         assert tokens is not None
@@ -114,8 +56,8 @@ def test_a_log_in_by_name_or_address_gives_tokens_that_no_cache_keeps(http: Flas
 
 
 def test_an_account_sees_itself(http: FlaskClient, name: str) -> None:
-    tokens = _tokens(http, name)
-    account = http.get("/me", headers=_bearer(tokens)).json
+    tokens = tokens_of(http, name)
+    account = http.get("/me", headers=bearer(tokens)).json
     assert account is not None
     made = account.pop("created_at")
     assert datetime.fromisoformat(made).tzinfo is not None
@@ -134,14 +76,14 @@ def test_an_account_sees_itself(http: FlaskClient, name: str) -> None:
 
 def test_wrong_unknown_and_disabled_get_the_same_answer(http: FlaskClient, database: Database, name: str) -> None:
     disabled = f"off{name}"
-    http.post("/register", json={"username": disabled, "email": f"{disabled}@example.org", "password": PASSWORD})
-    _run(database, update(user).where(user.c.username == disabled).values(disabled_at=datetime.now(UTC)))
+    register(http, disabled)
+    run(database, update(user).where(user.c.username == disabled).values(disabled_at=datetime.now(UTC)))
     answers = [
-        _log_in(http, name, "another password"),
-        _log_in(http, "nobody-at-all"),
-        _log_in(http, "nobody@example.org"),
-        _log_in(http, "not a name"),
-        _log_in(http, disabled),
+        log_in(http, name, "another password"),
+        log_in(http, "nobody-at-all"),
+        log_in(http, "nobody@example.org"),
+        log_in(http, "not a name"),
+        log_in(http, disabled),
     ]
     bodies = [{key: value for key, value in (answer.json or {}).items() if key != "trace_id"} for answer in answers]
     assert {answer.status_code for answer in answers} == {401}
@@ -153,34 +95,38 @@ def test_failures_are_throttled_and_the_right_password_works_after_the_wait(
     http: FlaskClient, database: Database, name: str, is_known: bool
 ) -> None:
     login = name if is_known else f"{name}-unknown"
-    codes = [_code(_log_in(http, login, "another password")) for _ in range(ACCOUNT_FAILURES.free)]
+    codes = [code_of(log_in(http, login, "another password")) for _ in range(ACCOUNT_FAILURES.free)]
     assert codes == [(401, "auth.wrong_credentials")] * ACCOUNT_FAILURES.free
-    _run(database, update(throttle).values(waits_until=datetime.now(UTC) + timedelta(seconds=100)))
-    blocked = _log_in(http, login)
-    assert _code(blocked) == (429, "auth.too_many_tries")
+    run(database, update(throttle).values(waits_until=datetime.now(UTC) + timedelta(seconds=100)))
+    blocked = log_in(http, login)
+    assert code_of(blocked) == (429, "auth.too_many_tries")
     assert 90 <= int(blocked.headers["Retry-After"]) <= 100
-    _run(database, update(throttle).values(waits_until=datetime.now(UTC)))
-    assert _log_in(http, login).status_code == (200 if is_known else 401)
+    run(database, update(throttle).values(waits_until=datetime.now(UTC)))
+    assert log_in(http, login).status_code == (200 if is_known else 401)
     if is_known:
-        assert _log_in(http, login, "another password").status_code == 401  # counted from one again
-        assert _log_in(http, login).status_code == 200
+        assert log_in(http, login, "another password").status_code == 401  # counted from one again
+        assert log_in(http, login).status_code == 200
 
 
 def _from(address: str) -> dict[str, Any]:
     return {"environ_overrides": {"REMOTE_ADDR": address}}
 
 
-def test_failures_from_one_address_are_throttled_whatever_the_account(http: FlaskClient, name: str) -> None:
+def test_failures_from_one_address_are_throttled_whatever_the_account(
+    http: FlaskClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A list of names is tried with one password each; another address and this machine's own go on."""
-    for number in range(ADDRESS_FAILURES.burst):
+    limit = Rate(burst=5, pause=timedelta(hours=1))
+    monkeypatch.setattr("auth.handlers.login.ADDRESS_FAILURES", limit)
+    for number in range(limit.burst):
         guess = {"login": f"nobody{number}", "password": PASSWORD}
         assert http.post("/login", json=guess, **_from("2001:db8::1")).status_code == 401
     right = {"login": name, "password": PASSWORD}
     # The rest of the network counts too: a customer has all of it.
     throttled = http.post("/login", json=right, **_from("2001:db8::2"))
-    assert _code(throttled) == (429, "auth.too_many_tries")
+    assert code_of(throttled) == (429, "auth.too_many_tries")
     seconds = throttled.headers["Retry-After"]
-    assert 0 < int(seconds) <= ADDRESS_FAILURES.pause.total_seconds()
+    assert 0 < int(seconds) <= limit.pause.total_seconds()
     assert throttled.headers["RateLimit"] == f'"auth.log_in";r=0;t={seconds}'
     for address in ("203.0.113.9", "127.0.0.1"):
         assert http.post("/login", json=right, **_from(address)).status_code == 200
@@ -190,7 +136,7 @@ def test_registrations_from_one_address_are_throttled(http: FlaskClient, monkeyp
     monkeypatch.setattr("auth.handlers.registration.ADDRESS_REGISTRATIONS", Rate(2, timedelta(minutes=1)))
     statuses = []
     for _ in range(3):
-        name = f"ann{next(_numbers)}"
+        name = new_name()
         account = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
         statuses.append(http.post("/register", json=account, **_from("203.0.113.10")).status_code)
     assert statuses == [201, 201, 429]
@@ -200,46 +146,46 @@ def test_activity_says_from_where(http: FlaskClient, name: str) -> None:
     log_in = {"login": name, "password": PASSWORD, "device": "Firefox"}
     tokens = http.post("/login", json=log_in, **_from("::ffff:203.0.113.11")).json
     assert tokens is not None
-    found = http.get("/me/activity", headers=_bearer(tokens)).json
+    found = http.get("/me/activity", headers=bearer(tokens)).json
     assert found is not None
     shown = [(each["what"], each["device"], each["address"]) for each in found["activity"]]
     assert shown == [("logged_in", "Firefox", "203.0.113.11"), ("registered", "", "127.0.0.1")]
 
 
 def test_each_use_of_a_refresh_token_gives_a_new_one(http: FlaskClient, name: str) -> None:
-    first = _tokens(http, name)
+    first = tokens_of(http, name)
     second = _refresh(http, first["refresh_token"])
     assert (second.status_code, second.headers["Cache-Control"]) == (200, "no-store")
     assert second.json is not None
     assert second.json["refresh_token"] != first["refresh_token"]
     assert _refresh(http, second.json["refresh_token"]).status_code == 200
-    assert _code(_refresh(http, "unknown")) == (401, "auth.invalid_refresh_token")
-    assert _code(_refresh(http, first["access_token"][:200])) == (401, "auth.invalid_refresh_token")
+    assert code_of(_refresh(http, "unknown")) == (401, "auth.invalid_refresh_token")
+    assert code_of(_refresh(http, first["access_token"][:200])) == (401, "auth.invalid_refresh_token")
 
 
 def test_a_used_refresh_token_works_for_seconds_and_then_ends_the_session(
     http: FlaskClient, database: Database, name: str
 ) -> None:
-    first, other = _tokens(http, name), _tokens(http, name)
+    first, other = tokens_of(http, name), tokens_of(http, name)
     second = _refresh(http, first["refresh_token"]).json
     again = _refresh(http, first["refresh_token"]).json
     assert second is not None
     assert again is not None
     assert _refresh(http, second["refresh_token"]).status_code == 200
-    _run(
+    run(
         database, update(refresh_token).values(used_at=refresh_token.c.used_at).where(refresh_token.c.used_at.is_(None))
     )
     earlier = datetime.now(UTC) - timedelta(seconds=11)
-    _run(database, update(refresh_token).where(refresh_token.c.used_at.is_not(None)).values(used_at=earlier))
-    assert _code(_refresh(http, first["refresh_token"])) == (401, "auth.invalid_refresh_token")
+    run(database, update(refresh_token).where(refresh_token.c.used_at.is_not(None)).values(used_at=earlier))
+    assert code_of(_refresh(http, first["refresh_token"])) == (401, "auth.invalid_refresh_token")
     assert _refresh(http, again["refresh_token"]).status_code == 401  # the whole session has ended
-    assert http.get("/me", headers=_bearer(second)).status_code == 401
+    assert http.get("/me", headers=bearer(second)).status_code == 401
     assert _refresh(http, other["refresh_token"]).status_code == 200
-    assert [each["user_id"] for each in _events(database, "auth.token_reused")][-1] == first["user"]["id"]
+    assert [each["user_id"] for each in events_of(database, "auth.token_reused")][-1] == first["user"]["id"]
 
 
 def test_fifty_clients_with_one_refresh_token_all_go_on(http: FlaskClient, database: Database, name: str) -> None:
-    token = _tokens(http, name)["refresh_token"]
+    token = tokens_of(http, name)["refresh_token"]
     with ThreadPoolExecutor(10) as clients:
         answers = list(clients.map(lambda _: _refresh(http.application.test_client(), token), range(50)))
     assert {answer.status_code for answer in answers} == {200}
@@ -253,31 +199,31 @@ def test_fifty_clients_with_one_refresh_token_all_go_on(http: FlaskClient, datab
 def test_a_session_ends_when_it_is_idle_or_old(
     http: FlaskClient, database: Database, name: str, column: Any, days: int
 ) -> None:
-    tokens = _tokens(http, name)
+    tokens = tokens_of(http, name)
     of_this = session.c.user_id == tokens["user"]["id"]
-    _run(database, update(session).where(of_this).values({column: datetime.now(UTC) - timedelta(days=days, seconds=1)}))
+    run(database, update(session).where(of_this).values({column: datetime.now(UTC) - timedelta(days=days, seconds=1)}))
     assert _refresh(http, tokens["refresh_token"]).status_code == 401
     with database.reading() as transaction:
         assert transaction.connection.execute(select(func.count()).select_from(session).where(of_this)).scalar() == 0
 
 
 def test_sessions_that_are_over_end_by_themselves(database: Database, http: FlaskClient, name: str) -> None:
-    tokens, other = _tokens(http, name), _tokens(http, name)
+    tokens, other = tokens_of(http, name), tokens_of(http, name)
     ended, goes_on = (_session_of(each) for each in (tokens, other))
-    _run(database, update(session).where(session.c.id == ended).values(last_used_at=_days_ago(15)))
+    run(database, update(session).where(session.c.id == ended).values(last_used_at=_days_ago(15)))
     _do(database, end_old_sessions)
     with database.reading() as transaction:
         left = set(transaction.connection.execute(select(session.c.id)).scalars())
     assert goes_on in left
     assert ended not in left
-    assert {"id": ended, "state": "ended"}.items() <= _events(database, "auth.session_changed")[-1].items()
+    assert {"id": ended, "state": "ended"}.items() <= events_of(database, "auth.session_changed")[-1].items()
 
 
 def test_counts_without_effect_are_deleted(database: Database, http: FlaskClient) -> None:
-    assert _log_in(http, "long ago").status_code == 401
-    assert _log_in(http, "just now").status_code == 401
+    assert log_in(http, "long ago").status_code == 401
+    assert log_in(http, "just now").status_code == 401
     long_ago, just_now = (name_of("log_in", login) for login in ("long ago", "just now"))
-    _run(database, update(throttle).where(throttle.c.name == long_ago).values(last_at=_days_ago(3)))
+    run(database, update(throttle).where(throttle.c.name == long_ago).values(last_at=_days_ago(3)))
     _do(database, clear_throttles)
     with database.reading() as transaction:
         names = set(transaction.connection.execute(select(throttle.c.name)).scalars())
@@ -301,58 +247,58 @@ def _do(database: Database, task: Callable[[Work], None]) -> None:
 
 
 def test_log_out_ends_the_session_at_once(http: FlaskClient, name: str) -> None:
-    tokens = _tokens(http, name)
+    tokens = tokens_of(http, name)
     for _ in range(2):
         answer = http.post("/logout", json={"refresh_token": tokens["refresh_token"]})
         assert (answer.status_code, answer.data) == (204, b"")
     assert _refresh(http, tokens["refresh_token"]).status_code == 401
-    assert _code(http.get("/me", headers=_bearer(tokens))) == (401, "auth.session_over")
+    assert code_of(http.get("/me", headers=bearer(tokens))) == (401, "auth.session_over")
 
 
 def test_sessions_are_listed_and_ended(http: FlaskClient, name: str) -> None:
-    here, phone, tablet = (_tokens(http, name, device=device) for device in ("Here", "Phone", "Tablet"))
-    listed = http.get("/sessions", headers=_bearer(here)).json["sessions"]  # type: ignore[index]
+    here, phone, tablet = (tokens_of(http, name, device=device) for device in ("Here", "Phone", "Tablet"))
+    listed = http.get("/sessions", headers=bearer(here)).json["sessions"]  # type: ignore[index]
     assert {each["device"]: each["current"] for each in listed} == {"Here": True, "Phone": False, "Tablet": False}
     ids = {each["device"]: each["id"] for each in listed}
-    assert http.delete(f"/sessions/{ids['Phone']}", headers=_bearer(here)).status_code == 204
-    assert _code(http.delete(f"/sessions/{ids['Phone']}", headers=_bearer(here))) == (404, "auth.session_not_found")
+    assert http.delete(f"/sessions/{ids['Phone']}", headers=bearer(here)).status_code == 204
+    assert code_of(http.delete(f"/sessions/{ids['Phone']}", headers=bearer(here))) == (404, "auth.session_not_found")
     assert _refresh(http, phone["refresh_token"]).status_code == 401
-    assert http.delete("/sessions", headers=_bearer(here)).status_code == 204
+    assert http.delete("/sessions", headers=bearer(here)).status_code == 204
     assert _refresh(http, tablet["refresh_token"]).status_code == 401
     assert _refresh(http, here["refresh_token"]).status_code == 200
 
 
 def test_a_session_of_another_account_cannot_be_ended(http: FlaskClient, name: str) -> None:
-    tokens = _tokens(http, name)
+    tokens = tokens_of(http, name)
     other = f"other{name}"
-    http.post("/register", json={"username": other, "email": f"{other}@example.org", "password": PASSWORD})
-    others = _tokens(http, other)
-    session_id = http.get("/sessions", headers=_bearer(tokens)).json["sessions"][0]["id"]  # type: ignore[index]
-    assert http.delete(f"/sessions/{session_id}", headers=_bearer(others)).status_code == 404
+    register(http, other)
+    others = tokens_of(http, other)
+    session_id = http.get("/sessions", headers=bearer(tokens)).json["sessions"][0]["id"]  # type: ignore[index]
+    assert http.delete(f"/sessions/{session_id}", headers=bearer(others)).status_code == 404
     assert _refresh(http, tokens["refresh_token"]).status_code == 200
 
 
 def test_a_changed_password_ends_other_sessions(http: FlaskClient, name: str) -> None:
-    here, other = _tokens(http, name), _tokens(http, name)
+    here, other = tokens_of(http, name), tokens_of(http, name)
     new = "another horse battery staple"
 
     def change(current: str, new: str) -> TestResponse:
         fields = {"current_password": current, "new_password": new}
-        return http.post("/password", json=fields, headers=_bearer(here))
+        return http.post("/password", json=fields, headers=bearer(here))
 
-    assert _code(change("wrong", new)) == (403, "auth.wrong_password")
-    assert _code(change(PASSWORD, "passwordpassword")) == (422, "weak-password")
+    assert code_of(change("wrong", new)) == (403, "auth.wrong_password")
+    assert code_of(change(PASSWORD, "passwordpassword")) == (422, "weak-password")
     assert change(PASSWORD, f"{name}@example.org").status_code == 422
     assert change(PASSWORD, new).status_code == 204
     assert _refresh(http, other["refresh_token"]).status_code == 401
     assert _refresh(http, here["refresh_token"]).status_code == 200
-    assert _log_in(http, name).status_code == 401
-    assert _log_in(http, name, new).status_code == 200
+    assert log_in(http, name).status_code == 401
+    assert log_in(http, name, new).status_code == 200
 
 
 def test_an_account_is_changed(http: FlaskClient, database: Database, name: str) -> None:
-    headers = _bearer(_tokens(http, name))
-    _run(database, update(user).where(user.c.username == name).values(email_verified=True))
+    headers = bearer(tokens_of(http, name))
+    run(database, update(user).where(user.c.username == name).values(email_verified=True))
     fields = {"display_name": "Ann", "username": f"{name}x"}
     changed = http.patch("/me", json=fields, headers=headers).json
     assert changed is not None
@@ -361,35 +307,37 @@ def test_an_account_is_changed(http: FlaskClient, database: Database, name: str)
     assert changed is not None
     assert (changed["email"], changed["email_verified"]) == (f"{name}@example.com", False)
     taken = f"taken{name}"
-    http.post("/register", json={"username": taken, "email": f"{taken}@example.org", "password": PASSWORD})
-    assert _code(http.patch("/me", json={"username": taken.upper()}, headers=headers)) == (409, "auth.username_taken")
-    assert _code(http.patch("/me", json={"email": f"{taken}@example.org"}, headers=headers)) == (
+    register(http, taken)
+    assert code_of(http.patch("/me", json={"username": taken.upper()}, headers=headers)) == (409, "auth.username_taken")
+    assert code_of(http.patch("/me", json={"email": f"{taken}@example.org"}, headers=headers)) == (
         409,
         "auth.email_taken",
     )
-    versions = [each["version"] for each in _events(database, "auth.user_changed") if each["username"].startswith(name)]
+    versions = [
+        each["version"] for each in events_of(database, "auth.user_changed") if each["username"].startswith(name)
+    ]
     assert versions == [1, 2, 3]
 
 
 def test_an_account_is_deleted_with_its_password(http: FlaskClient, database: Database, name: str) -> None:
-    tokens = _tokens(http, name)
-    assert _code(http.delete("/me", json={"password": "wrong"}, headers=_bearer(tokens))) == (
+    tokens = tokens_of(http, name)
+    assert code_of(http.delete("/me", json={"password": "wrong"}, headers=bearer(tokens))) == (
         403,
         "auth.wrong_password",
     )
-    assert http.delete("/me", json={"password": PASSWORD}, headers=_bearer(tokens)).status_code == 204
-    assert _log_in(http, name).status_code == 401
+    assert http.delete("/me", json={"password": PASSWORD}, headers=bearer(tokens)).status_code == 204
+    assert log_in(http, name).status_code == 401
     assert _refresh(http, tokens["refresh_token"]).status_code == 401
-    assert {"id": tokens["user"]["id"], "version": 2} in _events(database, "auth.user_deleted")
+    assert {"id": tokens["user"]["id"], "version": 2} in events_of(database, "auth.user_deleted")
 
 
 def test_an_administrator_manages_accounts(http: FlaskClient, database: Database, name: str) -> None:
     boss = f"boss{name}"
-    http.post("/register", json={"username": boss, "email": f"{boss}@example.org", "password": PASSWORD})
-    plain = _tokens(http, name)
-    assert _code(http.get("/users", headers=_bearer(plain))) == (403, "insufficient-scope")
-    _make_admin(database, boss)
-    admin = _bearer(_tokens(http, boss))
+    register(http, boss)
+    plain = tokens_of(http, name)
+    assert code_of(http.get("/users", headers=bearer(plain))) == (403, "insufficient-scope")
+    make_admin(database, boss)
+    admin = bearer(tokens_of(http, boss))
     user_id = plain["user"]["id"]
     page = http.get(f"/users?q={name.upper()}&limit=1", headers=admin).json
     assert page is not None
@@ -402,14 +350,14 @@ def test_an_administrator_manages_accounts(http: FlaskClient, database: Database
     assert fresh is not None
     assert parse(urlsafe_b64decode(fresh["access_token"].split(".")[1] + "=="))["scope"] == "catalog:write"
     assert http.post(f"/users/{user_id}/disable", headers=admin).json["disabled"] is True  # type: ignore[index]
-    assert _log_in(http, name).status_code == 401
+    assert log_in(http, name).status_code == 401
     assert _refresh(http, fresh["refresh_token"]).status_code == 401
-    assert http.get("/me", headers=_bearer(fresh)).status_code == 401
+    assert http.get("/me", headers=bearer(fresh)).status_code == 401
     assert http.post(f"/users/{user_id}/enable", headers=admin).json["disabled"] is False  # type: ignore[index]
-    again = _tokens(http, name)
+    again = tokens_of(http, name)
     assert http.get(f"/users/{user_id}", headers=admin).json["username"] == name  # type: ignore[index]
-    assert _code(http.get("/users/999999", headers=admin)) == (404, "auth.user_not_found")
-    seen = http.get("/me/activity", headers=_bearer(again)).json["activity"]  # type: ignore[index]
+    assert code_of(http.get("/users/999999", headers=admin)) == (404, "auth.user_not_found")
+    seen = http.get("/me/activity", headers=bearer(again)).json["activity"]  # type: ignore[index]
     assert [each["what"] for each in seen] == [
         "logged_in", "enabled", "log_in_failed", "disabled", "roles_changed", "logged_in", "registered",
     ]  # fmt: skip
@@ -417,25 +365,25 @@ def test_an_administrator_manages_accounts(http: FlaskClient, database: Database
 
 
 def test_the_last_administrator_stays_one(http: FlaskClient, database: Database, name: str) -> None:
-    _run(database, update(user).values(roles=""))
-    _make_admin(database, name)
-    tokens = _tokens(http, name)
-    path, headers = f"/users/{tokens['user']['id']}", _bearer(tokens)
-    assert _code(http.put(f"{path}/roles", json={"roles": []}, headers=headers)) == (409, "auth.last_admin")
-    assert _code(http.post(f"{path}/disable", headers=headers)) == (409, "auth.last_admin")
+    run(database, update(user).values(roles=""))
+    make_admin(database, name)
+    tokens = tokens_of(http, name)
+    path, headers = f"/users/{tokens['user']['id']}", bearer(tokens)
+    assert code_of(http.put(f"{path}/roles", json={"roles": []}, headers=headers)) == (409, "auth.last_admin")
+    assert code_of(http.post(f"{path}/disable", headers=headers)) == (409, "auth.last_admin")
 
 
 def test_the_setting_names_the_first_administrator(
     http: FlaskClient, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(application.service, "settings", AuthSettings(admin=f"{name.upper()}@example.org"))
-    tokens = _tokens(http, name)
-    assert http.get("/me", headers=_bearer(tokens)).json["roles"] == ["admin"]  # type: ignore[index]
-    assert http.get("/users", headers=_bearer(tokens)).status_code == 200
+    tokens = tokens_of(http, name)
+    assert http.get("/me", headers=bearer(tokens)).json["roles"] == ["admin"]  # type: ignore[index]
+    assert http.get("/users", headers=bearer(tokens)).status_code == 200
 
 
 def test_the_keys_are_published(http: FlaskClient, name: str) -> None:
-    token = _tokens(http, name)["access_token"]
+    token = tokens_of(http, name)["access_token"]
     header = parse(urlsafe_b64decode(token.split(".")[0] + "=="))
     answer = http.get("/.well-known/jwks.json").json
     assert answer is not None
@@ -447,13 +395,13 @@ def test_the_keys_are_published(http: FlaskClient, name: str) -> None:
 
 def test_addresses_of_private_networks_need_a_setting(http: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {"username": "local", "email": "local@mail.local", "password": PASSWORD}
-    assert _code(http.post("/register", json=fields)) == (422, "auth.special_domain")
+    assert code_of(http.post("/register", json=fields)) == (422, "auth.special_domain")
     monkeypatch.setattr(application.service, "settings", AuthSettings(special_domains=True))
     assert http.post("/register", json=fields).status_code == 201
 
 
 def test_no_reply_with_tokens_is_stored(database: Database, http: FlaskClient, name: str) -> None:
-    _tokens(http, name)
+    tokens_of(http, name)
     with database.reading() as transaction:
         names = set(transaction.connection.execute(select(inbox.c.operation)).scalars())
     assert not names & {"auth.log_in", "auth.refresh"}

@@ -1,12 +1,8 @@
 """Second factors and introspection over HTTP, on the embedded system."""
 
-import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from itertools import count
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,50 +10,27 @@ import pyotp
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
+from support.auth_over_http import PASSWORD, bearer, code_of, events_of, json_of, new_name, register, run
 from werkzeug.test import TestResponse
 
 from auth.domain.throttling import OTP_FAILURES
-from auth.main import application
 from auth.tables import activity, metadata, recovery_code, session, throttle, totp, user
 from bus.database.engine import Database
 from bus.database.tables import inbox, outbox
-from bus.testing.services import Servers, running
 
-PASSWORD = "correct horse battery staple"
 WRONG = "gezd-gnbv-gy3t-qojq"
-_numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("auth")
-
-
-@pytest.fixture(scope="module")
-def http(folder: Path) -> Iterator[FlaskClient]:
-    servers = Servers(f"memory://{folder.name}", lambda: f"sqlite:///{folder}/auth.db")
-    with running(application, servers=servers) as client:
-        yield application.web(client).test_client()  # type: ignore[attr-defined]
-
-
-@pytest.fixture(scope="module")
-def database(folder: Path, http: FlaskClient) -> Iterator[Database]:
-    database = Database(f"sqlite:///{folder}/auth.db")
-    yield database
-    database.close()
 
 
 class Owner:
     """An account with a session, and what its authenticator app knows."""
 
     def __init__(self, http: FlaskClient, database: Database) -> None:
-        self.http, self.database, self.name = http, database, f"ann{next(_numbers)}"
-        account = {"username": self.name, "email": f"{self.name}@example.org", "password": PASSWORD}
-        assert http.post("/register", json=account).status_code == 201
+        self.http, self.database, self.name = http, database, new_name()
+        assert register(http, self.name).status_code == 201
         tokens = self.log_in().json
         assert tokens is not None
         self.id, self.token = tokens["user"]["id"], tokens["access_token"]
-        self.headers = {"Authorization": f"Bearer {self.token}"}
+        self.headers = bearer(tokens)
         self.secret, self.recovery_codes = "", [""]
 
     def log_in(self, **more: str) -> TestResponse:
@@ -74,8 +47,8 @@ class Owner:
         return self.http.delete("/mfa/totp", headers=self.headers)
 
     def enable(self) -> None:
-        self.secret = _json(self.enrol())["secret"]
-        self.recovery_codes = _json(self.confirm(self.code()))["recovery_codes"]
+        self.secret = json_of(self.enrol())["secret"]
+        self.recovery_codes = json_of(self.confirm(self.code()))["recovery_codes"]
 
     def code(self, steps: int = 0) -> str:
         """A code that was not used, as after a while; the next one for `steps` 1."""
@@ -85,7 +58,7 @@ class Owner:
     def introspect(self, token: str) -> dict[str, Any]:
         answer = self.http.post("/introspect", json={"token": token}, headers=self.headers)
         assert answer.status_code == 200
-        return _json(answer)
+        return json_of(answer)
 
     def activity(self) -> list[str]:
         of_this = select(activity.c.what).where(activity.c.user_id == self.id).order_by(activity.c.id)
@@ -105,60 +78,45 @@ def enabled(owner: Owner) -> Owner:
     return owner
 
 
-def run(database: Database, *statements: Any) -> None:
-    with database.transaction() as transaction:
-        for statement in statements:
-            transaction.connection.execute(statement)
-
-
-def _json(answer: TestResponse) -> dict[str, Any]:
-    assert answer.json is not None
-    return dict(answer.json)
-
-
-def _code(answer: TestResponse) -> tuple[int, str]:
-    return answer.status_code, _json(answer).get("code", "")
-
-
 # Enrolling, confirming, removing.
 
 
 def test_a_second_factor_is_enrolled_confirmed_used_and_removed(owner: Owner) -> None:
     enrolled = owner.enrol()
     assert (enrolled.status_code, enrolled.headers["Cache-Control"]) == (201, "no-store")
-    assert _json(enrolled).keys() == {"secret", "uri"}
-    owner.secret = _json(enrolled)["secret"]
-    uri = urlsplit(_json(enrolled)["uri"])
+    assert json_of(enrolled).keys() == {"secret", "uri"}
+    owner.secret = json_of(enrolled)["secret"]
+    uri = urlsplit(json_of(enrolled)["uri"])
     assert (uri.scheme, uri.netloc, uri.path) == ("otpauth", "totp", f"/Errand:{owner.name}")
     assert parse_qs(uri.query)["secret"] == [owner.secret]
     assert owner.log_in().status_code == 200  # it is not confirmed
     confirmed = owner.confirm(owner.code())
     assert (confirmed.status_code, confirmed.headers["Cache-Control"]) == (200, "no-store")
-    assert len(set(_json(confirmed)["recovery_codes"])) == 10
-    assert _code(owner.log_in()) == (401, "auth.otp_required")
+    assert len(set(json_of(confirmed)["recovery_codes"])) == 10
+    assert code_of(owner.log_in()) == (401, "auth.otp_required")
     assert owner.log_in(otp=owner.code()).status_code == 200
     assert owner.remove().status_code == 204
     assert owner.log_in().status_code == 200
-    assert _code(owner.remove()) == (409, "auth.totp_not_enrolled")
+    assert code_of(owner.remove()) == (409, "auth.totp_not_enrolled")
     assert [what for what in owner.activity() if "totp" in what] == ["totp_enrolled", "totp_confirmed", "totp_removed"]
 
 
 def test_what_comes_in_another_order_is_refused(owner: Owner) -> None:
-    assert _code(owner.confirm("123456")) == (409, "auth.totp_not_enrolled")
-    first = owner.secret = _json(owner.enrol())["secret"]
+    assert code_of(owner.confirm("123456")) == (409, "auth.totp_not_enrolled")
+    first = owner.secret = json_of(owner.enrol())["secret"]
     old_code = owner.code()
-    owner.secret = _json(owner.enrol())["secret"]
+    owner.secret = json_of(owner.enrol())["secret"]
     assert owner.secret != first
-    assert _code(owner.confirm(old_code)) == (403, "auth.wrong_code")
+    assert code_of(owner.confirm(old_code)) == (403, "auth.wrong_code")
     assert owner.confirm(owner.code()).status_code == 200
-    assert _code(owner.enrol()) == (409, "auth.totp_enabled")
-    assert _code(owner.confirm(owner.code())) == (409, "auth.totp_enabled")
+    assert code_of(owner.enrol()) == (409, "auth.totp_enabled")
+    assert code_of(owner.confirm(owner.code())) == (409, "auth.totp_enabled")
 
 
 def test_a_secret_that_is_not_confirmed_can_be_removed_and_is_no_event(owner: Owner, database: Database) -> None:
     owner.enrol()
     assert owner.remove().status_code == 204
-    assert _code(owner.confirm("123456")) == (409, "auth.totp_not_enrolled")
+    assert code_of(owner.confirm("123456")) == (409, "auth.totp_not_enrolled")
     assert _events(database, owner) == []
 
 
@@ -176,7 +134,7 @@ def test_they_need_a_session(http: FlaskClient, owner: Owner, method: str, path:
     fields = {"code": "123456"} if path.endswith("confirm") else {}
     assert http.open(path, method=method, json=fields).status_code == 401
     run(owner.database, session.delete().where(session.c.user_id == owner.id))
-    assert _code(http.open(path, method=method, json=fields, headers=owner.headers)) == (401, "auth.session_over")
+    assert code_of(http.open(path, method=method, json=fields, headers=owner.headers)) == (401, "auth.session_over")
 
 
 def test_a_deleted_account_leaves_no_secret(enabled: Owner, http: FlaskClient, database: Database) -> None:
@@ -192,15 +150,15 @@ def test_a_deleted_account_leaves_no_secret(enabled: Owner, http: FlaskClient, d
 def test_a_code_counts_once_and_so_do_those_before_it(enabled: Owner) -> None:
     now, later = enabled.code(), enabled.code(1)
     assert enabled.log_in(otp=later).status_code == 200
-    assert _code(enabled.log_in(otp=later)) == (401, "auth.wrong_otp")
-    assert _code(enabled.log_in(otp=now)) == (401, "auth.wrong_otp")
+    assert code_of(enabled.log_in(otp=later)) == (401, "auth.wrong_otp")
+    assert code_of(enabled.log_in(otp=now)) == (401, "auth.wrong_otp")
 
 
 def test_the_code_that_has_confirmed_is_used(owner: Owner) -> None:
-    owner.secret = _json(owner.enrol())["secret"]
+    owner.secret = json_of(owner.enrol())["secret"]
     code = owner.code()
     assert owner.confirm(code).status_code == 200
-    assert _code(owner.log_in(otp=code)) == (401, "auth.wrong_otp")
+    assert code_of(owner.log_in(otp=code)) == (401, "auth.wrong_otp")
 
 
 def test_of_twenty_log_ins_with_one_code_one_succeeds(enabled: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +173,7 @@ def test_of_twenty_log_ins_with_one_code_one_succeeds(enabled: Owner, monkeypatc
 def test_each_recovery_code_logs_in_once(enabled: Owner) -> None:
     first, second = enabled.recovery_codes[:2]
     assert enabled.log_in(otp=first.upper().replace("-", " ")).status_code == 200
-    assert _code(enabled.log_in(otp=first)) == (401, "auth.wrong_otp")
+    assert code_of(enabled.log_in(otp=first)) == (401, "auth.wrong_otp")
     assert enabled.log_in(otp=second).status_code == 200
     assert [what for what in enabled.activity() if "recovery" in what] == ["recovery_code_used"] * 2
 
@@ -229,12 +187,12 @@ def test_recovery_codes_of_another_account_and_of_before_are_worth_nothing(
     other = Owner(http, database)
     other.enable()
     for code in (old, other.recovery_codes[0]):
-        assert _code(enabled.log_in(otp=code)) == (401, "auth.wrong_otp")
+        assert code_of(enabled.log_in(otp=code)) == (401, "auth.wrong_otp")
 
 
 def test_a_wrong_password_is_answered_as_without_a_second_factor(enabled: Owner, http: FlaskClient) -> None:
     wrong = http.post("/login", json={"login": enabled.name, "password": "wrong", "otp": enabled.code()})
-    assert _code(wrong) == (401, "auth.wrong_credentials")
+    assert code_of(wrong) == (401, "auth.wrong_credentials")
 
 
 def test_an_account_without_a_second_factor_needs_no_code(owner: Owner) -> None:
@@ -242,32 +200,32 @@ def test_an_account_without_a_second_factor_needs_no_code(owner: Owner) -> None:
 
 
 def test_wrong_codes_are_throttled_apart_from_passwords(enabled: Owner, database: Database) -> None:
-    codes = [_code(enabled.log_in(otp=WRONG)) for _ in range(OTP_FAILURES.free)]
+    codes = [code_of(enabled.log_in(otp=WRONG)) for _ in range(OTP_FAILURES.free)]
     assert codes == [(401, "auth.wrong_otp")] * OTP_FAILURES.free
     run(database, update(throttle).values(waits_until=datetime.now(UTC) + timedelta(seconds=100)))
     blocked = enabled.log_in(otp=enabled.code())
-    assert _code(blocked) == (429, "auth.too_many_tries")
+    assert code_of(blocked) == (429, "auth.too_many_tries")
     assert 90 <= int(blocked.headers["Retry-After"]) <= 100
-    assert _code(enabled.log_in()) == (401, "auth.otp_required")  # the password is not throttled
+    assert code_of(enabled.log_in()) == (401, "auth.otp_required")  # the password is not throttled
     run(database, update(throttle).values(waits_until=datetime.now(UTC)))
     assert enabled.log_in(otp=enabled.code()).status_code == 200
-    assert _code(enabled.log_in(otp=WRONG)) == (401, "auth.wrong_otp")  # counted from one again
+    assert code_of(enabled.log_in(otp=WRONG)) == (401, "auth.wrong_otp")  # counted from one again
     assert enabled.activity().count("otp_refused") == OTP_FAILURES.free + 1
 
 
 def test_guesses_at_confirming_are_throttled(owner: Owner, database: Database) -> None:
-    owner.secret = _json(owner.enrol())["secret"]
-    assert {_code(owner.confirm(WRONG)) for _ in range(OTP_FAILURES.free)} == {(403, "auth.wrong_code")}
+    owner.secret = json_of(owner.enrol())["secret"]
+    assert {code_of(owner.confirm(WRONG)) for _ in range(OTP_FAILURES.free)} == {(403, "auth.wrong_code")}
     run(database, update(throttle).values(waits_until=datetime.now(UTC) + timedelta(seconds=100)))
-    assert _code(owner.confirm(owner.code())) == (429, "auth.too_many_tries")
+    assert code_of(owner.confirm(owner.code())) == (429, "auth.too_many_tries")
 
 
 def test_a_right_password_without_a_code_does_not_forget_wrong_ones(enabled: Owner, http: FlaskClient) -> None:
     for _ in range(4):
         assert http.post("/login", json={"login": enabled.name, "password": "wrong"}).status_code == 401
-        assert _code(enabled.log_in()) == (401, "auth.otp_required")
+        assert code_of(enabled.log_in()) == (401, "auth.otp_required")
     assert http.post("/login", json={"login": enabled.name, "password": "wrong"}).status_code == 401
-    assert _code(enabled.log_in()) == (429, "auth.too_many_tries")
+    assert code_of(enabled.log_in()) == (429, "auth.too_many_tries")
 
 
 def test_codes_rest_nowhere_readable_and_the_secret_in_one_column(enabled: Owner, database: Database) -> None:
@@ -310,7 +268,7 @@ def test_of_the_tokens_of_others_only_an_administrator_learns(
     asking = Owner(http, database)
     assert asking.introspect(owner.token) == {"active": False}
     run(database, update(user).where(user.c.id == asking.id).values(roles="admin"))
-    asking.token = _json(asking.log_in())["access_token"]
+    asking.token = json_of(asking.log_in())["access_token"]
     asking.headers = {"Authorization": f"Bearer {asking.token}"}
     assert asking.introspect(owner.token)["sub"] == str(owner.id)
     assert asking.introspect(asking.token)["scope"] == "admin"
@@ -319,7 +277,7 @@ def test_of_the_tokens_of_others_only_an_administrator_learns(
 
 
 def test_a_token_of_an_ended_session_and_any_other_text_are_not_active(owner: Owner, http: FlaskClient) -> None:
-    tokens = _json(owner.log_in())
+    tokens = json_of(owner.log_in())
     assert owner.introspect(tokens["access_token"])["active"] is True
     assert http.post("/logout", json={"refresh_token": tokens["refresh_token"]}).status_code == 204
     for token in (tokens["access_token"], tokens["refresh_token"], owner.token[:-4] + "AAAA", "é", "a.b.c"):
@@ -331,11 +289,8 @@ def test_asking_needs_a_session_and_a_token(owner: Owner, http: FlaskClient) -> 
     assert http.post("/introspect", json={}, headers=owner.headers).status_code == 400
     run(owner.database, session.delete().where(session.c.user_id == owner.id))
     answer = http.post("/introspect", json={"token": owner.token}, headers=owner.headers)
-    assert _code(answer) == (401, "auth.session_over")
+    assert code_of(answer) == (401, "auth.session_over")
 
 
 def _events(database: Database, owner: Owner) -> list[dict[str, Any]]:
-    with database.reading() as transaction:
-        named = select(outbox.c.body).where(outbox.c.name == "auth.totp_changed")
-        events = [json.loads(body) for body in transaction.connection.execute(named).scalars()]
-    return [event for event in events if event["id"] == owner.id]
+    return [event for event in events_of(database, "auth.totp_changed") if event["id"] == owner.id]
