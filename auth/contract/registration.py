@@ -49,8 +49,8 @@ class Register(
     With `AUTH_VERIFY_EMAIL=1` the account is made by `VerifyEmail`, with the token of a mail that this sends. Then an
     address that is taken gets the same answer as any other, without an `id`, and its owner a mail that says so.
 
-    `TooManyTries` is for too many accounts from one network, or mails to one address. As all refusals it is the answer
-    to its message id: send the request again with another one.
+    `TooManyTries` is for too many accounts from one network, or mails to one address. Send the request again later; it
+    may have the same message id.
     """
 
     username: Username

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from msgspec import structs
-from sqlalchemy import Connection, Row, bindparam, select, text, tuple_
+from sqlalchemy import Connection, Row, bindparam, delete, select, text, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from bus.contract.codec import parse
@@ -20,6 +20,8 @@ from bus.database.tables import inbox
 from bus.messaging.call import Call
 from bus.messaging.replies import EncodedReply
 
+# The status of a refusal that is not final (RFC 6585, section 4): the same message may be sent again later.
+TOO_MANY_REQUESTS = 429
 # Stands in the place of a caller for events. No caller's name has a space in it.
 EVENTS = "an event"
 
@@ -83,6 +85,13 @@ def look_up_all(connection: Connection, calls: Sequence[Call]) -> list[EncodedRe
         rows = connection.execute(_stored_by_tuple, {"keys": keys}).all()
     found = {(row.caller, row.message_id): row for row in rows}
     return [_reply_of(found.get((_caller_of(call), call.message_id)), call) for call in calls]
+
+
+def forget_unfinal(connection: Connection, calls: Iterable[Call]) -> None:
+    """Delete the rows of these calls whose reply is not final, so that they can be carried out again."""
+    for call in calls:
+        is_it = (inbox.c.caller == _caller_of(call), inbox.c.message_id == call.message_id)
+        connection.execute(delete(inbox).where(*is_it, inbox.c.status == TOO_MANY_REQUESTS))
 
 
 def _reply_of(row: Row[Any] | None, call: Call) -> EncodedReply | None:

@@ -8,6 +8,7 @@ as it can, because it may go wrong in every batch:
   done again. Where one came more may come, so the next LOOK_FIRST_BATCHES batches are looked up before they begin.
 - A refusal: undoes what its handler wrote, if it wrote anything. That needs a savepoint. The first time that a handler
   refuses after it wrote, the transaction is rolled back and done again; from then on its calls have savepoints.
+- A refusal with 429 is not final: the same message that comes again is carried out again.
 - An error: what comes before it is committed, it is tried again on its own, and the rest is a batch again. So the
   order of the calls holds.
 - A lock that another transaction keeps: each call is carried out on its own, with a short wait. Those that need the
@@ -21,7 +22,7 @@ that it calls is away, its commands are postponed too.
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, takewhile
+from itertools import compress, groupby, takewhile
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ from bus.contract.redaction import Declared, error_text, error_traceback, refusa
 from bus.contract.refusals import Refusal, Refused
 from bus.database import outbox
 from bus.database.engine import Database, Transaction
-from bus.database.inbox import AlreadyDone, look_up_all, record
+from bus.database.inbox import TOO_MANY_REQUESTS, AlreadyDone, forget_unfinal, look_up_all, record
 from bus.database.steps import Steps
 from bus.database.trouble import DatabaseBusy, DatabaseUnavailable, trouble_of
 from bus.messaging.call import Call, current_handler
@@ -284,7 +285,11 @@ class Executor:
         for call, reply in zip(calls, stored, strict=True):
             if reply is not None:
                 call.timing.forget()
-        return stored
+        unfinal = [reply is not None and reply.status == TOO_MANY_REQUESTS for reply in stored]
+        if any(unfinal):
+            with self._database.transaction() as transaction:
+                forget_unfinal(transaction.connection, compress(calls, unfinal))
+        return [None if again else reply for reply, again in zip(stored, unfinal, strict=True)]
 
 
 def answer_queries(

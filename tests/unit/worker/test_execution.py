@@ -168,6 +168,36 @@ def test_a_refusal_that_keeps_changes_commits_what_its_handler_wrote(
     assert _done(*execute([call("count", "count")], service, database)) == (status, problem)
 
 
+class Throttled(Refusal, code="example.throttled", status=429):
+    """Not now."""
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("neighbours", [(), ("before", "after")])
+def test_a_throttled_command_may_be_sent_again_with_its_id(
+    database: Database, neighbours: Sequence[str], threads: int
+) -> None:
+    service, throttled = Service("example"), ["a"]
+
+    @service.handles(Keep, threads=threads)
+    def keep(command: Keep, work: Work) -> Kept:
+        work.connection.execute(insert(word).values(word=command.word))
+        if command.word in throttled:
+            raise Throttled(retry_after=7)
+        return Kept(id=1, word=command.word)
+
+    given = [*neighbours[:1], "a", *neighbours[1:]]
+    calls = [call(text, text) for text in given]
+    for _ in range(2):
+        status, problem = _done(execute(calls, service, database)[given.index("a")])
+        assert (status, problem["code"], problem["retry_after"]) == (429, "example.throttled", 7)
+    assert _statuses(execute([call("b", "a")], service, database)) == [422]
+    throttled.clear()
+    for _ in range(2):
+        assert _statuses(execute(calls, service, database)) == [201] * len(given)
+    assert sorted(words_in(database)) == sorted(given)
+
+
 def test_a_handler_reads_beside_its_transaction(database: Database) -> None:
     service = Service("example")
 
