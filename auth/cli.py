@@ -67,7 +67,7 @@ def remove_totp(login: str) -> None:
         owner = _owner(work, login)
         if (found := second_factor.find(work.connection, owner.id)) is None:
             raise click.UsageError(f"{owner.username} has no second factor.")
-        second_factor.remove(work, found)
+        second_factor.remove(work, owner, found)
         activity.note(work, owner.id, "totp_removed")
         click.echo(f"{owner.username}: no second factor")
 
@@ -99,7 +99,7 @@ def list_mails(every: bool) -> None:
     with service_work("auth") as work:
         for row in outgoing.listed(work.connection, STATES if every else outgoing.RETRIED):
             click.echo(
-                f"{row.id}  {row.made_at:%Y-%m-%d %H:%M}  {row.state:7}  {row.kind:7}  {row.address}  {row.error}"
+                f"{row.id}  {row.made_at:%Y-%m-%d %H:%M}  {row.state:7}  {row.kind:8}  {row.address}  {row.error}"
             )
 
 

@@ -54,7 +54,8 @@ class AuthSettings(Settings):
     """`admin` is the address of the first administrator: its account gets the role at its next log-in.
 
     `special_domains` allows addresses in domains that only a private network knows, such as `ada@mail.local`. Accounts
-    are made when their address is confirmed if `verify_email` is set. Without `smtp_url` mails are written into files.
+    are made when their address is confirmed if `verify_email` is set. A session may change the address and the second
+    factor of its account for `recent_log_in_minutes` after its log-in. Without `smtp_url` mails are written into files.
     """
 
     admin: Annotated[str, Meta(max_length=254)] = ""
@@ -62,6 +63,7 @@ class AuthSettings(Settings):
     access_token_minutes: Annotated[int, Meta(ge=1, le=60)] = 10
     session_idle_days: Annotated[int, Meta(ge=1, le=365)] = 14
     session_days: Annotated[int, Meta(ge=1, le=3650)] = 90
+    recent_log_in_minutes: Annotated[int, Meta(ge=1, le=1440)] = 15
     verify_email: bool = False
     verify_hours: Annotated[int, Meta(ge=1, le=168)] = 24
     reset_minutes: Annotated[int, Meta(ge=5, le=1440)] = 60

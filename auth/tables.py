@@ -126,9 +126,9 @@ registration = Table(
 Index("registrations_email_key", registration.c.email_key)
 
 # Mails to send, and those that were sent, whose tokens are good until they are used or `ends_at`. `kind` is verify,
-# reset, taken or changed; `user_id` or `registration_id` is what it is about, null until that was looked up. `state` is
-# waiting, sending, sent, failed (given up), or dropped (there was no account to write to). `next_at` is the time of the
-# next try, or the time after which another worker sends it too.
+# reset, or a notice (`mails.NOTICES`); `user_id` or `registration_id` is what it is about, null until that was looked
+# up. `state` is waiting, sending, sent, failed (given up), or dropped (there was no account to write to). `next_at` is
+# the time of the next try, or the time after which another worker sends it too.
 mail = Table(
     "mails",
     metadata,

@@ -22,6 +22,10 @@ class SessionOver(Refusal, code="auth.session_over", status=401):
     """The session of this access token has ended. Log in again."""
 
 
+class LogInAgain(Refusal, code="auth.log_in_again", status=401):
+    """The log-in of this session is too long ago for this. Log in again, and use the new access token."""
+
+
 class WrongPassword(Refusal, code="auth.wrong_password", status=403, keeps_changes=True):
     """This is not the current password."""
 

@@ -4,7 +4,16 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from auth.contract.accounts import Account, Email, GivenPassword, SessionOver, TooManyTries, Username, WrongPassword
+from auth.contract.accounts import (
+    Account,
+    Email,
+    GivenPassword,
+    LogInAgain,
+    SessionOver,
+    TooManyTries,
+    Username,
+    WrongPassword,
+)
 from auth.contract.registration import EmailTaken, SpecialDomain, UsernameTaken
 from bus import Command, Query, Reply
 
@@ -24,12 +33,12 @@ class UpdateAccount(
     name="auth.update_account",
     http="PATCH /me",
     needs="",
-    refuses=[SessionOver, UsernameTaken, EmailTaken, SpecialDomain, TooManyTries],
+    refuses=[SessionOver, LogInAgain, UsernameTaken, EmailTaken, SpecialDomain, TooManyTries],
 ):
     """Change the given fields of the caller's account and leave the others.
 
     A new address gets a mail, and is shown as not verified. It counts, for log-ins and mails, once its owner has sent
-    the token back with `VerifyEmail`; until then the old one does.
+    the token back with `VerifyEmail`; until then the old one does. The log-in of this session must be recent for that.
     """
 
     username: Username | UnsetType = UNSET

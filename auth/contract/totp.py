@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from auth.contract.accounts import SessionOver, TooManyTries
+from auth.contract.accounts import LogInAgain, SessionOver, TooManyTries
 from bus import Command, Event, Refusal, Reply, Secret, TransientCommand
 
 # A code of an app may be written in two groups, a recovery code in upper case.
@@ -67,9 +67,12 @@ class EnrolTotp(
     http="POST /mfa/totp",
     status=201,
     needs="",
-    refuses=[SessionOver, TotpEnabled],
+    refuses=[SessionOver, LogInAgain, TotpEnabled],
 ):
-    """Get a secret for an authenticator app. It counts once it is confirmed; until then the last one is valid."""
+    """Get a secret for an authenticator app. It counts once it is confirmed; until then the last one is valid.
+
+    The log-in of this session must be recent.
+    """
 
 
 class ConfirmTotp(
@@ -90,6 +93,9 @@ class RemoveTotp(
     http="DELETE /mfa/totp",
     status=204,
     needs="",
-    refuses=[SessionOver, TotpNotEnrolled],
+    refuses=[SessionOver, LogInAgain, TotpNotEnrolled],
 ):
-    """Remove the second factor and its recovery codes. A secret that is not confirmed yet is removed too."""
+    """Remove the second factor and its recovery codes. A secret that is not confirmed yet is removed too.
+
+    The log-in of this session must be recent.
+    """

@@ -32,7 +32,11 @@ PURGE_SECONDS = 600.0
 MOST_PURGED = 500
 
 # What follows on the public URL in the links of mails; a token stands at the end.
-_PATHS = {"verify": "/email/verify?token=", "reset": "/password/reset?token=", "taken": "/password/forgot"}
+_PATHS = {
+    "verify": "/email/verify?token=",
+    "reset": "/password/reset?token=",
+    **dict.fromkeys(("taken", "password", "totp_on", "totp_off"), "/password/forgot"),
+}
 
 log = structlog.get_logger("auth.mail")
 

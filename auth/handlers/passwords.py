@@ -36,6 +36,7 @@ def change_password(command: ChangePassword, work: Work) -> PasswordChanged:
     accounts.change(work, owner.id, password_hash=new_hash)
     sessions.end(work, owner.id, but=work.caller.session)
     mails.use_up_all(work.connection, owner.id, "reset")
+    mails.ask(work.connection, "password", owner.email, user_id=owner.id)
     activity.note(work, owner.id, "password_changed", by_id=owner.id)
     return PasswordChanged()
 
@@ -67,6 +68,7 @@ def reset_password(command: ResetPassword, work: Work) -> PasswordChanged:
     accounts.change(work, owner.id, password_hash=new_hash, email_verified=True)
     sessions.end(work, owner.id)
     throttle.forget(work.connection, throttle.name_of("log_in", str(owner.id)))
+    mails.ask(work.connection, "password", owner.email, user_id=owner.id)
     activity.note(work, owner.id, "password_reset", by_id=owner.id)
     return PasswordChanged()
 

@@ -58,6 +58,8 @@ def _new_email(email: str, owner: Row[Any], work: Work) -> dict[str, str | None]
     """What a given address changes: another spelling of the old one counts at once, and a new one waits."""
     if is_special(email) and not settings().special_domains:
         raise SpecialDomain
+    if email not in (owner.email, owner.new_email):
+        sessions.check_recent(owner, settings())
     key = email_key(email)
     if key == owner.email_key:
         return {"email": email, "new_email": None, "new_email_key": None}

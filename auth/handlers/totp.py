@@ -17,15 +17,14 @@ from auth.contract import (
     WrongCode,
 )
 from auth.domain.totp import new_secret, uri_of
-from auth.handlers.service import auth
-from auth.storage import accounts, activity, second_factor
-from auth.storage.sessions import owner_of
+from auth.handlers.service import auth, settings
+from auth.storage import accounts, activity, second_factor, sessions
 from bus import Work
 
 
 @auth.handles(EnrolTotp)
 def enrol_totp(_command: EnrolTotp, work: Work) -> TotpSecret:
-    owner = _locked_owner(work)
+    owner = _locked_owner(work, is_recent=True)
     found = second_factor.find(work.connection, owner.id)
     if found is not None and found.confirmed_at is not None:
         raise TotpEnabled
@@ -51,22 +50,28 @@ def confirm_totp(command: ConfirmTotp, work: Work) -> RecoveryCodes:
         raise WrongCode
     second_factor.forget_failures(work.connection, owner.id)
     activity.note(work, owner.id, "totp_confirmed", by_id=owner.id)
-    return RecoveryCodes(recovery_codes=second_factor.confirm(work, owner.id))
+    return RecoveryCodes(recovery_codes=second_factor.confirm(work, owner))
 
 
 @auth.handles(RemoveTotp)
 def remove_totp(_command: RemoveTotp, work: Work) -> TotpRemoved:
-    owner = _locked_owner(work)
+    owner = _locked_owner(work, is_recent=True)
     if (found := second_factor.find(work.connection, owner.id)) is None:
         raise TotpNotEnrolled
-    second_factor.remove(work, found)
+    second_factor.remove(work, owner, found)
     activity.note(work, owner.id, "totp_removed", by_id=owner.id)
     return TotpRemoved()
 
 
-def _locked_owner(work: Work) -> Row[Any]:
-    """The account of the caller, which no other transaction changes meanwhile. Raises SessionOver."""
-    owner = accounts.lock(work.connection, owner_of(work.caller, work.connection).id)
+def _locked_owner(work: Work, *, is_recent: bool = False) -> Row[Any]:
+    """The account of the caller, which no other transaction changes meanwhile.
+
+    Raises SessionOver and, where the log-in has to be recent, LogInAgain.
+    """
+    found = sessions.owner_of(work.caller, work.connection)
+    if is_recent:
+        sessions.check_recent(found, settings())
+    owner = accounts.lock(work.connection, found.id)
     if owner is None or owner.disabled_at is not None:
         raise SessionOver
     return owner

@@ -16,7 +16,9 @@ from auth.tables import mail
 from bus.columns import UtcDateTime
 from bus.security import service_key
 
-Kind = Literal["verify", "reset", "taken", "changed"]
+Kind = Literal["verify", "reset", "taken", "changed", "password", "totp_on", "totp_off"]
+# Those that tell the owner of an account what was done with it, and have no token.
+NOTICES = ("taken", "changed", "password", "totp_on", "totp_off")
 
 # A worker that has taken a mail sends it within this time; then another one tries.
 LEASE = timedelta(seconds=60)

@@ -15,7 +15,7 @@ MOST_FOR_ONE_ADDRESS = 3
 
 def resolve(connection: Connection, found: Row[Any]) -> tuple[Row[Any], str] | None:
     """The mail as it is to be sent, and the user name in it. None for one that nobody gets."""
-    if found.kind in ("taken", "changed"):
+    if found.kind in mails.NOTICES:
         return _about(connection, found, accounts.find(connection, found.user_id))
     owner = accounts.find_by_email_key(connection, found.address_key)
     if found.kind == "reset":

@@ -14,7 +14,7 @@ from auth.contract.totp import OtpRequired, TotpChanged, WrongOtp
 from auth.domain import recovery_codes
 from auth.domain.throttling import OTP_FAILURES, Limit
 from auth.domain.totp import looks_like_totp, step_of
-from auth.storage import activity, throttle
+from auth.storage import activity, mails, throttle
 from auth.tables import recovery_code, totp
 from bus import Work
 
@@ -33,23 +33,28 @@ def keep(connection: Connection, user_id: int, secret: str) -> None:
         connection.execute(insert(totp).values(user_id=user_id, version=0, **values))
 
 
-def confirm(work: Work, user_id: int) -> list[str]:
-    """Let log-ins need a code from now on; returns the recovery codes."""
-    _change(work, user_id, confirmed_at=datetime.now(UTC))
+def confirm(work: Work, owner: Row[Any]) -> list[str]:
+    """Let log-ins of an account need a code from now on; returns the recovery codes. Its owner gets a notice."""
+    _change(work, owner.id, confirmed_at=datetime.now(UTC))
+    mails.ask(work.connection, "totp_on", owner.email, user_id=owner.id)
     codes = recovery_codes.new_codes()
-    rows = [{"user_id": user_id, "hash": recovery_codes.hash_of(code)} for code in codes]
+    rows = [{"user_id": owner.id, "hash": recovery_codes.hash_of(code)} for code in codes]
     work.connection.execute(insert(recovery_code), rows)
     return codes
 
 
-def remove(work: Work, found: Row[Any]) -> None:
-    """Remove a secret that `find` has found, and the recovery codes. The row stays, as it counts the changes."""
+def remove(work: Work, owner: Row[Any], found: Row[Any]) -> None:
+    """Remove a secret that `find` has found for an account, and the recovery codes. Its owner gets a notice.
+
+    The row stays, as it counts the changes.
+    """
     if found.confirmed_at is None:
         unset = update(totp).where(totp.c.user_id == found.user_id).values(secret=None)
         work.connection.execute(unset)
         return
     work.connection.execute(delete(recovery_code).where(recovery_code.c.user_id == found.user_id))
-    _change(work, found.user_id, secret=None, confirmed_at=None)
+    _change(work, owner.id, secret=None, confirmed_at=None)
+    mails.ask(work.connection, "totp_off", owner.email, user_id=owner.id)
 
 
 def check(work: Work, user_id: int, otp: str | None, device: str) -> None:

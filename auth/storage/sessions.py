@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
-from auth.contract.accounts import SessionOver
+from auth.contract.accounts import LogInAgain, SessionOver
 from auth.contract.login import Tokens
 from auth.contract.sessions import SessionChanged
 from auth.settings import AuthSettings
@@ -40,7 +40,8 @@ _given = (
     .where(refresh_token.c.hash == bindparam("token_hash"))
 )
 _locked = _given.with_for_update(of=[refresh_token, session])
-_owner = select(user).join_from(session, user).where(session.c.id == bindparam("session_id"))
+_begun_at = session.c.created_at.label("begun_at")
+_owner = select(user, _begun_at).join_from(session, user).where(session.c.id == bindparam("session_id"))
 
 
 def begin(work: Work, owner: Row[Any], device: str, key: SigningKey, settings: AuthSettings) -> Tokens:
@@ -107,11 +108,23 @@ def all_of(connection: Connection, user_id: int, settings: AuthSettings) -> list
 
 
 def owner_of(caller: Caller, connection: Connection) -> Row[Any]:
-    """The account of a caller. Raises SessionOver when its session has ended, whatever its access token says."""
+    """The account of a caller, and when its session has `begun_at`.
+
+    Raises SessionOver when that has ended, whatever the access token says.
+    """
     found = connection.execute(_owner, {"session_id": caller.session}).one_or_none()
     if found is None or str(found.id) != caller.id or found.disabled_at is not None:
         raise SessionOver
     return found
+
+
+def check_recent(owner: Row[Any], settings: AuthSettings) -> None:
+    """Raises LogInAgain unless the session that `owner_of` has found began with a log-in of late.
+
+    For what would give an account to a thief of its tokens: those live for days, and this ends within minutes.
+    """
+    if datetime.now(UTC) - owner.begun_at > timedelta(minutes=settings.recent_log_in_minutes):
+        raise LogInAgain
 
 
 def _tokens(

@@ -1,6 +1,7 @@
 """What the tests of auth do over HTTP, and see in its database."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -8,7 +9,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
-from auth.tables import user
+from auth.settings import AuthSettings
+from auth.tables import session, user
 from bus.database.engine import Database
 from bus.database.tables import outbox
 
@@ -70,6 +72,13 @@ def run(database: Database, *statements: Any) -> None:
 def make_admin(database: Database, name: str) -> None:
     """Give an account the role."""
     run(database, update(user).where(user.c.username == name).values(roles="admin"))
+
+
+def age_sessions(database: Database, user_id: int) -> None:
+    """Let the sessions of an account have begun so long ago that what needs a recent log-in is refused."""
+    minutes = AuthSettings().recent_log_in_minutes + 1
+    begun = datetime.now(UTC) - timedelta(minutes=minutes)
+    run(database, update(session).where(session.c.user_id == user_id).values(created_at=begun))
 
 
 def events_of(database: Database, name: str) -> list[dict[str, Any]]:

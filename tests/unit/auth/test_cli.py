@@ -120,7 +120,7 @@ def test_mails_that_were_not_sent_are_listed_with_the_reason(database: Database)
     sent = _mail(database, "sent", "c@example.org")
     lines = _run("mails", "list").output.splitlines()
     assert [line.split()[0] for line in lines] == [failed, waiting]
-    assert lines[0].endswith("failed   reset    a@example.org  550 not you")
+    assert lines[0].endswith("failed   reset     a@example.org  550 not you")
     assert sent in _run("mails", "list", "--all").output
 
 

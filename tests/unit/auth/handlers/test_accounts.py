@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 from support.auth_over_http import (
     PASSWORD,
+    age_sessions,
     bearer,
     code_of,
     events_of,
@@ -329,6 +330,19 @@ def test_an_account_is_deleted_with_its_password(http: FlaskClient, database: Da
     assert log_in(http, name).status_code == 401
     assert _refresh(http, tokens["refresh_token"]).status_code == 401
     assert {"id": tokens["user"]["id"], "version": 2} in events_of(database, "auth.user_deleted")
+
+
+def test_a_new_address_needs_a_recent_log_in(http: FlaskClient, database: Database, name: str) -> None:
+    tokens, new = tokens_of(http, name), {"email": f"{name}@example.net"}
+    age_sessions(database, tokens["user"]["id"])
+    old = bearer(http.post("/token", json={"refresh_token": tokens["refresh_token"]}).json or {})
+    for headers in (bearer(tokens), old):
+        answer = http.patch("/me", json=new, headers=headers)
+        assert code_of(answer) == (401, "auth.log_in_again")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+    unchanged = {"email": f"{name}@example.org", "display_name": "Ann"}
+    assert http.patch("/me", json=unchanged, headers=old).status_code == 200
+    assert http.patch("/me", json=new, headers=bearer(tokens_of(http, name))).status_code == 200
 
 
 def test_an_administrator_manages_accounts(http: FlaskClient, database: Database, name: str) -> None:

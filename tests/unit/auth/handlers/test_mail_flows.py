@@ -99,6 +99,29 @@ def test_a_forgotten_password_is_replaced_and_all_sessions_end(
     assert "password_reset" in noted
 
 
+def test_the_owner_gets_a_notice_of_a_changed_password_and_second_factor(
+    http: FlaskClient, mailbox: Mailbox, name: str
+) -> None:
+    headers = bearer(tokens_of(http, name))
+    change = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert http.post("/password", json=change, headers=headers).status_code == 204
+    secret = json_of(http.post("/mfa/totp", headers=headers))["secret"]
+    code = {"code": pyotp.TOTP(secret).now()}
+    assert http.post("/mfa/totp/confirm", json=code, headers=headers).status_code == 200
+    assert http.delete("/mfa/totp", headers=headers).status_code == 204
+    mailbox.wait_for(address_of(name), 3)
+    mails = mailbox.to(address_of(name))
+    assert sorted(mail["Subject"] for mail in mails) == [
+        "Your account has a second factor",
+        "Your account has no second factor any more",
+        "Your password was changed",
+    ]
+    for each in mails:
+        assert f"Hello {name}," in text_of(each)
+        assert "/password/forgot" in text_of(each)
+        assert secret not in each.as_string()
+
+
 def test_a_reset_leaves_the_second_factor(http: FlaskClient, mailbox: Mailbox, name: str) -> None:
     headers = bearer(tokens_of(http, name))
     secret = json_of(http.post("/mfa/totp", headers=headers))["secret"]

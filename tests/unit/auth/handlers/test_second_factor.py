@@ -10,7 +10,7 @@ import pyotp
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
-from support.auth_over_http import PASSWORD, bearer, code_of, events_of, json_of, new_name, register, run
+from support.auth_over_http import PASSWORD, age_sessions, bearer, code_of, events_of, json_of, new_name, register, run
 from werkzeug.test import TestResponse
 
 from auth.domain.throttling import OTP_FAILURES
@@ -282,6 +282,17 @@ def test_a_token_of_an_ended_session_and_any_other_text_are_not_active(owner: Ow
     assert http.post("/logout", json={"refresh_token": tokens["refresh_token"]}).status_code == 204
     for token in (tokens["access_token"], tokens["refresh_token"], owner.token[:-4] + "AAAA", "é", "a.b.c"):
         assert owner.introspect(token) == {"active": False}
+
+
+def test_a_second_factor_needs_a_recent_log_in(owner: Owner, enabled: Owner) -> None:
+    other = Owner(owner.http, owner.database)
+    for each in (enabled, other):
+        age_sessions(each.database, each.id)
+    assert code_of(enabled.remove()) == (401, "auth.log_in_again")
+    assert code_of(other.enrol()) == (401, "auth.log_in_again")
+    enabled.headers = bearer(json_of(enabled.log_in(otp=enabled.code())))
+    other.headers = bearer(json_of(other.log_in()))
+    assert (enabled.remove().status_code, other.enrol().status_code) == (204, 201)
 
 
 def test_asking_needs_a_session_and_a_token(owner: Owner, http: FlaskClient) -> None:

@@ -20,7 +20,7 @@ VALUES = {
     "life": "24 hours",
 }
 MADE_AT = datetime(2030, 1, 31, 12, tzinfo=UTC)
-NAMES = ("verify", "reset", "taken", "changed")
+NAMES = ("verify", "reset", "taken", "changed", "password", "totp_on", "totp_off")
 
 
 def _letter(to: str = "ann@example.org", sender: str = "Errand <errand@example.com>") -> Letter:
