@@ -1,5 +1,8 @@
 """Exits: exceptions of a service's code that would end a thread of ours without a word, such as SystemExit."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class Exited(Exception):
     """Code of a service raised SystemExit, KeyboardInterrupt or the like. Its author's fault, as any other error.
@@ -12,16 +15,12 @@ class Exited(Exception):
         self.__cause__ = error
 
 
-class NoExits:
-    """`with no_exits:` around code of a service: what it raises is an Exception then."""
-
-    def __enter__(self) -> None:
-        """Nothing to do."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Raises Exited."""
-        if error is not None and not isinstance(error, Exception):
-            raise Exited(error)
-
-
-no_exits = NoExits()
+@contextmanager
+def no_exits() -> Iterator[None]:
+    """Put it around code of a service: what that raises is an Exception then. Raises Exited."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        raise Exited(error) from error

@@ -49,22 +49,18 @@ def decode(body: bytes, operation: type[T]) -> T:
 
 def accept(fields: dict[str, Any], operation: type[T]) -> T:
     """Validate parsed fields against the contract. Raises Invalid (400 or 422), as `decode` does."""
-    with no_exits:  # a contract has code of its own
-        return _accepted(fields, operation)
-
-
-def _accepted(fields: dict[str, Any], operation: type[T]) -> T:
     prepare(operation)
-    try:
-        request: T = msgspec.convert(fields, operation)
-    except _NOT_CONVERTIBLE:
-        request = _converted(fields, operation)
-    faults = [fault for field in rules_of(operation) for fault in _broken_rules(field, fields.get(field.name))]
-    for name, hint in _with_rules_inside(operation):
-        faults += _rules_broken_inside(fields.get(name), hint, f"/{_pointer(name)}")
-    faults += _text_faults(fields, operation)
-    if not faults and operation.violations is not Operation.violations:
-        faults += request.violations()
+    with no_exits():  # a contract has code of its own
+        try:
+            request: T = msgspec.convert(fields, operation)
+        except _NOT_CONVERTIBLE:
+            request = _converted(fields, operation)
+        faults = [fault for field in rules_of(operation) for fault in _broken_rules(field, fields.get(field.name))]
+        for name, hint in _with_rules_inside(operation):
+            faults += _rules_broken_inside(fields.get(name), hint, f"/{_pointer(name)}")
+        faults += _text_faults(fields, operation)
+        if not faults and operation.violations is not Operation.violations:
+            faults += request.violations()
     if faults:
         raise _not_acceptable(faults)
     return request
@@ -80,7 +76,7 @@ def decode_event(body: bytes, event: type[E]) -> E:
     """Read an event and ignore unknown fields. Raises Invalid (400 or 422)."""
     prepare(event)
     fields = parse(body)
-    with no_exits, suppress(*_NOT_CONVERTIBLE):
+    with no_exits(), suppress(*_NOT_CONVERTIBLE):
         return msgspec.convert(fields, event)
     faults = list(_all_faults(fields, event))
     raise _not_acceptable(faults or [FieldError("", "A key contains a lone surrogate.", "invalid-text")])

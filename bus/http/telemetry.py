@@ -6,10 +6,11 @@ from typing import Any
 from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+import msgspec
 import structlog
 
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, Trace, continued
-from bus.telemetry.metrics import Metrics, WebMetrics
+from bus.telemetry.metrics import Metrics
 from bus.telemetry.spans import Kind, Span, Spans, wall_ns
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -41,19 +42,23 @@ OPTIONAL_HEADERS = (
     "HTTP_TRACESTATE",
 )
 
+# The codes of a 503 that mean overload. The others mean that something cannot be reached.
+OVERLOADS = ("too-many-in-flight", "queue-full", "broker-blocked")
+
 log = structlog.get_logger("bus.web")
 
 
-class RequestRecord:
+class RequestRecord(msgspec.Struct):
     """One HTTP request while it is served. The view notes the operation, the message id, and the code of a problem."""
 
-    __slots__ = ("begun", "code", "message_id", "operation", "route", "status", "trace")
-
-    def __init__(self, trace: Trace) -> None:
-        self.begun = time.monotonic()
-        self.trace = trace
-        self.operation = self.message_id = self.code = ""
-        self.status, self.route = 500, NO_ROUTE  # if the application ends without an answer
+    trace: Trace
+    begun: float = msgspec.field(default_factory=time.monotonic)
+    operation: str = ""
+    message_id: str = ""
+    code: str = ""
+    # If the application ends without an answer.
+    status: int = 500
+    route: str = NO_ROUTE
 
 
 class RequestTelemetry:
@@ -64,10 +69,10 @@ class RequestTelemetry:
 
     def __init__(self, service: str, app: WSGIApplication, metrics: Metrics, spans: Spans | None) -> None:
         self._service, self._app = service, app
-        self._metrics, self._spans = WebMetrics(metrics, service), spans
+        self._metrics, self._in_flight, self._spans = metrics, metrics.in_flight.labels(service), spans
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        self._metrics.arrived()
+        self._in_flight.inc()
         for name in OPTIONAL_HEADERS:
             if len(environ.get(name, "")) > MAX_CHARACTERS:
                 del environ[name]
@@ -93,9 +98,11 @@ class RequestTelemetry:
     def _finish(self, record: RequestRecord, method: str, path: str) -> None:
         method, route = method if method in METHODS else OTHER_METHOD, record.route
         seconds, status = time.monotonic() - record.begun, record.status
-        self._metrics.left(method, route, record.operation, status, seconds)
-        if record.code:
-            self._metrics.refused(record.code)
+        self._in_flight.dec()
+        self._metrics.requests[self._service, method, route, record.operation, str(status)].inc()
+        self._metrics.request_seconds[self._service, method, route].observe(seconds)
+        if record.code in OVERLOADS:
+            self._metrics.overloads[self._service, record.code].inc()
         asked = {"operation": record.operation, "id": record.message_id} if record.operation else {}
         ms, trace_id = round(seconds * 1000, 1), record.trace.trace_id
         write = log.debug if route in QUIET else log.info

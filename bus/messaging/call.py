@@ -14,7 +14,7 @@ from zlib import crc32
 import msgspec
 
 from bus.contract.events import Event
-from bus.contract.exits import Exited, no_exits
+from bus.contract.exits import no_exits
 from bus.contract.fields import holds_secrets
 from bus.contract.identity import ANONYMOUS, Caller
 from bus.contract.operations import Operation
@@ -147,29 +147,26 @@ class HandlerContext(NamedTuple):
 running_handlers: dict[int, HandlerContext] = {}
 
 
-class current_handler:  # noqa: N801  # used as `with current_handler(calls)`, and cheaper than a generator
+@contextmanager
+def current_handler(calls: Sequence[Call]) -> Iterator[None]:
     """Marks this thread as the handler of these calls of one operation for the block, and times them.
 
     Raises Exited for what would end the thread.
     """
-
-    def __init__(self, calls: Sequence[Call]) -> None:
-        first, self._calls = calls[0], calls
-        until, trace, depth = first.until, first.trace, first.depth
-        if len(calls) > 1:
-            until, trace, depth = min(call.until for call in calls), None, max(call.depth for call in calls)
-        self._context = HandlerContext(first.operation.operation_name, time.monotonic(), until, trace, depth)
-
-    def __enter__(self) -> None:
-        running_handlers[threading.get_ident()] = self._context
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        del running_handlers[threading.get_ident()]
-        ended, shared_by = time.monotonic(), len(self._calls)
-        for call in self._calls:
-            call.timing.begun, call.timing.ended, call.timing.shared_by = self._context.since, ended, shared_by
-        if error is not None and not isinstance(error, Exception):
-            raise Exited(error)
+    first, thread = calls[0], threading.get_ident()
+    until, trace, depth = first.until, first.trace, first.depth
+    if len(calls) > 1:
+        until, trace, depth = min(call.until for call in calls), None, max(call.depth for call in calls)
+    begun = time.monotonic()
+    running_handlers[thread] = HandlerContext(first.operation.operation_name, begun, until, trace, depth)
+    try:
+        with no_exits():
+            yield
+    finally:
+        del running_handlers[thread]
+        ended = time.monotonic()
+        for call in calls:
+            call.timing.begun, call.timing.ended, call.timing.shared_by = begun, ended, len(calls)
 
 
 @contextmanager
@@ -177,7 +174,7 @@ def current_task(name: str) -> Iterator[None]:
     """Marks this thread as the handler of a periodic task for the block. Raises Exited, as `current_handler` does."""
     running_handlers[threading.get_ident()] = HandlerContext(name, time.monotonic(), math.inf, None)
     try:
-        with no_exits:
+        with no_exits():
             yield
     finally:
         del running_handlers[threading.get_ident()]

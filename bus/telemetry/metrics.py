@@ -23,14 +23,10 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # The help text of a gauge that both workers and front ends have.
 CONNECTED = "1 while the broker is connected, all queues are declared and all consumers are running."
-REFUSED_SEALS = "Seals that did not belong to their message, or could not be opened."
 
 # From an answer out of memory to 30 s, which is longer than any caller waits.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 MESSAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-
-# The codes of a 503 that mean overload. The others mean that something cannot be reached.
-OVERLOADS = ("too-many-in-flight", "queue-full", "broker-blocked")
 
 M = TypeVar("M", bound=MetricWrapperBase)
 Read = Callable[[], float]
@@ -95,60 +91,6 @@ class Series(dict[tuple[str, ...], M], Generic[M]):
     def __missing__(self, labels: tuple[str, ...]) -> M:
         found = self[labels] = self._metric.labels(*labels)
         return found
-
-
-class WorkerMetrics:
-    """What the worker of one service counts."""
-
-    def __init__(self, metrics: Metrics, service: str) -> None:
-        self._all, self._service = metrics, service
-
-    def message(self, operation: str, outcome: str, queued_ms: int | None, handler_seconds: float | None) -> None:
-        """Count the outcome of one message, and observe its times where they are known."""
-        self._all.messages[operation, outcome].inc()
-        if queued_ms is not None:
-            self._all.queue_seconds[operation,].observe(queued_ms / 1000)
-        if handler_seconds is not None:
-            self._all.handler_seconds[operation,].observe(handler_seconds)
-
-    def batch(self, size: int) -> None:
-        """Observe how many messages are handled together."""
-        self._all.batches[self._service,].observe(size)
-
-    def dead_letter(self, operation: str) -> None:
-        """Count a dead letter that was stored."""
-        self._all.dead_letters[operation,].inc()
-
-    def refused_seals(self, read: Read) -> None:
-        """Count the seals that did not belong to their message or could not be opened."""
-        self._all.counter("refused_seals", REFUSED_SEALS, ("service", self._service), read)
-
-    def restarted(self) -> None:
-        """Count a connection that was closed because no message came over it."""
-        self._all.restarts[self._service,].inc()
-
-
-class WebMetrics:
-    """What the front end of one service counts."""
-
-    def __init__(self, metrics: Metrics, service: str) -> None:
-        self._all, self._service = metrics, service
-        self._in_flight = metrics.in_flight.labels(service)
-
-    def arrived(self) -> None:
-        """Count a request that arrived."""
-        self._in_flight.inc()
-
-    def left(self, method: str, route: str, operation: str, status: int, seconds: float) -> None:
-        """Count a request that was answered, and observe how long that took."""
-        self._in_flight.dec()
-        self._all.requests[self._service, method, route, operation, str(status)].inc()
-        self._all.request_seconds[self._service, method, route].observe(seconds)
-
-    def refused(self, code: str) -> None:
-        """Count a request that was refused with a 503, if the cause is overload."""
-        if code in OVERLOADS:
-            self._all.overloads[self._service, code].inc()
 
 
 class _Readings(Collector):

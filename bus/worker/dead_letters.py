@@ -20,8 +20,8 @@ from bus.messaging.replies import EncodedReply
 from bus.messaging.transport import Transport
 from bus.security.service_keys import LetterKey
 from bus.service.service import Service
-from bus.telemetry.metrics import WorkerMetrics
-from bus.worker.execution import INTERNAL_ERROR
+from bus.telemetry.metrics import Metrics
+from bus.worker.handler_runs import INTERNAL_ERROR
 from bus.worker.threads import Arrivals, DatabaseWaits, Stopped
 
 log = structlog.get_logger("bus.worker")
@@ -45,7 +45,7 @@ class DeadLetterConsumer:
         letter_key: LetterKey,
         stopping: threading.Event,
         waits: DatabaseWaits,
-        metrics: WorkerMetrics | None,
+        metrics: Metrics | None,
     ) -> None:
         self._service, self._operations, self._listeners = service.name, service.operations, service.listeners
         self._database, self._transport, self._letter_key = database, transport, letter_key
@@ -68,7 +68,7 @@ class DeadLetterConsumer:
             if self._metrics is not None:
                 # Anyone could publish letters of any number of names, which would each be a series of the metrics.
                 is_known = name in self._operations or name in self._listeners
-                self._metrics.dead_letter(name if is_known else "unknown")
+                self._metrics.dead_letters[name if is_known else "unknown",].inc()
         self._transport.acknowledge([delivery for _, delivery in stored])
 
     def _stored_alone(self, delivery: Delivery) -> StoredLetters:

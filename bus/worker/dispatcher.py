@@ -24,7 +24,7 @@ from bus.messaging.topology import Limits, quarantine_queue, retry_queues
 from bus.messaging.trace_context import TRACEPARENT
 from bus.messaging.transport import PublishOutcome, Transport
 from bus.security.service_keys import LetterKey
-from bus.worker.execution import HandlerFailed
+from bus.worker.handler_runs import HandlerFailed
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import Stopped
 

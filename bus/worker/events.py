@@ -16,7 +16,8 @@ from bus.messaging.topology import DELIVERY_LIMIT, SUSPECT_DELIVERIES, Limits
 from bus.messaging.transport import Transport
 from bus.service.service import Service
 from bus.worker.dispatcher import Dispatcher
-from bus.worker.execution import Executor, HandlerFailed, OnEvents
+from bus.worker.execution import Executor, OnEvents
+from bus.worker.handler_runs import HandlerFailed
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import Arrivals, DatabaseWaits, Stopped
 

@@ -21,29 +21,26 @@ that it calls is away, its commands are postponed too.
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import compress, groupby, takewhile
-from operator import attrgetter
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress, takewhile
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from bus import failpoints
-from bus.contract.pages import PageQuery
-from bus.contract.problems import Problem, ReplyTimeout, Unavailable
-from bus.contract.redaction import Declared, error_text, error_traceback, refusal_problem
+from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.contract.refusals import Refusal, Refused
 from bus.database import outbox
 from bus.database.engine import Database, Transaction
 from bus.database.inbox import TOO_MANY_REQUESTS, AlreadyDone, forget_unfinal, look_up_all, record
 from bus.database.steps import Steps
 from bus.database.trouble import DatabaseBusy, DatabaseUnavailable, trouble_of
-from bus.messaging.call import Call, current_handler
-from bus.messaging.replies import EVENT_HANDLED, EncodedReply
+from bus.messaging.call import Call
+from bus.messaging.replies import EncodedReply
 from bus.service.handler import Handler
 from bus.service.nested_calls import NestedCalls
-from bus.service.work import Work
+from bus.worker.handler_runs import CALLED_AWAY, HandlerFailed, Handlers, groups_of, is_answer, is_away, refused, run
 
 # A fault is often a deadlock or a conflict that is gone at the next try. More tries come later, from a retry queue.
 QUICK_TRIES = 3
@@ -53,14 +50,6 @@ SHORT_LOCK_SECONDS = 0.2
 # After a duplicate. A look costs a batch of creates about a thirtieth of its time, a batch done twice all of it.
 LOOK_FIRST_BATCHES = 100
 
-INTERNAL_ERROR = Problem.of(
-    "internal-error", 500, "Internal error", "The service failed. Give the trace id to its operator."
-)
-
-# A service that a handler calls cannot be reached, or does not answer in time.
-CALLED_AWAY = "called-service-away"
-
-Handlers = Mapping[str, Handler]
 OnEvents = Callable[[], None]
 
 log = structlog.get_logger("bus.worker")
@@ -74,21 +63,6 @@ class Postponed(NamedTuple):
 
     sentence: str
     code: str = "database-busy"
-
-
-class HandlerFailed(Exception):
-    """A handler failed at every try. The service's author's fault.
-
-    `__cause__` is its last error as it was. `error_class`, `message` and `traceback` are for logs and dead letters:
-    they never hold a secret of a request (see `bus.contract.redaction`).
-    """
-
-    def __init__(self, error: Exception, operation: Declared) -> None:
-        self.error_class = type(error).__name__
-        self.message = error_text(error, operation)
-        self.traceback = error_traceback(error, operation)
-        self.__cause__ = error
-        super().__init__(self.error_class)
 
 
 class _RefusedTooLate(Exception):
@@ -202,7 +176,7 @@ class Executor:
         replies: list[EncodedReply] = []
         with self._database.transaction(lock_seconds) as transaction:
             steps = Steps(transaction) if len(calls) > 1 else None
-            for handler, group in _groups(calls, self._handlers, one_by_one=with_savepoints):
+            for handler, group in groups_of(calls, self._handlers, one_by_one=with_savepoints):
                 done = self._step(handler, group, transaction, steps, with_savepoints=with_savepoints)
                 if done is None:
                     break
@@ -230,17 +204,17 @@ class Executor:
         if steps is not None:
             steps.begin(undoable=with_savepoints or name in self._refused_late)
         try:
-            return _run(handler, group, transaction, self._nested)
+            return run(handler, group, transaction, self._nested)
         except (Refusal, Refused) as refusal:
-            if len(group) > 1 or not _is_answer(refusal):  # it does not say which it refuses
+            if len(group) > 1 or not is_answer(refusal):  # it does not say which it refuses
                 raise
             if isinstance(refusal, Refusal) and refusal.keeps_changes:
-                return [_refused(refusal, group[0])]
+                return [refused(refusal, group[0])]
             if steps is None:
                 _undo_all(transaction)
             elif not steps.undo():
                 raise _RefusedTooLate(name) from None
-            return [_refused(refusal, group[0])]
+            return [refused(refusal, group[0])]
         except Exception as error:
             if steps is None or not with_savepoints or _is_lost(error) or not steps.undo():
                 raise
@@ -269,7 +243,7 @@ class Executor:
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # the handler's, whatever it is
-                if _is_away(error, self._handlers[call.operation.operation_name]):
+                if is_away(error, self._handlers[call.operation.operation_name]):
                     raise
                 if not tries_left or time.monotonic() > call.until:
                     return HandlerFailed(error, call.operation)
@@ -290,21 +264,6 @@ class Executor:
             with self._database.transaction() as transaction:
                 forget_unfinal(transaction.connection, compress(calls, unfinal))
         return [None if again else reply for reply, again in zip(stored, unfinal, strict=True)]
-
-
-def answer_queries(
-    calls: Sequence[Call], handlers: Handlers, database: Database, nested: NestedCalls | None = None
-) -> list[EncodedReply | HandlerFailed]:
-    """Answer queries, which change nothing and are tried once. Raises DatabaseUnavailable."""
-    try:
-        return list(_read(calls, handlers, database, nested))
-    except DatabaseUnavailable:
-        raise
-    except Exception as error:  # any handler's
-        if len(calls) == 1:
-            is_away = _is_away(error, handlers[calls[0].operation.operation_name])
-            return [_called_away(error, calls[0]) if is_away else HandlerFailed(error, calls[0].operation)]
-    return [reply for call in calls for reply in answer_queries([call], handlers, database, nested)]
 
 
 def _split(calls: Sequence[Call]) -> tuple[Sequence[Call], Sequence[Call]]:
@@ -333,75 +292,3 @@ def _undo_all(transaction: Transaction) -> None:
 def _is_lost(error: Exception) -> bool:
     """Whether this says something about the database, and so is not the handler's fault."""
     return isinstance(error, DatabaseUnavailable) or (isinstance(error, DBAPIError) and trouble_of(error) is not None)
-
-
-def _groups(
-    calls: Iterable[Call], handlers: Handlers, *, one_by_one: bool = False
-) -> Iterator[tuple[Handler, list[Call]]]:
-    """The calls in order, as their handlers take them: neighbours with the same operation and caller, or each alone."""
-    for (operation, _), run in groupby(calls, key=attrgetter("operation", "caller")):
-        handler = handlers[operation.operation_name]
-        if handler.takes_many and not one_by_one:
-            yield handler, list(run)
-        else:
-            yield from ((handler, [call]) for call in run)
-
-
-def _run(
-    handler: Handler, calls: Sequence[Call], transaction: Transaction, nested: NestedCalls | None
-) -> list[EncodedReply]:
-    """Run a handler for one call, or for many of one caller. Raises what its function raises, Refusal included."""
-    work = Work(transaction, calls[0].caller, handler.service, calls, handler.calls, nested, handler.sends)
-    with current_handler(calls):
-        if handler.takes_many:
-            replies: Sequence[Any] = handler.function([call.request for call in calls], work)
-        else:
-            replies = [handler.function(calls[0].request, work)]
-    if len(replies) != len(calls):
-        raise TypeError(f"{handler.function.__name__} gave {len(replies)} replies to {len(calls)} requests")
-    return [_encoded(handler, call, reply) for call, reply in zip(calls, replies, strict=True)]
-
-
-def _encoded(handler: Handler, call: Call, reply: Any) -> EncodedReply:
-    if call.kind == "event":
-        return EVENT_HANDLED
-    operation: Any = handler.operation
-    if isinstance(reply, operation.reply_type):
-        next_page = reply.next if issubclass(operation, PageQuery) and operation.http else None
-        return EncodedReply.of(reply, operation.success_status, next_page or "")
-    if isinstance(reply, Refusal):
-        return _refused(reply, call)
-    expected = operation.reply_type.__name__
-    raise TypeError(f"{handler.function.__name__} returned {type(reply).__name__}, not {expected}")
-
-
-def _read(
-    calls: Sequence[Call], handlers: Handlers, database: Database, nested: NestedCalls | None
-) -> Iterator[EncodedReply]:
-    with database.reading() as transaction:
-        for handler, group in _groups(calls, handlers):
-            try:
-                yield from _run(handler, group, transaction, nested)
-            except (Refusal, Refused) as refusal:
-                if len(group) > 1 or not _is_answer(refusal):  # it does not say which it refuses
-                    raise
-                yield _refused(refusal, group[0])
-
-
-def _is_answer(refusal: Refusal | Refused) -> bool:
-    """Whether this is a "no", the handler's own or one that it passes on, and not that another service has failed."""
-    return isinstance(refusal, Refusal) or refusal.problem.status < INTERNAL_ERROR.status
-
-
-def _refused(refusal: Refusal | Refused, call: Call) -> EncodedReply:
-    return EncodedReply.problem(refusal_problem(refusal, call.request), call.trace)
-
-
-def _is_away(error: Exception, handler: Handler) -> bool:
-    """Whether a service that the handler calls cannot be reached, or does not answer in time."""
-    return bool(handler.calls) and isinstance(error, (Unavailable, ReplyTimeout))
-
-
-def _called_away(error: Exception, call: Call) -> EncodedReply:
-    """The answer to a query whose handler could not reach another service."""
-    return EncodedReply.problem(Unavailable(CALLED_AWAY, str(error)).problem, call.trace)

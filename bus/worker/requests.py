@@ -27,16 +27,8 @@ from bus.service.handler import Handler
 from bus.service.nested_calls import NestedCalls
 from bus.worker.admission import Admission, ContractFailed
 from bus.worker.dispatcher import Dispatcher
-from bus.worker.execution import (
-    CALLED_AWAY,
-    INTERNAL_ERROR,
-    SHORT_LOCK_SECONDS,
-    Executor,
-    HandlerFailed,
-    OnEvents,
-    Postponed,
-    answer_queries,
-)
+from bus.worker.execution import SHORT_LOCK_SECONDS, Executor, OnEvents, Postponed
+from bus.worker.handler_runs import CALLED_AWAY, INTERNAL_ERROR, HandlerFailed, answer_queries
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import PROBE_SECONDS, Arrivals, DatabaseWaits
 

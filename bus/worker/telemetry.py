@@ -10,7 +10,7 @@ from bus.contract.builtin import PING
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery
 from bus.messaging.redelivery import ATTEMPTS, attempts_of
-from bus.telemetry.metrics import WorkerMetrics
+from bus.telemetry.metrics import Metrics
 from bus.telemetry.spans import Kind, Span, Spans, attributes_of, wall_ns
 
 # Times and sizes that are kept for an operator to see.
@@ -20,13 +20,13 @@ log = structlog.get_logger("bus.worker")
 
 
 class MessageTelemetry:
-    """Records the outcomes of one worker's messages. `metrics` and `spans` are None where none are collected.
+    """Records the outcomes of the messages of one service. `metrics` and `spans` are None where none are collected.
 
     `handled` and `failed` count messages; `handler_seconds` and `batches` are the times and sizes of the last ones.
     """
 
-    def __init__(self, metrics: WorkerMetrics | None = None, spans: Spans | None = None) -> None:
-        self._metrics, self._spans = metrics, spans
+    def __init__(self, service: str, metrics: Metrics | None = None, spans: Spans | None = None) -> None:
+        self._service, self._metrics, self._spans = service, metrics, spans
         self.handled = self.failed = 0
         self.handler_seconds: deque[float] = deque(maxlen=REMEMBERED)
         self.batches: deque[int] = deque(maxlen=REMEMBERED)
@@ -35,7 +35,7 @@ class MessageTelemetry:
         """A batch of `size` messages is handled now."""
         self.batches.append(size)
         if self._metrics is not None:
-            self._metrics.batch(size)
+            self._metrics.batches[self._service,].observe(size)
 
     def record(
         self, outcome: str, delivery: Delivery, call: Call | None = None, *, is_last: bool = True, **facts: object
@@ -68,10 +68,7 @@ class MessageTelemetry:
         write(outcome, operation=message.queue, id=message.message_id, ms=ms, **{**known, **facts})
         if self._metrics is not None:
             name = message.queue if call is None else call.operation.operation_name
-            status, label = facts.get("status"), outcome
-            if outcome == "answered" and isinstance(status, int) and status >= 400:
-                label = "refused" if status < 500 else "failed"
-            self._metrics.message(name, label, delivery.queued_ms, seconds)
+            _count(self._metrics, name, outcome, facts.get("status"), delivery.queued_ms, seconds)
         if self._spans is not None and is_last and delivery.trace.sampled and not is_ping:
             self._record(self._spans, delivery, call, _error(outcome, facts))
 
@@ -90,6 +87,19 @@ class MessageTelemetry:
         spans.record(span)
         if call is not None and call.timing.shared_by:
             spans.record(_handler_span(delivery, call, error))
+
+
+def _count(
+    metrics: Metrics, name: str, outcome: str, status: object, queued_ms: int | None, seconds: float | None
+) -> None:
+    """The outcome of one message, and its times where they are known."""
+    if outcome == "answered" and isinstance(status, int) and status >= 400:
+        outcome = "refused" if status < 500 else "failed"
+    metrics.messages[name, outcome].inc()
+    if queued_ms is not None:
+        metrics.queue_seconds[name,].observe(queued_ms / 1000)
+    if seconds is not None:
+        metrics.handler_seconds[name,].observe(seconds)
 
 
 def _handler_span(delivery: Delivery, call: Call, error: str) -> Span:

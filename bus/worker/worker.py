@@ -31,7 +31,7 @@ from bus.service.handler import Handler
 from bus.service.nested_calls import NestedCalls
 from bus.service.service import Service
 from bus.service.work import Work
-from bus.telemetry.metrics import CONNECTED, Metrics, WorkerMetrics
+from bus.telemetry.metrics import CONNECTED, Metrics
 from bus.telemetry.spans import Spans
 from bus.worker.admission import Admission
 from bus.worker.background.gauges import DatabaseGauges
@@ -67,6 +67,7 @@ CANCEL_SECONDS = 2.0
 
 CONSUMING = "Whether messages come when there are any."
 DROPPED = "Replies that found no queue."
+REFUSED_SEALS = "Seals that did not belong to their message, or could not be opened."
 QUEUED = "Dead letters in the broker's queue, not yet stored in the table."
 
 
@@ -108,15 +109,15 @@ class Worker:
         self._queues = service.queues(limits)
         self._relay = OutboxRelay(service.name, transport, database, spans)
         self._retention = Retention(service.name, database, limits.keep_days)
-        counted = None if metrics is None else WorkerMetrics(metrics, service.name)
-        self._watchdog = Watchdog(service.name, transport, counted.restarted if counted else lambda: None)
+        on_restart = metrics.restarts[service.name,].inc if metrics else lambda: None
+        self._watchdog = Watchdog(service.name, transport, on_restart)
         self._scheduled = [ScheduledTask(handler, database, self._relay.wake) for handler in service.periodic.values()]
         self._gauges = None if metrics is None else self._show(metrics)
-        telemetry = MessageTelemetry(counted, spans)
+        telemetry = MessageTelemetry(service.name, metrics, spans)
         self._heartbeat = Heartbeat(
             service.name, database, telemetry, self._why_idle, lambda: self._watchdog.unacknowledged
         )
-        self._threads = self._consumer_threads(telemetry, counted, require_sealed, Operators(operator_token))
+        self._threads = self._consumer_threads(telemetry, metrics, require_sealed, Operators(operator_token))
         threads_of = {queue.name: self._threads[self._threads_for(queue)] for queue in self._consumed()}
         self._on_delivery = distributing(threads_of, spans)
 
@@ -190,7 +191,7 @@ class Worker:
         self._transport.close(CLOSE_SECONDS)
 
     def _consumer_threads(
-        self, telemetry: MessageTelemetry, counted: WorkerMetrics | None, require_sealed: bool, operators: Operators
+        self, telemetry: MessageTelemetry, metrics: Metrics | None, require_sealed: bool, operators: Operators
     ) -> dict[str, ConsumerThreads]:
         """Threads of their own for what must not wait for the commands' turn, or for a lock that they need."""
         service, transport, database, on_events = self._service, self._transport, self._database, self._relay.wake
@@ -199,8 +200,8 @@ class Worker:
         letter_key, waits = self._letter_key, self._waits
         dispatcher = Dispatcher(name, transport, self._limits, self._stopping, telemetry, letter_key)
         unsealer = Unsealer(partial(read_keys, database), required=require_sealed)
-        if counted:
-            counted.refused_seals(lambda: unsealer.refused)
+        if metrics is not None:
+            metrics.counter("refused_seals", REFUSED_SEALS, ("service", name), lambda: unsealer.refused)
         token_keys = TokenKeys(self._token_keys)
         guard = Guard(
             unsealer,
@@ -240,7 +241,7 @@ class Worker:
             waits,
             on_events=on_events,
         )
-        dead_letters = DeadLetterConsumer(service, database, transport, letter_key, self._stopping, waits, counted)
+        dead_letters = DeadLetterConsumer(service, database, transport, letter_key, self._stopping, waits, metrics)
         handlers_by_queue = dict.fromkeys(operations, requests.handle_batch)
         quarantine = Quarantine(handlers_by_queue, operations, transport, dispatcher, telemetry)
         own = {

@@ -9,7 +9,7 @@ from support.example_service import make_service
 from bus.client.client import Client
 from bus.database.engine import Database
 from bus.messaging.connect import transport_for
-from bus.telemetry.metrics import Metrics, WebMetrics, WorkerMetrics
+from bus.telemetry.metrics import Metrics
 from bus.worker.worker import Worker
 
 MONITORING = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
@@ -37,14 +37,15 @@ def _text_of_all(memory_url: str, database: Database) -> str:
     metrics = Metrics()
     Worker(make_service(), transport_for(memory_url, "example"), database, metrics=metrics)
     with Client(memory_url, name="web", metrics=metrics):
-        worker, web = WorkerMetrics(metrics, "example"), WebMetrics(metrics, "example")
-        worker.message("example.keep", "answered", queued_ms=1, handler_seconds=0.001)
-        worker.batch(1)
-        worker.dead_letter("example.keep")
-        worker.restarted()
-        web.arrived()
-        web.refused("queue-full")
-        web.left("GET", "/words", "example.keep", 503, 0.001)
+        metrics.messages["example.keep", "answered"].inc()
+        metrics.queue_seconds["example.keep",].observe(0.001)
+        metrics.handler_seconds["example.keep",].observe(0.001)
+        metrics.batches["example",].observe(1)
+        metrics.dead_letters["example.keep",].inc()
+        metrics.in_flight.labels("example").inc()
+        metrics.overloads["example", "queue-full"].inc()
+        metrics.requests["example", "GET", "/words", "example.keep", "503"].inc()
+        metrics.request_seconds["example", "GET", "/words"].observe(0.001)
         return metrics.text().decode()
 
 

@@ -9,7 +9,8 @@ from bus.database.engine import Database
 from bus.messaging.call import Call
 from bus.messaging.replies import EncodedReply
 from bus.service.service import Service
-from bus.worker.execution import Executor, answer_queries
+from bus.worker.execution import Executor
+from bus.worker.handler_runs import answer_queries
 
 
 def execute(service: Service, database: Database, *requests: Operation[Any]) -> list[tuple[int, dict[str, Any]]]:

@@ -21,7 +21,7 @@ from bus.security.keys import KeyPair
 from bus.security.seal import seal
 from bus.security.unsealer import Unsealer
 from bus.worker.admission import ContractFailed, admit
-from bus.worker.execution import HandlerFailed
+from bus.worker.handler_runs import HandlerFailed
 from catalog.contract import CreateProduct, DeleteProduct, GetProduct
 
 LAMP = b'{"name": "Lamp", "price": 9.90, "quantity": 3}'

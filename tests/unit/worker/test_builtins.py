@@ -9,7 +9,7 @@ from bus.messaging.connect import transport_for
 from bus.messaging.topology import DEFAULT_LIMITS
 from bus.service.service import Service
 from bus.worker.builtins import builtin_handlers
-from bus.worker.execution import answer_queries
+from bus.worker.handler_runs import answer_queries
 from bus.worker.operator import OperatorHandlers
 
 

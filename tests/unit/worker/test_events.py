@@ -42,7 +42,15 @@ def test_an_event_that_this_worker_has_held_is_not_what_workers_died_of(
     part: Any = broker
     waits = DatabaseWaits("listener", database, stopping)
     consumer = EventConsumer(
-        service, database, part, part, MessageTelemetry(), DEFAULT_LIMITS, stopping, waits, on_events=lambda: None
+        service,
+        database,
+        part,
+        part,
+        MessageTelemetry("example"),
+        DEFAULT_LIMITS,
+        stopping,
+        waits,
+        on_events=lambda: None,
     )
     threads = ConsumerThreads("events", consumer.handle_batch)
     if was_held:

@@ -42,7 +42,8 @@ from bus.messaging.replies import EncodedReply
 from bus.service.service import Service
 from bus.service.work import Work
 from bus.worker import execution
-from bus.worker.execution import Executor, HandlerFailed, answer_queries
+from bus.worker.execution import Executor
+from bus.worker.handler_runs import HandlerFailed, answer_queries
 
 # A port that nothing listens on.
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"

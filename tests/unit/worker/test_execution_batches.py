@@ -13,7 +13,8 @@ from bus.service.service import Service
 from bus.service.work import Work
 from bus.testing.databases import migrated
 from bus.worker import execution
-from bus.worker.execution import Executor, HandlerFailed
+from bus.worker.execution import Executor
+from bus.worker.handler_runs import HandlerFailed
 
 BATCH = [f"w{number}" for number in range(10)]
 

@@ -12,7 +12,8 @@ from support.example_service import Keep, KeepAll, KeepSecret, make_service
 from bus.database.engine import Database
 from bus.database.tables import inbox
 from bus.messaging.call import Call
-from bus.worker.execution import Executor, HandlerFailed
+from bus.worker.execution import Executor
+from bus.worker.handler_runs import HandlerFailed
 
 MEMBERS = {"type", "title", "status", "detail", "code", "error", "message"}
 SECRET = "s3cret horse battery"

@@ -42,7 +42,7 @@ def test_a_copy_that_comes_before_its_confirm_waits_until_the_original_is_acknow
     told: SimpleQueue[str] = SimpleQueue()
     broker = Broker(told)
     transport: Transport = broker  # type: ignore[assignment]  # the part of one that is used
-    telemetry = MessageTelemetry()
+    telemetry = MessageTelemetry("example")
     dispatcher = Dispatcher("catalog", transport, Limits(), threading.Event(), telemetry, LetterKey(database))
     handlers = {QUEUE: lambda _batch, _threads: told.put("carried out")}
     quarantine = Quarantine(handlers, catalog.operations, transport, dispatcher, telemetry)

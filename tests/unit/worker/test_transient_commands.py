@@ -29,7 +29,8 @@ from bus.service.service import Service
 from bus.service.work import Work
 from bus.worker.admission import Admission
 from bus.worker.dispatcher import Dispatcher
-from bus.worker.execution import Executor, HandlerFailed
+from bus.worker.execution import Executor
+from bus.worker.handler_runs import HandlerFailed
 from bus.worker.requests import RequestConsumer
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import ConsumerThreads, DatabaseWaits
@@ -58,7 +59,7 @@ class Consumer:
     def __init__(self, database: Database, service: Service) -> None:
         self.broker = Broker()
         transport: Transport = self.broker  # type: ignore[assignment]  # the part of one that is used
-        telemetry, stopping = MessageTelemetry(), threading.Event()
+        telemetry, stopping = MessageTelemetry("example"), threading.Event()
         dispatcher = Dispatcher("example", transport, Limits(), stopping, telemetry, LetterKey(database))
         unsealer, letter_key = Unsealer(dict), LetterKey(database)
         guard = Guard(unsealer, TokenKeys(lambda: JsonWebKeySet(keys=[])), letter_key, pytest.fail, ())
