@@ -1,6 +1,5 @@
 """Administration: list accounts, set their roles, disable and enable them."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import structs
@@ -21,7 +20,7 @@ from auth.handlers.service import auth
 from auth.storage import accounts, activity, sessions
 from auth.tables import user
 from bus import Work
-from bus.database import page_of
+from bus.database import now, page_of
 
 
 @auth.handles(ListUsers)
@@ -57,7 +56,7 @@ def disable_user(command: DisableUser, work: Work) -> ListedUser:
         return _listed(row)
     if "admin" in row.roles.split():
         _check_not_last(work, row)
-    row = accounts.change(work, row.id, disabled_at=datetime.now(UTC))
+    row = accounts.change(work, row.id, disabled_at=now(work.connection))
     sessions.end(work, row.id)
     _note(work, row, "disabled")
     return _listed(row)

@@ -1,6 +1,6 @@
 """Clearing: delete what has no meaning any more, a part at a time."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import delete, or_, select
 
@@ -8,6 +8,7 @@ from auth.handlers.service import auth, settings
 from auth.storage import sessions
 from auth.tables import session, throttle
 from bus import Work
+from bus.database import now
 
 CLEARING_SECONDS = 600.0
 # In one run, so that its transaction is short.
@@ -19,7 +20,7 @@ KEPT = timedelta(days=2)
 @auth.every(CLEARING_SECONDS)
 def clear_throttles(work: Work) -> None:
     """Delete counts that have no effect."""
-    old = throttle.c.last_at < datetime.now(UTC) - KEPT
+    old = throttle.c.last_at < now(work.connection) - KEPT
     names = select(throttle.c.name).where(old).limit(MOST)
     work.connection.execute(delete(throttle).where(throttle.c.name.in_(names), old))
 
@@ -27,10 +28,10 @@ def clear_throttles(work: Work) -> None:
 @auth.every(CLEARING_SECONDS)
 def end_old_sessions(work: Work) -> None:
     """End the sessions whose time is over, so that listeners hear of it and their tokens are deleted."""
-    now, limits = datetime.now(UTC), settings()
+    moment, limits = now(work.connection), settings()
     is_over = or_(
-        session.c.last_used_at < now - timedelta(days=limits.session_idle_days),
-        session.c.created_at < now - timedelta(days=limits.session_days),
+        session.c.last_used_at < moment - timedelta(days=limits.session_idle_days),
+        session.c.created_at < moment - timedelta(days=limits.session_days),
     )
     for row in work.connection.execute(select(session.c.id, session.c.user_id).where(is_over).limit(MOST)).all():
         sessions.end(work, row.user_id, session_id=row.id)

@@ -1,6 +1,5 @@
 """Imports: make accounts with the password hashes of another program."""
 
-from datetime import UTC, datetime
 
 from msgspec import UNSET
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,6 +19,7 @@ from auth.handlers.service import auth, settings
 from auth.storage import accounts, activity
 from auth.tables import user
 from bus import Refusal, Work
+from bus.database import now
 
 
 @auth.handles(ImportUsers)
@@ -30,7 +30,7 @@ def import_users(command: ImportUsers, work: Work) -> UsersImported:
 def _imported(given: ImportedUser, work: Work) -> ImportResult:
     if is_special(given.email) and not settings().special_domains:
         return _refused(SpecialDomain)
-    now = datetime.now(UTC)
+    moment = now(work.connection)
     values = {
         "username": given.username,
         "username_key": username_key(given.username),
@@ -40,8 +40,8 @@ def _imported(given: ImportedUser, work: Work) -> ImportResult:
         "display_name": given.display_name,
         "email_verified": given.email_verified,
         "roles": " ".join(sorted(set(given.roles))),
-        "disabled_at": now if given.disabled else None,
-        "created_at": now if given.created_at is UNSET else given.created_at,
+        "disabled_at": moment if given.disabled else None,
+        "created_at": moment if given.created_at is UNSET else given.created_at,
     }
     dialect = postgresql if work.connection.dialect.name == "postgresql" else sqlite
     added = dialect.insert(user).values(values).on_conflict_do_nothing().returning(user)

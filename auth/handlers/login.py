@@ -25,6 +25,7 @@ from auth.handlers.service import auth, settings
 from auth.storage import accounts, activity, second_factor, sessions, throttle
 from auth.storage.signing_keys import current_key
 from bus import Work
+from bus.database import now
 
 
 @auth.handles(LogIn)
@@ -64,12 +65,13 @@ def refresh(command: Refresh, work: Work) -> Tokens:
     found = sessions.find(work.connection, command.refresh_token)
     if found is None:
         raise InvalidRefreshToken
-    if sessions.is_reused(found):
+    moment = now(work.connection)
+    if sessions.is_reused(found, moment):
         work.emit(TokenReused(id=found.session_id, user_id=found.id, version=1))
         activity.note(work, found.id, "token_reused")
         sessions.end(work, found.id, session_id=found.session_id)
         raise InvalidRefreshToken
-    if not sessions.is_active(found, settings()):
+    if not sessions.is_active(found, settings(), moment):
         sessions.end(work, found.id, session_id=found.session_id)
         raise InvalidRefreshToken
     return sessions.go_on(work, found, command.refresh_token, key, settings())

@@ -1,7 +1,7 @@
 """Mails: write and send those that wait. No transaction is open while the mail server is asked."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.message import EmailMessage
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from auth.mail.templates import Templates
 from auth.storage import mails, registrations
 from auth.storage.recipients import resolve
 from bus import Job, Work
+from bus.database import now
 
 LOOK_SECONDS = 1.0
 # One run ends after this time and the last mail: well within HANDLER_SECONDS.
@@ -74,7 +75,7 @@ def purge_mails(work: Work) -> None:
 
 def _prepared(work: Work, row: Row[Any]) -> Prepared | None:
     """A mail to send; None for one that needs no sending any more, which is marked."""
-    if row.ends_at <= datetime.now(UTC):
+    if row.ends_at <= now(work.connection):
         _give_up(work, row, row.error or "It was not sent before its end.")
         return None
     if (resolved := resolve(work.connection, row)) is None:

@@ -1,11 +1,10 @@
 """Activity: what was done with an account, written in the transaction of what was done."""
 
-from datetime import UTC, datetime
-
 from sqlalchemy import insert
 
 from auth.tables import activity
 from bus import Work
+from bus.database import now
 
 _add = insert(activity)
 
@@ -18,6 +17,6 @@ def note(work: Work, user_id: int, what: str, *, device: str = "", by_id: int | 
         "what": what,
         "device": device,
         "address": work.client_address,
-        "at": datetime.now(UTC),
+        "at": now(work.connection),
     }
     work.connection.execute(_add, row)

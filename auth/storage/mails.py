@@ -14,6 +14,7 @@ from auth.domain.email import email_key
 from auth.domain.mail_tokens import ID_BYTES, is_token, mail_id_in, token_of
 from auth.tables import mail
 from bus.columns import UtcDateTime
+from bus.database import now
 from bus.security import service_key
 
 Kind = Literal["verify", "reset", "taken", "changed", "password", "totp_on", "totp_off"]
@@ -52,7 +53,7 @@ def ask(
 
     So asking takes the same time for an address with an account and for one without.
     """
-    now = datetime.now(UTC)
+    moment = now(connection)
     row = {
         "id": secrets.token_hex(ID_BYTES),
         "kind": kind,
@@ -61,9 +62,9 @@ def ask(
         "user_id": user_id,
         "registration_id": registration_id,
         "state": "waiting",
-        "made_at": now,
-        "ends_at": now + life,
-        "next_at": now,
+        "made_at": moment,
+        "ends_at": moment + life,
+        "next_at": moment,
         "tries": 0,
         "error": "",
     }
@@ -75,7 +76,7 @@ def take(connection: Connection) -> Row[Any] | None:
     found = connection.execute(_take_next).first()
     if found is None:
         return None
-    return change(connection, found.id, state="sending", tries=found.tries + 1, next_at=datetime.now(UTC) + LEASE)
+    return change(connection, found.id, state="sending", tries=found.tries + 1, next_at=now(connection) + LEASE)
 
 
 def change(connection: Connection, mail_id: str, **values: Any) -> Row[Any] | None:
@@ -91,7 +92,7 @@ def mark(connection: Connection, taken: Row[Any], state: str, error: str = "") -
     """
     values: dict[str, Any] = {"state": state, "error": error}
     if state == "waiting":
-        values["next_at"] = datetime.now(UTC) + pause_after(taken.tries)
+        values["next_at"] = now(connection) + pause_after(taken.tries)
     is_ours = (mail.c.id == taken.id, mail.c.tries == taken.tries, mail.c.state == "sending")
     connection.execute(update(mail).where(*is_ours).values(values))
 
@@ -111,11 +112,12 @@ def retry(connection: Connection, mail_ids: Sequence[str]) -> int:
 
     One that a worker is sending is left to it.
     """
-    now, retried = datetime.now(UTC), 0
+    moment, retried = now(connection), 0
     for row in listed(connection, RETRIED):
         if mail_ids and row.id not in mail_ids:
             continue
-        values = {"state": "waiting", "next_at": now, "ends_at": now + (row.ends_at - row.made_at), "made_at": now}
+        ends_at = moment + (row.ends_at - row.made_at)
+        values = {"state": "waiting", "next_at": moment, "ends_at": ends_at, "made_at": moment}
         is_open = (mail.c.id == row.id, mail.c.state.in_(RETRIED))
         retried += connection.execute(update(mail).where(*is_open).values(values)).rowcount
     return retried
@@ -131,7 +133,7 @@ def find(connection: Connection, given: str, kind: Kind) -> Row[Any] | None:
     if (mail_id := mail_id_in(given)) is None:
         return None
     found = connection.execute(_by_id, {"mail_id": mail_id}).one_or_none()
-    if found is None or found.kind != kind or found.used_at is not None or found.ends_at <= datetime.now(UTC):
+    if found is None or found.kind != kind or found.used_at is not None or found.ends_at <= now(connection):
         return None
     return found if is_token(given, found.id, kind, found.ends_at, service_key(connection, "mail")) else None
 
@@ -139,18 +141,18 @@ def find(connection: Connection, given: str, kind: Kind) -> Row[Any] | None:
 def use(connection: Connection, found: Row[Any]) -> bool:
     """Use up the token of a mail. False when another transaction has used it."""
     unused = (mail.c.id == found.id, mail.c.used_at.is_(None))
-    used = update(mail).where(*unused).values(used_at=datetime.now(UTC)).returning(mail.c.id)
+    used = update(mail).where(*unused).values(used_at=now(connection)).returning(mail.c.id)
     return connection.execute(used).one_or_none() is not None
 
 
 def use_up_all(connection: Connection, user_id: int, kind: Kind) -> None:
     """Make all tokens of this kind that an account has worthless."""
     unused = (mail.c.user_id == user_id, mail.c.kind == kind, mail.c.used_at.is_(None))
-    connection.execute(update(mail).where(*unused).values(used_at=datetime.now(UTC)))
+    connection.execute(update(mail).where(*unused).values(used_at=now(connection)))
 
 
 def purge(connection: Connection, most: int) -> None:
     """Delete at most so many mails that nobody needs any more."""
-    before = {"before": datetime.now(UTC) - KEPT}
+    before = {"before": now(connection) - KEPT}
     ids = connection.execute(old.limit(most), before).scalars().all()
     connection.execute(delete(mail).where(mail.c.id.in_(ids)))

@@ -1,13 +1,14 @@
 """Registrations that wait until the owner of the address has shown that it is theirs."""
 
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from auth.tables import registration, user
+from bus.database import now
 
 
 def keep(connection: Connection, values: dict[str, str], life: timedelta) -> str | None:
@@ -18,11 +19,11 @@ def keep(connection: Connection, values: dict[str, str], life: timedelta) -> str
     is_taken = select(user.c.id).where(user.c.username_key == values["username_key"])
     if connection.execute(is_taken).first() is not None:
         return None
-    now = datetime.now(UTC)
-    row = {"id": secrets.token_hex(16), "ends_at": now + life, **values}
+    moment = now(connection)
+    row = {"id": secrets.token_hex(16), "ends_at": moment + life, **values}
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     added = dialect.insert(registration).values(row)
-    may_replace = or_(registration.c.email_key == values["email_key"], registration.c.ends_at < now)
+    may_replace = or_(registration.c.email_key == values["email_key"], registration.c.ends_at < moment)
     kept = added.on_conflict_do_update(index_elements=["username_key"], set_=row, where=may_replace)
     return connection.execute(kept.returning(registration.c.id)).scalar_one_or_none()
 
@@ -35,7 +36,7 @@ def find(connection: Connection, registration_id: str) -> Row[Any] | None:
 
 def of_address(connection: Connection, key: str, most: int) -> list[Row[Any]]:
     """Registrations with this address that still wait, the newest first."""
-    waits = (registration.c.email_key == key, registration.c.ends_at > datetime.now(UTC))
+    waits = (registration.c.email_key == key, registration.c.ends_at > now(connection))
     return list(
         connection.execute(select(registration).where(*waits).order_by(registration.c.ends_at.desc()).limit(most))
     )
@@ -57,5 +58,5 @@ def finish(connection: Connection, found: Row[Any]) -> Row[Any]:
 
 def purge(connection: Connection, most: int) -> None:
     """Delete at most so many registrations that have waited too long."""
-    over = select(registration.c.id).where(registration.c.ends_at < datetime.now(UTC)).limit(most)
+    over = select(registration.c.id).where(registration.c.ends_at < now(connection)).limit(most)
     connection.execute(delete(registration).where(registration.c.id.in_(connection.execute(over).scalars().all())))

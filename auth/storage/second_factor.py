@@ -5,7 +5,6 @@ counts once even without that, because the statement that takes it finds its row
 """
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -17,6 +16,7 @@ from auth.domain.totp import looks_like_totp, step_of
 from auth.storage import activity, mails, throttle
 from auth.tables import recovery_code, totp
 from bus import Work
+from bus.database import now
 
 
 def find(connection: Connection, user_id: int) -> Row[Any] | None:
@@ -35,7 +35,7 @@ def keep(connection: Connection, user_id: int, secret: str) -> None:
 
 def confirm(work: Work, owner: Row[Any]) -> list[str]:
     """Let log-ins of an account need a code from now on; returns the recovery codes. Its owner gets a notice."""
-    _change(work, owner.id, confirmed_at=datetime.now(UTC))
+    _change(work, owner.id, confirmed_at=now(work.connection))
     mails.ask(work.connection, "totp_on", owner.email, user_id=owner.id)
     codes = recovery_codes.new_codes()
     rows = [{"user_id": owner.id, "hash": recovery_codes.hash_of(code)} for code in codes]

@@ -7,8 +7,7 @@ within seconds, and each gets a new one.
 
 import hashlib
 import secrets
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
@@ -20,6 +19,7 @@ from auth.settings import AuthSettings
 from auth.storage.accounts import user_of
 from auth.tables import refresh_token, session, user
 from bus import Caller, Work
+from bus.database import now
 from bus.security import SigningKey
 
 ISSUER, AUDIENCE = "urn:errand:auth", "urn:errand"
@@ -46,8 +46,8 @@ _owner = select(user, _begun_at).join_from(session, user).where(session.c.id == 
 
 def begin(work: Work, owner: Row[Any], device: str, key: SigningKey, settings: AuthSettings) -> Tokens:
     """Begin a session of an account."""
-    now, session_id = datetime.now(UTC), secrets.token_urlsafe(16)
-    row = {"id": session_id, "user_id": owner.id, "device": device, "created_at": now, "last_used_at": now}
+    moment, session_id = now(work.connection), secrets.token_urlsafe(16)
+    row = {"id": session_id, "user_id": owner.id, "device": device, "created_at": moment, "last_used_at": moment}
     work.connection.execute(insert(session), row)
     work.emit(SessionChanged(id=session_id, user_id=owner.id, device=device, state="begun", version=1))
     return _tokens(work.connection, owner, session_id, key, settings)
@@ -58,27 +58,26 @@ def find(connection: Connection, token: str) -> Row[Any] | None:
     return connection.execute(_locked, {"token_hash": _hash(token)}).one_or_none()
 
 
-def is_active(found: Row[Any], settings: AuthSettings) -> bool:
-    """Whether the session of a refresh token goes on."""
-    now = datetime.now(UTC)
-    is_idle = now - found.last_used_at > timedelta(days=settings.session_idle_days)
-    is_old = now - found.begun_at > timedelta(days=settings.session_days)
+def is_active(found: Row[Any], settings: AuthSettings, moment: datetime) -> bool:
+    """Whether the session of a refresh token goes on at this moment."""
+    is_idle = moment - found.last_used_at > timedelta(days=settings.session_idle_days)
+    is_old = moment - found.begun_at > timedelta(days=settings.session_days)
     return not (is_idle or is_old or found.disabled_at is not None)
 
 
-def is_reused(found: Row[Any]) -> bool:
-    """Whether a refresh token was used before, and not just now."""
-    return found.used_at is not None and datetime.now(UTC) - found.used_at > timedelta(seconds=REUSE_SECONDS)
+def is_reused(found: Row[Any], moment: datetime) -> bool:
+    """Whether a refresh token was used before, and not just before this moment."""
+    return found.used_at is not None and moment - found.used_at > timedelta(seconds=REUSE_SECONDS)
 
 
 def go_on(work: Work, found: Row[Any], token: str, key: SigningKey, settings: AuthSettings) -> Tokens:
     """The tokens that follow on a refresh token."""
-    connection, now = work.connection, datetime.now(UTC)
+    connection, moment = work.connection, now(work.connection)
     unused = refresh_token.c.used_at.is_(None)
-    connection.execute(update(refresh_token).where(refresh_token.c.hash == _hash(token), unused).values(used_at=now))
-    connection.execute(update(session).where(session.c.id == found.session_id).values(last_used_at=now))
+    connection.execute(update(refresh_token).where(refresh_token.c.hash == _hash(token), unused).values(used_at=moment))
+    connection.execute(update(session).where(session.c.id == found.session_id).values(last_used_at=moment))
     # A token that is older than the idle limit cannot have been taken from a session that goes on.
-    forgotten = refresh_token.c.used_at < now - timedelta(days=settings.session_idle_days)
+    forgotten = refresh_token.c.used_at < moment - timedelta(days=settings.session_idle_days)
     connection.execute(delete(refresh_token).where(refresh_token.c.session_id == found.session_id, forgotten))
     return _tokens(connection, found, found.session_id, key, settings)
 
@@ -98,10 +97,10 @@ def end(work: Work, user_id: int, *, session_id: str | None = None, but: str | N
 
 def all_of(connection: Connection, user_id: int, settings: AuthSettings) -> list[Row[Any]]:
     """The sessions of an account that go on, the last used first."""
-    now = datetime.now(UTC)
+    moment = now(connection)
     goes_on = (
-        session.c.last_used_at > now - timedelta(days=settings.session_idle_days),
-        session.c.created_at > now - timedelta(days=settings.session_days),
+        session.c.last_used_at > moment - timedelta(days=settings.session_idle_days),
+        session.c.created_at > moment - timedelta(days=settings.session_days),
     )
     statement = select(session).where(session.c.user_id == user_id, *goes_on).order_by(session.c.last_used_at.desc())
     return list(connection.execute(statement))
@@ -132,7 +131,7 @@ def _tokens(
 ) -> Tokens:
     refresh = secrets.token_urlsafe(TOKEN_BYTES)
     connection.execute(insert(refresh_token), {"hash": _hash(refresh), "session_id": session_id})
-    now, seconds = int(time.time()), settings.access_token_minutes * 60
+    issued_at, seconds = int(now(connection).timestamp()), settings.access_token_minutes * 60
     # RFC 9068, section 2.2.
     claims = {
         "iss": ISSUER,
@@ -140,8 +139,8 @@ def _tokens(
         "sub": str(owner.id),
         "sid": session_id,
         "scope": owner.roles,
-        "iat": now,
-        "exp": now + seconds,
+        "iat": issued_at,
+        "exp": issued_at + seconds,
         "jti": secrets.token_urlsafe(16),
     }
     return Tokens(access_token=key.sign(claims), expires_in=seconds, refresh_token=refresh, user=user_of(owner))

@@ -6,7 +6,7 @@ one is published until its last token has ended.
 """
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from auth.settings import AuthSettings
 from auth.tables import signing_key
 from bus import SigningJwk
+from bus.database import now
 from bus.security import SigningKey
 
 # Longer than the pause between two questions of a verifier for unknown keys.
@@ -32,7 +33,8 @@ def current_key(connection: Connection) -> SigningKey:
         with suppress(IntegrityError):  # another worker was faster
             _make(connection, 1)
         rows = connection.execute(_newest).all()
-    settled = [row for row in rows if datetime.now(UTC) - row.made_at >= SETTLE]
+    settled_before = now(connection) - SETTLE
+    settled = [row for row in rows if row.made_at <= settled_before]
     return _read([*settled, rows[-1]][0].private_jwk)
 
 
@@ -40,7 +42,7 @@ def published_keys(connection: Connection, settings: AuthSettings) -> list[Signi
     """The public keys to verify tokens with, the newest first. The connection commits by itself."""
     current_key(connection)
     life = timedelta(minutes=settings.access_token_minutes) + MARGIN
-    is_needed = or_(signing_key.c.retired_at.is_(None), signing_key.c.retired_at > datetime.now(UTC) - life)
+    is_needed = or_(signing_key.c.retired_at.is_(None), signing_key.c.retired_at > now(connection) - life)
     rows = connection.execute(select(signing_key).where(is_needed).order_by(signing_key.c.number.desc()))
     return [SigningJwk(kty="OKP", crv="Ed25519", x=row.x, kid=row.kid) for row in rows]
 
@@ -50,20 +52,20 @@ def rotate(connection: Connection, settings: AuthSettings) -> str:
 
     Keys whose last token has ended are deleted. Raises IntegrityError when another rotation runs at the same moment.
     """
-    now = datetime.now(UTC)
+    moment = now(connection)
     number = connection.execute(select(signing_key.c.number).order_by(signing_key.c.number.desc()).limit(1)).scalar()
     kid = _make(connection, (number or 0) + 1)
     others = update(signing_key).where(signing_key.c.retired_at.is_(None), signing_key.c.kid != kid)
-    connection.execute(others.values(retired_at=now))
+    connection.execute(others.values(retired_at=moment))
     life = timedelta(minutes=settings.access_token_minutes) + MARGIN
-    connection.execute(delete(signing_key).where(signing_key.c.retired_at < now - life))
+    connection.execute(delete(signing_key).where(signing_key.c.retired_at < moment - life))
     return kid
 
 
 def _make(connection: Connection, number: int) -> str:
     """Raises IntegrityError when the number is taken."""
     key = SigningKey.new()
-    row = {"kid": key.kid, "number": number, "private_jwk": key.private_jwk, "x": key.x, "made_at": datetime.now(UTC)}
+    row = {"kid": key.kid, "number": number, "private_jwk": key.private_jwk, "x": key.x, "made_at": now(connection)}
     connection.execute(insert(signing_key), row)
     return key.kid
 

@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Collection
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -12,6 +11,7 @@ from auth.contract.accounts import TooManyTries
 from auth.domain.throttling import ADDRESS_MAILS, MAILS, Limit, client_of
 from auth.tables import throttle
 from bus import Work
+from bus.database import now
 
 Throttles = Collection[tuple[str, Limit]]
 
@@ -26,9 +26,9 @@ def check_wait(connection: Connection, throttles: Throttles) -> None:
     """Raises TooManyTries while the next try of one of these has to wait."""
     names = [name for name, _ in throttles]
     until = connection.execute(select(func.max(throttle.c.waits_until)).where(throttle.c.name.in_(names))).scalar()
-    now = datetime.now(UTC)
-    if until is not None and until > now:
-        raise TooManyTries(retry_after=math.ceil((until - now).total_seconds()))
+    moment = now(connection)
+    if until is not None and until > moment:
+        raise TooManyTries(retry_after=math.ceil((until - moment).total_seconds()))
 
 
 def name_of(kind: str, what: str) -> str:
@@ -48,13 +48,13 @@ def limit_mails(work: Work, kind: str, key: str) -> None:
 
 def count(connection: Connection, throttles: Throttles) -> None:
     """Count one more for each, in the order of their names, so that two transactions do not block each other."""
-    now = datetime.now(UTC)
+    moment = now(connection)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     for name, limit in sorted(throttles):
-        added = dialect.insert(throttle).values(name=name, number=0, last_at=now, waits_until=now)
+        added = dialect.insert(throttle).values(name=name, number=0, last_at=moment, waits_until=moment)
         connection.execute(added.on_conflict_do_nothing())
         row = connection.execute(select(throttle).where(throttle.c.name == name).with_for_update()).one()
-        counted = limit.after(row.number, row.last_at, now)
+        counted = limit.after(row.number, row.last_at, moment)
         connection.execute(throttle.update().where(throttle.c.name == name).values(counted._asdict()))
 
 

@@ -238,6 +238,11 @@ class Client:
             return body
         return self._sealer.sealed(operation, body, time.monotonic() + timeout)
 
+    def is_hopeless(self, operation: type[Operation[Any]]) -> bool:
+        """Whether a command should not be waited for: its answer would come too late, or as many wait as may."""
+        name = operation.operation_name
+        return self._pending.backlogs.is_hopeless(name) or self._pending.has_its_share(name)
+
     def close(self) -> None:
         """Send what is waiting and close the connection; takes at most 5 s."""
         self._transport.close(CLOSE_SECONDS)

@@ -7,6 +7,7 @@ decides between these is here.
 import os
 import threading
 import time
+from collections import Counter
 from queue import Empty
 from typing import Any, NamedTuple, Self
 
@@ -14,6 +15,7 @@ import structlog
 from msgspec import structs
 
 from bus import failpoints
+from bus.client.backlogs import Backlogs
 from bus.contract.operations import Operation
 from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.messaging.message import Message
@@ -107,13 +109,18 @@ class PendingCall:
 class PendingCalls:
     """At most `limit` calls at the same time; one more raises Unavailable at once. Safe to use from many threads.
 
+    Those of one operation get three quarters of the places, so that one slow queue leaves some to the others.
+    `backlogs` knows which commands were answered late.
     `late_replies` counts the replies that came after their call had ended, duplicates among them, and
     `invalid_replies` the messages to the reply queue that no worker sends.
     """
 
     def __init__(self, transport: Transport, limit: int) -> None:
         self._transport, self._limit = transport, limit
-        self._room = threading.Semaphore(limit)
+        self._share = limit - limit // 4
+        self._lock = threading.Lock()
+        self._taken, self._waiting = 0, Counter[str]()
+        self.backlogs = Backlogs()
         self._pending: dict[str, PendingCall] = {}
         self.late_replies = self.invalid_replies = 0
 
@@ -124,10 +131,8 @@ class PendingCalls:
 
         Without a reply (`with_reply`) a confirmed command ends in ReplyTimeout.
         """
-        if not self._room.acquire(blocking=False):
-            raise Unavailable(
-                "too-many-in-flight", f"{self._limit} requests of this client are waiting already. Try again later."
-            )
+        name = operation.operation_name
+        self._enter(name, waits=deadlines.seconds > 0)
         # Nobody can guess it: a program that knows the reply queue cannot answer in the place of the service.
         number = os.urandom(16).hex()
         call = self._pending[number] = PendingCall(deadlines)
@@ -140,10 +145,36 @@ class PendingCalls:
                 left_ms = None if operation.is_durable else max(0, int((deadlines.reply_by - time.monotonic()) * 1000))
                 request = structs.replace(request, reply_to=reply_to, correlation_id=number, expiration_ms=left_ms)
             self._transport.publish(request, call.settle)
-            return call.wait(operation, request.message_id or "")
+            reply = call.wait(operation, request.message_id or "")
+        except ReplyTimeout:
+            if operation.is_durable:
+                self.backlogs.ended(name, deadlines.seconds, is_late=True)
+            raise
         finally:
             del self._pending[number]
-            self._room.release()
+            with self._lock:
+                self._taken -= 1
+                self._waiting[name] -= 1
+        if operation.is_durable:
+            self.backlogs.ended(name, deadlines.seconds, is_late=False)
+        return reply
+
+    def has_its_share(self, operation: str) -> bool:
+        """Whether as many calls of this operation wait as may."""
+        return self._waiting[operation] >= self._share
+
+    def _enter(self, operation: str, *, waits: bool) -> None:
+        """Take a place. What `waits` for a reply needs one of its operation's share. Raises Unavailable."""
+        with self._lock:
+            if self._taken >= self._limit:
+                detail = f"{self._limit} requests of this client are waiting already. Try again later."
+            elif waits and self.has_its_share(operation):
+                detail = f"{self._share} requests for {operation} are waiting already. Try again later."
+            else:
+                self._taken += 1
+                self._waiting[operation] += 1
+                return
+        raise Unavailable("too-many-in-flight", detail)
 
     def replied(self, reply: Message) -> None:
         """A reply has come. Called on the transport's thread."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bus import lazy_exports
 from bus.database.bulk import find_all, insert_all, lock_all, update_all, update_each
+from bus.database.clock import now
 from bus.database.engine import Database
 from bus.database.pages import RowPage, page_of
 
@@ -23,6 +24,7 @@ __all__ = [
     "find_all",
     "insert_all",
     "lock_all",
+    "now",
     "page_of",
     "run_revisions",
     "update_all",

@@ -5,11 +5,12 @@ in the state it was seen in. The worker that sends letters of an action holds a 
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, update
 
 from bus.contract.operator import Action, ActionBusy, ActionKind, DeadLetterFilter, UnknownAction
+from bus.database.clock import now
 from bus.database.tables import dead_letter, dead_letter_action
 from bus.dead_letters.queries import matching
 from bus.dead_letters.store import CHOSEN, DISCARDED, REPLAYED
@@ -39,19 +40,19 @@ def take(
 
     Returns the action's number, and how many letters it took. A letter that another action takes first stays with that.
     """
-    now = datetime.now(UTC)
+    moment = now(connection)
     values = {
         "kind": kind,
         "made_by": made_by,
         "chosen_by": str(chosen),
         "reason": reason,
         "letters": 0,
-        "made_at": now,
+        "made_at": moment,
     }
     action_id: int = connection.execute(insert(dead_letter_action).values(values).returning(_action.id)).scalar_one()
     condition = and_(matching(chosen), may_be_taken)
     first = select(_letter.id).where(condition).order_by(_letter.id).limit(limit)
-    to_state, at = (DISCARDED, now) if kind == "discard" else (CHOSEN, None)
+    to_state, at = (DISCARDED, moment) if kind == "discard" else (CHOSEN, None)
     taking = update(dead_letter).where(_letter.id.in_(first), _letter.state == chosen.state)
     count = connection.execute(taking.values(state=to_state, action_id=action_id, handled_at=at)).rowcount
     connection.execute(update(dead_letter_action).where(_action.id == action_id).values(letters=count))
@@ -70,10 +71,10 @@ def actions(connection: Connection, limit: int, action_id: int | None = None) ->
 
 def claim_lease(connection: Connection, action_id: int, holder: str) -> Action:
     """Take the lease on an action, to send its letters for LEASE_SECONDS. Raises UnknownAction and ActionBusy."""
-    now = datetime.now(UTC)
-    is_free = or_(_action.held_until.is_(None), _action.held_until < now)
+    moment = now(connection)
+    is_free = or_(_action.held_until.is_(None), _action.held_until < moment)
     taking = update(dead_letter_action).where(_action.id == action_id, is_free)
-    until = now + timedelta(seconds=LEASE_SECONDS)
+    until = moment + timedelta(seconds=LEASE_SECONDS)
     taken = connection.execute(taking.values(held_by=holder, held_until=until)).rowcount
     found = actions(connection, 1, action_id)
     if not found or found[0].kind == "discard":
@@ -90,7 +91,7 @@ def release_lease(connection: Connection, action_id: int, holder: str) -> None:
 
 def mark_replayed(connection: Connection, letters: Sequence[tuple[int, str]]) -> None:
     """Record that the broker has confirmed replays: each letter's number, and the message id it was sent with."""
-    now = datetime.now(UTC)
-    sent = [{"of_letter": number, "sent_as": message_id, "at": now} for number, message_id in letters]
+    moment = now(connection)
+    sent = [{"of_letter": number, "sent_as": message_id, "at": moment} for number, message_id in letters]
     if sent:
         connection.execute(_mark, sent)

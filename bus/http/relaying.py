@@ -41,6 +41,8 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
         check_message_id(key)
     if prefer is not None:
         wait = preferences_of(prefer).wait(ANSWER_SECONDS, is_durable=operation.is_durable)
+    elif operation.is_durable and front_end.client.is_hopeless(operation):
+        wait = 0.0
     is_read = operation.authentication != "none" and "HTTP_AUTHORIZATION" in request.environ
     token = _token(request, front_end) if is_read else None
     # A key that is sent again while its first request is in progress is refused, and waits for nothing.

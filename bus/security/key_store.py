@@ -6,13 +6,14 @@ rotations at the same moment make one next key.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bus.contract.builtin import SealingKey
+from bus.database.clock import now
 from bus.database.engine import Database
 from bus.database.tables import sealing_key
 from bus.database.trouble import DatabaseUnavailable
@@ -54,7 +55,8 @@ def current_key(connection: Connection) -> KeyPair:
         with suppress(IntegrityError):  # another worker was faster
             _make(connection, 1)
         rows = connection.execute(_newest_first).all()
-    settled = [row for row in rows if _age_of(row) >= timedelta(seconds=SETTLE_SECONDS)]
+    settled_before = now(connection) - timedelta(seconds=SETTLE_SECONDS)
+    settled = [row for row in rows if row.made_at <= settled_before]
     return KeyPair.read([*settled, rows[-1]][0].private_jwk)
 
 
@@ -82,7 +84,7 @@ def rotate(database: Database) -> str:
         newest = connection.execute(_newest_first).first()
         pair = _make(connection, newest.number + 1 if newest else 1)
         others = update(sealing_key).where(sealing_key.c.retired_at.is_(None), sealing_key.c.kid != pair.kid)
-        connection.execute(others.values(retired_at=datetime.now(UTC)))
+        connection.execute(others.values(retired_at=now(connection)))
     return kept_keys(database)[0].kid
 
 
@@ -128,11 +130,6 @@ def _identity_key(connection: Connection) -> KeyPair:
 def _make(connection: Connection, number: int) -> KeyPair:
     """Raises IntegrityError when the number is taken."""
     pair = KeyPair.new()
-    row = {"kid": pair.kid, "number": number, "private_jwk": pair.private_jwk, "made_at": datetime.now(UTC)}
+    row = {"kid": pair.kid, "number": number, "private_jwk": pair.private_jwk, "made_at": now(connection)}
     connection.execute(insert(sealing_key).values(row))
     return pair
-
-
-def _age_of(row: Row[Any]) -> timedelta:
-    made_at: datetime = row.made_at
-    return datetime.now(UTC) - made_at

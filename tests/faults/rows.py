@@ -14,6 +14,7 @@ from faults import (
     fuzz,
     handler_faults,
     log_ins,
+    long_queue,
     lost_leader,
     network_faults,
     orders,
@@ -79,5 +80,7 @@ ROWS: dict[str, Row] = {
     "F37": Row("the workers of orders and of the catalog die", orders.workers_die, is_short=True),
     "F38": Row("the catalog is away from orders for a minute", orders.catalog_away, is_short=True),
     "F39": Row("log-ins while the worker dies, and without servers", log_ins.faults, is_short=True),
+    "F40": Row("20,000 commands wait in one queue, with readers", long_queue.many),
+    "F41": Row("200,000 commands wait in one queue, with readers", long_queue.very_many, is_long=True),
     "FUZZ": Row("100,000 random and mutated messages", fuzz.fuzz, is_short=True),
 }

@@ -174,6 +174,22 @@ def test_a_command_whose_answer_is_late_is_accepted_and_its_outcome_can_be_read(
     assert http.get("/operations/late").json["status"] == 201
 
 
+def test_after_a_late_answer_a_command_is_accepted_at_once_until_one_is_answered_in_time(
+    memory_url: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a backlog of other commands; a caller may insist on waiting."""
+    http = run(memory_url, f"sqlite:///{tmp_path}/catalog.db")
+    monkeypatch.setattr("bus.client.backlogs.TELLING_SECONDS", 0.0)
+    monkeypatch.setattr("bus.client.backlogs.PROBE_SECONDS", LONG_TIMEOUT_SECONDS)
+    with monkeypatch.context() as hurry:
+        hurry.setattr("bus.client.liveness.FRESH_SECONDS", LONG_TIMEOUT_SECONDS)
+        hurry.setattr("bus.http.relaying.ANSWER_SECONDS", 0.0)
+        assert http.post("/products", json=LAMP).status_code == 202
+    assert http.post("/products", json=LAMP).status_code == 202
+    assert http.post("/products", json=LAMP, headers={"Prefer": "wait=30"}).status_code == 201
+    assert http.post("/products", json=LAMP).status_code == 201
+
+
 def test_a_command_is_carried_out_however_late_a_worker_gets_to_it(memory_url: str, tmp_path: Path, run: Run) -> None:
     http = run(memory_url, f"sqlite:///{tmp_path}/catalog.db")
     sender = transport_for(memory_url, "sender")

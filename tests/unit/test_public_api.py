@@ -54,6 +54,7 @@ PUBLIC = {
         "find_all",
         "insert_all",
         "lock_all",
+        "now",
         "page_of",
         "run_revisions",
         "update_all",

@@ -5,7 +5,6 @@ So any worker can answer for all, and one that was killed is missed after some s
 
 import os
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,6 +15,7 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from bus.contract.operator import SeenWorker, WorkerState
+from bus.database.clock import now
 from bus.database.engine import Database
 from bus.database.tables import worker
 from bus.worker.background.periodic import PeriodicTask
@@ -57,14 +57,16 @@ class Heartbeat(PeriodicTask):
 
     def run_once(self) -> None:
         """Write the state once; at the end, delete it. Raises DatabaseUnavailable."""
-        now, own = time.time(), worker.c.id == self._id
-        values = {"state": msgspec.json.encode(self._state()), "seen_at": now}
+        own = worker.c.id == self._id
         with self._database.transaction(LOCK_SECONDS) as transaction:
+            connection = transaction.connection
+            seen_at = now(connection).timestamp()
+            values = {"state": msgspec.json.encode(self._state()), "seen_at": seen_at}
             if self.stopping.is_set():
-                transaction.connection.execute(delete(worker).where(own))
-            elif not transaction.connection.execute(update(worker).where(own).values(values)).rowcount:
-                transaction.connection.execute(insert(worker).values(id=self._id, **values))
-                transaction.connection.execute(delete(worker).where(worker.c.seen_at < now - FORGOTTEN_SECONDS))
+                connection.execute(delete(worker).where(own))
+            elif not connection.execute(update(worker).where(own).values(values)).rowcount:
+                connection.execute(insert(worker).values(id=self._id, **values))
+                connection.execute(delete(worker).where(worker.c.seen_at < seen_at - FORGOTTEN_SECONDS))
 
     def _state(self) -> WorkerState:
         telemetry = self._telemetry
@@ -87,10 +89,9 @@ class Heartbeat(PeriodicTask):
 
 def workers_seen(connection: Connection) -> list[SeenWorker]:
     """The workers of the service, those that were lost in the last minutes among them, the oldest first."""
-    now = time.time()
-    found = []
+    moment, found = now(connection).timestamp(), []
     for row in connection.execute(select(worker.c.state, worker.c.seen_at)):
-        state, ago = msgspec.json.decode(bytes(row.state), type=WorkerState), max(0.0, now - row.seen_at)
+        state, ago = msgspec.json.decode(bytes(row.state), type=WorkerState), max(0.0, moment - row.seen_at)
         if ago < FORGOTTEN_SECONDS:
             values = msgspec.structs.asdict(state)
             found.append(SeenWorker(**values, seen_seconds_ago=round(ago, 1), is_lost=ago > LOST_SECONDS))

@@ -1,12 +1,13 @@
 """Retention: rows of the inbox, the outbox and of handled dead letters are deleted when they are old enough."""
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, delete, select, tuple_
 
+from bus.database.clock import now
 from bus.database.engine import Database
 from bus.database.tables import inbox, is_refused, outbox
 from bus.dead_letters.store import purge as purge_letters
@@ -34,7 +35,9 @@ class Retention(PeriodicTask):
 
     def run_once(self) -> None:
         """Delete everything that is old enough."""
-        before, deleted = datetime.now(UTC) - self._keep, 0
+        deleted = 0
+        with self._database.reading() as transaction:
+            before = now(transaction.connection) - self._keep
         for purge in (purge_inbox, purge_outbox, purge_letters):
             more = True
             while more and not self.stopping.wait(PAUSE_SECONDS):
