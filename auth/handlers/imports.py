@@ -1,6 +1,5 @@
 """Imports: make accounts with the password hashes of another program."""
 
-
 from msgspec import UNSET
 from sqlalchemy.dialects import postgresql, sqlite
 

@@ -55,7 +55,7 @@ def test_it_deletes_and_takes_nothing_before_its_time(database: Database, monkey
         ask(connection, "taken", "a@b.c")
         for _ in range(MAILS.free + 1):
             count(connection, [("name", MAILS)])
-        action, _ = actions.begin(connection, "replay", "me", DeadLetterFilter(state="dead"), true(), 1, "")
+        action, _ = actions.take(connection, "replay", "me", DeadLetterFilter(state="dead"), true(), 1, "")
         actions.claim_lease(connection, action, "another")
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in ("auth", "bus") and getattr(module, "datetime", None) is datetime:
