@@ -148,7 +148,7 @@ class PendingCalls:
             reply = call.wait(operation, request.message_id or "")
         except ReplyTimeout:
             if operation.is_durable:
-                self.backlogs.ended(name, deadlines.seconds, is_late=True)
+                self.backlogs.left(name, number, deadlines.seconds)
             raise
         finally:
             del self._pending[number]
@@ -156,7 +156,7 @@ class PendingCalls:
                 self._taken -= 1
                 self._waiting[name] -= 1
         if operation.is_durable:
-            self.backlogs.ended(name, deadlines.seconds, is_late=False)
+            self.backlogs.answered(name)
         return reply
 
     def has_its_share(self, operation: str) -> bool:
@@ -186,6 +186,7 @@ class PendingCalls:
         call = self._pending.get(str(reply.correlation_id))
         if call is None:
             self.late_replies += 1
+            self.backlogs.answered_late(str(reply.correlation_id))
         else:
             call.results.put(reply)
 

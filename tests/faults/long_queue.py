@@ -25,7 +25,7 @@ START_SECONDS, CONFIRM_SECONDS, DONE_SECONDS = 90.0, 60.0, 600.0
 QUICKLY_SECONDS = 1.0
 PAUSE_SECONDS = 0.02
 # One command in so many seconds waits, to notice the end of the backlog.
-PROBE_SECONDS = 5.0
+PROBE_SECONDS = 30.0
 
 
 def many(servers: Servers, scale: Scale) -> Tally:

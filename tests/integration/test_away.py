@@ -179,7 +179,7 @@ def test_after_a_late_answer_a_command_is_accepted_at_once_until_one_is_answered
 ) -> None:
     """As behind a backlog of other commands; a caller may insist on waiting."""
     http = run(memory_url, f"sqlite:///{tmp_path}/catalog.db")
-    monkeypatch.setattr("bus.client.backlogs.TELLING_SECONDS", 0.0)
+    monkeypatch.setattr("bus.client.backlogs.TELLING_SECONDS", 0.0)  # so no late answer is in time
     monkeypatch.setattr("bus.client.backlogs.PROBE_SECONDS", LONG_TIMEOUT_SECONDS)
     with monkeypatch.context() as hurry:
         hurry.setattr("bus.client.liveness.FRESH_SECONDS", LONG_TIMEOUT_SECONDS)
