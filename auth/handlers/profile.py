@@ -26,6 +26,7 @@ from auth.storage.confirmation import check_password
 from auth.storage.throttle import limit_mails
 from auth.tables import user
 from bus import Work
+from bus.database import now
 
 
 @auth.handles(GetAccount)
@@ -59,7 +60,7 @@ def _new_email(email: str, owner: Row[Any], work: Work) -> dict[str, str | None]
     if is_special(email) and not settings().special_domains:
         raise SpecialDomain
     if email not in (owner.email, owner.new_email):
-        sessions.check_recent(owner, settings())
+        sessions.check_recent(owner, settings(), now(work.connection))
     key = email_key(email)
     if key == owner.email_key:
         return {"email": email, "new_email": None, "new_email_key": None}

@@ -20,6 +20,7 @@ from auth.domain.totp import new_secret, uri_of
 from auth.handlers.service import auth, settings
 from auth.storage import accounts, activity, second_factor, sessions
 from bus import Work
+from bus.database import now
 
 
 @auth.handles(EnrolTotp)
@@ -70,7 +71,7 @@ def _locked_owner(work: Work, *, is_recent: bool = False) -> Row[Any]:
     """
     found = sessions.owner_of(work.caller, work.connection)
     if is_recent:
-        sessions.check_recent(found, settings())
+        sessions.check_recent(found, settings(), now(work.connection))
     owner = accounts.lock(work.connection, found.id)
     if owner is None or owner.disabled_at is not None:
         raise SessionOver

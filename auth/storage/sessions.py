@@ -117,12 +117,12 @@ def owner_of(caller: Caller, connection: Connection) -> Row[Any]:
     return found
 
 
-def check_recent(owner: Row[Any], settings: AuthSettings) -> None:
-    """Raises LogInAgain unless the session that `owner_of` has found began with a log-in of late.
+def check_recent(owner: Row[Any], settings: AuthSettings, moment: datetime) -> None:
+    """Raises LogInAgain unless the session that `owner_of` has found began with a log-in shortly before this moment.
 
     For what would give an account to a thief of its tokens: those live for days, and this ends within minutes.
     """
-    if datetime.now(UTC) - owner.begun_at > timedelta(minutes=settings.recent_log_in_minutes):
+    if moment - owner.begun_at > timedelta(minutes=settings.recent_log_in_minutes):
         raise LogInAgain
 
 
