@@ -33,14 +33,16 @@ def postgres() -> Iterator[PostgresServer]:
     except ProvisioningFailed as missing:
         pytest.fail(str(missing), pytrace=False)
     with database:
-        database.write_to_memory_only()
+        database.do_less()
         yield database
 
 
 @pytest.fixture
-def broker_url(rabbitmq: Broker) -> str:
+def broker_url(rabbitmq: Broker) -> Iterator[str]:
     """The URL of an empty vhost, for this test alone; for a given broker, its own URL."""
-    return rabbitmq.fresh_vhost()
+    url = rabbitmq.fresh_vhost()
+    yield url
+    rabbitmq.return_vhost(url)
 
 
 @pytest.fixture
@@ -50,9 +52,9 @@ def database_url(postgres: PostgresServer) -> str:
 
 
 @pytest.fixture
-def servers(rabbitmq: Broker, postgres: PostgresServer) -> Servers:
+def servers(broker_url: str, postgres: PostgresServer) -> Servers:
     """For `running`: an empty vhost, and a new database for each service."""
-    return Servers(rabbitmq.fresh_vhost(), postgres.fresh_database)
+    return Servers(broker_url, postgres.fresh_database)
 
 
 @pytest.fixture(params=["embedded", "servers"])

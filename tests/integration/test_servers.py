@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pika  # type: ignore[import-untyped,unused-ignore]
 import psutil  # type: ignore[import-untyped,unused-ignore]
@@ -62,6 +63,15 @@ def test_a_message_published_to_a_fresh_vhost_is_consumed_there(broker: Broker) 
     url = broker.fresh_vhost()
     _publish(url, b"hello")
     assert _consume(url) == b"hello"
+
+
+def test_returned_vhosts_are_deleted_and_others_stay(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.testing.servers.rabbitmq.MOST_RETURNED_VHOSTS", 2)
+    urls = [broker.fresh_vhost() for _ in range(3)]
+    for url in urls[:2]:
+        broker.return_vhost(url)
+    there = broker.ctl("list_vhosts", "name", "--silent").split()
+    assert [urlsplit(url).path[1:] in there for url in urls] == [False, False, True]
 
 
 def test_no_two_tests_get_the_same_vhost(broker: Broker) -> None:

@@ -58,14 +58,16 @@ class PostgresServer(Server):
         self._made.append(name)
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
-    def write_to_memory_only(self) -> None:
+    def do_less(self) -> None:
         """Have it wait for no disk (`fsync`), which a killed server survives, and only a power cut would not.
 
+        And look less often for tables to vacuum: it would start a process for each of hundreds of databases a minute.
         For tests, not for measurements. A given server keeps its settings.
         """
         if self.kind != "given":
             with self._connect() as connection:
                 connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("ALTER SYSTEM SET autovacuum_naptime = '1h'")
                 connection.execute("SELECT pg_reload_conf()")
 
     def close(self) -> None:
