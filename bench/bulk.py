@@ -1,13 +1,14 @@
 """Bulk: creates published straight to the queue, and how fast one worker process carries them out.
 
-The queue is filled while no worker runs, so that filling it takes no time from the worker. Each command has an id, for
-exactly one effect, and asks for a reply.
+They are published one by one, or as batches. The queue is filled while no worker runs, so that filling it takes no time
+from the worker. Each command has an id, for exactly one effect, and asks for a reply.
 """
 
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
 
@@ -22,15 +23,31 @@ from bench.servers import Servers
 from bus.testing.servers.processes import Process
 from bus.testing.waiting import wait_until
 
-QUEUE = "catalog.create_product"
-MESSAGES = 20_000
-# The first replies are left out: the worker has just started.
-WARM_UP = 2_000
+# The first creates are left out: the worker has just started.
+CREATES, WARM_UP = 20_000, 2_000
 DRAIN_SECONDS = 120.0
 LOOK_SECONDS = 0.02
 
 
-def bulk(servers: Servers, folder: Path, round_number: int) -> Bulk:
+@dataclass(frozen=True)
+class Load:
+    """Commands for this queue, with so many creates in each."""
+
+    name: str
+    queue: str
+    size: int
+
+    def body(self, number: int) -> bytes:
+        """That of the command with this number."""
+        lamp = {"name": f"Lamp {number}", "price": 19.9, "quantity": 7}
+        return json.dumps(lamp if self.size == 1 else {"operations": [{"create": lamp}] * self.size}).encode()
+
+
+ONE_BY_ONE = Load("one by one", "catalog.create_product", 1)
+BATCHES = Load("in batches of 500", "catalog.change_products", 500)
+
+
+def bulk(servers: Servers, folder: Path, load: Load, round_number: int) -> Bulk:
     """Measure once, with a virtual host and a database of its own."""
     url = servers.broker.fresh_vhost()
     environment = {"BUS_URL": url, "CATALOG_DATABASE_URL": servers.database.fresh_database(), **QUIET}
@@ -38,52 +55,54 @@ def bulk(servers: Servers, folder: Path, round_number: int) -> Bulk:
     python("bulk-migrate", folder, environment, "bus.cli", "migrate", "catalog").finish(START_SECONDS)
     worker = python("bulk-worker", folder, environment, "bus.cli", "worker", "catalog")
     with _channel(url) as channel:
-        _declare_queues(worker, url)
-        replies = _fill(channel)
+        _declare_queues(worker, url, load)
+        replies = _fill(channel, load)
         worker.start()
         try:
-            return _measured(channel, replies, worker, servers, round_number)
+            return _measured(channel, replies, load, worker, servers, round_number)
         finally:
             worker.stop(SIGTERM)
 
 
-def _declare_queues(worker: Process, url: str) -> None:
+def _declare_queues(worker: Process, url: str, load: Load) -> None:
     """Let a worker run until it has declared its queues."""
     worker.start()
     try:
-        wait_until(lambda: _exists(url), START_SECONDS, "the worker has declared its queues")
+        wait_until(lambda: _exists(url, load.queue), START_SECONDS, "the worker has declared its queues")
     finally:
         worker.stop(SIGTERM)
 
 
-def _exists(url: str) -> bool:
+def _exists(url: str, queue: str) -> bool:
     try:
         with _channel(url) as channel:
-            return _count(channel, QUEUE) == 0
+            return _count(channel, queue) == 0
     except pika.exceptions.ChannelClosedByBroker:
         return False
 
 
-def _fill(channel: BlockingChannel) -> str:
+def _fill(channel: BlockingChannel, load: Load) -> str:
     """Publish the commands; returns the queue of their replies."""
     replies = str(channel.queue_declare("", exclusive=True).method.queue)
-    for number in range(MESSAGES):
-        body = json.dumps({"name": f"Lamp {number}", "price": 19.9, "quantity": 7}).encode()
+    messages = CREATES // load.size
+    for number in range(messages):
         identity = {"message_id": f"bulk-{number}", "correlation_id": str(number), "reply_to": replies}
         properties = pika.BasicProperties(content_type="application/json", delivery_mode=2, **identity)
-        channel.basic_publish("", QUEUE, body, properties)
-    wait_until(lambda: _count(channel, QUEUE) == MESSAGES, DRAIN_SECONDS, "the queue has all commands")
+        channel.basic_publish("", load.queue, load.body(number), properties)
+    wait_until(lambda: _count(channel, load.queue) == messages, DRAIN_SECONDS, "the queue has all commands")
     return replies
 
 
-def _measured(channel: BlockingChannel, replies: str, worker: Process, servers: Servers, number: int) -> Bulk:
+def _measured(
+    channel: BlockingChannel, replies: str, load: Load, worker: Process, servers: Servers, number: int
+) -> Bulk:
     parts = (worker, servers.broker, servers.database)
-    _wait_for(channel, replies, WARM_UP, worker)
+    _wait_for(channel, replies, WARM_UP // load.size, worker)
     before, at_first, started = [cpu_seconds(part.pids()) for part in parts], _count(channel, replies), time.monotonic()
-    _wait_for(channel, replies, MESSAGES, worker)
-    seconds, done = time.monotonic() - started, MESSAGES - at_first
+    _wait_for(channel, replies, CREATES // load.size, worker)
+    seconds, done = time.monotonic() - started, CREATES - at_first * load.size
     used = [cpu_seconds(part.pids()) - early for part, early in zip(parts, before, strict=True)]
-    return Bulk(number, done / seconds, *(1000 * each / done for each in used))
+    return Bulk(number, load.name, done / seconds, *(1000 * each / done for each in used))
 
 
 def _wait_for(channel: BlockingChannel, replies: str, count: int, worker: Process) -> None:

@@ -47,10 +47,11 @@ class Echo:
 
 @dataclass(frozen=True)
 class Bulk:
-    """Creates straight to the queue in one round; CPU is in milliseconds for each command."""
+    """Creates straight to the queue in one round; CPU is in milliseconds for each."""
 
     round: int
-    commands_per_second: float
+    load: str
+    creates_per_second: float
     service_cpu_ms: float
     broker_cpu_ms: float
     database_cpu_ms: float

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.bulk import bulk
+from bench.bulk import BATCHES, ONE_BY_ONE, bulk
 from bench.contender import PRODUCTS, REPOSITORY, Contender, python, started
 from bench.cpu import cpu_seconds
 from bench.errand import errand, errand_seen
@@ -54,7 +54,8 @@ def run(wrk: str, folder: Path, rounds: int, seconds: int, products: Sequence[in
             figures.measurements += _round(wrk, contenders, both, number, seconds)
             figures.crowds += _crowds(wrk, ours, number, seconds)
             figures.echoes.append(_echo(echo, bus_url, both, number, seconds))
-            figures.bulks.append(bulk(both, folder / f"bulk-{number}", number))
+            for one in (ONE_BY_ONE, BATCHES):
+                figures.bulks.append(bulk(both, folder / f"bulk-{number}-{one.size}", one, number))
             figures.imports.append(import_file(both, folder / f"import-{number}", number))
         figures.lists += lists(both.database, folder, products)
         auth = running.enter_context(errand("auth", "auth", bus_url, both, folder))

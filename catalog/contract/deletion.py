@@ -1,13 +1,17 @@
 """Deletion: products leave the catalog, and come back."""
 
-from decimal import Decimal
-from typing import Annotated
-
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from bus import Command, Event, Reply
-from catalog.contract.fields import AttributeValue, Moment, ProductId, Version
-from catalog.contract.products import Product, ProductNotFound, SkuTaken, VersionConflict, VersionRequired
+from catalog.contract.fields import ProductId, Version
+from catalog.contract.products import (
+    Product,
+    ProductChanged,
+    ProductNotFound,
+    SkuTaken,
+    VersionConflict,
+    VersionRequired,
+)
 
 
 class ProductDeleted(Reply):
@@ -32,20 +36,8 @@ class ProductRemoved(Event, name="catalog.product_removed"):
     version: int
 
 
-class ProductRestored(Event, name="catalog.product_restored"):
+class ProductRestored(ProductChanged, name="catalog.product_restored"):
     """A product that was deleted is in the catalog again; this is what it is now."""
-
-    id: int
-    name: Annotated[str, Meta(examples=["Lamp"])]
-    price: Decimal
-    quantity: Annotated[int, Meta(examples=[3])]
-    available: Annotated[int, Meta(examples=[3])]
-    version: int
-    sku: str | UnsetType = UNSET
-    tags: list[str] | UnsetType = UNSET
-    description: str | UnsetType = UNSET
-    attributes: dict[str, AttributeValue] | UnsetType = UNSET
-    updated_at: Moment | UnsetType = UNSET
 
 
 class DeleteProduct(

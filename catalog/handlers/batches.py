@@ -43,7 +43,8 @@ class _Refused(Exception):
         self.results = results
 
 
-@catalog.handles(ChangeProducts)
+# In a thread of its own, because it takes as long as hundreds of others, which would wait for it.
+@catalog.handles(ChangeProducts, threads=1)
 def change_products(command: ChangeProducts, work: Work) -> BatchResults:
     # In one order and before all others, so that two batches never wait for each other.
     ids = [each.content.product_id for each in command.operations if each.kind in ("update", "delete")]
