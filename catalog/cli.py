@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import click
 
 from bus.cli import import_file, import_options, service_client
+from catalog.contract import ListProducts
 from catalog.files.reading import Reading, import_of
 from catalog.files.writing import CSV, NDJSON, pages, written
 
@@ -42,5 +43,5 @@ def export(form: str, output: Path | None) -> None:
         target: BinaryIO = sys.stdout.buffer
         if output:
             target = stack.enter_context(output.open("wb"))
-        for piece in written(pages(client), form):
+        for piece in written(pages(client, ListProducts()), form):
             target.write(piece)

@@ -1,13 +1,14 @@
-"""The HTTP front end of the catalog; its routes are declared in the contract, but for those of whole files."""
+"""The HTTP front end of the catalog; its routes are declared in the contract; these views answer with whole files."""
 
 from collections.abc import Iterator
 from itertools import chain
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response
 
-from bus import Client, Invalid, ReplyTimeout, Unavailable
-from bus.http import front_end, never_blocks
+from bus import Client, ReplyTimeout, Unavailable
+from bus.http import front_end, list_query, never_blocks
 from catalog import contract
+from catalog.contract import ListProducts
 from catalog.files.writing import CONTENT_TYPES, CSV, NDJSON, cut_off, pages, written
 
 
@@ -29,12 +30,8 @@ def create_app(client: Client) -> Flask:
 
 
 def _file(client: Client, form: str) -> Response:
-    """All products, page by page. Without the first page there is no answer but a problem document."""
-    if request.args:
-        name = next(iter(request.args))[:64]
-        detail = f"The argument {name!a} is unknown. This path has none."
-        raise Invalid("unknown-argument", 400, "Unknown argument", detail)
-    pieces = written(pages(client), form)
+    """The products asked for, page by page. Without the first page there is no answer but a problem document."""
+    pieces = written(pages(client, list_query(ListProducts)), form)
     first = next(pieces)
     response = Response(chain([first], _marked_if_cut_off(pieces, form)), content_type=CONTENT_TYPES[form])
     response.headers["Content-Disposition"] = f'attachment; filename="products.{form}"'

@@ -67,6 +67,7 @@ class _OperationMeta(FrozenMeta):
         needs: str | None = None,
         needs_for: Mapping[str, str] = _NONE,
         if_match: str = "",
+        files: Mapping[str, str] = _NONE,
         **options: Any,
     ) -> "FrozenMeta":
         cls = super().__new__(mcls, class_name, bases, namespace, **options)
@@ -78,6 +79,8 @@ class _OperationMeta(FrozenMeta):
             _declare_needs_for(cls, needs_for)
         if if_match:
             _declare_if_match(cls, if_match)
+        if files:
+            _declare_files(cls, files)
         return cls
 
 
@@ -89,7 +92,9 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
     refusals that callers may catch; `needs`, the scope that the caller's access token must have, or "" for any account;
     `needs_for`, the scope that it must have for some optional fields, if they are given and neither false nor null
     (`{"include_deleted": "catalog:write"}`), while the token of other requests is not read;
-    `if_match`, the field with the version that the caller knows, which over HTTP is the header `If-Match`.
+    `if_match`, the field with the version that the caller knows, which over HTTP is the header `If-Match`;
+    `files`, of a `PageQuery`, the paths where a view of the front end has the whole list, with the content type of each
+    (`{"/orders.csv": "text/csv"}`).
     """
 
     operation_name: ClassVar[str] = ""
@@ -104,6 +109,7 @@ class Operation(msgspec.Struct, Generic[R], metaclass=_OperationMeta, forbid_unk
     required_scope: ClassVar[str] = ""
     field_scopes: ClassVar[Mapping[str, str]] = _NONE
     if_match: ClassVar[str] = ""
+    files: ClassVar[Mapping[str, str]] = _NONE
     # Fields that the class of the reply must have.
     needed_in_reply: ClassVar[tuple[str, ...]] = ()
 
@@ -187,6 +193,12 @@ def _declare_if_match(cls: Any, name: str) -> None:
     if name not in cls.__struct_fields__:
         raise TypeError(f"{cls.__name__}: if_match={name!r} is not one of its fields")
     cls.if_match = name
+
+
+def _declare_files(cls: Any, files: Mapping[str, str]) -> None:
+    if "cursor" not in cls.__struct_fields__ or any(not path.startswith("/") or "{" in path for path in files):
+        raise TypeError(f"{cls.__name__}: `files` is for a PageQuery, and has paths such as '/orders.csv'")
+    cls.files = MappingProxyType(dict(files))
 
 
 def _reply_named_by(cls: type) -> type[Reply]:

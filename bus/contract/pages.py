@@ -54,6 +54,12 @@ class PageQuery(Query[R], Generic[R]):
     cursor: Cursor | UnsetType = UNSET
 
 
+def fields_of_file(operation: type[PageQuery[Any]]) -> list[str]:
+    """The fields that choose what is in a file of the whole list: not those of a page, nor those that need a scope."""
+    others = {"limit", "cursor", *operation.field_scopes, *operation.reply_type.__struct_fields__}
+    return [name for name in operation.__struct_fields__ if name not in others]
+
+
 def page_after(query: Q, next_page: str) -> Q:
     """The query for the page after another: `query` was for any page before, `next_page` is the `next` of its reply."""
     (cursor,) = parse_qs(urlsplit(next_page).query)["cursor"]

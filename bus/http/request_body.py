@@ -1,12 +1,14 @@
 """The body of a message, made from an HTTP request: its body, its query string and its path."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Request
+from flask import request as request_proxy
 
 from bus.contract.codec import encode, parse
 from bus.contract.operations import Operation
+from bus.contract.pages import Q, fields_of_file
 from bus.contract.problems import FieldError, Invalid, Problem, ProblemError
 from bus.contract.text_fields import from_text
 from bus.contract.validation import accept
@@ -20,7 +22,8 @@ def body_of(request: Request, operation: type[Operation[Any]], fields: Mapping[s
     """The message body; the client's own bytes where nothing was added to them. Raises Invalid."""
     route = operation.http
     if request.method in ("GET", "HEAD", "DELETE") if route is None else not route.has_body:
-        given = from_text(_query_arguments(request, operation), operation) if request.query_string else {}
+        known = operation.__struct_encode_fields__
+        given = from_text(_query_arguments(request, known), operation) if request.query_string else {}
         return _accepted(_merged(given, fields), operation, fields)
     kind, encoding, length = request.content_type, request.headers.get("Content-Encoding"), request.content_length
     if route is not None and not route.needs_body and not length and "Transfer-Encoding" not in request.headers:
@@ -36,6 +39,15 @@ def body_of(request: Request, operation: type[Operation[Any]], fields: Mapping[s
         accept(parse(body), operation)
         return body
     return _accepted(_merged(parse(body), fields), operation, fields)
+
+
+def list_query(operation: type[Q]) -> Q:
+    """The query that the arguments of the current request are, for a view that answers with one of its `files`.
+
+    A file has no pages, so `limit` and `cursor` are unknown. Raises Invalid.
+    """
+    arguments = _query_arguments(request_proxy, fields_of_file(operation))
+    return accept(from_text(arguments, operation), operation)
 
 
 def _accepted(given: dict[str, Any], operation: type[Operation[Any]], path: Mapping[str, object]) -> bytes:
@@ -66,10 +78,9 @@ def _merged(given: dict[str, Any], fields: Mapping[str, object]) -> dict[str, An
     return {**given, **fields}
 
 
-def _query_arguments(request: Request, operation: type[Operation[Any]]) -> dict[str, str]:
-    """Raises Invalid (400) for an argument that is given twice, or that the operation does not have."""
+def _query_arguments(request: Request, known: Sequence[str]) -> dict[str, str]:
+    """Raises Invalid (400) for an argument that is given twice, or that is not known."""
     arguments = {}
-    known = operation.__struct_encode_fields__
     for name, values in request.args.lists():
         if name not in known:
             detail = f"The argument {name[:64]!a} is unknown. Known are: {', '.join(known) or 'none'}."

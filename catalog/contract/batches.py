@@ -16,7 +16,8 @@ MOST_OPERATIONS = 500
 class PutProduct(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Change the given fields of the product that has this SKU. If no product has it, create one.
 
-    A product that is so already stays as it is, with its version. A new one needs name, price and quantity.
+    A product that is so already stays as it is, with its version. A new one needs name, price and quantity. A deleted
+    product does not have its SKU: it stays deleted, and a new one is made.
     """
 
     sku: Sku

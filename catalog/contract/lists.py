@@ -26,6 +26,7 @@ class ListProducts(
     name="catalog.list_products",
     http="GET /products",
     needs_for={"include_deleted": "catalog:write"},
+    files={"/products.csv": "text/csv", "/products.ndjson": "application/x-ndjson"},
 ):
     """Read the products page by page, in the order of their ids or another.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from bus import Client, Problem, page_after
 from catalog.contract import ListProducts, Product
@@ -18,9 +19,9 @@ CONTENT_TYPES = {CSV: "text/csv; charset=utf-8; header=present", NDJSON: "applic
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-def pages(client: Client) -> Iterator[Sequence[Product]]:
-    """All products, in the order of their ids; each page is read when it is asked for. Raises as `Client.call`."""
-    query = ListProducts(limit=PAGE)
+def pages(client: Client, query: ListProducts) -> Iterator[Sequence[Product]]:
+    """The products that it asks for; each page is read when it is asked for. Raises as `Client.call`."""
+    query = structs.replace(query, limit=PAGE)
     while True:
         page = client.call(query)
         yield page.products

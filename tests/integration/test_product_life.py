@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pika
 import pytest
@@ -84,21 +85,37 @@ def test_from_the_queues_alone_and_replayed_with_the_ids_of_the_history(
     restored = publisher.call("catalog.restore_product", product_id=product_id)["product"]
     assert restored == publisher.call("catalog.get_product", product_id=product_id)
     assert _versions(publisher.call("catalog.get_history", product_id=product_id)) == LIFE
+    batch = [
+        {"create": {"name": "Desk lamp", "price": 20, "quantity": 1, "sku": "D-1", "tags": ["light"]}},
+        {"put": {"sku": "L-1", "price": 8.5}},
+        {"delete": {"product_id": 4711}},
+    ]
+    results = publisher.call("catalog.change_products", operations=batch)["results"]
+    assert [each["status"] for each in results] == [201, 200, 404]
+    assert results[1]["product"] == restored, "it was so already"
+    dearest = publisher.call("catalog.list_products", q="LAM", sort="-price", limit=1, total=True)
+    (cursor,) = parse_qs(urlsplit(dearest["next"]).query)["cursor"]
+    others = publisher.call("catalog.list_products", q="LAM", sort="-price", limit=1, total=True, cursor=cursor)
+    assert (dearest["products"], others["products"]) == ([results[0]["product"]], [restored])
+    assert (dearest["total"], others["total"], others["next"]) == (2, 2, None)
+    tagged = publisher.call("catalog.list_products", tag="light", min_price=10)
+    assert tagged["products"] == dearest["products"]
     publisher.close()
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         channel = connection.channel()
         channel.queue_declare(QUEUE, durable=True)
-        assert _replay(broker_url, catalog_url) == f"4 events were sent to {QUEUE}.\n"
-        assert _replay(broker_url, catalog_url) == f"4 events were sent to {QUEUE}.\n"
-        taken = [channel.basic_get(QUEUE, auto_ack=True) for _ in range(8)]
-    assert [properties.type for _, properties, _ in taken[:4]] == [  # type: ignore[union-attr]
+        assert _replay(broker_url, catalog_url) == f"5 events were sent to {QUEUE}.\n"
+        assert _replay(broker_url, catalog_url) == f"5 events were sent to {QUEUE}.\n"
+        taken = [channel.basic_get(QUEUE, auto_ack=True) for _ in range(10)]
+    assert [properties.type for _, properties, _ in taken[:5]] == [  # type: ignore[union-attr]
         "catalog.product_changed",
         "catalog.product_changed",
         "catalog.product_removed",
         "catalog.product_restored",
+        "catalog.product_changed",
     ]
     ids = [properties.message_id for _, properties, _ in taken]  # type: ignore[union-attr]
-    assert (ids[:4], len(set(ids))) == (ids[4:], 4)
+    assert (ids[:5], len(set(ids))) == (ids[5:], 5)
     assert json.loads(taken[3][2]) == restored
 
 

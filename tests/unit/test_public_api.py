@@ -74,7 +74,7 @@ PUBLIC = {
         "read_objects",
         "read_table",
     ],
-    "bus.http": ["front_end", "never_blocks", "relay"],
+    "bus.http": ["front_end", "list_query", "never_blocks", "relay"],
     "bus.security": ["NotAuthorized", "SigningKey", "service_key", "verify"],
     "bus.testing": ["RunningServices", "Servers", "running", "wait_until"],
 }

@@ -78,8 +78,15 @@ def _answers(name: str, before: Document, after: Document, old: Document, new: D
         yield Break(name, "", "the reply no longer has a Location")
     if now == status == NO_CONTENT:
         return
-    given, taken = Side(changed["content"][JSON]["schema"], new), Side(reply["content"][JSON]["schema"], old)
+    given, taken = Side(_schema_of(changed), new), Side(_schema_of(reply), old)
     yield from _lost(name, "reply", given, taken, is_output=True)
+
+
+def _schema_of(response: Document) -> Schema:
+    """That of a response in its only content type."""
+    (content,) = response["content"].values()
+    schema: Schema = content["schema"]
+    return schema
 
 
 def _success(responses: Document) -> tuple[int, Document]:

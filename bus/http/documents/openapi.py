@@ -5,9 +5,11 @@ from typing import Any
 
 from bus.contract.builtin import Pong, outcome_query_of
 from bus.contract.operations import Operation
+from bus.contract.pages import PageQuery
 from bus.contract.problems import Problem
 from bus.contract.routes import Route
 from bus.http.documents.description import Described
+from bus.http.documents.openapi_files import file_paths
 from bus.http.documents.openapi_health import health_paths
 from bus.http.documents.openapi_operation import http_operation
 from bus.http.documents.schemas import Schemas
@@ -25,6 +27,7 @@ def openapi(name: str, contract: ModuleType) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for operation, route in routed:
         paths.setdefault(route.path, {})[route.method.lower()] = http_operation(operation, route, schemas, operations)
+        paths |= file_paths(operation, route, schemas) if issubclass(operation, PageQuery) else {}
     return {
         "openapi": OPENAPI,
         "info": described.info(),

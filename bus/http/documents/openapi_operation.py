@@ -122,12 +122,17 @@ def response(description: str, schema: Schema, content_type: str, headers: dict[
     return {"description": description, **named, "content": {content_type: {"schema": schema}}}
 
 
+def parameter(name: str, place: str, whole: Schema) -> dict[str, Any]:
+    """The parameter object of a field."""
+    return {"name": name, "in": place, "required": name in whole["required"], "schema": whole["properties"][name]}
+
+
 def _parameters(operation: type[Operation[Any]], route: Route, schemas: Schemas) -> list[dict[str, Any]]:
     whole = schemas.whole(operation)
-    parameters = [_parameter(name, "path", whole) for name in route.parameters]
+    parameters = [parameter(name, "path", whole) for name in route.parameters]
     if not route.has_body:
         rest = [name for name in whole["properties"] if name not in route.parameters]
-        parameters += [_parameter(name, "query", whole) for name in rest]
+        parameters += [parameter(name, "query", whole) for name in rest]
     if operation.if_match:
         parameters.append(_IF_MATCH)
     elif operation.operation_kind == "query":
@@ -143,10 +148,6 @@ def _prefer(*examples: str) -> dict[str, Any]:
         "or, for a command, `respond-async`.",
         "schema": {"type": "string", "examples": list(examples)},
     }
-
-
-def _parameter(name: str, place: str, whole: Schema) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": name in whole["required"], "schema": whole["properties"][name]}
 
 
 def _request_body(operation: type[Operation[Any]], route: Route, schemas: Schemas) -> dict[str, Any]:

@@ -147,6 +147,13 @@ def test_the_version_that_a_caller_knows_is_a_field() -> None:
             pass
 
 
+def test_files_are_those_of_a_list() -> None:
+    with pytest.raises(TypeError, match="`files` is for a PageQuery"):
+
+        class GetOne(Query[ProductCreated], name="catalog.get_one", files={"/one.csv": "text/csv"}):
+            pass
+
+
 def test_an_answer_without_a_body_can_have_no_fields() -> None:
     with pytest.raises(TypeError, match="status 204 has no body, so its reply can have no fields"):
 

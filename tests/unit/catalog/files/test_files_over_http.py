@@ -13,7 +13,9 @@ from flask.testing import FlaskClient
 from bus import Client, Unavailable
 from bus.files.entries import Fault
 from bus.files.source import examine
+from bus.http import front_end
 from bus.testing import RunningServices, running
+from catalog import contract
 from catalog.contract import BatchOperation, ChangeProducts, CreateProduct
 from catalog.files import reading
 from catalog.files.reading import Reading
@@ -50,6 +52,22 @@ def test_all_products_are_in_both_files() -> None:
         products = [json.loads(line) for line in answer.text.splitlines()]
         assert [each["id"] for each in products] == list(range(1, PRODUCTS + 1))
         assert products[0] == http.get("/products/1").json
+
+
+def test_a_file_has_the_filters_and_the_order_of_a_list() -> None:
+    with running(application) as client:
+        for number, tags in enumerate((["a"], ["b"], ["a"]), start=1):
+            client.call(CreateProduct(name=f"Lamp {number}", price=Decimal(number), quantity=1, tags=tags))
+        answer = _front_end(client).get("/products.ndjson?q=lamp&tag=a&sort=-price")
+        assert [json.loads(line)["id"] for line in answer.text.splitlines()] == [3, 1]
+
+
+def test_a_front_end_needs_a_route_for_each_file_that_is_declared() -> None:
+    with (
+        running(application) as client,
+        pytest.raises(TypeError, match=r"ListProducts declares the file /products\.csv"),
+    ):
+        front_end("catalog", contract, client)
 
 
 class _Counting:
@@ -95,6 +113,9 @@ def test_without_a_first_page_it_is_a_problem_document_and_arguments_are_refused
     with running(application) as client:
         answer = _front_end(_Counting(client, 0)).get("/products.csv")  # type: ignore[arg-type]
         assert (answer.status_code, answer.json["code"]) == (503, "no-worker")  # type: ignore[index]
-        answer = _front_end(client).get("/products.csv?limit=3")
-        assert (answer.status_code, answer.json["code"]) == (400, "unknown-argument")  # type: ignore[index]
+        for argument in ("limit=3", "cursor=a", "total=true", "include_deleted=true", "colour=red"):
+            answer = _front_end(client).get(f"/products.csv?{argument}")
+            assert (answer.status_code, answer.json["code"]) == (400, "unknown-argument")  # type: ignore[index]
+        answer = _front_end(client).get("/products.csv?min_price=9,90")
+        assert answer.json["errors"][0]["pointer"] == "/min_price"  # type: ignore[index]
         assert _front_end(client).get("/products.ndjson").data == b""

@@ -15,7 +15,7 @@ from bus.contract.validation import accept
 from bus.database.engine import Database
 from bus.database.tables import outbox
 from bus.testing import running
-from catalog.contract import ChangeProducts, CreateProduct, GetProduct, ListProducts, ReserveStock
+from catalog.contract import ChangeProducts, CreateProduct, GetProduct, ListProducts, ReserveStock, RestoreProduct
 from catalog.handlers import catalog
 from catalog.handlers.service import CatalogSettings
 from catalog.main import application
@@ -111,7 +111,7 @@ def test_with_abort_the_first_refusal_undoes_all_of_it(either_database: Database
     assert _names(either_database) == ["Lantern", "Desk"]
 
 
-def test_a_batch_that_is_aborted_leaves_its_neighbours_in_the_transaction(either_database: Database) -> None:
+def test_a_batch_that_is_aborted_takes_nothing_back_of_other_commands(either_database: Database) -> None:
     create = CreateProduct(**LAMP)  # type: ignore[arg-type]
     aborted = _batch(_create(name="Desk"), _delete(99), on_error="abort")
     assert [status for status, _ in _do(either_database, create, aborted, create)] == [201, 200, 201]
@@ -152,6 +152,16 @@ def test_put_finds_the_product_by_its_sku_and_leaves_alone_what_is_so_already(ei
     assert [version for _, id_, version in _events(either_database) if id_ == 1] == [1, 2, 3]
     (brief,) = _results(either_database, {"put": {"sku": "A", "quantity": 9}}, brief=True)
     assert brief == {"status": 200}
+
+
+def test_put_on_the_sku_of_a_deleted_product_makes_a_new_one_and_the_old_one_cannot_come_back_with_it(
+    either_database: Database,
+) -> None:
+    put = {"put": {**LAMP, "sku": "A"}}
+    first, _, second = _results(either_database, put, _delete(1), put)
+    assert [each["product"]["id"] for each in (first, second)] == [1, 2]
+    ((status, refused),) = _do(either_database, RestoreProduct(product_id=1))
+    assert (status, refused["code"], refused["product_id"]) == (409, "catalog.sku_taken", 2)
 
 
 def test_batches_of_the_same_products_in_other_orders_do_not_block_each_other(either_database: Database) -> None:
