@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, func
 
-from bus.columns import Id, UtcDateTime
+from bus.columns import Encrypted, Id, UtcDateTime
 
 metadata = MetaData()
 
@@ -84,7 +84,7 @@ signing_key = Table(
     metadata,
     Column("kid", Text, primary_key=True),
     Column("number", Integer, nullable=False, unique=True),
-    Column("private_jwk", Text, nullable=False),
+    Column("private_jwk", Encrypted, nullable=False),
     Column("x", Text, nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
     Column("retired_at", UtcDateTime),
@@ -96,7 +96,7 @@ totp = Table(
     "totps",
     metadata,
     Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("secret", Text),
+    Column("secret", Encrypted),
     Column("confirmed_at", UtcDateTime),
     Column("last_step", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),

@@ -7,12 +7,14 @@ Services and the library's own tables use them; migrations too.
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, Integer, Numeric, Table
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, Integer, Numeric, Table, Text
+from sqlalchemy.sql.operators import OperatorType, is_, is_not
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["NOT_READ", "Id", "Money", "UtcDateTime", "columns_read"]
+__all__ = ["NOT_READ", "Encrypted", "Id", "Money", "UtcDateTime", "columns_read"]
 
 # For columns that only indexes and conditions use: `Column("words", Text, info=NOT_READ)`. What reads whole rows, such
 # as `find_all` and `lock_all`, leaves them out.
@@ -26,6 +28,53 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 def columns_read(table: Table) -> list[Column[Any]]:
     """The columns of a table but those marked `NOT_READ`, for `select(*columns_read(table))`."""
     return [column for column in table.c if not column.info.get("not_read")]
+
+
+class Cipher(Protocol):
+    """Encrypts and decrypts what one database keeps."""
+
+    def encrypt(self, text: str) -> str:
+        """The text as it is stored; another one each time."""
+
+    def decrypt(self, stored: str) -> str:
+        """The text that was stored so."""
+
+
+# Each open `bus.database.Database` gives its own. A column type learns of nothing else that belongs to one database.
+ciphers: WeakKeyDictionary[Dialect, Cipher] = WeakKeyDictionary()
+
+
+class Encrypted(TypeDecorator[str]):
+    """Text that is encrypted in the database, with the keys of its service (`NAME_DATABASE_KEY`): for secrets.
+
+    It is stored differently each time, so SQL can only tell whether there is one: a comparison raises TypeError.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    class Comparator(TypeDecorator.Comparator[str]):
+        """Of the operators, those for null."""
+
+        def operate(self, op: OperatorType, *other: Any, **options: Any) -> Any:
+            """Raises TypeError for an operator that would see the stored text."""
+            if op not in (is_, is_not):
+                raise TypeError("an encrypted column cannot be compared in SQL: read it, and compare in Python")
+            return super().operate(op, *other, **options)
+
+    comparator_factory = Comparator
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """A text on its way into the database. Raises DatabaseKeyError."""
+        return None if value is None else ciphers[dialect].encrypt(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """A text on its way out. Raises DatabaseKeyError."""
+        return None if value is None else ciphers[dialect].decrypt(value)
+
+    def __repr__(self) -> str:
+        """As a migration has it."""
+        return "Encrypted()"
 
 
 class Money(TypeDecorator[Decimal]):

@@ -1,6 +1,7 @@
 """Fixtures for all tests. `support/` has the helpers, with a small example service."""
 
 import logging
+import os
 import signal
 import sys
 import uuid
@@ -13,6 +14,7 @@ from hypothesis import settings
 from support.example_service import create_tables
 
 from auth.handlers import auth as auth_service
+from bus.database.encryption import key_of_this_process
 from bus.database.engine import Database
 from bus.testing.databases import migrated
 
@@ -38,6 +40,12 @@ def reset_logs() -> Iterator[None]:
     structlog.reset_defaults()
     for name in [name for name in sys.modules if name.startswith("bus.")]:
         vars(getattr(sys.modules[name], "log", structlog)).pop("bind", None)  # a configured logger caches it
+
+
+@pytest.fixture(autouse=True, scope="session")
+def share_database_keys() -> None:
+    """Databases that a test migrates are those of the commands that it runs, here and in other processes."""
+    os.environ |= dict.fromkeys(("AUTH_DATABASE_KEY", "CATALOG_DATABASE_KEY"), key_of_this_process())
 
 
 @pytest.fixture(autouse=True, scope="session")

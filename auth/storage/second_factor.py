@@ -1,7 +1,8 @@
 """The second factor: secrets and recovery codes of accounts, and the check of a code.
 
-Lock the account before, as `accounts.lock` does: then codes of one account are checked one after another. A code
-counts once even without that, because the statement that takes it finds its row once.
+Lock the account before, as `accounts.lock` does: then codes of one account are checked one after another, and its
+secret is not changed meanwhile. A code counts once even without that, because the statement that takes it finds its row
+once.
 """
 
 import time
@@ -86,7 +87,7 @@ def take_totp(connection: Connection, found: Row[Any], code: str) -> bool:
     """Whether this is a code of the secret that counts now. It does not count again, nor do those before it."""
     if (step := step_of(found.secret, code, time.time())) is None:
         return False
-    is_later = (totp.c.user_id == found.user_id, totp.c.secret == found.secret, totp.c.last_step < step)
+    is_later = (totp.c.user_id == found.user_id, totp.c.secret.is_not(None), totp.c.last_step < step)
     taken = update(totp).where(*is_later).values(last_step=step).returning(totp.c.user_id)
     return connection.execute(taken).one_or_none() is not None
 

@@ -46,10 +46,14 @@ def application_and_settings(service: str) -> tuple[Application, Settings]:
 
 @contextmanager
 def migrated_database(application: Application, settings: Settings) -> Iterator[Database]:
-    """Open the database of a service; closes it at the end. Raises DatabaseUnavailable and NotMigrated."""
+    """Open the database of a service, and close it at the end.
+
+    Raises DatabaseUnavailable, NotMigrated and DatabaseKeyError.
+    """
     from bus.database.migrate import check_migrated  # Alembic, which most commands do without
 
-    database = Database(settings.services[application.name].database_url)
+    name = application.name
+    database = Database(settings.services[name].database_url, keys=settings.database_keys(name))
     try:
         check_migrated(database, application.migrations)
         yield database

@@ -31,6 +31,7 @@ class Commands(LazyGroup):
         "events": "Show events, and send them again.",
         "dead-letters": "Inspect dead letters, send them again, or discard them.",
         "sealing-keys": "Manage the keys that passwords and other secrets are sealed to.",
+        "database-keys": "Manage the keys that secrets in databases are encrypted with.",
         "new": "Write the skeleton of a new service: a package that runs, with tests that pass.",
     }
     # Services may have commands of their own, under their name: `bus auth grant ada admin`. Help does not list them, as
@@ -81,6 +82,7 @@ def _exit_code(error: Exception) -> int | None:
     """The exit code for an error that is one sentence; None for a defect. Imported here, as few runs need them."""
     from bus.contract.problems import ProblemError
     from bus.database.connecting import DatabaseUnusable
+    from bus.database.encryption import DatabaseKeyError
     from bus.database.migrate import NotMigrated
     from bus.database.trouble import DatabaseUnavailable
     from bus.messaging.transport import TransportFailure
@@ -91,6 +93,6 @@ def _exit_code(error: Exception) -> int | None:
     from bus.worker.worker import HandlerHung
 
     for_operator = (SettingsError, TransportFailure, NotMigrated, PortTaken, DatabaseUnavailable, DatabaseUnusable)
-    if isinstance(error, (*for_operator, ProblemError)):
+    if isinstance(error, (*for_operator, DatabaseKeyError, ProblemError)):
         return NEEDS_OPERATOR
     return RESTART if isinstance(error, (HandlerHung, NotConsuming)) else None

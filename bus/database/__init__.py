@@ -16,11 +16,13 @@ from bus.database.engine import Database
 from bus.database.pages import RowPage, page_of
 
 if TYPE_CHECKING:
+    from bus.database.encryption import encrypt_column
     from bus.database.revisions import run_revisions
 
 __all__ = [
     "Database",
     "RowPage",
+    "encrypt_column",
     "find_all",
     "insert_all",
     "lock_all",
@@ -31,5 +33,7 @@ __all__ = [
     "update_each",
 ]
 
-# Lazily, because only migrations need Alembic.
-__getattr__ = lazy_exports(__name__, {"bus.database.revisions": ("run_revisions",)})
+# Lazily, because only migrations need them, and Alembic.
+__getattr__ = lazy_exports(
+    __name__, {"bus.database.encryption": ("encrypt_column",), "bus.database.revisions": ("run_revisions",)}
+)

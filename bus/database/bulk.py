@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bus.columns import columns_read
+from bus.columns import Encrypted, columns_read
 
 
 def insert_all(
@@ -39,12 +39,13 @@ def insert_all(
     The column returned must be an ascending key that the database generates. Of several columns, rows are returned, and
     the first is that key. A column that is not given, and whose `default` is an SQL expression, such as a clock, gets
     that. With `unique`, rows whose value in that column is in the table already are skipped, and nothing is returned.
-    Raises ValueError for rows with different columns.
+    Raises ValueError for rows with different columns, and TypeError for encrypted ones.
     """
     if returning is not None and not isinstance(returning, Sequence):
         return [key for (key,) in insert_all(connection, table, rows, (returning,), unique)]
     if any(row.keys() != rows[0].keys() for row in rows):
         raise ValueError("the rows have different columns")
+    _check_types(table, tuple(rows[0]))
     if connection.dialect.name == "postgresql":
         statement = _insert_from_json(table, tuple(rows[0]), None if returning is None else tuple(returning), unique)
         result = connection.execute(statement, {"rows": msgspec.json.encode(rows).decode()})
@@ -84,11 +85,12 @@ def lock_all(
 def update_each(connection: Connection, table: Table, key: Column[Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Set new values in many rows with one statement. Each mapping has the row's `key` and the columns to change.
 
-    Raises ValueError for mappings with different columns.
+    Raises ValueError for mappings with different columns, and TypeError for encrypted ones.
     """
     if any(row.keys() != rows[0].keys() for row in rows):
         raise ValueError("the rows have different columns")
     names = tuple(rows[0])
+    _check_types(table, names)
     if connection.dialect.name == "postgresql":
         connection.execute(_update_from_json(table, names, key), {"rows": msgspec.json.encode(rows).decode()})
         return
@@ -107,6 +109,14 @@ def update_all(
         connection.execute(statement.where(_is_in_array(key)), {"keys": list(values)})
     else:
         connection.execute(statement.where(key.in_(values)))
+
+
+@cache
+def _check_types(table: Table, names: tuple[str, ...]) -> None:
+    """Raises TypeError for a column whose values would go into the JSON as they are, and not encrypted."""
+    for name in names:
+        if isinstance(table.c[name].type, Encrypted):
+            raise TypeError(f"{table.name}.{name} is encrypted: write such rows with SQLAlchemy's insert and update")
 
 
 @cache

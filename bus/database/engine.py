@@ -13,10 +13,12 @@ from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, even
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 
+from bus.columns import ciphers
 from bus.contract.builtin import Send
 from bus.contract.events import Event
 from bus.database.answer_deadlines import AnswerDeadlines
 from bus.database.connecting import for_psycopg
+from bus.database.encryption import DatabaseKeys
 from bus.database.trouble import READ_ONLY_STATE, DatabaseUnavailable, trouble_of
 from bus.messaging.trace_context import Trace
 
@@ -48,15 +50,19 @@ class Database:
 
     `file` is the file of an SQLite database, None for one in memory and for PostgreSQL. `lock_seconds` is how long a
     statement waits for another transaction on PostgreSQL; SQLite, with one lock for all, waits LOCK_SECONDS.
+    `keys` encrypt its secrets; without them, a key that only this process has, as in tests.
     Opens no connection until one is needed. Raises ValueError for a URL of another kind.
     """
 
-    def __init__(self, url: str, connections: int = 4, lock_seconds: float = LOCK_SECONDS) -> None:
-        self.file = sqlite_file(url)
+    def __init__(
+        self, url: str, connections: int = 4, lock_seconds: float = LOCK_SECONDS, *, keys: DatabaseKeys | None = None
+    ) -> None:
+        self.file, self.keys = sqlite_file(url), keys or DatabaseKeys()
         # SQLite has no server that could fall silent.
         self._deadlines = AnswerDeadlines() if make_url(url).get_backend_name() == "postgresql" else None
         self._engine = _open(url, connections, lock_seconds, self._deadlines)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        ciphers[self._engine.dialect] = self.keys
         if self._deadlines is not None:
             event.listen(self._engine, "do_connect", for_psycopg)
         elif self.file is not None:

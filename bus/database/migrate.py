@@ -20,16 +20,20 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, delete, insert, inspect, select, text
+from sqlalchemy import Connection, MetaData, Table, delete, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from bus.database.connecting import check_file, check_usable
+from bus.database.encryption import check_key, write_check
 from bus.database.engine import Database
 from bus.database.migrations import VERSION_TABLE
+from bus.database.revisions import DECLARED
 from bus.database.tables import compatible_revision
+from bus.database.tables import metadata as library_tables
 
 # For another migration to end: twice as long as the longest statement.
 WAIT_SECONDS = 60.0
@@ -67,6 +71,16 @@ class _History:
     @property
     def newest(self) -> str:
         return str(self.scripts.get_current_head())
+
+    @property
+    def declared(self) -> MetaData:
+        """The tables that a service declares: its `env.py` gives them to `run_revisions`."""
+        config, found = self.config, list[MetaData]()
+        config.attributes[DECLARED] = found
+        script = ScriptDirectory.from_config(config)
+        with EnvironmentContext(config, script):
+            script.run_env()
+        return found[0]
 
     def upgrade(self, connection: Connection) -> None:
         """Raises NotMigrated for a database at a revision that this history does not have, and DBAPIError."""
@@ -122,18 +136,21 @@ def migrate(database: Database, migrations: str | None) -> str:
 
     `migrations` is the package of that history; None for a service without tables of its own. A database that a newer
     release has migrated stays as it is, if it still serves this one. Waits for another migration of the same database,
-    at most WAIT_SECONDS.
+    at most WAIT_SECONDS. Makes the key of a new database, where it is a file.
 
-    Raises DatabaseUnavailable, DatabaseUnusable, and NotMigrated when the other one does not end or the database
-    refuses.
+    Raises DatabaseUnavailable, DatabaseUnusable, DatabaseKeyError, and NotMigrated when the other one does not end or
+    the database refuses.
     """
     histories = _histories(migrations)
     _check_file(database)
     try:
         with _exclusive(database) as connection:
             check_usable(connection)
+            check_key(connection)
+            database.keys.make()
             for history in histories:
                 history.upgrade(connection)
+            write_check(connection)
             for history in histories:
                 history.write_compatible(connection)
             return str(histories[-1].current(connection))
@@ -142,16 +159,24 @@ def migrate(database: Database, migrations: str | None) -> str:
 
 
 def check_migrated(database: Database, migrations: str) -> None:
-    """Raises NotMigrated when this release cannot work with the database, DatabaseUnusable and DatabaseUnavailable.
+    """Raises NotMigrated when this release cannot work with the database, and DatabaseKeyError with a wrong key.
 
-    It can at the newest revisions of both histories, and at later ones that are compatible with them.
+    Raises DatabaseUnusable and DatabaseUnavailable too.
+
+    A release can work at the newest revisions of both histories, and at later ones that are compatible with them.
     """
     _check_file(database)
     with database.reading() as transaction:
         check_usable(transaction.connection)
         behind = [words for each in _histories(migrations) if (words := each.why_unusable(transaction.connection))]
-    if behind:
-        raise NotMigrated(f"its database is {', and '.join(behind)}: run `bus migrate`")
+        if behind:
+            raise NotMigrated(f"its database is {', and '.join(behind)}: run `bus migrate`")
+        check_key(transaction.connection)
+
+
+def tables_of(migrations: str) -> list[Table]:
+    """All tables in the database of a service, the library's first. `migrations` is the package of its history."""
+    return [*library_tables.sorted_tables, *_History(migrations, "alembic_version").declared.sorted_tables]
 
 
 def _check_file(database: Database) -> None:

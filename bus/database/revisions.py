@@ -15,11 +15,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, create_engine
 from sqlalchemy.types import TypeEngine
 
-from bus.columns import Id, Money, UtcDateTime
+from bus.columns import Encrypted, Id, Money, UtcDateTime
+
+# The attribute of Alembic's configuration with a list, for the tables of a service. Then no revision is run.
+DECLARED = "declared"
 
 
 def run_revisions(metadata: MetaData) -> None:
     """Run the service's revisions, or those that Alembic asks for. `metadata` has the tables of the service."""
+    if (declared := context.config.attributes.get(DECLARED)) is not None:
+        declared.append(metadata)
+        return
     if (connection := context.config.attributes.get("connection")) is not None:
         context.configure(connection=connection)
         context.run_migrations()
@@ -60,7 +66,7 @@ def _render_item(kind: str, item: Any, autogenerate: AutogenContext) -> str | Li
         return False
     # Each of its tables has its own copy of `Id`.
     name = "Id" if repr(item) == repr(Id) else type(item).__name__
-    if name != "Id" and not isinstance(item, Money | UtcDateTime):
+    if name != "Id" and not isinstance(item, Encrypted | Money | UtcDateTime):
         return False
     autogenerate.imports.add(f"from bus.columns import {name}")
     return name if name == "Id" else repr(item)

@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
 )
 
-from bus.columns import Id, UtcDateTime
+from bus.columns import Encrypted, Id, UtcDateTime
 
 metadata = MetaData()
 
@@ -128,17 +128,18 @@ sealing_key = Table(
     metadata,
     Column("kid", Text, primary_key=True),
     Column("number", Integer, nullable=False, unique=True),
-    Column("private_jwk", Text, nullable=False),
+    Column("private_jwk", Encrypted, nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
     Column("retired_at", UtcDateTime),
 )
 
-# The long-lived keys of the service, by what they are for.
+# The long-lived keys of the service, by what they are for. One is for nothing but to find out whether the database is
+# opened with the right key (`encryption.py`).
 service_key = Table(
     "service_keys",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("secret", Text, nullable=False),
+    Column("secret", Encrypted, nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
 )
 

@@ -125,8 +125,9 @@ def run_processes(applications: Sequence[Application], settings: Settings, on_re
 
 
 def migrate_service(application: Application, settings: Settings) -> str:
-    """Migrate the database of a service; returns its revision. Raises DatabaseUnavailable."""
-    database = Database(settings.services[application.name].database_url)
+    """Migrate the database of a service; returns its revision. Raises DatabaseUnavailable and DatabaseKeyError."""
+    name = application.name
+    database = Database(settings.services[name].database_url, keys=settings.database_keys(name))
     try:
         return migrate(database, application.migrations)
     finally:
@@ -175,7 +176,8 @@ def worker_of(
 def database_of(application: Application, settings: Settings) -> Database:
     """The database of a service, with connections for all threads of a worker."""
     url = settings.services[application.name].database_url
-    return Database(url, connections=4 + application.service.threads, lock_seconds=LOCK_SECONDS)
+    connections, keys = 4 + application.service.threads, settings.database_keys(application.name)
+    return Database(url, connections, LOCK_SECONDS, keys=keys)
 
 
 def check_ports(applications: Sequence[Application], settings: Settings) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import make_url
 
 from bus.contract.settings import Settings as OwnSettings
+from bus.database.encryption import DatabaseKeys
 from bus.messaging.broker_url import EMBEDDED
 from bus.messaging.topology import DEFAULT_LIMITS, Limits
 from bus.runtime.settings_reader import SettingsReader
@@ -34,8 +35,9 @@ class SettingsError(Exception):
 @dataclass(frozen=True)
 class ServiceSettings:
     """The settings of one service: the port of its front end, the URL of its database, whether its workers refuse
-    secrets that are not sealed, the port of a worker's metrics, if it has one, what the service itself declares, and
-    the thumbprint of the identity key that must have signed its sealing keys; empty to trust the first one."""
+    secrets that are not sealed, the port of a worker's metrics, if it has one, what the service itself declares, the
+    thumbprint of the identity key that must have signed its sealing keys, empty to trust the first one, and the keys
+    that its database is encrypted with, empty for those in a file."""
 
     port: int
     database_url: str
@@ -43,6 +45,7 @@ class ServiceSettings:
     metrics_port: int | None = None
     own: OwnSettings = field(default_factory=OwnSettings)
     identity: str = ""
+    database_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ class Settings:
     def identities(self) -> Mapping[str, str]:
         """The thumbprints of the identity keys that are set, by service."""
         return {name: service.identity for name, service in self.services.items() if service.identity}
+
+    def database_keys(self, service: str) -> DatabaseKeys:
+        """The keys that the database of a service is encrypted with: the setting, or a file in DATA_DIR."""
+        text = self.services[service].database_key
+        return DatabaseKeys(f"{service.upper()}_DATABASE_KEY", text, self.data_dir / f"{service}.key")
 
     @property
     def is_embedded(self) -> bool:
@@ -131,6 +139,7 @@ def _service(reader: SettingsReader, name: str, default_port: int, data: Path, o
         metrics_port=reader.port(f"{prefix}_METRICS_PORT", None),
         own=reader.declared(prefix, own),
         identity=reader.thumbprint(f"{prefix}_IDENTITY_KEY"),
+        database_key=reader.database_keys(f"{prefix}_DATABASE_KEY"),
     )
 
 

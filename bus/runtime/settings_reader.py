@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from bus.contract.fields import RuleViolation, rules_of, secrets_of
 from bus.contract.settings import Settings
 from bus.contract.words import in_words
+from bus.database.encryption import fernet_of
 from bus.messaging.broker_url import EMBEDDED, BadBrokerUrl, parse_broker_url
 
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
@@ -97,6 +98,18 @@ class SettingsReader:
         if value and not re.fullmatch("[A-Za-z0-9_-]{43}", value):
             self.errors.append(
                 f"{name} must be 43 characters as `bus sealing-keys identity` prints them, not {_shown(value)}."
+            )
+            return ""
+        return value
+
+    def database_keys(self, name: str) -> str:
+        """Keys that encrypt a database, separated by commas; empty if it is not set. They are secrets: never shown."""
+        value = self.text(name, "")
+        try:
+            fernet_of(value) if value else None
+        except ValueError:
+            self.errors.append(
+                f"{name} must be keys as `bus database-keys new` prints them, separated by commas, the newest first."
             )
             return ""
         return value

@@ -45,7 +45,7 @@ class LetterKey:
 def service_key(connection: Connection, purpose: str) -> bytes:
     """A secret key of the service for one purpose, such as `mail`: 32 random bytes, as HMAC-SHA256 needs them.
 
-    It is made when it is first asked for; then all workers get the same. It is in the service's database, unencrypted.
+    It is made when it is first asked for; then all workers get the same. The service's database keeps it encrypted.
     """
     return bytes.fromhex(stored(connection, f"{_OWN}{purpose}", lambda: secrets.token_hex(KEY_BYTES)))
 

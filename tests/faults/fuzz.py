@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pika
 
+from bus.database.encryption import key_of_this_process
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.testing.servers.processes import Process
@@ -99,7 +100,11 @@ def _workers(folder: Path, url: str) -> Iterator[list[Process]]:
         migrate(database, f"{service}.migrations")
         database.close()
         settings = {"BUS_URL": url, "DATA_DIR": str(folder), "RETRY_SECONDS": "1", "LOG_LEVEL": "error"}
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **settings}
+        settings |= {
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            f"{service.upper()}_DATABASE_KEY": key_of_this_process(),
+        }
+        environment = {**os.environ, **settings}
         workers.append(Process(service, (sys.executable, "-m", "bus.cli", "worker", service), folder, environment))
         workers[-1].start()
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bus.database.encryption import key_of_this_process
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.testing.servers.ports import free_ports
@@ -165,10 +166,11 @@ class System:
             database.close()
 
     def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
-        prefixes = ("BUS_", "AUTH_", "CATALOG_", "FAULTY_", "ORDERS_")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+        prefixes = ("AUTH_", "CATALOG_", "FAULTY_", "ORDERS_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BUS_", *prefixes))}
         return {
             **inherited,
+            **{f"{prefix}DATABASE_KEY": key_of_this_process() for prefix in prefixes},
             "PYTHONPATH": python_path(self.folder, ORDERS),
             "BUS_URL": self.bus_url,
             **own,

@@ -114,11 +114,10 @@ class Worker:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self._log = folder / "worker.log"
-        others = {name: value for name, value in os.environ.items() if not name.startswith(("BUS_", "AUTH_"))}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "bus.cli", "worker", "auth"],
-                env={**others, "LOG_FORMAT": "json", "DATA_DIR": str(folder), **settings},
+                env={**os.environ, "LOG_FORMAT": "json", "DATA_DIR": str(folder), **settings},
                 stdout=log,
                 stderr=log,
             )

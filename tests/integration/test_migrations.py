@@ -12,6 +12,7 @@ from sqlalchemy import MetaData, inspect, select
 from support.migrations import newest_revision
 
 from bus.database import migrate as migrating
+from bus.database.encryption import DatabaseKeys
 from bus.database.engine import Database
 from bus.database.migrate import NotMigrated, check_migrated, migrate
 from bus.database.migrations import VERSION_TABLE
@@ -130,14 +131,18 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 # Prints that it is ready, and migrates when it has read a line.
 MIGRATE = """
 import sys
+from pathlib import Path
+from bus.database.encryption import DatabaseKeys
 from bus.database.engine import Database
 from bus.database.migrate import migrate
-database = Database(sys.argv[1])
+database = Database(sys.argv[1], keys=DatabaseKeys("CATALOG_DATABASE_KEY", file=Path(sys.argv[2])))
 print("ready", flush=True)
 input()
 print(migrate(database, "catalog.migrations"))
 """
 LIBRARY = "bus.database.migrations"
+# A Fernet token begins with its version, 0x80, and a time in this century.
+ENCRYPTED = "gAAAA"
 PROCESSES = 4
 PROCESS_SECONDS = 120.0
 
@@ -165,6 +170,9 @@ def test_a_database_whose_service_made_the_librarys_tables_keeps_every_row(
         check_migrated(old, f"{service}.migrations")
     migrate(old, f"{service}.migrations")
     after = _rows(old)
+    for key in after["sealing_keys"]:
+        assert key["private_jwk"].startswith(ENCRYPTED)
+        key["private_jwk"] = old.keys.decrypt(key["private_jwk"])
     for table in before.keys() - {"alembic_version"}:
         kept = [{name: row[name] for name in before[table][0]} for row in after[table]]
         assert kept == before[table], table
@@ -173,6 +181,7 @@ def test_a_database_whose_service_made_the_librarys_tables_keeps_every_row(
     check_migrated(old, f"{service}.migrations")
     migrate(new, f"{service}.migrations")
     assert _schema(old) == _schema(new)
+    after = _rows(old)
     migrate(old, f"{service}.migrations")
     assert _rows(old) == after
     old.close()
@@ -193,12 +202,13 @@ def test_products_of_before_begin_their_history_with_the_version_they_have(urls:
     database.close()
 
 
-def test_migrations_in_several_processes_at_the_same_moment_all_succeed(urls: tuple[str, str]) -> None:
+def test_migrations_in_several_processes_at_the_same_moment_all_succeed_and_make_one_key(
+    urls: tuple[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "catalog.key"
+    command = [sys.executable, "-c", MIGRATE, urls[0], str(file)]
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", MIGRATE, urls[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(PROCESSES)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)
     ]
     for process in processes:
         assert process.stdout is not None
@@ -209,7 +219,9 @@ def test_migrations_in_several_processes_at_the_same_moment_all_succeed(urls: tu
         process.stdin.flush()
     printed = [process.communicate(timeout=PROCESS_SECONDS)[0] for process in processes]
     assert printed == [f"{newest_revision('catalog.migrations')}\n"] * PROCESSES
-    database = Database(urls[0])
+    assert [path.name for path in tmp_path.glob("*.key*")] == [file.name]
+    assert file.stat().st_mode & 0o777 == 0o600
+    database = Database(urls[0], keys=DatabaseKeys("CATALOG_DATABASE_KEY", file=file))
     check_migrated(database, "catalog.migrations")
     database.close()
 

@@ -23,6 +23,7 @@ from support.secret_markers import SecretMarker, columns_with, files_with
 from auth.contract import Register
 from auth.handlers import auth
 from bus.client.client import Client
+from bus.database.encryption import key_of_this_process
 from bus.database.engine import Database
 from bus.database.inbox import outcome_of
 from bus.database.migrate import migrate
@@ -78,6 +79,7 @@ class Programs:
             **{name: value for name, value in os.environ.items() if not name.startswith(("BUS_", "AUTH_", "CATALOG_"))},
             "BUS_URL": bus_url,
             "AUTH_DATABASE_URL": database_url,
+            "AUTH_DATABASE_KEY": key_of_this_process(),
             "AUTH_PORT": str(port),
             "LOG_LEVEL": "debug",
             **settings,

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Column, Connection, MetaData, Table, func, insert, select
 from sqlalchemy.exc import StatementError
 
-from bus.columns import Id, Money, UtcDateTime
-from bus.database import Database
+from bus.columns import Encrypted, Id, Money, UtcDateTime
+from bus.database import Database, insert_all, update_each
 
 pytest_plugins = ["bus.testing.fixtures"]
 
@@ -22,6 +22,7 @@ entry = Table(
     Column("dinars", Money(places=3)),
     Column("yen", Money(places=0, digits=15)),
     Column("at", UtcDateTime),
+    Column("secret", Encrypted),
     sqlite_autoincrement=True,
 )
 
@@ -64,9 +65,30 @@ def test_moments_are_in_utc(connection: Connection) -> None:
 
 def test_nothing_stays_nothing(connection: Connection) -> None:
     connection.execute(insert(entry), {"euros": None, "at": None})
-    assert connection.execute(select(entry)).one() == (1, None, None, None, None)
+    assert connection.execute(select(entry)).one() == (1, None, None, None, None, None)
 
 
 def test_a_migration_can_have_them_as_they_are_written() -> None:
     assert repr(Money()) == "Money(places=2, digits=12)"
     assert repr(UtcDateTime()) == "UtcDateTime()"
+
+
+def test_an_encrypted_text_is_stored_differently_each_time_and_never_as_it_is(connection: Connection) -> None:
+    texts = ["geheim 🐴", "geheim 🐴", "", None]
+    for text in texts:
+        connection.execute(insert(entry).values(secret=text))
+    assert connection.execute(select(entry.c.secret).order_by(entry.c.id)).scalars().all() == texts
+    stored = connection.exec_driver_sql("SELECT secret FROM entries ORDER BY id").scalars().all()
+    assert len(set(stored)) == 4
+    assert "geheim" not in str(stored)
+    assert connection.execute(select(func.count()).where(entry.c.secret.is_(None))).scalar() == 1
+
+
+def test_an_encrypted_text_is_not_compared_in_sql_nor_written_with_many_rows(connection: Connection) -> None:
+    for compare in (lambda: entry.c.secret == "geheim", lambda: entry.c.secret.in_(["geheim"]), entry.c.secret.desc):
+        with pytest.raises(TypeError, match="cannot be compared"):
+            compare()
+    with pytest.raises(TypeError, match=r"entries\.secret is encrypted"):
+        insert_all(connection, entry, [{"secret": "geheim"}])
+    with pytest.raises(TypeError, match=r"entries\.secret is encrypted"):
+        update_each(connection, entry, entry.c.id, [{"id": 1, "secret": "geheim"}])

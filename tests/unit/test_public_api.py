@@ -46,11 +46,12 @@ PUBLIC = {
         "page_after",
         "parse",
     ],
-    "bus.columns": ["Id", "Money", "NOT_READ", "UtcDateTime", "columns_read"],
+    "bus.columns": ["Encrypted", "Id", "Money", "NOT_READ", "UtcDateTime", "columns_read"],
     "bus.cli": ["bus", "import_file", "import_options", "main", "service_client", "service_work"],
     "bus.database": [
         "Database",
         "RowPage",
+        "encrypt_column",
         "find_all",
         "insert_all",
         "lock_all",

@@ -1,4 +1,4 @@
-"""Checks of a service's database: that it can be reached, that it is migrated, and its clock."""
+"""Checks of a service's database: that it can be reached, that it is migrated, its keys and its clock."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, func, select
 
 from bus.database.connecting import DatabaseUnusable, check_file
+from bus.database.encryption import DatabaseKeyError, DatabaseKeys
 from bus.database.engine import Database, sqlite_file
 from bus.database.migrate import NotMigrated, check_migrated
 from bus.database.trouble import DatabaseUnavailable
@@ -15,20 +16,20 @@ from bus.service.application import Application
 _NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 
-def database_findings(application: Application, url: str) -> Iterator[Finding]:
-    """Check the database of a service, and its clock; does not create a SQLite file."""
+def database_findings(application: Application, url: str, keys: DatabaseKeys | None = None) -> Iterator[Finding]:
+    """Check the database of a service, its keys and its clock; does not create a SQLite file."""
     service = application.name
     if fault := _fault_of_file(url):
         yield wrong("database", fault, service)
         return
-    database = Database(url, connections=1)
+    database = Database(url, connections=1, keys=keys)
     try:
         check_migrated(database, application.migrations)
         with database.reading() as transaction:
             yield ok("database", f"{_version(transaction.connection)}, migrated", service)
             if database.kind == "postgresql":
                 yield _clock(transaction.connection, service)
-    except (NotMigrated, DatabaseUnusable) as refused:
+    except (NotMigrated, DatabaseUnusable, DatabaseKeyError) as refused:
         yield wrong("database", f"{refused}.", service)
     except DatabaseUnavailable as away:
         reason = " ".join(str(away).split())

@@ -46,7 +46,7 @@ def _examine(applications: Sequence[Application], settings: Settings, skip: Sequ
     for each in applications if "ports" not in skip else ():
         yield from _or_defect("ports", each.name, _ports(each.name, settings))
     for each in applications if "database" not in skip else ():
-        found = database_findings(each, settings.services[each.name].database_url)
+        found = database_findings(each, settings.services[each.name].database_url, settings.database_keys(each.name))
         yield from _or_defect("database", each.name, found)
     if settings.is_embedded:
         detail = (

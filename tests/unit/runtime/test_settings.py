@@ -12,6 +12,7 @@ from bus.database.engine import sqlite_file
 from bus.messaging.topology import Limits
 from bus.runtime.settings import ServiceSettings, SettingsError, read_settings
 
+KEYS = ("A" * 43 + "=", "B" * 42 + "A=")
 PORTS = {"auth": 5000, "catalog": 5001}
 
 
@@ -39,15 +40,26 @@ def test_every_setting_is_taken_from_its_variable() -> None:
         "AUTH_PORT": "80",
         "AUTH_REQUIRE_SEALED": "1",
         "AUTH_METRICS_PORT": "9100",
+        "AUTH_DATABASE_KEY": f"{KEYS[0]}, {KEYS[1]}",
         "CATALOG_DATABASE_URL": "postgresql://localhost/catalog",
     }
     settings = read_settings(environment, PORTS)
     assert (settings.bus_url, settings.bind, settings.seed) == ("amqp://guest@localhost/", "0.0.0.0", False)
     assert settings.log_level == "debug"
     assert settings.services["auth"] == ServiceSettings(
-        80, "sqlite:////srv/auth.db", require_sealed=True, metrics_port=9100
+        80, "sqlite:////srv/auth.db", require_sealed=True, metrics_port=9100, database_key=f"{KEYS[0]}, {KEYS[1]}"
     )
+    assert KEYS[0] not in repr(settings)
     assert settings.services["catalog"].database_url == "postgresql://localhost/catalog"
+
+
+@pytest.mark.parametrize("value", ["hunter2", f"{KEYS[0]};{KEYS[1]}", f"{KEYS[0]},", KEYS[0][:-2], f"{KEYS[0]}é"])
+def test_what_is_no_key_is_not_repeated(value: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        read_settings({"AUTH_DATABASE_KEY": value}, PORTS)
+    assert str(error.value) == (
+        "AUTH_DATABASE_KEY must be keys as `bus database-keys new` prints them, separated by commas, the newest first."
+    )
 
 
 class ShelfSettings(Settings):

@@ -9,14 +9,17 @@ from urllib.parse import parse_qs, urlsplit
 import pyotp
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from support.auth_over_http import PASSWORD, age_sessions, bearer, code_of, events_of, json_of, new_name, register, run
+from support.secret_markers import SecretMarker, columns_with, files_with
 from werkzeug.test import TestResponse
 
 from auth.domain.throttling import OTP_FAILURES
-from auth.tables import activity, metadata, recovery_code, session, throttle, totp, user
+from auth.tables import activity, recovery_code, session, signing_key, throttle, totp, user
+from bus.database.encryption import DatabaseKeys
 from bus.database.engine import Database
-from bus.database.tables import inbox, outbox
+from bus.database.tables import inbox, service_key
+from bus.security.key_store import read_keys
 
 WRONG = "gezd-gnbv-gy3t-qojq"
 
@@ -228,20 +231,32 @@ def test_a_right_password_without_a_code_does_not_forget_wrong_ones(enabled: Own
     assert code_of(enabled.log_in()) == (429, "auth.too_many_tries")
 
 
-def test_codes_rest_nowhere_readable_and_the_secret_in_one_column(enabled: Owner, database: Database) -> None:
+def test_codes_and_secrets_rest_nowhere_readable(
+    enabled: Owner, database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In no column and no file of the database; the search finds a secret once the encryption is switched off."""
     used, otp = enabled.recovery_codes[0], enabled.code()
     assert enabled.log_in(otp=used).status_code == 200
     assert enabled.log_in(otp=otp).status_code == 200
     sought = [enabled.secret, enabled.token, *enabled.recovery_codes, *(code.replace("-", "") for code in [used])]
-    found = []
     with database.reading() as transaction:
         assert not set(transaction.connection.execute(select(inbox.c.operation)).scalars()) & {
             "auth.log_in", "auth.enrol_totp", "auth.confirm_totp", "auth.introspect",
         }  # fmt: skip
-        for table in (*metadata.sorted_tables, inbox, outbox):
-            for row in transaction.connection.execute(select(table)).mappings():
-                found += [f"{table.name}.{name}" for name, value in row.items() if any(s in str(value) for s in sought)]
-    assert found == ["totps.secret"]
+        keys = transaction.connection.execute(select(signing_key.c.private_jwk)).scalars()
+        sought += [json.loads(key)["d"] for key in keys]
+        sought += [json.loads(key.private_jwk)["d"] for key in read_keys(database).values()]
+        sought += transaction.connection.execute(select(service_key.c.secret)).scalars()
+    markers = [SecretMarker(each) for each in sought]
+    assert columns_with(markers, f"sqlite:///{folder}/auth.db") == []
+    assert files_with(markers, folder) == []
+    monkeypatch.setattr(Encrypted, "process_bind_param", lambda _self, value, _dialect: value)
+    another = Owner(enabled.http, enabled.database)
+    marker = SecretMarker(_json(another.enrol())["secret"])
+    assert columns_with([marker], f"sqlite:///{folder}/auth.db") == ["totps.secret"]
+    assert files_with([marker], folder) == ["auth.db-wal"]
+    monkeypatch.undo()
+    run(database, delete(totp).where(totp.c.user_id == another.id))
 
 
 # Introspection.
