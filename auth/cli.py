@@ -3,6 +3,7 @@
 Only the import goes over the bus, from any machine that has BUS_URL.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from auth.files.reading import USERS
 from auth.handlers.service import settings
-from auth.storage import accounts, activity, second_factor, signing_keys
+from auth.storage import accounts, activity, second_factor, service_accounts, signing_keys
 from auth.storage import mails as outgoing
 from bus import Work
 from bus.cli import import_file, import_options, service_work
@@ -22,6 +23,9 @@ ROLES = ("admin", "catalog:write")
 STATES = ("waiting", "sending", "sent", "failed", "dropped")
 
 _LOGIN = click.argument("login")
+_NAME = click.argument("name")
+# As in the contract, `ClientId`.
+_SERVICE_NAME = re.compile("[a-z][a-z0-9_-]{0,63}")
 _ROLE = click.argument("role", type=click.Choice(ROLES))
 
 
@@ -85,6 +89,55 @@ def rotate() -> None:
             click.echo(signing_keys.rotate(work.connection, settings()))
     except IntegrityError:
         raise click.ClickException("Another rotation runs at the same moment. Its key is as new.") from None
+
+
+@commands.group("service-accounts")
+def accounts_of_services() -> None:
+    """Manage the accounts of services, which call others in their own name."""
+
+
+@accounts_of_services.command("create")
+@_NAME
+@click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="A role; may be given several times.")
+def create_service_account(name: str, roles: tuple[str, ...]) -> None:
+    """Make the account NAME of the service with this name, and print its secret, this one time."""
+    if not _SERVICE_NAME.fullmatch(name):
+        raise click.UsageError("NAME begins with a letter; letters, digits, - and _ follow, all in lower case.")
+    try:
+        with service_work("auth") as work:
+            secret = service_accounts.create(work.connection, name, roles)
+    except IntegrityError:
+        raise click.UsageError(
+            f"There is a service account {name!r} already. `new-secret` replaces its secret."
+        ) from None
+    click.echo(secret)
+
+
+@accounts_of_services.command("list")
+def list_service_accounts() -> None:
+    """List the accounts of services with their roles."""
+    with service_work("auth") as work:
+        for row in service_accounts.all_of(work.connection):
+            click.echo(f"{row.name}: {row.roles or 'no roles'}")
+
+
+@accounts_of_services.command("new-secret")
+@_NAME
+def replace_secret(name: str) -> None:
+    """Replace the secret of the account NAME, and print the new one. Access tokens go on until they end."""
+    with service_work("auth") as work:
+        if (secret := service_accounts.replace_secret(work.connection, name)) is None:
+            raise click.UsageError(f"There is no service account {name!r}.")
+    click.echo(secret)
+
+
+@accounts_of_services.command("delete")
+@_NAME
+def delete_service_account(name: str) -> None:
+    """Delete the account NAME. Its access tokens end within minutes."""
+    with service_work("auth") as work:
+        if not service_accounts.remove(work.connection, name):
+            raise click.UsageError(f"There is no service account {name!r}.")
 
 
 @commands.group()

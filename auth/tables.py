@@ -90,6 +90,16 @@ signing_key = Table(
     Column("retired_at", UtcDateTime),
 )
 
+# Services that call others in their own name. `roles` are as those of users; of the secret, its SHA-256.
+service_account = Table(
+    "service_accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+)
+
 # Second factors. A secret counts once it is confirmed, and is null after it was removed; `last_step` is the time step
 # of the last code that was used. `version` counts what `auth.totp_changed` reports.
 totp = Table(

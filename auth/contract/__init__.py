@@ -80,7 +80,7 @@ from auth.contract.administration import (
     EnableUser,
 )
 from auth.contract.imports import MOST_USERS, ImportedUser, ImportResult, ImportUsers, OldHash, UsersImported
-from auth.contract.tokens import GetJwks
+from auth.contract.tokens import ClientId, ClientSecret, InvalidClient, GetJwks, IssueServiceToken
 from auth.contract.introspection import GivenToken, Introspection, Introspect
 from auth.contract.totp import (
     Otp,
@@ -105,6 +105,8 @@ __all__ = [
     "ActivityEntry",
     "ActivityPage",
     "ChangePassword",
+    "ClientId",
+    "ClientSecret",
     "ConfirmTotp",
     "DeleteAccount",
     "Device",
@@ -130,8 +132,10 @@ __all__ = [
     "ImportedUser",
     "Introspect",
     "Introspection",
+    "InvalidClient",
     "InvalidMailToken",
     "InvalidRefreshToken",
+    "IssueServiceToken",
     "LastAdmin",
     "ListSessions",
     "ListUsers",

@@ -4,7 +4,7 @@ import time
 
 from auth.contract import Introspect, Introspection, SessionOver
 from auth.handlers.service import auth, settings
-from auth.storage import sessions
+from auth.storage import service_accounts, sessions
 from auth.storage.signing_keys import published_keys
 from bus import Work
 from bus.security import NotAuthorized, verify
@@ -18,15 +18,18 @@ def introspect(command: Introspect, work: Work) -> Introspection:
         keys = {key.kid: key for key in published_keys(connection, settings())}
         try:
             caller, expires_at = verify(command.token, keys.get, time.time())
-            owner = sessions.owner_of(caller, connection)
+            if (service := service_accounts.find_caller(connection, caller)) is not None:
+                name = service.name
+            else:
+                name = sessions.owner_of(caller, connection).username
         except (NotAuthorized, SessionOver):
             return Introspection(active=False)
-    if owner.id != asking.id and "admin" not in work.caller.scopes:
+    if caller.id != str(asking.id) and "admin" not in work.caller.scopes:
         return Introspection(active=False)
     return Introspection(
         active=True,
         scope=" ".join(sorted(caller.scopes)),
-        username=owner.username,
+        username=name,
         token_type="Bearer",  # noqa: S106  # no password
         exp=expires_at,
         sub=caller.id,

@@ -126,24 +126,32 @@ def check_recent(owner: Row[Any], settings: AuthSettings, moment: datetime) -> N
         raise LogInAgain
 
 
+def access_token(
+    connection: Connection, key: SigningKey, account: str, session_id: str, roles: str, settings: AuthSettings
+) -> str:
+    """An access token (RFC 9068, section 2.2) of an account."""
+    issued_at = int(now(connection).timestamp())
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": account,
+        "sid": session_id,
+        "scope": roles,
+        "iat": issued_at,
+        "exp": issued_at + settings.access_token_minutes * 60,
+        "jti": secrets.token_urlsafe(16),
+    }
+    return key.sign(claims)
+
+
 def _tokens(
     connection: Connection, owner: Row[Any], session_id: str, key: SigningKey, settings: AuthSettings
 ) -> Tokens:
     refresh = secrets.token_urlsafe(TOKEN_BYTES)
     connection.execute(insert(refresh_token), {"hash": _hash(refresh), "session_id": session_id})
-    issued_at, seconds = int(now(connection).timestamp()), settings.access_token_minutes * 60
-    # RFC 9068, section 2.2.
-    claims = {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "sub": str(owner.id),
-        "sid": session_id,
-        "scope": owner.roles,
-        "iat": issued_at,
-        "exp": issued_at + seconds,
-        "jti": secrets.token_urlsafe(16),
-    }
-    return Tokens(access_token=key.sign(claims), expires_in=seconds, refresh_token=refresh, user=user_of(owner))
+    access = access_token(connection, key, str(owner.id), session_id, owner.roles, settings)
+    seconds = settings.access_token_minutes * 60
+    return Tokens(access_token=access, expires_in=seconds, refresh_token=refresh, user=user_of(owner))
 
 
 def _hash(token: str) -> bytes:

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from bus.contract.builtin import builtin_operation
-from bus.contract.fields import holds_secrets
-from bus.contract.operations import Operation, Query, Reply
+from bus.contract.fields import Secret, holds_secrets
+from bus.contract.operations import Operation, Query, Reply, TransientCommand
 from bus.contract.problems import Problem, ProblemError
 
 # The service that signs access tokens, and what its tokens carry as `iss` and `aud` (RFC 9068, section 2.2).
@@ -42,6 +42,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 ANONYMOUS = Caller()
 
 
+def service_caller(service: str) -> Caller:
+    """A service, as the caller of what it does in its own name. The id of an account of a person is a number."""
+    return Caller(id=f"service:{service}", session=f"service:{service}")
+
+
 class NotAuthorized(ProblemError):
     """Raised for a request whose caller is not known (401), or may not do it (403). The sender's fault.
 
@@ -57,6 +62,12 @@ def token_required() -> NotAuthorized:
     """The request has no token. Without one, a challenge names no error (RFC 6750, section 3.1)."""
     detail = "This needs an access token: authorization: Bearer …"
     return NotAuthorized("token-required", 401, "Token required", detail, CHALLENGE)
+
+
+def not_sent() -> NotAuthorized:
+    """What has the form of a sent command, and comes of no worker of the service."""
+    detail = "Only the service itself sends this, with work.send."
+    return NotAuthorized("not-sent", 403, "Not sent", detail, CHALLENGE)
 
 
 def invalid_token() -> NotAuthorized:
@@ -90,6 +101,31 @@ class JsonWebKeySet(Reply):
 
 class GetKeySet(Query[JsonWebKeySet]):
     """The keys to verify access tokens with."""
+
+
+class ServiceToken(Reply):
+    """An access token for a service (RFC 6749, section 4.4.3); `expires_in` is its life in seconds."""
+
+    access_token: Annotated[
+        str, Meta(examples=["eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxIn0.c2ln"]), Secret()
+    ]
+    expires_in: Annotated[int, Meta(examples=[600])]
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  # no password
+
+
+class GetServiceToken(TransientCommand[ServiceToken]):
+    """Get an access token for a service account."""
+
+    client_id: Annotated[str, Meta(min_length=1, max_length=64, examples=["orders"])]
+    client_secret: Annotated[
+        str, Meta(min_length=1, max_length=200, examples=["kXh7mZ1vC0Jw3b9TqYpR5sUeGd2LfAoNiVtHxEy8Mc4"]), Secret()
+    ]
+
+
+@cache
+def service_token_command() -> type[GetServiceToken]:
+    """The command by which a service gets a token for what it does in its own name."""
+    return builtin_operation(TOKEN_SERVICE, "issue_service_token", GetServiceToken)
 
 
 @cache

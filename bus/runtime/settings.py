@@ -36,8 +36,8 @@ class SettingsError(Exception):
 class ServiceSettings:
     """The settings of one service: the port of its front end, the URL of its database, whether its workers refuse
     secrets that are not sealed, the port of a worker's metrics, if it has one, what the service itself declares, the
-    thumbprint of the identity key that must have signed its sealing keys, empty to trust the first one, and the keys
-    that its database is encrypted with, empty for those in a file."""
+    thumbprint of the identity key that must have signed its sealing keys, empty to trust the first one, the keys that
+    its database is encrypted with, empty for those in a file, and the secret of its service account, if it has one."""
 
     port: int
     database_url: str
@@ -46,6 +46,7 @@ class ServiceSettings:
     own: OwnSettings = field(default_factory=OwnSettings)
     identity: str = ""
     database_key: str = field(default="", repr=False)
+    client_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,9 @@ def read_settings(
 
 
 def configure(service: "Service", settings: Settings) -> None:
-    """Give a service what it declares of its own, and the folder for its files."""
-    service.settings, service.data_dir = settings.services[service.name].own, settings.data_dir
+    """Give a service what it declares of its own, the folder for its files, and the secret of its account."""
+    given = settings.services[service.name]
+    service.settings, service.data_dir, service.client_secret = given.own, settings.data_dir, given.client_secret
 
 
 def misspelling(names: tuple[str, str]) -> str:
@@ -140,6 +142,7 @@ def _service(reader: SettingsReader, name: str, default_port: int, data: Path, o
         own=reader.declared(prefix, own),
         identity=reader.thumbprint(f"{prefix}_IDENTITY_KEY"),
         database_key=reader.database_keys(f"{prefix}_DATABASE_KEY"),
+        client_secret=reader.text(f"{prefix}_CLIENT_SECRET", ""),
     )
 
 

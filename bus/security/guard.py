@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import structs
 
-from bus.contract.builtin import SealingKey
+from bus.contract.builtin import SealingKey, is_send
 from bus.contract.identity import (
     ANONYMOUS,
     Caller,
@@ -20,6 +20,7 @@ from bus.contract.identity import (
     insufficient_scope,
     invalid_token,
     is_guarded,
+    not_sent,
     scope_for_fields,
     token_required,
 )
@@ -75,7 +76,7 @@ class Guard:
         # Where none of them needs an account, all callers are anonymous, and no outcome is an account's.
         knows_accounts = any(is_guarded(each) or each.field_scopes for each in asking)
         self.reads_tokens = bool(asking) and knows_accounts
-        signed = [operation for operation in operations if operation.authentication == "operator"]
+        signed = [each for each in operations if each.authentication == "operator" or is_send(each.operation_name)]
         self.asks = frozenset(each.operation_name for each in [*(asking if knows_accounts else ()), *signed])
         self._verified: dict[tuple[str, str], tuple[Caller, int]] = {}
 
@@ -92,6 +93,8 @@ class Guard:
         if operation.authentication == "operator":
             return self._operators.caller_of(message)
         given, verified = message.headers.get(AUTHORIZATION), vouched(message, self._key.read())
+        if is_send(operation.operation_name) and verified is None:
+            raise not_sent()
         if verified is not None:
             caller = verified
         elif given is None:

@@ -17,6 +17,7 @@ from bus.contract.refusals import Refused
 from bus.database.inbox import ID_REUSED
 from bus.messaging.call import TOO_DEEP, Call
 from bus.messaging.transport import TransportFailure
+from bus.service.service_tokens import ServiceTokens
 
 R = TypeVar("R", bound=Reply)
 
@@ -34,10 +35,18 @@ class NestedCalls:
     """The calls of one worker to other services. `connect` makes its client, when it is first needed.
 
     `token_of` gives the access token of a call's own caller, which is passed on to operations that read one.
+    `client_secret` is that of the account of this `service`.
     """
 
-    def __init__(self, connect: Callable[[], Client] | None, token_of: Callable[[Call], str | None]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Client] | None,
+        token_of: Callable[[Call], str | None],
+        service: str,
+        client_secret: str,
+    ) -> None:
         self._connect, self._token_of, self._lock = connect, token_of, threading.Lock()
+        self._service_tokens = ServiceTokens(service, client_secret, lambda command: self.open().call(command))
         self._client: Client | None = None
         self._reported: set[str] = set()
 
@@ -60,17 +69,24 @@ class NestedCalls:
         if self._client is not None:
             self._client.close()
 
-    def ask(self, call: Call, request: Operation[R], number: int, timeout: float) -> R:
+    def ask(self, call: Call, request: Operation[R], number: int, timeout: float, *, as_service: bool = False) -> R:
         """Ask another service for the handler of `call`; `number` is the place among its calls.
 
-        Raises OtherBody, what `Client.call` raises, and DatabaseUnavailable where the key of a sealed token cannot be
-        read.
+        Raises OtherBody, what `Client.call` raises, ServiceNotAuthorized, and DatabaseUnavailable where the key of a
+        sealed token cannot be read.
         """
         operation: Any = type(request)
         message_id = call.derived_id(operation, number)
-        token = None if operation.authentication == "none" else self._token_of(call)
-        try:
+
+        def ask_with(token: str | None) -> R:
             return self.open().call(request, timeout=timeout, message_id=message_id, token=token)
+
+        try:
+            if operation.authentication == "none":
+                return ask_with(None)
+            if as_service:
+                return self._service_tokens.use(ask_with, operation.operation_name)
+            return ask_with(self._token_of(call))
         except Invalid as invalid:
             if invalid.problem.code == TOO_DEEP:  # an answer for all that have called one another
                 raise Refused(invalid.problem) from None

@@ -33,7 +33,7 @@ def sending_handler(
         operation = operations[sent.operation]
         command = read_json(sent.body.encode(), operation)
         try:
-            reply = work.call(command)
+            reply = work.call(command, as_service=True)
         except (Refusal, Refused) as refusal:
             function = on_refused.get(sent.operation)
             if function is None or refusal.problem.status >= 500:

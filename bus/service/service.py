@@ -42,6 +42,8 @@ class Service:
 
     `settings` is the class of its own settings. The attribute of this name has their defaults, or what the environment
     says, once a worker runs; `data_dir` is the folder for files (DATA_DIR), which need not exist yet.
+    `client_secret` is that of its service account (NAME_CLIENT_SECRET), for what it does in its own name; empty without
+    one.
 
     `handlers` has the registered handlers by the names of their operations, `listeners` those of events, `periodic` the
     functions that are run again and again, by their own names. `past` has the source of events that are older than the
@@ -56,6 +58,7 @@ class Service:
         self.name = name
         self.settings = settings()
         self.data_dir = Path("data")
+        self.client_secret = ""
         self.takes_secrets = False
         self.handlers: dict[str, Handler] = {}
         self.listeners: dict[str, Handler] = {}

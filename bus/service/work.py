@@ -107,13 +107,16 @@ class Work:
             del self._transaction.outgoing[before:]
             raise
 
-    def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS) -> R:
+    def call(self, request: Operation[R], *, timeout: float = ANSWER_SECONDS, as_service: bool = False) -> R:
         """Ask another service and wait for its reply, at most `timeout` seconds and no longer than our own caller.
 
         Call before the first use of `connection`, so that no transaction is open meanwhile. Another try of this request
         gets the reply that the other service has stored, so send the same body again: one that follows from the
-        request alone. The trace and the deadline are passed on, and the access token that came with the request as long
-        as it is valid, to an operation that reads one.
+        request alone. The trace and the deadline are passed on.
+
+        An operation that asks who calls gets the access token that came with our own request, as long as that is
+        valid. With `as_service` it gets one of our service account (NAME_CLIENT_SECRET) instead: for what this service
+        decides, and not its caller.
 
         Let the errors below pass, or handle them: passed on by the handler of a command, `Unavailable` and
         `ReplyTimeout` have it tried again later, as long as the other service is away.
@@ -124,6 +127,7 @@ class Work:
             Invalid: the request breaks a rule of its contract.
             Unavailable: the other service cannot be reached, or cannot answer now.
             ReplyTimeout: no reply came in time; a command is still carried out.
+            ServiceNotAuthorized: our service account is refused. An operator has to act; let it pass.
         """
         operation = type(request)
         if self._nested is None or operation not in self._may_call:
@@ -133,15 +137,15 @@ class Work:
         if self._transaction.opened is not None:
             self._nested.report_open_transaction(call, operation)
         self._called += 1
-        return self._nested.ask(call, request, self._called, timeout)
+        return self._nested.ask(call, request, self._called, timeout, as_service=as_service)
 
     def send(self, command: Operation[Any], request: Operation[Any] | None = None) -> str:
         """Send a command to its service once this transaction is committed; returns a message id.
 
-        It is carried out once, however long its service is away, and in no order with others that are sent. It carries
-        no token. What became of it is at `/operations/{id}` of our own front end; a refusal of it is given to the
-        function that is registered with `Service.on_refused`. A handler of many requests names the `request` that it
-        comes of.
+        It is carried out once, however long its service is away, and in no order with others that are sent. It is sent
+        in the name of this service, as a call with `as_service`. What became of it is at `/operations/{id}` of our own
+        front end; a refusal of it is given to the function that is registered with `Service.on_refused`. A handler of
+        many requests names the `request` that it comes of.
 
         Raises TypeError for a command that is not among the `sends` of the service, and Invalid for one that breaks a
         rule of its contract or is too large.

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 from sqlalchemy import select
 
 from bus.contract.builtin import CommandOutcome, Pong, outcome_query_of, ping_of, sealing_key_query_of
-from bus.contract.identity import ANONYMOUS
+from bus.contract.identity import ANONYMOUS, service_caller
 from bus.database.inbox import outcome_of
 from bus.dead_letters.store import resolution_of
 from bus.security.key_store import given_out
@@ -37,7 +38,7 @@ def builtin_handlers(service: Service, commands_wait: Callable[[], str] = lambda
 
     functions: dict[Any, Callable[[Any, Work], Any]] = {
         ping_of(service.name): pong,
-        outcome_query_of(service.name): _outcome,
+        outcome_query_of(service.name): partial(_outcome, service.name),
         sealing_key_query_of(service.name): lambda _query, work: given_out(work.connection, service.name),
     }
     return {
@@ -47,13 +48,13 @@ def builtin_handlers(service: Service, commands_wait: Callable[[], str] = lambda
     }
 
 
-def _outcome(query: Any, work: Work) -> CommandOutcome:
+def _outcome(service: str, query: Any, work: Work) -> CommandOutcome:
     """Follows a command through its dead letters, as far as it was edited and sent again."""
     sent_as = query.message_id
     for _ in range(MAX_EDITS):
-        found = outcome_of(work.connection, work.caller.id, sent_as)
-        if found is None and not work.caller.is_anonymous:  # an operation that needs no account was sent without one
-            found = outcome_of(work.connection, ANONYMOUS.id, sent_as)
+        # An operation that needs no account was sent without one, and what the service sends is its own.
+        callers = dict.fromkeys((work.caller.id, ANONYMOUS.id, service_caller(service).id))
+        found = next(filter(None, (outcome_of(work.connection, caller, sent_as) for caller in callers)), None)
         if found is not None:
             reply = msgspec.Raw(found.body or b"null")  # an answer with the status 204 has no body
             return CommandOutcome(id=query.message_id, state="done", status=found.status, reply=reply)

@@ -107,7 +107,7 @@ class Worker:
         self._waits = DatabaseWaits(service.name, database, self._stopping)
         self._letter_key = LetterKey(database)
         self._queues = service.queues(limits)
-        self._relay = OutboxRelay(service.name, transport, database, spans)
+        self._relay = OutboxRelay(service.name, transport, database, self._letter_key, spans)
         self._retention = Retention(service.name, database, limits.keep_days)
         on_restart = metrics.restarts[service.name,].inc if metrics else lambda: None
         self._watchdog = Watchdog(service.name, transport, on_restart)
@@ -213,7 +213,7 @@ class Worker:
             operators=operators,
         )
         self._reads_tokens = guard.reads_tokens
-        self._nested = NestedCalls(self._connect, guard.token_of)
+        self._nested = NestedCalls(self._connect, guard.token_of, name, service.client_secret)
         requests = RequestConsumer(
             {
                 **service.handlers,

@@ -13,11 +13,11 @@ from sqlalchemy import true
 from support import example_service
 from support.access_tokens import Signer
 from support.dead_letters import wait_for_letters
-from support.example_service import Who, WhoAmI, create_tables, make_service, words_in
+from support.example_service import KeepGuarded, Who, WhoAmI, create_tables, make_service, words_in
 from support.plain_publisher import PlainPublisher
 
 from bus.client.client import Client
-from bus.contract.identity import JsonWebKeySet
+from bus.contract.identity import GetServiceToken, JsonWebKeySet, ServiceToken
 from bus.contract.operations import Command, Query
 from bus.contract.operator import DeadLetterFilter
 from bus.database.engine import Database
@@ -35,10 +35,15 @@ from bus.worker.worker import Worker
 
 WAIT_SECONDS = 60.0
 SIGNER = Signer()
+SECRET = "geheim"
 
 
 class GetJwks(Query[JsonWebKeySet], name="auth.get_jwks"):
     """Stands for the service that signs tokens."""
+
+
+class IssueServiceToken(GetServiceToken, name="auth.issue_service_token"):
+    """And gives services their own."""
 
 
 class Ask(Command[Who], name="shop.ask", needs=""):
@@ -66,16 +71,25 @@ class System:
         def keys(query: GetJwks, work: Work) -> JsonWebKeySet:
             return SIGNER.key_set
 
+        @service.handles(IssueServiceToken)
+        def token(command: IssueServiceToken, work: Work) -> ServiceToken:
+            assert command.client_secret == SECRET
+            account = f"service:{command.client_id}"
+            return ServiceToken(access_token=SIGNER.token(account, "words:write"), expires_in=600)
+
         self._start(service, self._database("auth"))
 
     def start_shop(self) -> None:
-        shop = Service("shop")
+        shop = Service("shop", sends=[KeepGuarded])
+        shop.client_secret = SECRET
 
         @shop.handles(Ask, calls=[WhoAmI])
         def ask(command: Ask, work: Work) -> Who:
             if work.attempt == 1:
                 raise RuntimeError("the first try fails")
-            return work.call(WhoAmI())
+            who = work.call(WhoAmI())
+            work.send(KeepGuarded(word=f"for {who.account}"))
+            return who
 
         self._start(shop, self._database("shop"))
 
@@ -172,7 +186,7 @@ def test_a_command_waits_for_the_keys_and_is_retried_as_its_caller_with_no_token
 
 
 @pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "sealed"])
-def test_a_handler_calls_another_service_as_its_own_caller_and_so_does_its_next_try(
+def test_a_handler_calls_another_service_as_its_own_caller_and_sends_in_the_name_of_its_service(
     system: System, writer: str, is_plain: bool
 ) -> None:
     system.start_token_service()
@@ -181,6 +195,7 @@ def test_a_handler_calls_another_service_as_its_own_caller_and_so_does_its_next_
         assert client.call(Ask(), token=writer, timeout=WAIT_SECONDS) == Who(
             account="17", session="s1", scopes=["words:write"]
         )
+    wait_until(lambda: words_in(system.database) == ["for 17 of service:shop"], WAIT_SECONDS, "what was sent is done")
 
 
 def test_a_dead_letter_that_is_sent_again_is_the_command_of_the_same_account(system: System, writer: str) -> None:

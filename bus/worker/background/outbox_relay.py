@@ -14,12 +14,16 @@ import structlog
 from sqlalchemy import Row
 
 from bus import failpoints
+from bus.contract.builtin import is_send
+from bus.contract.identity import service_caller
 from bus.database import leases, outbox
 from bus.database.engine import Database
 from bus.messaging.message import Message
 from bus.messaging.publishing import publish_all
 from bus.messaging.trace_context import Trace
 from bus.messaging.transport import PublishOutcome, Transport, TransportFailure
+from bus.security.service_keys import LetterKey
+from bus.security.vouching import vouch
 from bus.telemetry.spans import Spans, attributes_of, sent
 from bus.worker.background.periodic import PeriodicTask
 
@@ -49,9 +53,12 @@ class OutboxRelay(PeriodicTask):
 
     at_stop = True
 
-    def __init__(self, service: str, transport: Transport, database: Database, spans: Spans | None = None) -> None:
+    def __init__(
+        self, service: str, transport: Transport, database: Database, key: LetterKey, spans: Spans | None = None
+    ) -> None:
         super().__init__(f"{service}-relay")
         self._service, self._transport, self._database, self._spans = service, transport, database, spans
+        self._key = key
         self._holder, self._holds_lease = uuid4().hex, False
         self._retry_at, self._retry_pause, self._retry_events = 0.0, REFUSED_SECONDS, 1
 
@@ -87,7 +94,7 @@ class OutboxRelay(PeriodicTask):
         if time.monotonic() - begun > LEASE_SECONDS - CONFIRM_SECONDS:
             return True  # it stood still since, so the lease may end while it sends
         hops = [self._hop_of(row) for row in rows]
-        messages = [outbox.message_of(row, hop) for row, hop in zip(rows, hops, strict=True)]
+        messages = [self._signed(outbox.message_of(row, hop)) for row, hop in zip(rows, hops, strict=True)]
         outcomes = publish_all(self._transport, messages, CONFIRM_SECONDS)
         failpoints.reach("relay.before-mark")
         settled = _settled(outcomes)
@@ -140,6 +147,12 @@ class OutboxRelay(PeriodicTask):
             self._retry_at, self._retry_pause = 0.0, REFUSED_SECONDS
             self._retry_events = min(2 * self._retry_events, MAX_EVENTS)
         return not is_last
+
+    def _signed(self, message: Message) -> Message:
+        """A sent command acts in the name of the service, so its worker must know that the service has sent it."""
+        if not is_send(message.queue):
+            return message
+        return vouch(message, service_caller(self._service), self._key.read())
 
     def _hop_of(self, row: Row[Any]) -> Trace:
         hop = outbox.hop_of(row)

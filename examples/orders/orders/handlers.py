@@ -42,10 +42,13 @@ HOLD_SECONDS = 3600
 
 @service.handles(PlaceOrder, calls=[GetProduct, ReserveLines])
 def place_order(command: PlaceOrder, work: Work) -> Order:
-    """Hold the pieces, and take them if and once the order is written. Another run repeats the same calls."""
+    """Hold the pieces, and take them if and once the order is written. Another run repeats the same calls.
+
+    Who orders need not be allowed to change the stock: the shop does that.
+    """
     products = [work.call(GetProduct(product_id=line.product_id)) for line in command.lines]
     asked = [ReservationLine(product_id=line.product_id, quantity=line.quantity) for line in command.lines]
-    reservation = work.call(ReserveLines(lines=asked, seconds=HOLD_SECONDS))
+    reservation = work.call(ReserveLines(lines=asked, seconds=HOLD_SECONDS), as_service=True)
     lines = [
         OrderLine(product_id=product.id, name=product.name, unit_price=product.price, quantity=line.quantity)
         for product, line in zip(products, command.lines, strict=True)
@@ -77,7 +80,7 @@ def cancel_order(command: CancelOrder, work: Work) -> Order:
         found = _find(command.order_id, connection)
         reservation = connection.execute(select(order.c.reservation_id).where(order.c.id == found.id)).scalar_one()
     try:
-        work.call(CommitReservation(reservation_id=reservation))
+        work.call(CommitReservation(reservation_id=reservation), as_service=True)
         taken = found.lines
     except ReservationExpired:
         taken = []

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import insert, select, update
+from support.secret_markers import SecretMarker, columns_with
 
 from auth.settings import AuthSettings
-from auth.storage import mails, second_factor, signing_keys
+from auth.storage import mails, second_factor, service_accounts, signing_keys
 from auth.storage.signing_keys import current_key, published_keys
 from auth.tables import activity, mail, totp, user
 from bus.cli import bus
@@ -139,3 +140,26 @@ def test_mails_are_sent_again_with_a_new_end(database: Database) -> None:
     assert [_mail_row(database, each).state for each in (other, sending)] == ["waiting", "sending"]
     assert _run("mails", "retry", "unknown").output == "0 to be sent.\n"
     assert _run("mails", "retry").exit_code == 2
+
+
+def test_a_service_account_is_made_listed_given_another_secret_and_deleted(database: Database) -> None:
+    first = _run("service-accounts", "create", "orders", "--role", "catalog:write").output.strip()
+    assert len(first) == 43
+    again = _run("service-accounts", "create", "orders")
+    assert (again.exit_code, "There is a service account 'orders' already" in again.output) == (2, True)
+    assert _run("service-accounts", "create", "Orders!").exit_code == 2
+    assert _run("service-accounts", "create", "feed").exit_code == 0
+    assert _run("service-accounts", "list").output == "feed: no roles\norders: catalog:write\n"
+    assert _has_secret(database, first)
+    second = _run("service-accounts", "new-secret", "orders").output.strip()
+    assert (_has_secret(database, first), _has_secret(database, second)) == (False, True)
+    assert columns_with(map(SecretMarker, (first, second)), f"sqlite:///{database.file}") == []
+    assert _run("service-accounts", "delete", "orders").exit_code == 0
+    assert not _has_secret(database, second)
+    for command in ("new-secret", "delete"):
+        assert _run("service-accounts", command, "orders").exit_code == 2
+
+
+def _has_secret(database: Database, secret: str) -> bool:
+    with database.reading() as transaction:
+        return service_accounts.find(transaction.connection, "orders", secret) is not None

@@ -43,7 +43,7 @@ def test_the_token_of_the_caller_is_opened_for_an_operation_that_reads_it() -> N
         opened.append(call)
         return call.authorization
 
-    nested: Any = NestedCalls(lambda: client, token_of)  # type: ignore[arg-type, return-value]
+    nested: Any = NestedCalls(lambda: client, token_of, "shop", "")  # type: ignore[arg-type, return-value]
     call = Call(Ask, Ask(), "a", authorization="t0ken")
     for number, request in enumerate((Give(), GiveGuarded()), 1):
         nested.ask(call, request, number, 5)

@@ -71,7 +71,7 @@ class Consumer:
             Admission(service.operations, unsealer, dispatcher, telemetry, guard),
             dispatcher,
             telemetry,
-            nested=NestedCalls(None, guard.token_of),
+            nested=NestedCalls(None, guard.token_of, "shelf", ""),
             give_up=timedelta(hours=1),
             on_events=lambda: None,
         )

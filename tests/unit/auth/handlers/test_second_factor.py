@@ -1,8 +1,10 @@
 """Second factors and introspection over HTTP, on the embedded system."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +17,7 @@ from support.secret_markers import SecretMarker, columns_with, files_with
 from werkzeug.test import TestResponse
 
 from auth.domain.throttling import OTP_FAILURES
+from auth.storage import service_accounts
 from auth.tables import activity, recovery_code, session, signing_key, throttle, totp, user
 from bus.database.encryption import DatabaseKeys
 from bus.database.engine import Database
@@ -252,7 +255,7 @@ def test_codes_and_secrets_rest_nowhere_readable(
     assert files_with(markers, folder) == []
     monkeypatch.setattr(Encrypted, "process_bind_param", lambda _self, value, _dialect: value)
     another = Owner(enabled.http, enabled.database)
-    marker = SecretMarker(_json(another.enrol())["secret"])
+    marker = SecretMarker(json_of(another.enrol())["secret"])
     assert columns_with([marker], f"sqlite:///{folder}/auth.db") == ["totps.secret"]
     assert files_with([marker], folder) == ["auth.db-wal"]
     monkeypatch.undo()
@@ -287,6 +290,10 @@ def test_of_the_tokens_of_others_only_an_administrator_learns(
     asking.headers = {"Authorization": f"Bearer {asking.token}"}
     assert asking.introspect(owner.token)["sub"] == str(owner.id)
     assert asking.introspect(asking.token)["scope"] == "admin"
+    given = _service_token(http, database)
+    assert owner.introspect(given["access_token"]) == {"active": False}
+    found = asking.introspect(given["access_token"])
+    assert (found["username"], found["scope"], found["sub"]) == ("orders", "catalog:write", "service:orders")
     assert http.post(f"/users/{owner.id}/disable", headers=asking.headers).status_code == 200
     assert asking.introspect(owner.token) == {"active": False}
 
@@ -320,3 +327,17 @@ def test_asking_needs_a_session_and_a_token(owner: Owner, http: FlaskClient) -> 
 
 def _events(database: Database, owner: Owner) -> list[dict[str, Any]]:
     return [event for event in events_of(database, "auth.totp_changed") if event["id"] == owner.id]
+
+
+def _service_token(http: FlaskClient, database: Database) -> dict[str, Any]:
+    """That of the account of a service, which is no account of a person."""
+    with database.transaction() as transaction:
+        secret = service_accounts.create(transaction.connection, "orders", ["catalog:write"])
+    wrong = http.post("/service-token", json={"client_id": "orders", "client_secret": f"{secret}x"})
+    assert (wrong.status_code, json_of(wrong)["code"]) == (401, "auth.invalid_client")
+    answer = http.post("/service-token", json={"client_id": "orders", "client_secret": secret})
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    given = json_of(answer)
+    assert http.get("/me", headers={"Authorization": f"Bearer {given['access_token']}"}).status_code == 401
+    assert (given["token_type"], given["expires_in"]) == ("Bearer", 600)
+    return given

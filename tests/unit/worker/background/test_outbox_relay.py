@@ -12,6 +12,7 @@ from bus.database.engine import Database, Outgoing
 from bus.database.tables import lease
 from bus.messaging.message import Message
 from bus.messaging.transport import PublishOutcome, Transport
+from bus.security.service_keys import LetterKey
 from bus.testing.databases import migrated
 from bus.testing.waiting import wait_until
 from bus.worker.background import outbox_relay
@@ -56,7 +57,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @contextmanager
 def _relaying(broker: Broker, database: Database) -> Iterator[OutboxRelay]:
     transport: Transport = broker  # type: ignore[assignment]  # the part of one that a relay uses
-    relay = OutboxRelay("emitter", transport, database)
+    relay = OutboxRelay("emitter", transport, database, LetterKey(database))
     relay.start()
     try:
         yield relay
