@@ -37,6 +37,7 @@ PUBLIC = {
         "RuleViolation",
         "Secret",
         "Service",
+        "ServiceToken",
         "Settings",
         "SigningJwk",
         "TransientCommand",

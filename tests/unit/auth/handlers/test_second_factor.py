@@ -253,7 +253,7 @@ def test_codes_and_secrets_rest_nowhere_readable(
     markers = [SecretMarker(each) for each in sought]
     assert columns_with(markers, f"sqlite:///{folder}/auth.db") == []
     assert files_with(markers, folder) == []
-    monkeypatch.setattr(Encrypted, "process_bind_param", lambda _self, value, _dialect: value)
+    monkeypatch.setattr(DatabaseKeys, "encrypt", lambda _self, text: text)
     another = Owner(enabled.http, enabled.database)
     marker = SecretMarker(json_of(another.enrol())["secret"])
     assert columns_with([marker], f"sqlite:///{folder}/auth.db") == ["totps.secret"]

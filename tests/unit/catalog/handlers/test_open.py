@@ -1,5 +1,6 @@
 """`CATALOG_OPEN`: whether everyone may change products, or only accounts with the scope for it."""
 
+import time
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from support.access_tokens import Signer
+from support.wrong_tokens import Tokens
 
 import catalog.main
 import catalog.web
 from auth.contract import GetJwks
-from bus import Client, Command, Refused
+from bus import Client, Command, JsonWebKeySet, Refused, SigningJwk
 from bus.contract.operations import Operation
+from bus.security import SigningKey
 from bus.testing import RunningServices, running
 from catalog.contract import (
     BatchOperation,
@@ -51,14 +54,17 @@ WRITES: Sequence[Command[Any]] = (
     ChangeProducts(operations=[BatchOperation(create=CREATE)]),
 )
 OPEN = [*(type(each).operation_name for each in WRITES), "catalog.get_history"]
-SIGNER = Signer()
+SIGNER, KEY = Signer(), SigningKey.new()
+JWK = SigningJwk(kty="OKP", crv="Ed25519", x=KEY.x, kid=KEY.kid)
 
 
 @pytest.fixture
 def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServices]:
     """The catalog with `CATALOG_OPEN=0`, and a service that gives the keys of tokens."""
     monkeypatch.setattr(service, "settings", CatalogSettings(open=False))
-    with running(catalog.main.application, fakes={GetJwks: lambda _query: SIGNER.key_set}) as client:
+    with running(
+        catalog.main.application, fakes={GetJwks: lambda _query: JsonWebKeySet(keys=[SIGNER.jwk, JWK])}
+    ) as client:
         yield client
 
 
@@ -102,6 +108,16 @@ def test_where_it_is_closed_strangers_and_other_accounts_may_only_read(closed: R
         assert http.get("/products", **options).json == {"products": [], "next": None}
         assert http.get("/products?include_deleted=false", **options).status_code == 200
     assert closed.call(ListProducts()).products == []
+
+
+def test_where_it_is_closed_every_token_that_is_wrong_gets_the_same_refusal(closed: RunningServices) -> None:
+    """Through the guard of the worker, with the keys that it asks for."""
+    tokens = Tokens(KEY, int(time.time()))
+    wrong = {name: token for name, token in tokens.wrong().items() if token}
+    assert len(wrong) > 50
+    answers = {name: _answer(closed, CREATE, token) for name, token in wrong.items()}
+    assert {name: answer for name, answer in answers.items() if answer != (401, "invalid-token")} == {}
+    assert _answer(closed, CREATE, tokens.good) == (201, "")
 
 
 @pytest.mark.parametrize("request_", [ListProducts(include_deleted=True), GetHistory(product_id=1)])
