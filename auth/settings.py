@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from msgspec import Meta
@@ -64,6 +64,7 @@ class AuthSettings(Settings):
     session_idle_days: Annotated[int, Meta(ge=1, le=365)] = 14
     session_days: Annotated[int, Meta(ge=1, le=3650)] = 90
     recent_log_in_minutes: Annotated[int, Meta(ge=1, le=1440)] = 15
+    require_totp: Literal["none", "admin"] = "none"
     verify_email: bool = False
     verify_hours: Annotated[int, Meta(ge=1, le=168)] = 24
     reset_minutes: Annotated[int, Meta(ge=5, le=1440)] = 60

@@ -17,7 +17,7 @@ from auth.contract.login import Tokens
 from auth.contract.sessions import SessionChanged
 from auth.settings import AuthSettings
 from auth.storage.accounts import user_of
-from auth.tables import refresh_token, session, user
+from auth.tables import refresh_token, session, totp, user
 from bus import Caller, Work
 from bus.database import now
 from bus.security import SigningKey
@@ -149,9 +149,20 @@ def _tokens(
 ) -> Tokens:
     refresh = secrets.token_urlsafe(TOKEN_BYTES)
     connection.execute(insert(refresh_token), {"hash": _hash(refresh), "session_id": session_id})
-    access = access_token(connection, key, str(owner.id), session_id, owner.roles, settings)
+    roles = _roles_now(connection, owner, settings)
+    access = access_token(connection, key, str(owner.id), session_id, roles, settings)
     seconds = settings.access_token_minutes * 60
     return Tokens(access_token=access, expires_in=seconds, refresh_token=refresh, user=user_of(owner))
+
+
+def _roles_now(connection: Connection, owner: Row[Any], settings: AuthSettings) -> str:
+    """The roles of an account that its tokens carry: `admin` may need a second factor (AUTH_REQUIRE_TOTP)."""
+    roles: list[str] = owner.roles.split()
+    if settings.require_totp == "admin" and "admin" in roles:
+        confirmed = select(totp.c.user_id).where(totp.c.user_id == owner.id, totp.c.confirmed_at.is_not(None))
+        if connection.execute(confirmed).one_or_none() is None:
+            roles.remove("admin")
+    return " ".join(roles)
 
 
 def _hash(token: str) -> bytes:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,24 +13,29 @@ from pathlib import Path
 from typing import Any, Self
 
 import pika
+import pyotp
 import pytest
 import requests
+from sqlalchemy import select
 from sqlalchemy.engine import make_url
 from support.dead_letters import DeadLetterReader
 from support.long_timeouts import use_long_timeouts
 from support.mailbox import Mailbox, text_of, token_in
 from support.secret_markers import SecretMarker, columns_with, files_with
 
-from auth.contract import Register
+from auth.contract import EndOtherSessions, Register
 from auth.handlers import auth
+from auth.tables import signing_key
 from bus.client.client import Client
 from bus.database.encryption import key_of_this_process
 from bus.database.engine import Database
 from bus.database.inbox import outcome_of
 from bus.database.migrate import migrate
+from bus.database.tables import service_key
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import queues_of
 from bus.messaging.transport import TransportOptions
+from bus.security.key_store import read_keys
 from bus.testing.servers.errors import ProvisioningFailed
 from bus.testing.servers.ports import free_ports
 from bus.testing.servers.postgres import find_database
@@ -123,8 +129,8 @@ class Programs:
         except requests.RequestException:  # also of a server that takes connections before it is up
             return False
 
-    def post(self, path: str, **fields: str) -> requests.Response:
-        return requests.post(f"{self.url}/{path}", json=fields, timeout=ANSWER_SECONDS)
+    def post(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> requests.Response:
+        return requests.post(f"{self.url}/{path}", json=fields, headers=headers, timeout=ANSWER_SECONDS)
 
     def register(self, name: str, marker: SecretMarker, **headers: str) -> requests.Response:
         fields = {"username": name, "email": f"{name}@example.com", "password": marker.password}
@@ -143,11 +149,11 @@ def _queue(url: str, queue: str) -> Any:
     return told
 
 
-def _reject_one(url: str) -> None:
+def _reject_one(url: str, queue: str) -> None:
     """Take a message off the queue and refuse it: the broker itself puts it into the dead letters, whole."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
-    method, _, _ = channel.basic_get("auth.register")
+    method, _, _ = channel.basic_get(queue)
     channel.basic_nack(method.delivery_tag, requeue=False)
     connection.close()
 
@@ -196,7 +202,7 @@ def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> 
         client.send(_register("ann", markers["twice"]), message_id="twice")  # refused, with nobody to tell
         # The four that are left to do, and perhaps elsa's: a worker acknowledges after it has answered.
         assert _queue(broker.url, "auth.register").message_count >= 4
-        _reject_one(broker.url)
+        _reject_one(broker.url, "auth.register")
         wait_until(lambda: _queue(broker.url, "auth.dead").message_count == 1, ANSWER_SECONDS, "a letter of the broker")
         assert nothing_found()
         broker.stop()
@@ -226,8 +232,8 @@ def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> 
     assert b'"answered"' in (tmp_path / "worker.log").read_bytes()
 
 
-def test_no_token_of_a_mail_rests_readable_but_in_the_mail(broker: Broker, tmp_path: Path) -> None:
-    """Tokens of mails that were sent, used and refused, with a worker killed while requests with them wait."""
+def test_no_token_code_or_key_rests_readable_but_those_of_mails_in_the_mails(broker: Broker, tmp_path: Path) -> None:
+    """Used ones and refused ones, with a worker killed while requests with them wait, and dead letters sent again."""
     logs, data = tmp_path / "logs", tmp_path / "data"
     logs.mkdir()
     with ExitStack() as stack:
@@ -245,10 +251,11 @@ def test_no_token_of_a_mail_rests_readable_but_in_the_mail(broker: Broker, tmp_p
         for path in ("password/forgot", "email/resend", "password/forgot"):
             assert programs.post(path, email="ann@example.com").status_code == 202
         mailbox.wait_for("ann@example.com", 3)
-        verify, reset, unused = _tokens_by_kind(mailbox, "ann@example.com")
-        new_password = SecretMarker()
+        (verify, reset, unused), new_password = _tokens_by_kind(mailbox, "ann@example.com"), SecretMarker()
         used = {"token": reset, "new_password": new_password.password}
-        markers = [password, new_password, *map(SecretMarker, (verify, reset, unused))]
+        secrets, bearer, refresh_token = _use_tokens_and_codes(programs, password.password)
+        secrets += [verify, reset, unused, *_private_keys(database)]
+        markers = [password, new_password, *map(SecretMarker, secrets)]
 
         def nothing_found() -> bool:
             rests = files_with(markers, broker.folder) + files_with(markers, logs)
@@ -256,19 +263,16 @@ def test_no_token_of_a_mail_rests_readable_but_in_the_mail(broker: Broker, tmp_p
             return True
 
         assert nothing_found()
-        with database.transaction() as transaction:  # the worker waits for the account, and is killed
-            transaction.connection.exec_driver_sql("SELECT id FROM users FOR UPDATE")
-            waiting = [threading.Thread(target=programs.post, args=("password/reset",), kwargs=used) for _ in range(3)]
-            for each in waiting:
-                each.start()
-            wait_until(lambda: _waits_for_a_lock(database), ANSWER_SECONDS, "the worker waits")
-            assert nothing_found()
-            programs.kill("worker")
-        for each in waiting:
-            each.join(ANSWER_SECONDS)
+        _kill_worker_while_it_has_secrets(programs, database, used, bearer, refresh_token)
+        assert nothing_found()
+        _reject_all(broker.url, ["auth.log_out", "auth.end_other_sessions"])
         assert nothing_found()
         programs.start("worker")
         wait_until(programs.is_ready, START_SECONDS, "auth is ready again")
+        letters = DeadLetterReader(database)
+        assert [letters.next().reason for _ in range(2)] == ["rejected"] * 2
+        assert nothing_found()
+        assert "Replayed 2." in programs.run("dead-letters", "replay", "auth", "--all", "--yes")
         assert programs.post("password/reset", **used).status_code == 204
         assert programs.post("password/reset", **{**used, "token": unused}).status_code == 403
         assert programs.post("email/verify", token=verify).status_code == 204
@@ -281,6 +285,66 @@ def test_no_token_of_a_mail_rests_readable_but_in_the_mail(broker: Broker, tmp_p
         assert files_with(markers, server.folder) == []
     assert b'"mail_sent"' in (logs / "worker.log").read_bytes()
     assert len(files_with(markers, data)) == 3  # the search finds the mails themselves
+
+
+def _reject_all(url: str, queues: list[str]) -> None:
+    """Of each one message, once the worker that had it is gone."""
+    for queue in queues:
+        wait_until(lambda name=queue: _queue(url, name).message_count == 1, STOP_SECONDS, "it is back")  # type: ignore[misc]
+        _reject_one(url, queue)
+    wait_until(lambda: _queue(url, "auth.dead").message_count == len(queues), ANSWER_SECONDS, "letters of the broker")
+
+
+def _kill_worker_while_it_has_secrets(
+    programs: Programs, database: Database, reset: dict[str, str], bearer: dict[str, str], refresh_token: str
+) -> None:
+    """It waits for an account, with the token of a mail; behind that wait a log-out and a request with a token."""
+    with database.transaction() as transaction:
+        transaction.connection.exec_driver_sql("SELECT id FROM users FOR UPDATE")
+        waiting = [threading.Thread(target=programs.post, args=("password/reset",), kwargs=reset) for _ in range(3)]
+        for each in waiting:
+            each.start()
+        wait_until(lambda: _waits_for_a_lock(database), ANSWER_SECONDS, "the worker waits")
+        later = {"Prefer": "respond-async"}
+        assert programs.post("logout", later, refresh_token=refresh_token).status_code == 202
+        ending = requests.delete(f"{programs.url}/sessions", headers={**bearer, **later}, timeout=ANSWER_SECONDS)
+        assert ending.status_code == 202
+        programs.kill("worker")
+    for each in waiting:
+        each.join(ANSWER_SECONDS)
+
+
+def _use_tokens_and_codes(programs: Programs, password: str) -> tuple[list[str], dict[str, str], str]:
+    """All secrets of some log-ins; the header of one that goes on, and the refresh token of another."""
+    login = {"login": "ann", "password": password}
+    tokens = [programs.post("login", **login).json()]
+    bearer = {"Authorization": f"Bearer {tokens[0]['access_token']}"}
+    secret = programs.post("mfa/totp", bearer).json()["secret"]
+    now, later = (_spaced(pyotp.TOTP(secret).at(time.time(), counter_offset=steps)) for steps in (0, 1))
+    recovery_codes = programs.post("mfa/totp/confirm", bearer, code=now).json()["recovery_codes"]
+    assert programs.post("login", **login, otp=now).status_code == 401  # it has been used
+    tokens += [programs.post("login", **login, otp=otp).json() for otp in (later, recovery_codes[0])]
+    tokens.append(programs.post("token", refresh_token=tokens[-1]["refresh_token"]).json())
+    assert programs.post("introspect", bearer, token=tokens[1]["access_token"]).json()["active"]
+    # Of an access token its signature, as what comes before is the same in all of them.
+    access = [each["access_token"].rpartition(".")[2] for each in tokens]
+    refresh = [each["refresh_token"] for each in tokens]
+    return [secret, now, later, *recovery_codes, *access, *refresh], bearer, refresh[-1]
+
+
+def _spaced(code: str) -> str:
+    """With blanks, which do not count: six digits in a row are in many files by chance."""
+    return f"{code[0]} {code[1]}  {code[2]} {code[3]}   {code[4]}  {code[5]}"
+
+
+def _private_keys(database: Database) -> list[str]:
+    """The private parts of all keys, which the database has encrypted."""
+    with database.reading() as transaction:
+        signing = transaction.connection.execute(select(signing_key.c.private_jwk)).scalars().all()
+        others = transaction.connection.execute(select(service_key.c.secret)).scalars().all()
+    sealing = [pair.private_jwk for pair in read_keys(database).values()]
+    private = [json.loads(each)["d"] for each in (*signing, *sealing)]
+    return [*private, *(json.loads(each)["d"] if each.startswith("{") else each for each in others)]
 
 
 def _tokens_by_kind(mailbox: Mailbox, address: str) -> tuple[str, str, str]:
@@ -313,16 +377,19 @@ def _no_answer_repeats(programs: Programs, marker: SecretMarker) -> None:
 
 def test_the_search_finds_what_is_not_sealed(broker: Broker) -> None:
     """Before the broker stops and after: so what the test above does not find is not there."""
-    marker = SecretMarker()
+    marker, token = SecretMarker(), SecretMarker()
     declaring = transport_for(broker.url, "declares")
     declaring.open(TransportOptions(declares=queues_of(auth.operations.values())))
     assert declaring.wait_until_ready(START_SECONDS)
     with Client(broker.url, seal=False) as client:
         client.send(_register("ann", marker))
+        client.send(EndOtherSessions(), token=token.core)
     declaring.close(STOP_SECONDS)
-    assert files_with([marker], broker.folder)
+    for each in (marker, token):
+        assert files_with([each], broker.folder)
     broker.stop()
-    assert files_with([marker], broker.folder)
+    for each in (marker, token):
+        assert files_with([each], broker.folder)
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab", "abc"])

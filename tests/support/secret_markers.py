@@ -14,17 +14,17 @@ class SecretMarker:
 
     def __init__(self, core: str = "") -> None:
         """`core` is a secret that another program has made, such as a token; a new one without it."""
-        self._core = core or f"MARK{secrets.token_hex(8)}"
-        self.password = f"\"é\\ '{self._core}' 🐴\""
+        self.core = core or f"MARK{secrets.token_hex(8)}"
+        self.password = f"\"é\\ '{self.core}' 🐴\""
 
     def found_in(self, content: bytes) -> bool:
         """Whether it contains the core: plain (in UTF-8, JSON or a repr), in base64, or in UTF-16."""
         return any(form in content for form in self._forms())
 
     def _forms(self) -> Iterator[bytes]:
-        core = self._core.encode()
+        core = self.core.encode()
         yield core
-        yield self._core.encode("utf-16-le")
+        yield self.core.encode("utf-16-le")
         for encode in (b64encode, urlsafe_b64encode):
             for offset in range(3):  # its position among the bytes that are encoded with it
                 whole = encode(b"x" * offset + core)

@@ -17,6 +17,8 @@ from support.secret_markers import SecretMarker, columns_with, files_with
 from werkzeug.test import TestResponse
 
 from auth.domain.throttling import OTP_FAILURES
+from auth.main import application
+from auth.settings import AuthSettings
 from auth.storage import service_accounts
 from auth.tables import activity, recovery_code, session, signing_key, throttle, totp, user
 from bus.database.encryption import DatabaseKeys
@@ -260,6 +262,24 @@ def test_codes_and_secrets_rest_nowhere_readable(
     assert files_with([marker], folder) == ["auth.db-wal"]
     monkeypatch.undo()
     run(database, delete(totp).where(totp.c.user_id == another.id))
+
+
+def test_an_administrator_without_a_second_factor_is_none_where_one_is_required(
+    owner: Owner, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(database, update(user).where(user.c.id == owner.id).values(roles="admin catalog:write"))
+    assert _scope(owner, json_of(owner.log_in())) == "admin catalog:write"
+    monkeypatch.setattr(application.service, "settings", AuthSettings(require_totp="admin"))
+    tokens = json_of(owner.log_in())
+    assert _scope(owner, tokens) == "catalog:write"
+    owner.enable()
+    refreshed = owner.http.post("/token", json={"refresh_token": tokens["refresh_token"]})
+    assert _scope(owner, json_of(refreshed)) == "admin catalog:write"
+    assert owner.http.get("/users", headers=bearer(json_of(refreshed))).status_code == 200
+
+
+def _scope(owner: Owner, tokens: dict[str, Any]) -> str:
+    return str(owner.introspect(tokens["access_token"])["scope"])
 
 
 # Introspection.
