@@ -4,16 +4,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-from auth.contract import IssueServiceToken
-from auth.main import application as auth
-from auth.storage import service_accounts
-from bus import Invalid, Refusal, Refused
-from bus.database import Database
-from bus.database.migrate import migrate
+from bus import Invalid, Refusal
 from bus.testing import RunningServices, Servers, running, wait_until
 from catalog.contract import (
     ChangeStock,
@@ -30,7 +24,6 @@ from catalog.contract import (
     ReserveLines,
     StockUpdated,
 )
-from catalog.handlers.service import CatalogSettings
 from catalog.main import application as catalog
 from msgspec import structs
 
@@ -149,28 +142,6 @@ def test_a_hundred_clients_on_ten_pieces_get_ten(backend: Servers | None) -> Non
             assert sum(clients.map(place, range(CLIENTS))) == PIECES
         _wait_for_stock(system, lamp, 0)
         assert len(system.call(ListOrders(limit=500)).orders) == PIECES
-
-
-def test_at_a_closed_catalog_the_shop_orders_in_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its account may change the stock. Its customers have no account."""
-    places = [f"sqlite:///{tmp_path}/{name}.db" for name in ("auth", "catalog", "orders")]
-    accounts = Database(places[0])
-    migrate(accounts, "auth.migrations")
-    with accounts.transaction() as transaction:
-        secret = service_accounts.create(transaction.connection, "orders", ["catalog:write"])
-    accounts.close()
-    monkeypatch.setattr(catalog.service, "settings", CatalogSettings(open=False))
-    servers = Servers(f"memory://{tmp_path.name}", iter(places).__next__)
-    monkeypatch.setattr(application.service, "client_secret", secret)
-    with running(auth, catalog, application, servers=servers) as system:
-        token = system.call(IssueServiceToken(client_id="orders", client_secret=secret)).access_token
-        lamp = system.call(CreateProduct(name="Lamp", price=Decimal("9.90"), quantity=5), token=token).product.id
-        with pytest.raises(Refused, match="access token"):
-            system.call(ChangeStock(product_id=lamp, change=1, reason="found"))
-        placed = system.call(_order((lamp, 2)))
-        _wait_for_stock(system, lamp, 3)
-        system.call(CancelOrder(order_id=placed.id))
-        _wait_for_stock(system, lamp, 5)
 
 
 def test_the_catalog_is_asked_the_same_in_each_run() -> None:
