@@ -20,6 +20,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bus.contract.codec import encode
 from bus.contract.problems import Problem
+from bus.http.prefix import PREFIX
 from bus.http.request_body import MAX_BODY_BYTES
 from bus.messaging.message import PROBLEM
 from bus.messaging.waiting import Hub, Task
@@ -40,11 +41,14 @@ class Bridge:
     """One WSGI application as an RSGI application.
 
     With `trusted_proxies`, the address of a client is in X-Forwarded-For, at this place from the right. Where it has
-    fewer, and with 0, it is the address of the connection.
+    fewer, and with 0, it is the address of the connection. The last proxy may name the prefix that it takes away in
+    X-Forwarded-Prefix.
     """
 
     def __init__(self, app: WSGIApplication, trusted_proxies: int = 0) -> None:
-        self._app = ProxyFix(app, x_for=trusted_proxies, x_proto=0, x_host=0) if trusted_proxies else app
+        self._app, self._is_behind_proxy = app, trusted_proxies > 0
+        if trusted_proxies:
+            self._app = ProxyFix(app, x_for=trusted_proxies, x_proto=0, x_host=0)
         self._hub: Hub | None = None
         self._base: WSGIEnvironment = {
             "SCRIPT_NAME": "",
@@ -105,6 +109,9 @@ class Bridge:
         for name in headers.keys() - dict(items).keys():
             environ[_variable(name)] = UNREADABLE
         environ.pop("", None)
+        if self._is_behind_proxy:
+            prefix = environ.get("HTTP_X_FORWARDED_PREFIX", "").rpartition(",")[2].strip().rstrip("/")
+            environ["SCRIPT_NAME"] = prefix if PREFIX.fullmatch(prefix) else ""
         return environ
 
 

@@ -17,6 +17,7 @@ from bus.contract.problems import Problem, ReplyTimeout
 from bus.http.conditional import make_cacheable, version_field
 from bus.http.context import EXTENSION, FrontEnd
 from bus.http.preferences import preferences_of
+from bus.http.prefix import add_prefix
 from bus.http.request_body import body_of
 from bus.http.telemetry import REQUEST_RECORD, RequestRecord
 from bus.messaging.message import JSON, Message, check_message_id
@@ -57,6 +58,8 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
         response.headers["Cache-Control"] = "no-store"
     elif operation.operation_kind == "query" and response.status_code == 200:
         make_cacheable(response, request)
+    if prefix := request.environ["SCRIPT_NAME"]:
+        add_prefix(response, prefix)
     accepted = response.status_code == ACCEPTED
     if prefer is not None and (applied := preferences_of(prefer).applied_to(accepted=accepted)):
         response.headers["Preference-Applied"] = applied

@@ -31,7 +31,7 @@ def openapi(name: str, contract: ModuleType) -> dict[str, Any]:
     return {
         "openapi": OPENAPI,
         "info": described.info(),
-        "servers": [{"url": "/"}],
+        "servers": [{"url": "."}],
         "paths": {**paths, **health_paths(described.name, schemas)},
         "components": {"schemas": _used(schemas, operations), **security_schemes(operations)},
     }

@@ -68,6 +68,23 @@ def test_the_address_of_a_client_is_the_one_that_the_first_trusted_proxy_has_see
         assert _environ(url, b"GET /", forwarded)["REMOTE_ADDR"] == address
 
 
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "prefix"),
+    [
+        (1, b"/shop", "/shop"),
+        (2, b"/evil, /shop/v1/", "/shop/v1"),
+        (0, b"/shop", ""),
+        (1, b"//evil.example", ""),
+        (1, b"/a b", ""),
+    ],
+)
+def test_the_prefix_is_the_one_that_the_last_trusted_proxy_takes_away(
+    proxies: int, forwarded: bytes, prefix: str
+) -> None:
+    with serving(_shown, trusted_proxies=proxies) as url:
+        assert _environ(url, b"GET /", b"X-Forwarded-Prefix: " + forwarded + b"\r\n")["SCRIPT_NAME"] == prefix
+
+
 def test_a_request_is_what_the_client_has_sent(shown: str) -> None:
     environ = _environ(
         shown, b"POST /a%2Fb%20c/%C3%A9?x=%20&y", b"Content-Length: 3\r\nContent-Type: text/x\r\n", b"abc"

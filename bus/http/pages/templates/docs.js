@@ -6,7 +6,7 @@
   follow();
 
   SwaggerUIBundle({
-    url: "/openapi.json",
+    url: "openapi.json",
     dom_id: "#viewer",
     deepLinking: true,
     displayRequestDuration: true,
