@@ -152,10 +152,10 @@ def test_the_front_page_health_and_readiness_answer(products: FlaskClient) -> No
 
 
 def test_what_the_viewer_loads_is_kept_for_ever_and_what_is_not_there_is_not(products: FlaskClient) -> None:
-    style = products.get(f"{VIEWER}/swagger-ui.css")
+    style = products.get(f"/{VIEWER}/swagger-ui.css")
     assert style.cache_control.immutable
     assert style.headers["X-Content-Type-Options"] == "nosniff"
-    missing = products.get(f"{VIEWER}/swagger-ui.map")
+    missing = products.get(f"/{VIEWER}/swagger-ui.map")
     assert missing.status_code == 404
     assert "Cache-Control" not in missing.headers
     assert products.get("/products").headers["Cache-Control"] == "no-cache"

@@ -44,7 +44,7 @@ def start_page(service: str, state: State, rows: Iterable[Row], links: Iterable[
 
 
 # The path contains the version, so that browsers can cache it for ever. Its licence and origin are in `static/`.
-VIEWER = "/static/swagger-ui-5.35.0"
+VIEWER = "static/swagger-ui-5.35.0"
 
 # The viewer loads script and style from our own origin, and sends requests only there.
 POLICY = {

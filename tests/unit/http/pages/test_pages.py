@@ -80,7 +80,7 @@ def test_the_files_of_the_docs_page_exist() -> None:
     asked = re.findall(rf'"{VIEWER}/([^"]+)"', docs_page("catalog").html)
     assert sorted(asked) == ["swagger-ui-bundle.js", "swagger-ui.css"]
     for name in asked:
-        assert (STATIC / VIEWER.removeprefix("/static/") / name).is_file()
+        assert (STATIC / VIEWER.removeprefix("static/") / name).is_file()
 
 
 def test_the_wheel_has_the_templates_and_static_files() -> None:
