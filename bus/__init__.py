@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bus.contract.codec import parse
     from bus.contract.events import Event
     from bus.contract.fields import DecimalRange, MultiLine, RuleViolation, Secret
-    from bus.contract.identity import Caller, JsonWebKeySet, ServiceToken, SigningJwk
+    from bus.contract.identity import ANONYMOUS, Caller, JsonWebKeySet, ServiceToken, SigningJwk
     from bus.contract.one_of import OneOf
     from bus.contract.operations import Command, Query, Reply, TransientCommand
     from bus.contract.pages import InvalidCursor, PageQuery, page_after
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from bus.service.work import Work
 
 __all__ = [
+    "ANONYMOUS",
     "Application",
     "Caller",
     "Client",
@@ -103,7 +104,7 @@ __getattr__ = lazy_exports(
         "bus.contract.codec": ("parse",),
         "bus.contract.events": ("Event",),
         "bus.contract.fields": ("DecimalRange", "MultiLine", "RuleViolation", "Secret"),
-        "bus.contract.identity": ("Caller", "JsonWebKeySet", "ServiceToken", "SigningJwk"),
+        "bus.contract.identity": ("ANONYMOUS", "Caller", "JsonWebKeySet", "ServiceToken", "SigningJwk"),
         "bus.contract.one_of": ("OneOf",),
         "bus.contract.operations": ("Command", "Query", "Reply", "TransientCommand"),
         "bus.contract.pages": ("InvalidCursor", "PageQuery", "page_after"),

@@ -33,12 +33,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
     scopes: frozenset[str] = frozenset()
 
-    @property
-    def is_anonymous(self) -> bool:
-        """Whether it is not known who sent the request."""
-        return self == ANONYMOUS
 
-
+# The `work.caller` of a request without a token: it is not known who sent it.
 ANONYMOUS = Caller()
 
 

@@ -115,7 +115,7 @@ class Guard:
         if not (scope := scope_for_fields(request)):
             return ANONYMOUS
         caller = self.caller_of(message, type(request))
-        if caller.is_anonymous:
+        if caller == ANONYMOUS:
             raise token_required()
         if scope not in caller.scopes:
             raise insufficient_scope(scope)

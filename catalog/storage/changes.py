@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import UNSET, structs
 
-from bus import Command, Event, Work
+from bus import ANONYMOUS, Command, Event, Work
 from bus.database import insert_all
 from catalog.contract import Product, StockChanged
 from catalog.domain.moments import milliseconds
@@ -29,7 +29,7 @@ class Changes:
             return
         fields = [structs.asdict(current) for current, _, _ in self._made]
         optional = given_of(fields)
-        made_by = None if self._work.caller.is_anonymous else self._work.caller.id
+        made_by = None if self._work.caller == ANONYMOUS else self._work.caller.id
         rows = [
             {
                 "product_id": current.id,

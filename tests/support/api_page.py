@@ -47,12 +47,12 @@ def _section(name: str, value: Any) -> str:
         return f"### {name}\n\n{_declared(name, value)}{_words(value)}" + "\n" * bool(members) + "".join(members)
     if callable(value):
         return f"### {name}\n\n`{name}{_signature(value)}`\n\n{_words(value)}"
-    return f"### {name}\n\n{_comment_above(name)}\n"
+    return f"### {name}\n\n{_comment_above(name, value)}\n"
 
 
-def _comment_above(name: str) -> str:
-    """What is written above a name that is neither a class nor a function: those of `bus.columns` and `bus`."""
-    for package in PACKAGES:
+def _comment_above(name: str, value: object) -> str:
+    """What is written above a name that is neither a class nor a function, in a package or beside its class."""
+    for package in (*PACKAGES, type(value).__module__):
         source = inspect.getsource(import_module(package))
         if found := re.search(rf"((?:^# .*\n)+){name}\b.* = ", source, re.MULTILINE):
             return found[1].replace("# ", "").strip()

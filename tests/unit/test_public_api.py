@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 PUBLIC = {
     "bus": [
+        "ANONYMOUS",
         "Application",
         "Caller",
         "Client",
