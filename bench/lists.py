@@ -27,7 +27,7 @@ from bus.messaging.call import Call
 from bus.messaging.replies import EncodedReply
 from bus.testing.servers.postgres import PostgresServer, find_database
 from bus.testing.servers.progress import report
-from bus.worker.execution import answer_queries
+from bus.worker.handler_runs import answer_queries
 from catalog.contract import GetProduct, ListProducts, Sort
 from catalog.handlers import catalog
 
