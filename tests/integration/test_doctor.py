@@ -104,7 +104,8 @@ def test_of_a_system_that_runs_everything_is_right(setup: DoctorSetup, rabbitmq:
     setup.start_worker()
     setup.start_front_end()
     code, findings = _run_doctor()
-    assert {(each["check"], each["state"]) for each in findings} == {
+    # The management API is not among the servers of tests.
+    assert {(each["check"], each["state"]) for each in findings if each["check"] != "policies"} == {
         *(("settings", "ok"), ("ports", "ok"), ("database", "ok"), ("broker", "ok")),
         *(("topology", "ok"), ("permissions", "ok"), ("workers", "ok"), ("clocks", "ok")),
     }
@@ -285,7 +286,7 @@ def test_mistakes_in_the_environment_are_all_told(setup: DoctorSetup) -> None:
 
 
 def test_what_is_skipped_is_not_looked_at(setup: DoctorSetup) -> None:
-    skipped = [f"--skip={check}" for check in ("ports", "broker", "topology", "permissions", "workers")]
+    skipped = [f"--skip={check}" for check in ("ports", "broker", "topology", "policies", "permissions", "workers")]
     setup.point(BUS_URL=_with(setup.bus_url, port=free_ports(1)[0]))
     setup.migrate()
     code, findings = _run_doctor(*skipped)

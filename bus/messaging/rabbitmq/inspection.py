@@ -1,6 +1,7 @@
 """Inspection: which queues a broker has and what it permits this user, without changing anything there."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 import pika
@@ -9,6 +10,7 @@ from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker, Connecti
 
 from bus.messaging.broker_url import parse_broker_url
 from bus.messaging.declarations import Exchange, exchanges_of
+from bus.messaging.rabbitmq.management import ManagementUnavailable, hidden_differences
 from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.reconnecting import parameters_for, why_permanent
 from bus.messaging.topology import Queue
@@ -27,7 +29,7 @@ class Inspection:
     """A connection for questions to a broker. Raises TransportFailure when it cannot be made, or is lost."""
 
     def __init__(self, url: str) -> None:
-        broker = parse_broker_url(url)
+        self._broker = broker = parse_broker_url(url)
         parameters = parameters_for(broker, "bus-inspection")
         parameters.blocked_connection_timeout = BLOCKED_SECONDS
         try:
@@ -84,6 +86,10 @@ class Inspection:
         )
         return f"The exchange {exchange.name}: {refusal}" if refusal else ""
 
+    def hidden_differences(self, queues: Sequence[Queue]) -> list[str]:
+        """Missing bindings and harmful policies, one sentence for each. Raises ManagementUnavailable."""
+        return hidden_differences(self._broker, queues)
+
     def refusal_to_read(self, queue: str) -> str:
         """Why the broker does not let us read an empty queue; empty if it does."""
         return self._refusal(lambda channel: channel.basic_get(queue))
@@ -123,11 +129,14 @@ class Inspection:
 
 
 def differences(url: str, queues: Sequence[Queue]) -> list[str]:
-    """How the broker's queues and exchanges differ from ours, one sentence for each difference. Creates nothing.
+    """How the broker's queues, exchanges and bindings differ from ours, and policies that could lose messages.
 
-    Raises TransportFailure when the broker cannot be reached.
+    One sentence for each. Bindings and policies are left out where the management API does not show them. Creates
+    nothing. Raises TransportFailure when the broker cannot be reached.
     """
     with Inspection(url) as inspection:
         found = [inspection.exchange_difference(exchange) for exchange in exchanges_of(queues)]
         found += [inspection.difference(queue) for queue in queues]
+        with suppress(ManagementUnavailable):
+            found += inspection.hidden_differences(queues)
         return [sentence for sentence in found if sentence]

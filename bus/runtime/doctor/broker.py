@@ -1,11 +1,11 @@
-"""Checks of the broker: its version, its queues and exchanges, our permissions, and how full the queues are."""
+"""Checks of the broker: its version, queues, exchanges, bindings and policies, our permissions, how full queues are."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bus.contract.operations import service_of
 from bus.messaging.topology import EVENTS_EXCHANGE, REQUEST_KINDS, REQUESTS_EXCHANGE, RETRIED, UNROUTABLE, Queue
-from bus.runtime.doctor.findings import Finding, ok, wrong
+from bus.runtime.doctor.findings import Finding, ok, unknown, wrong
 from bus.service.handler import Handler
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def broker_findings(inspection: "Inspection", queues: Sequence[Queue]) -> Iterat
     refused = {name: words for name, words in declared.items() if _is_permission(words)}
     missing = [queue for queue in queues if queue not in there]
     yield from _topology(missing, {name: words for name, words in declared.items() if words and name not in refused})
+    yield from _policies(inspection, queues)
     yield from _permissions(inspection, there, refused)
 
 
@@ -78,6 +79,21 @@ def _topology(missing: Sequence[Queue], otherwise: dict[str, str]) -> Iterator[F
         yield wrong("topology", detail, name.partition(".")[0])
     if not missing and not otherwise:
         yield ok("topology", "all queues are as declared")
+
+
+def _policies(inspection: "Inspection", queues: Sequence[Queue]) -> Iterator[Finding]:
+    from bus.messaging.rabbitmq import ManagementUnavailable  # loads pika, as the inspection did
+
+    try:
+        found = inspection.hidden_differences(queues)
+    except ManagementUnavailable as unavailable:
+        detail = f"bindings and policies are not seen: {unavailable}"
+        yield unknown("policies", f"{detail}. A worker declares missing bindings again.")
+        return
+    for fault in found:
+        yield wrong("policies", fault, fault.split()[0].partition(".")[0] if fault[0].islower() else None)
+    if not found:
+        yield ok("policies", "all bindings are there, and no policy drops messages")
 
 
 def _permissions(inspection: "Inspection", there: Sequence[Queue], refused: dict[str, str]) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from bus.service.application import Application
 if TYPE_CHECKING:
     from bus.messaging.rabbitmq import Inspection
 
-_OF_THE_BROKER = ("broker", "topology", "permissions", "workers")
+_OF_THE_BROKER = ("broker", "topology", "policies", "permissions", "workers")
 # What can be skipped. The clocks are those of databases and of workers that answer.
 CHECKS = ("ports", "database", *_OF_THE_BROKER, "clocks")
 
