@@ -22,9 +22,9 @@ endif
 run: $(VENV)/.run ## Run front ends and workers; BROKER=rabbitmq runs them on a private RabbitMQ
 ifeq ($(BROKER),rabbitmq)
 run: $(VENV)/.dev
-	@$(BIN)/python -P -m bus.testing run rabbitmq -- $(BIN)/bus run $(SERVICES)
+	@$(BIN)/python -P -m bus.testing run rabbitmq -- $(BIN)/bus run --console $(SERVICES)
 else
-	@$(BIN)/bus run $(SERVICES)
+	@$(BIN)/bus run --console $(SERVICES)
 endif
 
 test: $(VENV)/.dev ## Test everything, with a real RabbitMQ and a real PostgreSQL

@@ -9,7 +9,7 @@ The packages, each of which imports only those below it:
 
     cli                the command `bus`
     testing, runtime   real servers for tests; settings, processes, `bus run`
-    worker             takes messages, carries them out, answers
+    console, worker    the front end for operators; takes messages, carries them out, answers
     http, service      the Flask front end; handlers and what they are given
     files              files of many things, and their import
     client             calls operations

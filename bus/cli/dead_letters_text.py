@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from bus.contract.operator import Action, DeadLetterGroup, DeadLetterInFull, DeadLetterSummary
-from bus.messaging.headers import lines
+from bus.dead_letters.body import is_json, readable
 
 # Wide enough for "original message id" and two spaces.
 NAME_WIDTH = 21
@@ -76,19 +76,13 @@ def letter_text(found: DeadLetterInFull) -> str:
         for name, value in fields.items()
         if value not in (None, "")
     )
-    return "\n".join(filter(None, (text, body_text(found.body), found.traceback and f"\n{found.traceback}")))
+    return "\n".join(filter(None, (text, readable(found.body), found.traceback and f"\n{found.traceback}")))
 
 
 def letter_json(found: DeadLetterInFull) -> dict[str, Any]:
     """The same for programs; a body that is not JSON is text, with invalid UTF-8 escaped."""
-    body: object = msgspec.Raw(found.body.encode()) if _is_json(found.body) else found.body
+    body: object = msgspec.Raw(found.body.encode()) if is_json(found.body) else found.body
     return {**_fields(found), "properties": _properties(found), "body": body}
-
-
-def body_text(body: str) -> str:
-    """A body to read: JSON with line breaks and indents, anything else as it is; without control characters."""
-    pretty = msgspec.json.format(body, indent=2) if _is_json(body) else body
-    return lines(pretty, len(pretty))
 
 
 def in_json(value: object) -> str:
@@ -111,14 +105,6 @@ def _fields(found: DeadLetterInFull) -> dict[str, Any]:
 def _properties(found: DeadLetterInFull) -> dict[str, str]:
     kept = msgspec.structs.asdict(found.properties)
     return {f"original_{name}" if name == "message_id" else name: value for name, value in kept.items() if value}
-
-
-def _is_json(body: str) -> bool:
-    try:
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

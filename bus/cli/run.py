@@ -12,6 +12,7 @@ import click
 
 from bus.cli.broker import broker_of
 from bus.cli.common import application_and_settings, chosen_applications, settings_for
+from bus.runtime.console import CONSOLE, console_url, new_token, run_console
 from bus.runtime.embedded import run_embedded
 from bus.runtime.local_http import base_url
 from bus.runtime.ports import check_port
@@ -19,7 +20,7 @@ from bus.runtime.process import SUPERVISOR, end_now, end_with_supervisor, ignore
 from bus.runtime.running import migrate_service, run_processes, run_web, run_worker
 from bus.runtime.settings import Settings
 from bus.runtime.supervisor import Supervisor
-from bus.service.application import Application
+from bus.service.application import Application, installed_applications
 from bus.telemetry.logs import configure_logs
 
 PROCESSES = click.IntRange(1, 64)
@@ -27,7 +28,8 @@ PROCESSES = click.IntRange(1, 64)
 
 @click.command()
 @click.argument("services", nargs=-1)
-def run(services: Sequence[str]) -> None:
+@click.option("--console", "with_console", is_flag=True, help="Run the console too.")
+def run(services: Sequence[str], with_console: bool) -> None:
     """Run the front ends and workers of SERVICES, or of all services.
 
     Without BUS_URL everything runs in one process, with an embedded broker.
@@ -36,13 +38,15 @@ def run(services: Sequence[str]) -> None:
     settings = settings_for(applications)
     configure_logs(settings.log_level, settings.log_format)
 
+    console_token = new_token(settings) if with_console else ""
+
     def on_ready() -> None:
-        click.echo(_banner(applications, settings))
+        click.echo(_banner(applications, settings, console_token))
 
     has_ended = True
     if settings.is_embedded:
-        has_ended = run_embedded(applications, settings, on_ready)
-    elif code := run_processes(applications, settings, on_ready):
+        has_ended = run_embedded(applications, settings, on_ready, console_token)
+    elif code := run_processes(applications, settings, on_ready, console_token):
         sys.exit(code)
     ignore_signals()
     click.echo("Stopped.")
@@ -54,8 +58,11 @@ def run(services: Sequence[str]) -> None:
 @click.argument("service")
 @click.option("--processes", type=PROCESSES, default=1, show_default=True, help="Number of processes, on one port.")
 def web(service: str, processes: int) -> None:
-    """Run the HTTP front end of SERVICE."""
+    """Run the HTTP front end of SERVICE. `bus web console` runs the console for operators."""
     end_with_supervisor(os.environ)
+    if service == CONSOLE:
+        _console()
+        return
     application, settings = application_and_settings(service)
     broker_of(settings)
     configure_logs(settings.log_level, settings.log_format)
@@ -64,6 +71,23 @@ def web(service: str, processes: int) -> None:
     if processes > 1:
         _supervise(Supervisor([("web", service)] * processes))
     elif not run_web(application, settings):
+        end_now(0)
+
+
+def _console() -> None:
+    applications = installed_applications()
+    settings = settings_for(list(applications.values()))
+    broker_of(settings)
+    configure_logs(settings.log_level, settings.log_format)
+    if SUPERVISOR not in os.environ:
+        check_port(CONSOLE, settings.bind, settings.console_port)
+    token = new_token(settings)
+
+    def on_ready() -> None:
+        if SUPERVISOR not in os.environ:  # which prints the URL itself
+            click.echo(f"Console   {console_url(applications, settings, token)}")
+
+    if not run_console(applications, settings, token, on_ready):
         end_now(0)
 
 
@@ -106,9 +130,12 @@ def migrate(services: Sequence[str]) -> None:
         click.echo(f"{application.name}: at revision {revision}")
 
 
-def _banner(applications: Sequence[Application], settings: Settings) -> str:
+def _banner(applications: Sequence[Application], settings: Settings, console_token: str) -> str:
     urls = {each.name: base_url(settings.bind, settings.services[each.name].port) for each in applications}
     lines = [f"{name:<10}{url}" for name, url in urls.items()]
+    if console_token:
+        by_name = {each.name: each for each in applications}
+        lines.append(f"{CONSOLE:<10}{console_url(by_name, settings, console_token)}")
     if "auth" in urls:
         body = '{"username": "ada", "email": "ada@example.org", "password": "correct horse battery staple"}'
         lines.append(f"try       curl -H 'Content-Type: application/json' -d '{body}' {urls['auth']}/register")

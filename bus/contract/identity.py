@@ -9,7 +9,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from bus.contract.builtin import builtin_operation
 from bus.contract.fields import Secret, holds_secrets
@@ -128,6 +128,27 @@ def service_token_command() -> type[GetServiceToken]:
 def key_set_query() -> type[GetKeySet]:
     """The query by which a service gets the keys."""
     return builtin_operation(TOKEN_SERVICE, "get_jwks", GetKeySet)
+
+
+class GivenTokens(Reply):
+    """What the library reads of the reply to a log-in."""
+
+    access_token: Annotated[str, Secret()]
+
+
+class LogIn(TransientCommand[GivenTokens]):
+    """Begin a session with an account, as far as the library knows the operation."""
+
+    login: Annotated[str, Meta(min_length=1, max_length=254)]
+    password: Annotated[str, Meta(min_length=1, max_length=1024), Secret()]
+    device: str | UnsetType = UNSET
+    otp: str | UnsetType = UNSET
+
+
+@cache
+def log_in_command() -> type[LogIn]:
+    """The command by which a front end of the library logs an operator in."""
+    return builtin_operation(TOKEN_SERVICE, "log_in", LogIn)
 
 
 def is_guarded(operation: type[Operation[Any]]) -> bool:

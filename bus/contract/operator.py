@@ -21,6 +21,8 @@ from bus.contract.refusals import Refusal
 MAX_LISTED, MAX_SENT = 500, 500
 # Letters that one action takes; more need several actions.
 MAX_LETTERS = 100_000
+# The end of the name of the query that the console asks every second.
+GET_STATE = ".get_state"
 # No table has more rows.
 _MOST = 2**62
 

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from bus.contract.codec import encode_fields, parse
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid
 from bus.contract.redaction import CUT, encode_without_secrets
 from bus.contract.validation import accept, are_fields_of
+from bus.messaging.headers import lines
 from bus.messaging.message import MAX_BODY_BYTES, Message
 from bus.messaging.topology import is_events_queue
 from bus.security.seal import SEALED, looks_sealed
@@ -37,6 +40,21 @@ def body_to_keep(message: Message, origin: str, operations: Operations) -> tuple
     # A body as long as the limit was cut there, or may have been.
     whole = kept != NOT_KEPT and len(kept) < MAX_BODY_BYTES and CUT not in _secrets_in(kept, operation)
     return kept, whole
+
+
+def readable(body: str) -> str:
+    """A body for a person: JSON with line breaks and indents, anything else as it is; without control characters."""
+    pretty = msgspec.json.format(body, indent=2) if is_json(body) else body
+    return lines(pretty, len(pretty))
+
+
+def is_json(body: str) -> bool:
+    """Whether a body can be read as JSON."""
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _secrets_in(body: bytes, operation: type[Operation[Any]] | None) -> list[object]:

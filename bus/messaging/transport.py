@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bus.messaging.message import Delivery, Message
 from bus.messaging.topology import Queue
@@ -18,6 +18,13 @@ class PublishOutcome(Enum):
     BLOCKED = "The broker accepts no messages now: it is short of memory or disk."
     DISCONNECTED = "There is no connection to the broker; the message was not sent."
     UNKNOWN = "The broker neither confirmed nor refused it: the connection was lost, or the time was over."
+
+
+class QueueCounts(NamedTuple):
+    """How many messages of a queue are ready for delivery, and how many consumers it has."""
+
+    messages: int
+    consumers: int
 
 
 class TransportFailure(Exception):

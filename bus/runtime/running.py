@@ -105,16 +105,24 @@ def run_web(application: Application, settings: Settings) -> bool:
     return has_finished
 
 
-def run_processes(applications: Sequence[Application], settings: Settings, on_ready: Ready) -> int:
+def run_processes(
+    applications: Sequence[Application], settings: Settings, on_ready: Ready, console_token: str = ""
+) -> int:
     """Run front ends and workers as separate processes until SIGTERM or SIGINT; returns the exit code.
 
-    Calls `on_ready` when the front ends can be used. Raises PortTaken and DatabaseUnavailable.
+    With a `console_token` the console is one more process, which opens with it. Calls `on_ready` when the front ends
+    can be used. Raises PortTaken and DatabaseUnavailable.
     """
     stopping = stop_on_signals()
-    check_ports(applications, settings)
+    check_ports(applications, settings, with_console=bool(console_token))
     for application in applications:
         migrate_service(application, settings)
-    supervisor = Supervisor([(role, each.name) for each in applications for role in ("worker", "web")])
+    commands = [(role, each.name) for each in applications for role in ("worker", "web")]
+    environments: list[dict[str, str]] = [{} for _ in commands]
+    if console_token:
+        commands.append(("web", "console"))
+        environments.append({"BUS_CONSOLE_TOKEN": console_token, "BUS_CONSOLE_TOKEN_FILE": ""})
+    supervisor = Supervisor(commands, environments)
     supervisor.start()
     try:
         starter = threading.Thread(target=_announce, args=(applications, settings, on_ready, stopping), daemon=True)
@@ -180,10 +188,12 @@ def database_of(application: Application, settings: Settings) -> Database:
     return Database(url, connections, LOCK_SECONDS, keys=keys)
 
 
-def check_ports(applications: Sequence[Application], settings: Settings) -> None:
+def check_ports(applications: Sequence[Application], settings: Settings, *, with_console: bool) -> None:
     """Raises PortTaken when the port of a front end is in use."""
     for application in applications:
         check_port(application.name, settings.bind, settings.services[application.name].port)
+    if with_console:
+        check_port("console", settings.bind, settings.console_port)
 
 
 def _announce(

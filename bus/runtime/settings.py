@@ -24,6 +24,7 @@ _LONG_NAME, _MISSPELT_LETTERS = 8, 2
 
 # In a row before a front end; more is a mistake.
 MOST_PROXIES = 16
+CONSOLE_PORT = 5002
 # As many as 96 random bits have in base64.
 MIN_TOKEN_CHARACTERS = 16
 
@@ -56,7 +57,8 @@ class Settings:
 
     `misspelt` has the variables whose names are nearly those of settings, each with the setting that is probably meant.
     `trusted_proxies` is how many proxies stand before the front ends, each of which adds to X-Forwarded-For.
-    `operator_token` is empty where only a file in `data_dir` has it.
+    `operator_token` is empty where only a file in `data_dir` has it. `console_token` opens the console; without one, a
+    new one is made at each start.
     """
 
     bus_url: str
@@ -70,6 +72,8 @@ class Settings:
     misspelt: Mapping[str, str]
     trusted_proxies: int = 0
     operator_token: str = ""
+    console_port: int = 0
+    console_token: str = ""
 
     @property
     def identities(self) -> Mapping[str, str]:
@@ -112,6 +116,8 @@ def read_settings(
         data_dir=data,
         trusted_proxies=reader.count("TRUSTED_PROXIES", MOST_PROXIES),
         operator_token=reader.secret("BUS_OPERATOR_TOKEN", MIN_TOKEN_CHARACTERS),
+        console_port=reader.port("CONSOLE_PORT", CONSOLE_PORT),
+        console_token=reader.secret("BUS_CONSOLE_TOKEN", MIN_TOKEN_CHARACTERS),
         misspelt=_misspelt(environment, reader.names),
     )
     errors = [*reader.errors, *_shared_values(services), *_too_long(settings.limits)]

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 import structlog
 
 from bus.contract.builtin import PING
+from bus.contract.operator import GET_STATE
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery
 from bus.messaging.redelivery import ATTEMPTS, attempts_of
 from bus.telemetry.metrics import Metrics
 from bus.telemetry.spans import Kind, Span, Spans, attributes_of, wall_ns
 
+ASKED_REGULARLY = (PING, GET_STATE)
 # Times and sizes that are kept for an operator to see.
 REMEMBERED = 500
 
@@ -58,8 +60,8 @@ class MessageTelemetry:
         if seconds is not None:
             known["handler_ms"] = round(seconds * 1000, 1)
             self.handler_seconds.append(seconds)
-        # Health checks send a ping every few seconds; one line each would hide the rest.
-        is_ping = message.queue.endswith(PING)
+        # Health checks and consoles ask every few seconds; one line each would hide the rest.
+        is_ping = message.queue.endswith(ASKED_REGULARLY)
         if is_last and not is_ping:
             self.handled += 1
             self.failed += outcome == "dead_lettered"

@@ -61,6 +61,8 @@ APPLICATIONS = (auth.main.application, catalog.main.application)
 SHOWN_URLS = {each.name: f"http://127.0.0.1:{each.port}" for each in APPLICATIONS}
 SHOWN_DATABASE = "postgresql://errand:secret@127.0.0.1/errand"
 
+# Its token is new at each start.
+CONSOLE_URL = "http://127.0.0.1:5002/?token=…"
 OPERATOR_TOKEN = "the operator token of this installation"
 
 # The tests that a document shows start a broker and a database, which may take 90 s each, and then run.
@@ -315,16 +317,17 @@ def test_bus_run_prints_what_the_readme_shows(tmp_path: Path) -> None:
     """
     shown = next(block.text for block in _blocks("README.md") if block.text.startswith("$ make run\n"))
     banner = shown.partition("\n\n")[2]
-    ports = free_ports(len(APPLICATIONS))
+    console_port, *ports = free_ports(1 + len(APPLICATIONS))
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("BUS_", "AUTH_", "CATALOG_"))
     }
+    environment["CONSOLE_PORT"] = str(console_port)
     environment |= {f"{each.name.upper()}_PORT": str(port) for each, port in zip(APPLICATIONS, ports, strict=True)}
     (tmp_path / ".venv").symlink_to(sys.prefix)
     output = tmp_path / "output"
     with output.open("wb") as stream:
         run = subprocess.Popen(
-            [tmp_path / ".venv" / "bin" / "python", "-m", "bus.cli", "run"],
+            [tmp_path / ".venv" / "bin" / "python", "-m", "bus.cli", "run", "--console"],
             cwd=tmp_path,
             env=environment,
             stdout=stream,
@@ -338,6 +341,7 @@ def test_bus_run_prints_what_the_readme_shows(tmp_path: Path) -> None:
         run.wait(STOP_SECONDS)
     for each, port in zip(APPLICATIONS, ports, strict=True):
         printed = printed.replace(f"http://127.0.0.1:{port}", SHOWN_URLS[each.name])
+    printed = re.sub(rf"http://127.0.0.1:{console_port}/\?token=[\w-]{{32}}", CONSOLE_URL, printed)
     assert printed.split() == banner.split()
 
 

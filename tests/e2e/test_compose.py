@@ -46,7 +46,7 @@ OUTAGE_PAUSE_SECONDS = 0.2
 MOST_REFUSALS = 3
 LOG_LINES_SHOWN = 60
 
-ROLES = {"auth-web", "auth-worker", "catalog-web", "catalog-worker"}
+ROLES = {"auth-web", "auth-worker", "catalog-web", "catalog-worker", "console"}
 # Products created before, and again after, a worker is lost.
 CREATIONS = 30
 
@@ -56,7 +56,7 @@ class System:
 
     def __init__(self, secrets: Path) -> None:
         self.name = f"errand-test-{uuid.uuid4().hex[:8]}"
-        self.auth_port, self.catalog_port, self._amqp_port, management_port = free_ports(4)
+        self.auth_port, self.catalog_port, console_port, self._amqp_port, management_port = free_ports(5)
         self._secrets = secrets
         self._environment = {
             **os.environ,
@@ -64,6 +64,7 @@ class System:
             "SETTINGS": str(secrets / "settings.env"),
             "AUTH_PORT": str(self.auth_port),
             "CATALOG_PORT": str(self.catalog_port),
+            "CONSOLE_PORT": str(console_port),
             "AMQP_PORT": str(self._amqp_port),
             "MANAGEMENT_PORT": str(management_port),
         }

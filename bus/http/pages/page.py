@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,12 +21,13 @@ _HEADERS = {
 }
 
 # Allows nothing; each page adds its own style and script. `data:` is for the empty icon.
+_NONE = "'none'"
 _POLICY = {
-    "default-src": "'none'",
+    "default-src": _NONE,
     "img-src": "data:",
-    "base-uri": "'none'",
-    "form-action": "'none'",
-    "frame-ancestors": "'none'",
+    "base-uri": _NONE,
+    "form-action": _NONE,
+    "frame-ancestors": _NONE,
 }
 
 
@@ -41,24 +42,32 @@ class Page:
 def made_of(
     template: str,
     *,
-    style: str = "content.css",
+    styles: Sequence[str] = ("content.css",),
     script: str = "",
+    folder: Path = _FILES,
     more_policy: Mapping[str, str] | None = None,
     **words: object,
 ) -> Page:
-    """Render a template with the common frame, a style for the content, and a script if one is named.
+    """Render a template with the common frame, styles for the content, and a script if one is named.
 
-    `more_policy` adds sources to directives of the Content-Security-Policy (CSP Level 3), for a page that loads files.
+    `folder` has the template; what it has not comes from here. `more_policy` adds sources to directives of the
+    Content-Security-Policy (CSP Level 3), for a page that loads files.
     """
-    look = _file(_FRAME) + _file(style)
-    code = _file(script) if script else ""
+    look = "".join(_file(name, folder) for name in (_FRAME, *styles))
+    code = _file(script, folder) if script else ""
     words |= {"style": Markup(look), "script": Markup(code)}  # noqa: S704  # files of our own
-    html = _environment().get_template(template).render(words)
+    html = part_of(template, folder=folder, **words)
     policy = _POLICY | {"style-src": _hash_of(look)} | ({"script-src": _hash_of(code)} if code else {})
     for directive, allowed in (more_policy or {}).items():
-        policy[directive] = f"{policy[directive]} {allowed}" if directive in policy else allowed
+        before = policy.get(directive, _NONE)
+        policy[directive] = allowed if before == _NONE else f"{before} {allowed}"
     header = "; ".join(f"{directive} {allowed}" for directive, allowed in policy.items())
     return Page(html, _HEADERS | {"Content-Security-Policy": header})
+
+
+def part_of(template: str, *, folder: Path = _FILES, **words: object) -> str:
+    """Render a template that is a part of a page, or all of it without its headers."""
+    return _environment(folder).get_template(template).render(words)
 
 
 def _hash_of(text: str) -> str:
@@ -68,14 +77,15 @@ def _hash_of(text: str) -> str:
 
 
 @cache
-def _file(name: str) -> str:
-    return (_FILES / name).read_text(encoding="utf-8")
+def _file(name: str, folder: Path) -> str:
+    file = folder / name
+    return (file if file.is_file() else _FILES / name).read_text(encoding="utf-8")
 
 
 @cache
-def _environment() -> Environment:
+def _environment(folder: Path) -> Environment:
     return Environment(
-        loader=FileSystemLoader(_FILES),
+        loader=FileSystemLoader([folder, _FILES]),
         undefined=StrictUndefined,
         autoescape=True,
         trim_blocks=True,

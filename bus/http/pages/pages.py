@@ -57,7 +57,7 @@ POLICY = {
 def docs_page(service: str) -> Page:
     """The page at `/docs`."""
     return made_of(
-        "docs.html.jinja", style="docs.css", script="docs.js", more_policy=POLICY, service=service, viewer=VIEWER
+        "docs.html.jinja", styles=("docs.css",), script="docs.js", more_policy=POLICY, service=service, viewer=VIEWER
     )
 
 

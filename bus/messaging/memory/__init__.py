@@ -6,6 +6,6 @@ them. `broker.py` is the only file that imports kombu; `bus.messaging.connect` i
 Start at `transport.py`.
 """
 
-from bus.messaging.memory.transport import Embedded
+from bus.messaging.memory.transport import Embedded, queue_counts
 
-__all__ = ["Embedded"]
+__all__ = ["Embedded", "queue_counts"]

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty
 from typing import Any
 
@@ -11,7 +11,7 @@ import structlog
 from bus.messaging.memory.broker import broker_of
 from bus.messaging.message import Delivery, Message, arrived
 from bus.messaging.topology import EVENTS_EXCHANGE, Queue
-from bus.messaging.transport import PublishOutcome, QueueView, TransportFailure, TransportOptions
+from bus.messaging.transport import PublishOutcome, QueueCounts, QueueView, TransportFailure, TransportOptions
 
 log = structlog.get_logger("bus.embedded")
 
@@ -170,6 +170,12 @@ class Embedded:
                 on_reply(_message(queue, incoming))
 
         connection.channel().basic_consume(queue, no_ack=True, callback=deliver, consumer_tag="replies")
+
+
+def queue_counts(url: str, queues: Iterable[str]) -> dict[str, QueueCounts]:
+    """The counts of those of these queues that the embedded broker has. It cannot lose a consumer, and counts none."""
+    found = {name: broker_of(url).queues.get(name) for name in queues}
+    return {name: QueueCounts(queue.qsize(), 1) for name, queue in found.items() if queue is not None}
 
 
 _PROPERTIES = ("type", "message_id", "correlation_id", "reply_to", "expiration_ms", "timestamp", "persistent")

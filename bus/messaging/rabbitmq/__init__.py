@@ -11,7 +11,7 @@ Start at `transport.py`.
 
 from bus.messaging.rabbitmq.inspection import Inspection, differences
 from bus.messaging.rabbitmq.management import ManagementUnavailable
-from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.transport import RabbitMQ
+from bus.messaging.transport import QueueCounts
 
 __all__ = ["Inspection", "ManagementUnavailable", "QueueCounts", "RabbitMQ", "differences"]

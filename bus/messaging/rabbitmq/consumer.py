@@ -28,10 +28,9 @@ from bus.messaging.rabbitmq.declaring import Upkeep, declare
 from bus.messaging.rabbitmq.fast_lane import OnMessage
 from bus.messaging.rabbitmq.io_loop import IOLoop
 from bus.messaging.rabbitmq.properties import message_of
-from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.reconnecting import ReconnectingConnection
 from bus.messaging.topology import Queue
-from bus.messaging.transport import QueueView, TransportOptions
+from bus.messaging.transport import QueueCounts, QueueView, TransportOptions
 
 
 class Consumer:

@@ -1,6 +1,6 @@
 """Inspection: which queues a broker has and what it permits this user, without changing anything there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -11,10 +11,9 @@ from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker, Connecti
 from bus.messaging.broker_url import parse_broker_url
 from bus.messaging.declarations import Exchange, exchanges_of
 from bus.messaging.rabbitmq.management import ManagementUnavailable, hidden_differences
-from bus.messaging.rabbitmq.queue_counts import QueueCounts
 from bus.messaging.rabbitmq.reconnecting import parameters_for, why_permanent
 from bus.messaging.topology import Queue
-from bus.messaging.transport import TransportFailure
+from bus.messaging.transport import QueueCounts, TransportFailure
 
 # A broker that is short of memory or disk blocks the connection at once, and then reads nothing from it.
 BLOCKED_SECONDS = 3.0
@@ -61,6 +60,21 @@ class Inspection:
 
         self._refusal(look)
         return found[0] if found else None
+
+    def all_counts(self, queues: Iterable[str]) -> dict[str, QueueCounts]:
+        """The messages and consumers of those of these queues that exist."""
+        found: dict[str, QueueCounts] = {}
+        left = list(queues)
+
+        def look(channel: BlockingChannel) -> None:
+            while left:
+                name = left.pop(0)  # a missing queue closes the channel
+                declared = channel.queue_declare(name, passive=True).method
+                found[name] = QueueCounts(declared.message_count, declared.consumer_count)
+
+        while left:
+            self._refusal(look)
+        return found
 
     def difference(self, queue: Queue) -> str:
         """How the broker's queue differs from ours, in one sentence; empty if it does not."""

@@ -2,21 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 
 from bus.messaging.rabbitmq.pika_connection import Connection
+from bus.messaging.transport import QueueCounts
 
 NOT_FOUND = 404
-
-
-class QueueCounts(NamedTuple):
-    """How many messages of a queue are ready for delivery, and how many consumers it has."""
-
-    messages: int
-    consumers: int
 
 
 OnCounts = Callable[[Mapping[str, QueueCounts]], None]

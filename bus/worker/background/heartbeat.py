@@ -22,8 +22,8 @@ from bus.worker.background.periodic import PeriodicTask
 from bus.worker.telemetry import MessageTelemetry
 
 BEAT_SECONDS = 1.0
-# A worker that has written nothing for this long is lost, and is forgotten some minutes later.
-LOST_SECONDS, FORGOTTEN_SECONDS = 4.0, 600.0
+# A worker that has written nothing for this long is lost, and is forgotten a minute later.
+LOST_SECONDS, FORGOTTEN_SECONDS = 4.0, 60.0
 # A beat waits no longer than this for another transaction; the next one comes soon.
 LOCK_SECONDS = 1.0
 
@@ -88,7 +88,7 @@ class Heartbeat(PeriodicTask):
 
 
 def workers_seen(connection: Connection) -> list[SeenWorker]:
-    """The workers of the service, those that were lost in the last minutes among them, the oldest first."""
+    """The workers of the service, those that were lost in the last minute among them, the oldest first."""
     moment, found = now(connection).timestamp(), []
     for row in connection.execute(select(worker.c.state, worker.c.seen_at)):
         state, ago = msgspec.json.decode(bytes(row.state), type=WorkerState), max(0.0, moment - row.seen_at)

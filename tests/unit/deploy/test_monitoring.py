@@ -53,7 +53,7 @@ def test_the_configuration_is_valid_and_leads_to_every_role() -> None:
     }
     assert places == {("auth-worker", 9100), ("catalog-worker", 9100), ("auth-web", 5000), ("catalog-web", 5001)}
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    assert {name for name, _ in places} == services.keys() - {"rabbitmq", "postgres", "migrate"}
+    assert {name for name, _ in places} == services.keys() - {"rabbitmq", "postgres", "migrate", "console"}
 
 
 def test_the_alerts_report_what_is_wrong_and_nothing_else() -> None:

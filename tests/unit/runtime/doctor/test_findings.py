@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.example_service import Keep
 
-from bus.messaging.rabbitmq.queue_counts import QueueCounts
+from bus.messaging.transport import QueueCounts
 from bus.runtime.doctor.broker import call_findings
 from bus.runtime.doctor.databases import database_findings
 from bus.runtime.doctor.findings import clock_finding

@@ -1,0 +1,127 @@
+"""The Flask application of the console: log-in, the overview, and what holds for every page."""
+
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, g, redirect, request
+from werkzeug.exceptions import HTTPException
+
+from bus.console.access import Access, Denied
+from bus.console.console import FILES, Console
+from bus.console.dead_letters import add_dead_letters
+from bus.console.overview import add_overview
+from bus.contract.problems import ProblemError
+from bus.http.request_body import MAX_BODY_BYTES
+
+COOKIE = "errand_console"
+# Reached without a session.
+OPEN_PATHS = frozenset({"/login", "/console.js", "/health/live"})
+
+
+def console_application(console: Console) -> Flask:
+    """The application with all pages."""
+    app = Flask("bus.console", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.before_request(lambda: _check_access(console.access))
+    app.register_error_handler(ProblemError, lambda error: _trouble(console, error))
+    app.register_error_handler(HTTPException, lambda error: _http_error(console, error))
+    script = (FILES / "console.js").read_bytes()
+    tag = sha256(script).hexdigest()
+    app.add_url_rule("/console.js", "script", lambda: _script(script, tag))
+    app.add_url_rule("/health/live", "live", lambda: Response('{"status":"live"}', content_type="application/json"))
+    app.add_url_rule("/login", "login", lambda: _log_in_page(console))
+    app.add_url_rule("/login", "log_in", lambda: _log_in(console), methods=["POST"])
+    app.add_url_rule("/logout", "log_out", lambda: _log_out(console.access), methods=["POST"])
+    add_overview(app, console)
+    add_dead_letters(app, console)
+    return app
+
+
+def _check_access(access: Access) -> Any:
+    """Let in requests with a session; those that change something need its CSRF token and our own origin."""
+    if request.method == "POST" and _is_from_elsewhere():
+        return Response("This form came from another page.", 403, content_type="text/plain")
+    if request.path in OPEN_PATHS:
+        return None
+    if token := request.args.get("token") if request.method == "GET" else None:
+        return _entered(access, token)
+    session = access.session(request.cookies.get(COOKIE, ""))
+    if session is None:
+        return redirect("/login", 303)
+    if request.method == "POST" and request.form.get("csrf") != session.csrf:
+        detail = "This form is not from this session. Go back, reload the page and try again."
+        return Response(detail, 403, content_type="text/plain")
+    g.session = session
+    return None
+
+
+def _is_from_elsewhere() -> bool:
+    """Whether the browser says that the form belongs to another site (Fetch Metadata). Older ones send its origin.
+
+    The origin of our own forms is `null`, because our pages send no referrer.
+    """
+    origin, site = request.headers.get("Origin", "null"), request.headers.get("Sec-Fetch-Site", "same-origin")
+    return site not in ("same-origin", "none") or (origin != "null" and urlsplit(origin).netloc != request.host)
+
+
+def _entered(access: Access, token: str) -> Any:
+    """Exchange the token in the address, which stays in the browser's history, for a cookie."""
+    try:
+        return _with_cookie(redirect(request.path, 303), access.enter_with_token(token))
+    except Denied:
+        return redirect("/login?denied=1", 303)
+
+
+def _log_in_page(console: Console, denied: str = "", login: str = "") -> Response:
+    if not denied and "denied" in request.args:
+        denied = "This is not the token that the console has printed. It prints a new one at each start."
+    status = 403 if request.method == "POST" else 200
+    return console.page(
+        "login.html.jinja", status, denied=denied, login=login, with_accounts=console.access.with_accounts
+    )
+
+
+def _log_in(console: Console) -> Any:
+    form, access = request.form, console.access
+    try:
+        if form.get("token"):
+            cookie = access.enter_with_token(form["token"].strip())
+        elif access.with_accounts:
+            cookie = access.log_in(form.get("login", ""), form.get("password", ""), form.get("otp", "").strip())
+        else:
+            raise Denied("Give the token that the console has printed.")
+    except Denied as denied:
+        return _log_in_page(console, str(denied), form.get("login", ""))
+    return _with_cookie(redirect("/", 303), cookie)
+
+
+def _log_out(access: Access) -> Any:
+    access.leave(request.cookies.get(COOKIE, ""))
+    response = redirect("/login", 303)
+    response.delete_cookie(COOKIE, samesite="Strict", httponly=True)
+    return response
+
+
+def _with_cookie(response: Any, cookie: str) -> Any:
+    response.set_cookie(COOKIE, cookie, httponly=True, samesite="Strict", secure=request.is_secure)
+    return response
+
+
+def _script(script: bytes, tag: str) -> Response:
+    response = Response(script, content_type="text/javascript; charset=utf-8")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.cache_control.no_cache = True
+    response.set_etag(tag)
+    response.make_conditional(request)
+    return response
+
+
+def _trouble(console: Console, error: ProblemError) -> Response:
+    """A service that refused, or does not answer: a page that says so, with the way back."""
+    problem = error.problem
+    return console.page("trouble.html.jinja", problem.status, title=problem.title, detail=problem.detail)
+
+
+def _http_error(console: Console, error: HTTPException) -> Response:
+    return console.page("trouble.html.jinja", error.code or 500, title=error.name, detail=error.description or "")

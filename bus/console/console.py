@@ -1,0 +1,79 @@
+"""What the pages of a console share: the client, the sessions, what is watched, and the frame around each page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flask import Response, g, request
+
+from bus.client.client import Client
+from bus.console.access import Access, Session
+from bus.console.replays import Replays
+from bus.console.watching import Watcher
+from bus.contract.operations import Operation
+from bus.contract.operator import QueueInState, operator_operations
+from bus.http.pages.page import made_of
+from bus.security.operators import Operator
+
+FILES = Path(__file__).parent / "templates"
+# Scripts, streams of events and forms are our own.
+POLICY = {"script-src": "'self'", "connect-src": "'self'", "form-action": "'self'"}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is installed here of a service: its queues, and its operations by name."""
+
+    queues: Sequence[QueueInState]
+    operations: Mapping[str, type[Operation[Any]]]
+
+
+class Console:
+    """What the pages share. `operator_token` signs what the people who are logged in ask of the services."""
+
+    def __init__(
+        self, client: Client, url: str, operator_token: str, access: Access, known: Mapping[str, Known]
+    ) -> None:
+        self.client, self.access, self.known = client, access, known
+        self._operator_token = operator_token
+        self.replays = Replays(client)
+        queues = {name: each.queues for name, each in known.items()}
+        self.watcher = Watcher(client, url, Operator("the console", operator_token), queues)
+
+    def operator(self) -> Operator:
+        """The person of this request."""
+        session: Session = g.session
+        return Operator(f"{session.name} (console)", self._operator_token)
+
+    def ask(self, service: str, operation: type[Operation[Any]], **fields: Any) -> Any:
+        """The reply to an operation of `bus.contract.operator`, asked by the person of this request.
+
+        Raises ProblemError.
+        """
+        return self.client.call(operator_operations(service)[operation](**fields), token=self.operator())
+
+    def page(self, template: str, status: int = 200, **words: Any) -> Response:
+        """A page with the console's frame."""
+        session: Session | None = g.get("session")
+        page = made_of(
+            template,
+            styles=("content.css", "console.css"),
+            folder=FILES,
+            more_policy=POLICY,
+            service="Console",
+            session=session,
+            services=self.watcher.services,
+            path=request.path,
+            **words,
+        )
+        return Response(page.html, status, headers={**page.headers, "Cache-Control": "no-store"})
+
+    def start(self) -> None:
+        """Start to watch the services."""
+        self.watcher.start()
+
+    def stop(self) -> None:
+        """Stop what runs in threads."""
+        self.replays.stop_all()
+        self.watcher.stop()

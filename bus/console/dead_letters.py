@@ -1,0 +1,244 @@
+"""The pages of dead letters: groups and lists, one letter, and what to do with them."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Flask, Response, redirect, request
+from werkzeug.exceptions import BadRequest, NotFound
+
+from bus.console.console import Console
+from bus.console.replays import TooManyReplays
+from bus.contract.codec import encode
+from bus.contract.operator import (
+    ActionProgress,
+    BodyNotAcceptable,
+    DeadLetterFilter,
+    DeadLetterInFull,
+    GetDeadLetter,
+    GetDeadLetterAction,
+    GroupDeadLetters,
+    ListDeadLetterActions,
+    ListDeadLetters,
+    TakeDeadLetters,
+)
+from bus.contract.problems import Invalid, Problem, ProblemError
+from bus.contract.validation import decode
+from bus.dead_letters.body import readable
+from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
+
+# Letters on one page of a list, and those that a preview shows.
+PAGE, SHOWN = 50, 20
+MOST_RATE, RATE = 1000.0, 100.0
+MOST_GROUPS, MOST_ACTIONS = 500, 200
+
+
+def add_dead_letters(app: Flask, console: Console) -> None:
+    """Add all pages under `/dead-letters`."""
+    pages = _Pages(console)
+    for path, method, view in (
+        ("", "GET", pages.all_groups),
+        ("/<service>", "GET", pages.letters),
+        ("/<service>/letters/<int:number>", "GET", pages.letter),
+        ("/<service>/letters/<int:number>/edit", "POST", pages.edit),
+        ("/<service>/preview", "POST", pages.preview),
+        ("/<service>/actions", "GET", pages.actions),
+        ("/<service>/actions", "POST", pages.begin),
+        ("/<service>/actions/<int:action>", "GET", pages.action),
+        ("/<service>/actions/<int:action>/stop", "POST", pages.stop),
+        ("/<service>/actions/<int:action>/resume", "POST", pages.resume),
+    ):
+        app.add_url_rule(f"/dead-letters{path}", f"dead_letters_{view.__name__}", view, methods=[method])
+
+
+class _Pages:
+    """The views. Each asks the service for what it shows."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def all_groups(self) -> Response:
+        """The groups of all services; for one that does not answer, why."""
+        found: dict[str, Any] = {}
+        for name in self._console.watcher.services:
+            try:
+                dead = DeadLetterFilter(state="dead")
+                found[name] = self._console.ask(name, GroupDeadLetters, filter=dead, limit=MOST_GROUPS).groups
+            except ProblemError as error:
+                found[name] = error.problem.detail
+        return self._console.page("groups.html.jinja", found=found)
+
+    def letters(self, service: str) -> Response:
+        """The letters of a service that match the filter of the query string, the newest first."""
+        self._check(service)
+        chosen, after = _filter(request.args), _number(request.args.get("after", "0"))
+        page = self._console.ask(
+            service, ListDeadLetters, filter=chosen, after=after, limit=PAGE, newest_first=True, counted=True
+        )
+        words = {name: value for name, value in request.args.items() if name != "after" and value}
+        following = ""
+        if len(page.letters) == PAGE:
+            following = f"?{urlencode({**words, 'after': page.letters[-1].id})}"
+        return self._console.page(
+            "letters.html.jinja", name=service, page=page, chosen=chosen, words=words, following=following
+        )
+
+    def letter(self, service: str, number: int) -> Response:
+        """One letter with everything in it."""
+        return self._letter(service, self._found(service, number))
+
+    def edit(self, service: str, number: int) -> Any:
+        """Send a letter with the body of the form; shows the letter again if that is not acceptable."""
+        found, body = self._found(service, number), request.form.get("body", "")
+        try:
+            sealed = self._checked(service, found.letter.operation, body)
+            chosen = DeadLetterFilter(ids=[number], state="dead")
+            fields = {"kind": "edit", "filter": chosen, "reason": _reason(), "body": sealed}
+            taken = self._console.ask(service, TakeDeadLetters, **fields)
+        except (Invalid, BodyNotAcceptable) as error:
+            return self._letter(service, found, body, error.problem, 422)
+        return self._go_on(service, taken.action, rate=RATE, growing=False, body=sealed)
+
+    def preview(self, service: str) -> Response:
+        """What an action would take: exactly what was shown, and nothing that has come since."""
+        self._check(service)
+        kind = request.form.get("kind")
+        if kind not in ("replay", "discard"):
+            raise BadRequest("The form names neither a replay nor a discard.")
+        chosen = _filter(request.form)
+        found = self._console.ask(service, ListDeadLetters, filter=chosen, limit=SHOWN, counted=True)
+        count = found.replayable if kind == "replay" else found.matching
+        skipped = found.matching - found.replayable if kind == "replay" else 0
+        return self._console.page(
+            "preview.html.jinja",
+            name=service,
+            kind=kind,
+            found=found,
+            count=count,
+            skipped=skipped,
+            chosen=chosen,
+            rate=RATE,
+            most_rate=MOST_RATE,
+        )
+
+    def begin(self, service: str) -> Any:
+        """Do what the preview has shown."""
+        self._check(service)
+        kind, chosen = request.form.get("kind"), _filter(request.form)
+        if kind not in ("replay", "discard"):
+            raise BadRequest("The form names neither a replay nor a discard.")
+        fields: dict[str, Any] = {"kind": kind, "filter": chosen, "reason": _reason()}
+        if (most := _number(request.form.get("first", ""))) > 0:
+            fields["limit"] = most
+        rate = _rate()
+        taken = self._console.ask(service, TakeDeadLetters, **fields)
+        if kind == "replay":
+            return self._go_on(service, taken.action, rate=rate, growing="growing" in request.form)
+        return redirect(f"/dead-letters/{service}/actions", 303)
+
+    def actions(self, service: str) -> Response:
+        """What operators did with the dead letters of a service, the newest first."""
+        self._check(service)
+        found = self._console.ask(service, ListDeadLetterActions, limit=MOST_ACTIONS).actions
+        return self._console.page("actions.html.jinja", name=service, actions=list(reversed(found)))
+
+    def action(self, service: str, action: int) -> Response:
+        """How far an action is."""
+        self._check(service)
+        running = self._console.replays.of(service, action)
+        is_running = running is not None and not running.is_over  # before the count, which may be the last one
+        progress: ActionProgress = self._console.ask(service, GetDeadLetterAction, action=action)
+        return self._console.page(
+            "action.html.jinja",
+            name=service,
+            progress=progress,
+            action=progress.action,
+            is_running=is_running,
+            trouble="" if running is None or is_running else running.trouble,
+            rate=RATE,
+        )
+
+    def stop(self, service: str, action: int) -> Any:
+        """Stop a replay; what is left stays with it."""
+        self._check(service)
+        self._console.replays.stop(service, action)
+        return redirect(f"/dead-letters/{service}/actions/{action}", 303)
+
+    def resume(self, service: str, action: int) -> Any:
+        """Go on with a replay that was stopped."""
+        self._check(service)
+        return self._go_on(service, action, rate=_rate(), growing="growing" in request.form)
+
+    def _go_on(self, service: str, action: int | None, *, rate: float, growing: bool, body: str | None = None) -> Any:
+        if action is None:
+            return redirect(f"/dead-letters/{service}", 303)
+        try:
+            operator = self._console.operator()
+            self._console.replays.start(operator, service, action, rate=rate, growing=growing, body=body)
+        except TooManyReplays as too_many:
+            raise BadRequest(str(too_many)) from None
+        return redirect(f"/dead-letters/{service}/actions/{action}", 303)
+
+    def _check(self, service: str) -> None:
+        if service not in self._console.watcher.services:
+            raise NotFound(f"There is no service {service}.")
+
+    def _found(self, service: str, number: int) -> DeadLetterInFull:
+        self._check(service)
+        found: DeadLetterInFull = self._console.ask(service, GetDeadLetter, which=str(number))
+        return found
+
+    def _letter(
+        self,
+        service: str,
+        found: DeadLetterInFull,
+        body: str | None = None,
+        fault: Problem | None = None,
+        status: int = 200,
+    ) -> Response:
+        shown = readable(found.body)
+        return self._console.page(
+            "letter.html.jinja",
+            status,
+            name=service,
+            found=found,
+            letter=found.letter,
+            shown=shown,
+            edited=shown if body is None else body,
+            fault=fault,
+        )
+
+    def _checked(self, service: str, operation_name: str, body: str) -> str:
+        """The body with its secrets sealed. Raises Invalid for one that breaks the contract, where that is known."""
+        raw = body.encode()
+        check_body(JSON, None, len(raw), MAX_BODY_BYTES)
+        operation = self._console.known[service].operations.get(operation_name)
+        if operation is None:
+            return body
+        return self._console.client.sealed(operation, encode(decode(raw, operation))).decode()
+
+
+def _filter(given: Any) -> DeadLetterFilter:
+    """The filter of a query string or a form. Raises BadRequest."""
+    state = given.get("state", "dead")
+    if state not in ("dead", "chosen", "replayed", "discarded", "any"):
+        raise BadRequest("state is one of dead, chosen, replayed, discarded and any.")
+    words = {name: given.get(name, "").strip()[:255] for name in ("operation", "error", "which")}
+    return DeadLetterFilter(
+        **words,
+        state="" if state == "any" else state,
+        action=_number(given.get("action", "0")),
+        ids=[_number(each) for each in given.getlist("ids")],
+        up_to=_number(given.get("up_to", "0")),
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+
+
+def _rate() -> float:
+    return min(MOST_RATE, float(max(1, _number(request.form.get("rate", "")))))
+
+
+def _reason() -> str:
+    return request.form.get("reason", "").strip()[:500]

@@ -1,0 +1,58 @@
+"""The overview: all services with their workers and queues, what is wrong on top; live, or with a reload."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from queue import Empty
+
+import msgspec
+from flask import Flask, Response
+
+from bus.console.charts import HEIGHT, WIDTH, chart_of
+from bus.console.console import FILES, Console
+from bus.console.findings import findings_of
+from bus.console.watching import LOOK_SECONDS, Overview
+from bus.http.pages.page import part_of
+from bus.messaging.waiting import mailbox
+
+# A stream ends after this long; the browser opens another one, if the session still holds.
+STREAM_SECONDS = 60.0
+
+
+def add_overview(app: Flask, console: Console) -> None:
+    """Add `/`, and `/live`, which streams the same as server-sent events."""
+    app.add_url_rule("/", "overview", lambda: _page(console))
+    app.add_url_rule("/live", "live_events", lambda: _stream(console))
+
+
+def _page(console: Console) -> Response:
+    return console.page("overview.html.jinja", live=_live(console.watcher.overview))
+
+
+def _live(overview: Overview) -> str:
+    """The part of the page that changes."""
+    charts = {service.name: chart_of(service.arrived, service.done) for service in overview.services}
+    return part_of(
+        "live.html.jinja",
+        folder=FILES,
+        overview=overview,
+        seen_at=f"{datetime.fromtimestamp(overview.at, UTC):%H:%M:%S}",
+        findings=findings_of(overview),
+        charts=charts,
+        width=WIDTH,
+        height=HEIGHT,
+    )
+
+
+def _stream(console: Console) -> Response:
+    return Response(_events(console), content_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def _events(console: Console) -> Iterator[bytes]:
+    pause, until = mailbox(), time.monotonic() + STREAM_SECONDS
+    while time.monotonic() < until:
+        yield b"data: " + msgspec.json.encode(_live(console.watcher.overview)) + b"\n\n"
+        try:
+            pause.get(timeout=LOOK_SECONDS)
+        except Empty:
+            continue

@@ -1,0 +1,255 @@
+"""The console as an operator has it: a real browser, a real broker, and a worker that can be killed.
+
+With `BUS_TEST_SHOTS` set to a folder, pictures of the pages are left there.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+import pika
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from support.accessibility import barriers_of
+from support.installed_programs import need_programs
+from support.long_timeouts import use_long_timeouts
+from support.serving import serving
+
+from bus.client.client import Client
+from bus.client.retrying import RetryingClient
+from bus.console.access import Access
+from bus.console.application import console_application
+from bus.console.console import Console, Known
+from bus.contract.operator import QueueInState
+from bus.database.engine import Database
+from bus.database.migrate import migrate
+from bus.testing.servers.rabbitmq import Broker
+from bus.testing.waiting import wait_until
+from catalog.contract import ListProducts
+from catalog.handlers import catalog
+
+TOKEN, OPERATOR_TOKEN = "the token that is printed", "the operator token of this installation"
+SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 375, "height": 812}}
+# Far more than a browser on a busy machine needs for a page of this machine.
+PAGE_MS = 60_000
+WAIT_SECONDS = 60.0
+TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
+
+
+class System:
+    """A worker of the catalog in a process of its own, and a console for it."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self._folder = url, folder
+        self._closing = ExitStack()
+        self._worker: subprocess.Popen[bytes] | None = None
+        self.origin = ""
+
+    def __enter__(self) -> Self:
+        database = Database(self._database_url)
+        migrate(database, "catalog.migrations")
+        database.close()
+        self.start_worker()
+        self.client = self._closing.enter_context(RetryingClient(self.url, name="tests"))
+        asking = self._closing.enter_context(Client(self.url, name="console"))
+        access = Access(asking, TOKEN, with_accounts=True)
+        queues = [QueueInState(name=each.name, kind=each.kind, bound=each.bound) for each in catalog.queues()]
+        console = Console(asking, self.url, OPERATOR_TOKEN, access, {"catalog": Known(queues, catalog.operations)})
+        console.start()
+        self._closing.callback(console.stop)
+        self.origin = self._closing.enter_context(serving(console_application(console)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+        self.end_worker(signal.SIGTERM)
+
+    @property
+    def _database_url(self) -> str:
+        return f"sqlite:///{self._folder}/catalog.db"
+
+    def start_worker(self) -> None:
+        self._worker = subprocess.Popen(
+            [sys.executable, "-m", "bus.cli", "worker", "catalog"],
+            env={
+                **os.environ,
+                "BUS_URL": self.url,
+                "BUS_OPERATOR_TOKEN": OPERATOR_TOKEN,
+                "CATALOG_DATABASE_URL": self._database_url,
+                "LOG_LEVEL": "error",
+            },
+        )
+
+    def end_worker(self, how: signal.Signals) -> None:
+        assert self._worker is not None
+        self._worker.send_signal(how)
+        self._worker.wait(WAIT_SECONDS)
+
+    def publish(self, *bodies: object) -> None:
+        """Publish commands to create products, as any program does."""
+        with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            for body in bodies:
+                properties = pika.BasicProperties(delivery_mode=2)
+                channel.basic_publish("", "catalog.create_product", json.dumps(body).encode(), properties)
+
+    def names(self) -> list[str]:
+        return [product.name for product in self.client.call(ListProducts()).products]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_long_timeouts(monkeypatch)
+    monkeypatch.setattr("bus.console.watching.ANSWER_SECONDS", 2.0)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    need_programs("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def system(rabbitmq: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with System(rabbitmq.fresh_vhost(), tmp_path_factory.mktemp("console")) as system:
+        wait_until(lambda: system.names() == [], WAIT_SECONDS, "the worker answers")
+        yield system
+
+
+def _page(context: BrowserContext, troubles: list[str]) -> Page:
+    page = context.new_page()
+    page.set_default_timeout(PAGE_MS)
+    expect.set_options(timeout=PAGE_MS)
+    page.on("console", lambda message: troubles.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.add_init_script(
+        "addEventListener('securitypolicyviolation', (event) => console.error(event.violatedDirective))"
+    )
+    return page
+
+
+def test_a_command_that_died_is_found_mended_and_carried_out(browser: Browser, system: System) -> None:
+    """From the log-in to the product, by keyboard where it can be."""
+    troubles: list[str] = []
+    context = browser.new_context(viewport=SIZES["desktop"])
+    page = _page(context, troubles)
+    page.goto(system.origin)
+    page.get_by_label("Token").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("not the token")
+    troubles.clear()  # the browser notes the status 403
+    page.get_by_label("Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="All is well")).to_be_visible()
+    system.publish({**LAMP, "price": -1}, "garbage", {**LAMP, "name": "Chair"})
+    finding = page.get_by_text("catalog: 2 dead letters to look at.")
+    expect(finding).to_be_visible()  # without a reload
+    page.get_by_role("link", name="Show").click()
+    page.get_by_label("Reason or error").fill("out-of-range")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("1 matches; 1 of them can be sent again as they are.")
+    page.locator("tbody a").click()
+    body = page.get_by_label("Body, JSON")
+    body.fill(json.dumps({**LAMP, "price": -2}))
+    page.get_by_role("button", name="Send with this body").click()
+    expect(page.get_by_role("alert")).to_contain_text("price: Expected a number")
+    troubles.clear()  # the status 422
+    body.fill(json.dumps({**LAMP, "name": "Mended"}))
+    page.get_by_label("Reason").press("Enter")
+    expect(page.get_by_text("All are done.")).to_be_visible()
+    assert sorted(system.names()) == ["Chair", "Mended"]
+    page.get_by_role("link", name="Dead letters", exact=True).click()
+    page.get_by_role("link", name="catalog", exact=True).click()
+    page.get_by_label("All on this page").check()
+    page.get_by_role("button", name="Discard the selected …").click()
+    page.get_by_label("Reason").fill("it is garbage")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("cell", name="it is garbage")).to_be_visible()
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", name="All is well")).to_be_visible()
+    page.get_by_role("button", name="Log out").click()
+    page.goto(f"{system.origin}/dead-letters")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert troubles == []
+    context.close()
+
+
+def test_a_killed_worker_and_a_queue_that_fills_are_said_until_it_is_over(browser: Browser, system: System) -> None:
+    context = browser.new_context(viewport=SIZES["desktop"])
+    page = _page(context, [])
+    page.goto(f"{system.origin}/?token={TOKEN}")
+    expect(page.get_by_role("heading", name="All is well")).to_be_visible()
+    system.end_worker(signal.SIGKILL)
+    expect(page.get_by_text("catalog: No worker of catalog answers.")).to_be_visible()
+    system.publish(*({**LAMP, "name": f"Lamp {number}"} for number in range(3)))
+    expect(page.get_by_text("catalog.create_product: 3 messages and no consumer.")).to_be_visible()
+    system.start_worker()
+    expect(page.get_by_role("heading", name="All is well")).to_be_visible()
+    assert "Lamp 2" in system.names()
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_page_is_quiet_fits_and_can_be_read_by_all(
+    browser: Browser, system: System, tmp_path: Path, size: str, scheme: str
+) -> None:
+    troubles: list[str] = []
+    context = browser.new_context(viewport=SIZES[size], color_scheme=scheme)
+    page = _page(context, troubles)
+    page.goto(system.origin)
+    _look_at(page, "log-in", f"{size}-{scheme}", tmp_path)
+    page.goto(f"{system.origin}/?token={TOKEN}")
+    page.locator("summary").first.wait_for()
+    _look_at(page, "overview", f"{size}-{scheme}", tmp_path)
+    system.publish({**LAMP, "price": -1, "name": "<script>alert(1)</script>" * 4}, {**LAMP, "price": -2})
+    page.get_by_text("dead letters to look at").wait_for()
+    for name, path in (("groups", ""), ("letters", "/catalog"), ("actions", "/catalog/actions")):
+        page.goto(f"{system.origin}/dead-letters{path}")
+        _look_at(page, name, f"{size}-{scheme}", tmp_path)
+    page.goto(f"{system.origin}/dead-letters/catalog")
+    page.locator("tbody a").last.click()
+    _look_at(page, "letter", f"{size}-{scheme}", tmp_path)
+    page.goto(f"{system.origin}/dead-letters/catalog")
+    page.get_by_role("button", name="Send all").click()
+    _look_at(page, "preview", f"{size}-{scheme}", tmp_path)
+    page.get_by_role("button", name="Send again").click()
+    page.get_by_text("became dead letters again").first.wait_for()
+    page.get_by_role("button", name="Go on").wait_for()
+    _look_at(page, "action", f"{size}-{scheme}", tmp_path)
+    assert troubles == []
+    context.close()
+
+
+def _look_at(page: Page, name: str, kind: str, otherwise: Path) -> None:
+    assert page.evaluate(TOO_WIDE) <= 0, name
+    assert barriers_of(page) == [], name
+    shots = Path(os.environ.get("BUS_TEST_SHOTS") or otherwise)
+    assert page.screenshot(path=shots / f"console-{name}-{kind}.png", full_page=True)
+
+
+def test_without_scripts_a_group_is_replayed_all_the_same(browser: Browser, system: System) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport=SIZES["phone"])
+    page = _page(context, [])
+    page.goto(f"{system.origin}/?token={TOKEN}")
+    assert page.locator("noscript meta[http-equiv=refresh]").count() == 1
+    system.publish({**LAMP, "price": -3})
+    expect(page.get_by_text("to look at.")).to_be_visible()  # the page reloads itself
+    page.goto(f"{system.origin}/dead-letters/catalog")
+    page.locator("tbody input").first.check()
+    page.get_by_role("button", name="Send the selected again …").click()
+    page.get_by_role("button", name="Send again").click()
+    expect(page.get_by_text("1 of 1 sent")).to_be_visible()
+    context.close()

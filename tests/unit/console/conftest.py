@@ -1,0 +1,53 @@
+"""A console on the embedded broker, with a worker of the catalog, and what a browser would send it."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from bus.client.client import Client
+from bus.console.access import Access
+from bus.console.application import console_application
+from bus.console.console import Console, Known
+from bus.database.engine import Database
+from bus.messaging.connect import transport_for
+from bus.worker.worker import Worker
+from catalog.handlers import catalog
+
+TOKEN, OPERATOR_TOKEN = "the token that is printed", "the operator token"
+STOP_SECONDS = 10.0
+
+
+class Operating:
+    """An operator's browser, without a browser."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.http: FlaskClient = console_application(console).test_client()
+
+    def enter(self) -> None:
+        assert self.http.get(f"/?token={TOKEN}").status_code == 303
+
+    def get(self, path: str, status: int = 200) -> str:
+        response = self.http.get(path)
+        assert response.status_code == status, response.text
+        return response.text
+
+    def post(self, path: str, **form: object) -> TestResponse:
+        """Send a form, with the CSRF token of the session."""
+        found = re.search(r'name="csrf" value="([^"]+)"', self.get("/"))
+        assert found is not None
+        return self.http.post(path, data={"csrf": found[1], **form})
+
+
+@pytest.fixture
+def operating(database: Database, memory_url: str) -> Iterator[Operating]:
+    worker = Worker(catalog, transport_for(memory_url, "catalog"), database, operator_token=OPERATOR_TOKEN)
+    worker.start()
+    with Client(memory_url) as client:
+        access = Access(client, TOKEN, with_accounts=False)
+        known = {"catalog": Known([], catalog.operations)}
+        yield Operating(Console(client, memory_url, OPERATOR_TOKEN, access, known))
+    worker.stop(STOP_SECONDS)

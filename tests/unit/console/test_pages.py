@@ -1,0 +1,205 @@
+"""The pages of dead letters, as an operator without a browser gets them."""
+
+import json
+import re
+from typing import Any
+
+from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
+from support.html_page import HtmlPage
+
+from bus.contract.operator import DeadLetterFilter
+from bus.database.engine import Database
+from bus.dead_letters.envelope import Fault, dead_letter
+from bus.messaging.message import Message
+from bus.testing.waiting import wait_until
+from catalog.handlers import catalog
+
+LAMP = json.dumps({"name": "Lamp", "price": 9.9, "quantity": 3})
+FORBIDDEN = {"img", "svg", "iframe", "object", "embed", "video", "base", "marquee", "x", "b", "math"}
+LETTERS = "/dead-letters/catalog"
+WAIT_SECONDS = 30.0
+
+# What would run in a browser, or break out of where it stands, if it were not escaped.
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg/onload=alert(1)>",
+    "<svg><script>alert(1)</script></svg>",
+    "<iframe src=javascript:alert(1)>",
+    "<body onload=alert(1)>",
+    '"><script>alert(1)</script>',
+    "'><script>alert(1)</script>",
+    '" onmouseover="alert(1)',
+    "' onfocus='alert(1)' autofocus='",
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "</textarea><script>alert(1)</script>",
+    "</pre><script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "</style><script>alert(1)</script>",
+    "<!--<script>alert(1)</script>-->",
+    "--><script>alert(1)</script>",
+    "<![CDATA[<script>alert(1)</script>]]>",
+    "<a href=javascript:alert(1)>x</a>",
+    "<form action=//evil><input name=csrf>",
+    "<base href=//evil>",
+    "<meta http-equiv=refresh content=0;url=//evil>",
+    "<link rel=stylesheet href=//evil>",
+    "<object data=//evil>",
+    "<embed src=//evil>",
+    "<video><source onerror=alert(1)>",
+    "<details open ontoggle=alert(1)>",
+    "<marquee onstart=alert(1)>",
+    "<input autofocus onfocus=alert(1)>",
+    "<select onfocus=alert(1) autofocus>",
+    "<math><mi//xlink:href=javascript:alert(1)>",
+    "<x onclick=alert(1)>",
+    "<%00script>alert(1)</script>",
+    "<scr\tipt>alert(1)</scr\tipt>",
+    "\\u003cscript\\u003ealert(1)\\u003c/script\\u003e",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "&#60;script&#62;alert(1)",
+    "{{7*7}}{{config}}",
+    "{% raw %}",
+    "${7*7}",
+    "\u202e<tpircs>",
+    "\ufeff<script>",
+    "<script\u2028>alert(1)</script>",
+    "<\u017fcript>alert(1)</\u017fcript>",
+    "\uff1cscript\uff1ealert(1)",
+    "`onerror=alert(1)`",
+    "\x1b]0;title\x07<b>",
+    "<b>" * 50,
+]
+
+
+def _store(database: Database, *requests: Message, fault: Fault | None = None, detail: str = "Why.") -> None:
+    letters = [
+        dead_letter(each, "catalog", each.body, key=LETTER_KEY, reason="fault", detail=detail, fault=fault)
+        for each in requests
+    ]
+    store_dead_letters(database, catalog, *letters)
+
+
+def _request(message_id: str, body: str = LAMP, queue: str = "catalog.create_product") -> Message:
+    return Message(queue=queue, body=body.encode("utf-8", "backslashreplace"), message_id=message_id)
+
+
+def _states(database: Database) -> list[str]:
+    return [letter.state for letter in letters_in(database)]
+
+
+def test_letters_are_grouped_filtered_and_paged(operating: Any, database: Database) -> None:
+    operating.enter()
+    assert "None." in operating.get("/dead-letters")
+    _store(database, *(_request(f"order-{number}") for number in range(60)))
+    _store(database, _request("other", queue="catalog.delete_product"), fault=Fault("KeyError", "Traceback"))
+    groups = operating.get("/dead-letters")
+    assert f"{LETTERS}?operation=catalog.delete_product&amp;error=KeyError" in groups
+    page = operating.get(LETTERS)
+    HtmlPage(page)
+    assert "61 match; 61 of them can be sent again" in page
+    assert "order-59" in page
+    assert "order-9<" not in page
+    (following,) = re.findall(r'href="(\?[^"]*after=[0-9]+)"', page)
+    assert "order-9<" in operating.get(f"{LETTERS}{following}")
+    found = operating.get(f"{LETTERS}?operation=catalog.delete_product&error=KeyError")
+    assert "1 matches; 1 of them" in found
+    assert "order-59" not in found
+    assert "order-7<" in operating.get(f"{LETTERS}?which=order-7")
+    assert operating.get(f"{LETTERS}?state=nothing", 400)
+    assert operating.get("/dead-letters/nothing", 404)
+    assert "There is no such dead letter" in operating.get(f"{LETTERS}/letters/4711", 404)
+
+
+def test_what_was_previewed_is_replayed_and_nothing_that_came_since(operating: Any, database: Database) -> None:
+    operating.enter()
+    _store(database, _request("order-1"), _request("order-2", "x" * 300_000), _request("order-3"))
+    newest = letters_in(database)[-1].id
+    preview = operating.post(f"{LETTERS}/preview", kind="replay", state="dead", up_to=newest).text
+    HtmlPage(preview)
+    assert "Send again 2 dead letters of catalog?" in preview
+    assert "1 cannot be sent again as they are" in preview
+    _store(database, _request("later"))
+    form = {"kind": "replay", "state": "dead", "up_to": newest, "rate": 50, "reason": "it is mended"}
+    begun = operating.post(f"{LETTERS}/actions", **form)
+    assert (begun.status_code, begun.location) == (303, f"{LETTERS}/actions/1")
+    wait_until(lambda: "All are done." in operating.get(begun.location), WAIT_SECONDS, "it is done")
+    page = operating.get(begun.location)
+    HtmlPage(page)
+    assert "2 of 2 sent" in page
+    assert "it is mended" in page
+    assert _states(database) == ["replayed", "dead", "replayed", "dead"]
+    actions = operating.get(f"{LETTERS}/actions")
+    assert "the console&#39;s token (console)" in actions
+    again = operating.post(f"{LETTERS}/actions", **form)  # as another operator on the same preview
+    assert again.status_code == 303
+    assert _states(database) == ["replayed", "dead", "replayed", "dead"]
+
+
+def test_a_growing_replay_stops_by_itself_and_one_letter_is_mended(operating: Any, database: Database) -> None:
+    operating.enter()
+    _store(database, _request("order-1", '{"name": "Lamp", "price": -1, "quantity": 3}'), _request("order-2"))
+    ids = [letter.id for letter in letters_in(database)]
+    begun = operating.post(f"{LETTERS}/actions", kind="replay", state="dead", ids=ids, rate=50, growing="on")
+    wait_until(lambda: "so the others were not sent" in operating.get(begun.location), WAIT_SECONDS, "it has stopped")
+    page = operating.get(begun.location)
+    assert "1 of them became dead letters again" in page
+    assert "Go on with the 1 that are left" in page
+    operating.post(f"{begun.location}/resume", rate=50)
+    wait_until(lambda: "2 of 2 sent" in operating.get(begun.location), WAIT_SECONDS, "it has gone on")
+    (dead,) = letters_in(database, state="dead")
+    letter = f"{LETTERS}/letters/{dead.id}"
+    assert "out-of-range" in operating.get(letter)
+    wrong = operating.post(f"{letter}/edit", body='{"name": "Lamp", "price": "cheap", "quantity": 3}')
+    assert wrong.status_code == 422
+    assert "<code>price</code>: Expected number, 0 to" in wrong.text
+    assert "&#34;cheap&#34;" in wrong.text  # what was typed is still there
+    HtmlPage(wrong.text)
+    assert operating.post(f"{letter}/edit", body="{").status_code == 422
+    mended = operating.post(f"{letter}/edit", body=LAMP, reason="a typing error")
+    wait_until(lambda: "All are done." in operating.get(mended.location), WAIT_SECONDS, "it is done")
+    assert not letters_in(database, state="dead")
+
+
+def test_a_discard_has_a_reason_and_a_stopped_replay_keeps_the_rest(operating: Any, database: Database) -> None:
+    operating.enter()
+    _store(database, *(_request(f"order-{number}") for number in range(40)))
+    first = letters_in(database)[0].id
+    assert "Discard 1 dead letter of catalog?" in operating.post(f"{LETTERS}/preview", kind="discard", ids=first).text
+    discarded = operating.post(f"{LETTERS}/actions", kind="discard", ids=first, reason="ordered twice")
+    assert discarded.location == f"{LETTERS}/actions"
+    assert "ordered twice" in operating.get(discarded.location)
+    assert _states(database).count("discarded") == 1
+    begun = operating.post(f"{LETTERS}/actions", kind="replay", state="dead", rate=1)
+    operating.post(f"{begun.location}/stop")
+    wait_until(lambda: "Go on with the" in operating.get(begun.location), WAIT_SECONDS, "it has stopped")
+    assert _states(database).count("chosen") >= 37
+    assert operating.post(f"{LETTERS}/preview", kind="nothing").status_code == 400
+
+
+def test_hostile_text_is_shown_as_text_wherever_it_stands(operating: Any, database: Database) -> None:
+    operating.enter()
+    for number, text in enumerate(HOSTILE):
+        words = re.sub(r"[^\x21-\x7e]", "_", text)[:255]
+        body = json.dumps({"name": text, text: 1})
+        _store(database, _request(words, body), fault=Fault(text, text), detail=text)
+        _store(database, _request(f"{number}", text, queue=f"catalog.{text}"[:200]), detail=text)
+    paths = ["/dead-letters", LETTERS, f"{LETTERS}?{'error=' + '%3Cscript%3Ealert(1)%3C/script%3E'}"]
+    paths += [f"{LETTERS}/letters/{letter.id}" for letter in letters_in(database)]
+    operating.post(f"{LETTERS}/actions", kind="discard", ids=letters_in(database)[0].id, reason=HOSTILE[0])
+    paths.append(f"{LETTERS}/actions")
+    for path in paths:
+        page = operating.get(path)
+        HtmlPage(page)  # every element is closed by its own end
+        tags = set(re.findall(r"<([a-zA-Z][a-zA-Z0-9]*)", page))
+        assert not tags & {"img", "svg", "iframe", "object", "embed", "video", "base", "marquee", "x", "b", "math"}, (
+            path
+        )
+        assert re.findall(r"<script[^>]*>", page) == ['<script src="/console.js" defer>'], path
+        assert not re.search(r"<[^>]*\son[a-z]+=", page), path
+
+
+def test_the_filter_that_is_recorded_is_what_was_chosen() -> None:
+    assert str(DeadLetterFilter(ids=[3, 4], state="dead")) == "--id 3 --id 4"
