@@ -76,6 +76,33 @@ class ListCost:
 
 
 @dataclass(frozen=True)
+class Accounts:
+    """Passwords in one round: hashes alone on all cores, then log-ins and registrations over HTTP, in each second.
+
+    CPU is in milliseconds for one of each, in all our processes, the broker and the database.
+    """
+
+    round: int
+    hashes: float
+    log_ins: float
+    registrations: float
+    hash_cpu_ms: float
+    log_in_cpu_ms: float
+    registration_cpu_ms: float
+    failures: int
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Creates in one round, where everyone may write and where a token is needed; in each second."""
+
+    round: int
+    open_creates: float
+    guarded_creates: float
+    failures: int
+
+
+@dataclass(frozen=True)
 class Usage:
     """What one of our processes has used: at its most, and while nothing was to be done."""
 
@@ -95,9 +122,11 @@ class Figures:
     bulks: list[Bulk] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     lists: list[ListCost] = field(default_factory=list)
+    accounts: list[Accounts] = field(default_factory=list)
+    guards: list[Guard] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
 
     @property
     def failures(self) -> int:
         """How many requests of all failed."""
-        return sum(one.failures for one in (*self.measurements, *self.crowds))
+        return sum(one.failures for one in (*self.measurements, *self.crowds, *self.accounts, *self.guards))

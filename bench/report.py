@@ -15,6 +15,8 @@ P99_SHARE = 1 / 3
 SEEN_SHARE, CROWD_SHARE, CROWD = 0.8, 0.9, 256
 # What a read costs with the most products, of its cost with the fewest, or of the first page's.
 FLAT, LIST_FACTOR = 1.2, 3.0
+# Of the hashes that the cores can do: log-ins and registrations; of the creates without a guard: those with one.
+PASSWORDS_SHARE, GUARDED_SHARE = 0.9, 0.9
 # Creates a second straight to the queue, for one worker process.
 BULK_PER_SECOND = 3000
 
@@ -34,7 +36,7 @@ COLUMNS: tuple[tuple[str, str, Value], ...] = (
 def text_of(figures: Figures) -> str:
     """All tables."""
     parts = [figures.about, *(_scenario(figures, scenario) for scenario in SCENARIOS)]
-    parts += [_crowds(figures), _bulk(figures), _import(figures), _echo(figures)]
+    parts += [_crowds(figures), _bulk(figures), _import(figures), _accounts(figures), _guard(figures), _echo(figures)]
     parts += [text_of_lists(figures.lists), _usage(figures)]
     if figures.failures:
         parts.append(_failures(figures))
@@ -148,6 +150,30 @@ def _lists(kind: str, costs: Sequence[ListCost]) -> str:
         figures = [f"{ms[read, count]:.2f}" for count in counts]
         rows.append([read, *figures, f"{growth:.2f}", f"{factor:.2f}", _verdict(met)])
     return _table(rows)
+
+
+def _accounts(figures: Figures) -> str:
+    hashes, cpu = (median(getattr(one, name) for one in figures.accounts) for name in ("hashes", "hash_cpu_ms"))
+    lines = [f"hashes of passwords on all cores: {hashes:.1f}/s, CPU ms {cpu:.1f}"]
+    for words, rate, used in (
+        ("log-ins", "log_ins", "log_in_cpu_ms"),
+        ("registrations", "registrations", "registration_cpu_ms"),
+    ):
+        speed, cpu = (median(getattr(one, name) for one in figures.accounts) for name in (rate, used))
+        share = median(getattr(one, rate) / one.hashes for one in figures.accounts)
+        lines.append(f"{words}: {speed:.1f}/s, CPU ms {cpu:.1f}")
+        verdict = _verdict(share >= PASSWORDS_SHARE)
+        lines.append(f"target: at least {PASSWORDS_SHARE:g} times as many as hashes: {share:.2f}, {verdict}")
+    return "\n".join(lines)
+
+
+def _guard(figures: Figures) -> str:
+    share = median(one.guarded_creates / one.open_creates for one in figures.guards)
+    speed = median(one.guarded_creates for one in figures.guards)
+    return (
+        f"creates that need a token: {speed:.0f}/s\n"
+        f"target: at least {GUARDED_SHARE:g} of those without: {share:.2f}, {_verdict(share >= GUARDED_SHARE)}"
+    )
 
 
 def _echo(figures: Figures) -> str:

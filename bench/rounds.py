@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.accounts import guard, guarded, passwords
 from bench.bulk import BATCHES, ONE_BY_ONE, bulk
 from bench.contender import PRODUCTS, REPOSITORY, Contender, python, started
 from bench.cpu import cpu_seconds
@@ -58,8 +59,12 @@ def run(wrk: str, folder: Path, rounds: int, seconds: int, products: Sequence[in
                 figures.bulks.append(bulk(both, folder / f"bulk-{number}-{one.size}", one, number))
             figures.imports.append(import_file(both, folder / f"import-{number}", number))
         figures.lists += lists(both.database, folder, products)
-        auth = running.enter_context(errand("auth", "auth", bus_url, both, folder))
-        figures.usages = _usages([ours.front, ours.service, auth.front, auth.service])
+        system = running.enter_context(guarded(both, folder / "guarded"))
+        for number in range(1, rounds + 1):
+            report(f"accounts, round {number} of {rounds}")
+            figures.accounts.append(passwords(wrk, system, both, number))
+            figures.guards.append(guard(wrk, system, ours, number, seconds))
+        figures.usages = _usages([ours.front, ours.service, system.auth.front, system.auth.service])
     return figures
 
 

@@ -40,13 +40,23 @@ def find_wrk() -> str:
 
 
 def load(
-    wrk: str, url: str, scenario: str, seconds: int, mark: str, products: int, connections: int = CONNECTIONS
+    wrk: str,
+    url: str,
+    scenario: str,
+    seconds: int,
+    mark: str,
+    known: int,
+    connections: int = CONNECTIONS,
+    token: str = "",
 ) -> Load:
-    """Send requests over all connections, one after another on each. `mark` keeps the names of a run its own."""
+    """Send requests over all connections, one after another on each. `mark` keeps the names of a run its own.
+
+    `known` is how many products or accounts there are to ask for. A `token` goes with requests that have a body.
+    """
     how = ("--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s")
     patience = ("--timeout", f"{ANSWER_SECONDS}s")
     finished = subprocess.run(
-        [wrk, *how, *patience, "--script", str(SCRIPT), url, "--", scenario, mark, str(products)],
+        [wrk, *how, *patience, "--script", str(SCRIPT), url, "--", scenario, mark, str(known), token],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -21,14 +21,14 @@ from auth.contract import (
 from auth.domain.email import email_key
 from auth.domain.passwords import hash_password, is_password, needs_new_hash
 from auth.domain.throttling import ACCOUNT_FAILURES, ADDRESS_FAILURES
-from auth.handlers.service import auth, settings
+from auth.handlers.service import HASHING_THREADS, auth, settings
 from auth.storage import accounts, activity, second_factor, sessions, throttle
 from auth.storage.signing_keys import current_key
 from bus import Work
 from bus.database import now
 
 
-@auth.handles(LogIn)
+@auth.handles(LogIn, threads=HASHING_THREADS)
 def log_in(command: LogIn, work: Work) -> Tokens:
     """The same answer, after the same time, for a wrong password and for accounts that do not exist or are disabled."""
     device = "" if command.device is UNSET else command.device

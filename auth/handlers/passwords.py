@@ -24,7 +24,7 @@ from auth.storage.confirmation import check_password
 from bus import FieldError, Work
 
 
-@auth.handles(ChangePassword)
+@auth.handles(ChangePassword, threads=1)
 def change_password(command: ChangePassword, work: Work) -> PasswordChanged:
     """Other sessions end: one of them may be that of somebody who knew the old password."""
     owner = check_password(work, command.current_password)
@@ -49,7 +49,7 @@ def forgot_password(command: ForgotPassword, work: Work) -> MailRequested:
     return MailRequested()
 
 
-@auth.handles(ResetPassword)
+@auth.handles(ResetPassword, threads=1)
 def reset_password(command: ResetPassword, work: Work) -> PasswordChanged:
     """A mail that was received verifies its address too. All other tokens of this kind are worthless then."""
     with work.reading() as connection:

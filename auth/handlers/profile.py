@@ -74,7 +74,7 @@ def _new_email(email: str, owner: Row[Any], work: Work) -> dict[str, str | None]
     return {"new_email": email, "new_email_key": key}
 
 
-@auth.handles(DeleteAccount)
+@auth.handles(DeleteAccount, threads=1)
 def delete_account(command: DeleteAccount, work: Work) -> AccountDeleted:
     owner = check_password(work, command.password)
     sessions.end(work, owner.id)

@@ -14,14 +14,11 @@ from auth.domain.email import email_key, is_special
 from auth.domain.names import username_key
 from auth.domain.passwords import hash_password
 from auth.domain.throttling import ADDRESS_REGISTRATIONS
-from auth.handlers.service import auth, settings
+from auth.handlers.service import HASHING_THREADS, auth, settings
 from auth.storage import accounts, activity, mails, registrations, throttle
 from auth.storage.throttle import limit_mails
 from auth.tables import user
 from bus import Work
-
-# Hashing a password is most of the work, and releases the interpreter lock: each thread is a hashing slot.
-HASHING_THREADS = 4
 
 _insert = insert(user).returning(user)
 
