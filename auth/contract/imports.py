@@ -1,6 +1,7 @@
 """Imports: accounts of another program, with the hashes of their passwords."""
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -9,9 +10,10 @@ from auth.contract.accounts import Email, Username
 from auth.contract.administration import Role
 from auth.contract.profile import DisplayName
 from auth.domain.password_hashes import MAX_CHARACTERS, PasswordHash
-from bus import Command, Problem, Reply, Secret
+from bus import Command, FieldError, Problem, Reply, Secret
 
 MOST_USERS = 100
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 OldHash = Annotated[
     str,
@@ -60,3 +62,11 @@ class ImportUsers(Command[UsersImported], name="auth.import_users", http="POST /
 
     # Names and addresses are not for the broker's disk either, and only whole fields can be sealed.
     users: Annotated[list[ImportedUser], Meta(min_length=1, max_length=MOST_USERS), Secret()]
+
+    def violations(self) -> Iterable[FieldError]:
+        """An account was made since 1970, and not in the future; clocks may differ by a day."""
+        latest = datetime.now(UTC) + timedelta(days=1)
+        for place, each in enumerate(self.users):
+            if each.created_at is not UNSET and not EPOCH <= each.created_at <= latest:
+                detail = "Expected a time between 1970 and now."
+                yield FieldError(f"/users/{place}/created_at", detail, "out-of-range")

@@ -18,6 +18,8 @@ from bus.messaging.message import MESSAGE_ID
 MAX_KEY_LENGTH = 255
 # Any beginning of it with at least eight characters is a strong password.
 STRONG = "Zq7-vX3.kW9_pL2+" * 64
+PAST = "2019-03-01T09:30:00Z"
+BCRYPT = "$2b$04$JPwJ5T9HTfmcDzFittlbGuzVbZidyE1muXM9D9S1E9My2.EN44sUO"
 # Whether the service is open to everyone.
 IS_OPEN = os.environ.get("IS_OPEN") == "1"
 VERSION_FIELDS = ("expected_version", "id", "version", "available")
@@ -55,10 +57,8 @@ def before_call(context: HookContext, case: Any, kwargs: dict[str, Any]) -> None
         headers["Idempotency-Key"] = _used_once(key)
     if CURSOR.fullmatch(str((case.query or {}).get("cursor", ""))):
         del case.query["cursor"]  # only one that the service has given is accepted
-    name = case.body.get("username") if isinstance(case.body, dict) else None
-    if isinstance(name, str) and TEXT.search(name) and 1 <= len(name) <= 64:
-        # RFC 8265 decides which text is a name; no schema repeats that.
-        case.body = {**case.body, "username": f"name{next(_numbers)}"}
+    for user in _users_in(case.body):
+        user.update(_importable(user))
     for fields in _products_in(case.body):
         if "attributes" in fields:
             fields["attributes"] = _with_short_numbers(fields["attributes"])
@@ -95,6 +95,26 @@ def _any_version(case: Any, headers: dict[str, Any]) -> None:
 
 def _without_versions(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in VERSION_FIELDS}
+
+
+def _users_in(body: Any) -> list[dict[str, Any]]:
+    """The objects with the fields of an account: the body itself, and those of an import."""
+    users = body.get("users") if isinstance(body, dict) else None
+    return [each for each in [body, *(users if isinstance(users, list) else [])] if isinstance(each, dict)]
+
+
+def _importable(user: dict[str, Any]) -> dict[str, Any]:
+    """The same with other names, hashes and times in place of valid ones: no schema says which text is one.
+
+    RFC 8265 decides which text is a name.
+    """
+    others = {"username": (64, f"name{next(_numbers)}"), "password_hash": (512, BCRYPT), "created_at": (40, PAST)}
+    replaced = {
+        name: other
+        for name, (longest, other) in others.items()
+        if isinstance(user.get(name), str) and TEXT.search(user[name]) and 1 <= len(user[name]) <= longest
+    }
+    return {**user, **replaced}
 
 
 def _products_in(body: Any) -> list[dict[str, Any]]:

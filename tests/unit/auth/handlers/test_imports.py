@@ -119,6 +119,8 @@ def test_accounts_without_a_password_and_disabled_ones_do_not_log_in(
         ({"email": "nowhere"}, "/users/0/email"),
         ({"roles": ["king"]}, "/users/0/roles/0"),
         ({"created_at": "yesterday"}, "/users/0/created_at"),
+        ({"created_at": "0001-01-01T00:00:00+14:00"}, "/users/0/created_at"),
+        ({"created_at": "9999-12-31T23:59:59-14:00"}, "/users/0/created_at"),
     ],
 )  # fmt: skip
 def test_a_fault_names_the_field(
