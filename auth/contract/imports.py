@@ -13,7 +13,7 @@ from auth.domain.password_hashes import MAX_CHARACTERS, PasswordHash
 from bus import Command, FieldError, Problem, Reply, Secret
 
 MOST_USERS = 100
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 OldHash = Annotated[
     str,
@@ -67,6 +67,6 @@ class ImportUsers(Command[UsersImported], name="auth.import_users", http="POST /
         """An account was made since 1970, and not in the future; clocks may differ by a day."""
         latest = datetime.now(UTC) + timedelta(days=1)
         for place, each in enumerate(self.users):
-            if each.created_at is not UNSET and not EPOCH <= each.created_at <= latest:
+            if each.created_at is not UNSET and not _EPOCH <= each.created_at <= latest:
                 detail = "Expected a time between 1970 and now."
                 yield FieldError(f"/users/{place}/created_at", detail, "out-of-range")

@@ -30,7 +30,7 @@ from bus.database import now
 
 @auth.handles(LogIn, threads=HASHING_THREADS)
 def log_in(command: LogIn, work: Work) -> Tokens:
-    """The same answer, after the same time, for a wrong password and for accounts that do not exist or are disabled."""
+    """The same answer, after the same work, for a wrong password and for accounts that do not exist or are disabled."""
     device = "" if command.device is UNSET else command.device
     with work.reading() as connection:
         owner = accounts.find_by_login(connection, command.login)
@@ -41,13 +41,14 @@ def log_in(command: LogIn, work: Work) -> Tokens:
         example = accounts.example_hash(connection, command.login)
     old_hash = None if owner is None else owner.password_hash
     is_right = is_password(command.password, old_hash, example)
-    new_hash = hash_password(command.password) if is_right and needs_new_hash(str(old_hash)) else None
-    current = None if owner is None else accounts.lock(work.connection, owner.id)
+    is_old = is_right and owner is not None and owner.disabled_at is None and needs_new_hash(owner.password_hash)
+    new_hash = hash_password(command.password) if is_old else None
+    user_id = activity.NO_ACCOUNT if owner is None else owner.id
+    current = accounts.lock(work.connection, user_id)
     is_right = is_right and current is not None and current.password_hash == old_hash
     if current is None or not is_right or current.disabled_at is not None:
         throttle.count(work.connection, throttles)
-        if current is not None:
-            activity.note(work, current.id, "log_in_failed", device=device)
+        activity.note(work, user_id, "log_in_failed", device=device)
         raise WrongCredentials
     second_factor.check(work, current.id, None if command.otp is UNSET else command.otp, device)
     throttle.forget(work.connection, name)

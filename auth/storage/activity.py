@@ -6,6 +6,9 @@ from auth.tables import activity
 from bus import Work
 from bus.database import now
 
+# The id of no account, for a log-in that failed because there is none.
+NO_ACCOUNT = 0
+
 _add = insert(activity)
 
 
