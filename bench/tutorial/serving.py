@@ -7,8 +7,9 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from bus.http.blocking import THREADS
 from bus.runtime.process import DRAIN_SECONDS
-from bus.runtime.servers import HEADER_SECONDS, THREADS
+from bus.runtime.servers import HEADER_SECONDS
 
 
 def serve(module: str, port: int) -> None:
