@@ -19,6 +19,7 @@ from bus.client.client import Client
 from bus.contract.operations import Command, Query, TransientCommand
 from bus.contract.problems import FieldError
 from bus.contract.refusals import Refused
+from bus.database.encryption import key_of_this_process
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.messaging.connect import transport_for
@@ -189,6 +190,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from support.example_service import make_service, Keep
 from bus.messaging.connect import transport_for
+from bus.database.encryption import DatabaseKeys
 from bus.database.engine import Database
 from bus.messaging.topology import Limits
 from bus.worker.worker import Worker
@@ -201,7 +203,8 @@ def kill(text):
             deaths.write(text + "\\n")
         os.kill(os.getpid(), signal.SIGKILL)
 example_service._behave = kill
-worker = Worker(make_service(), transport_for({url!r}, "worker"), Database({database!r}), Limits(retry_seconds=(1,)))
+database = Database({database!r}, keys=DatabaseKeys(text={key!r}))
+worker = Worker(make_service(), transport_for({url!r}, "worker"), database, Limits(retry_seconds=(1,)))
 worker.start()
 signal.sigwait([signal.SIGTERM])
 worker.stop(10)
@@ -215,7 +218,11 @@ def test_a_message_that_kills_its_worker_is_set_apart_and_takes_no_neighbour_wit
     deaths = tmp_path / "deaths"
     deaths.touch()
     program = KILLER.format(
-        tests=str(Path(__file__).parents[1]), deaths=str(deaths), url=broker_url, database=str(words._engine.url)
+        tests=str(Path(__file__).parents[1]),
+        deaths=str(deaths),
+        url=broker_url,
+        database=str(words._engine.url),
+        key=key_of_this_process(),
     )
     processes = [_python(program) for _ in range(2)]
     publisher = PlainPublisher(broker_url)
