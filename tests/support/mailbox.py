@@ -28,8 +28,12 @@ class Mailbox:
         return self.to(address)[-1]
 
     def token(self, address: str, number: int = 1) -> str:
-        """The token in it."""
-        return token_in(self.wait_for(address, number))
+        """The newest token that an address got, once it got this many. Other mails may come between them."""
+        wait_until(lambda: len(self._with_token(address)) >= number, WAIT_SECONDS, f"token {number} to {address}")
+        return token_in(self._with_token(address)[-1])
+
+    def _with_token(self, address: str) -> list[EmailMessage]:
+        return [message for message in self.to(address) if "?token=" in text_of(message)]
 
 
 def text_of(message: EmailMessage, kind: str = "plain") -> str:

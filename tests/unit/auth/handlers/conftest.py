@@ -3,14 +3,25 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import argon2
 import pytest
 from flask.testing import FlaskClient
 from support import auth_over_http
 from support.auth_over_http import register
 
+from auth.domain import passwords
 from auth.main import application
 from bus.database.engine import Database
 from bus.testing.services import Servers, running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_hashes() -> Iterator[None]:
+    """Hundreds of passwords are hashed here. What a hash costs is tested in `tests/unit/auth/domain`."""
+    with pytest.MonkeyPatch.context() as patch:
+        cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+        patch.setattr(passwords, "_hasher", lambda: cheap)
+        yield
 
 
 @pytest.fixture(scope="module")
