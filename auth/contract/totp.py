@@ -12,7 +12,7 @@ Otp = Annotated[str, Meta(min_length=1, max_length=64, examples=["287082"]), Sec
 
 
 class OtpRequired(Refusal, code="auth.otp_required", status=401):
-    """The password is right, and a one-time password is needed too. Send it as `otp`."""
+    """The password is right, and a one-time password is needed too. Send it in the field otp."""
 
 
 class WrongOtp(Refusal, code="auth.wrong_otp", status=401, keeps_changes=True):

@@ -28,7 +28,7 @@ _CHECK_BYTES = 8
 
 
 class InvalidCursor(Refusal, code="invalid-cursor", status=400):
-    """The cursor is not one of this query. Follow `next`, or leave the cursor out to begin again."""
+    """The cursor is not one of this query. Follow the member next, or leave the cursor out to begin again."""
 
 
 class PageQuery(Query[R], Generic[R]):

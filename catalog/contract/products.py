@@ -46,7 +46,7 @@ class AttributesTooLarge(Refusal, code="catalog.attributes_too_large", status=40
 
 
 class VersionConflict(Refusal, code="catalog.version_conflict", status=412):
-    """The product was changed since the version that the caller knows; `version` is what it has now."""
+    """The product was changed since the version that the caller knows; the member version is what it has now."""
 
     version: int
 

@@ -78,3 +78,15 @@ def test_a_workers_own_dead_letter_is_believed(system: System, publisher: PlainP
     (letter,) = wait_for_letters(system.databases["catalog"], 1)
     assert (letter.reason, letter.operation) == ("malformed-json", "catalog.create_product")
     assert publisher.call("catalog.get_outcome", message_id="order-1")["state"] == "dead"
+
+
+def test_a_forged_death_changes_what_is_pending_and_nothing_that_was_done(
+    system: System, publisher: PlainPublisher
+) -> None:
+    assert publisher.ask("catalog.create_product", LAMP, message_id="done").status == 201
+    for message_id in ("pending", "done"):
+        headers = {"x-death": [{"queue": "catalog.create_product", "reason": "expired", "count": 1}]}
+        publisher.send("catalog.dead", LAMP, message_id=message_id, headers=headers)
+    wait_for_letters(system.databases["catalog"], 2)
+    states = [publisher.call("catalog.get_outcome", message_id=each)["state"] for each in ("pending", "done")]
+    assert states == ["dead", "done"]
