@@ -59,8 +59,10 @@ lock: $(VENV)/.dev ## Update the lock files to the newest versions that pyprojec
 	$(BIN)/uv pip compile $(LOCK_ARGS) --extra editable pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK_ARGS) --extra dev pyproject.toml -o requirements-dev.lock
 
-# Two processes, because tests mostly wait. A broker named by BUS_TEST_URL cannot be shared by two, so then one process.
-PYTEST_ARGS ?= $(if $(BUS_TEST_URL),,--numprocesses 2 --dist loadfile --no-loadscope-reorder)
+# One process more than there are cores, because tests also wait; eight at most, because each has servers of its own.
+# A broker named by BUS_TEST_URL cannot be shared by two, so then one process.
+PROCESSES = $(shell $(BIN)/python -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
+PYTEST_ARGS ?= $(if $(BUS_TEST_URL),,--numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder)
 
 LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-emit-index-url --custom-compile-command "make lock"
