@@ -4,12 +4,13 @@ A row is written in the transaction of the effect. Its key (caller, message_id) 
 however often its message comes.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
 from msgspec import structs
-from sqlalchemy import Connection, Row, bindparam, delete, select, text, tuple_
+from sqlalchemy import Connection, Row, bindparam, delete, select, text
 from sqlalchemy.exc import IntegrityError
 
 from bus.contract.codec import parse
@@ -28,9 +29,11 @@ EVENTS = "an event"
 _stored = select(inbox.c.digest, inbox.c.status, inbox.c.location, inbox.c.reply).where(
     inbox.c.caller == bindparam("caller"), inbox.c.message_id == bindparam("message_id")
 )
-_columns = (inbox.c.caller, inbox.c.message_id, inbox.c.digest, inbox.c.status, inbox.c.location, inbox.c.reply)
-_stored_by_tuple = select(*_columns).where(
-    tuple_(inbox.c.caller, inbox.c.message_id).in_(bindparam("keys", expanding=True))
+# By the key: for `(caller, message_id) IN (VALUES …)` SQLite reads the whole inbox.
+_stored_by_json = text(
+    "SELECT inbox.caller, inbox.message_id, digest, status, location, reply "
+    "FROM json_each(:keys) AS asked CROSS JOIN inbox "
+    "ON inbox.caller = json_extract(asked.value, '$[0]') AND inbox.message_id = json_extract(asked.value, '$[1]')"
 )
 # Constant, so that it is prepared once for batches of any size.
 _stored_by_array = text(
@@ -82,7 +85,7 @@ def look_up_all(connection: Connection, calls: Sequence[Call]) -> list[EncodedRe
         callers, ids = zip(*keys, strict=True)
         rows = connection.execute(_stored_by_array, {"callers": list(callers), "ids": list(ids)}).all()
     else:
-        rows = connection.execute(_stored_by_tuple, {"keys": keys}).all()
+        rows = connection.execute(_stored_by_json, {"keys": json.dumps(keys)}).all()
     found = {(row.caller, row.message_id): row for row in rows}
     return [_reply_of(found.get((_caller_of(call), call.message_id)), call) for call in calls]
 

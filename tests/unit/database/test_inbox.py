@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 from support.example_service import Keep, KeepSecret, call
 
 from bus.contract.identity import Caller
 from bus.contract.operations import Command, Reply
 from bus.database.engine import Database
-from bus.database.inbox import AlreadyDone, look_up_all, outcome_of, record
+from bus.database.inbox import AlreadyDone, _stored_by_json, look_up_all, outcome_of, record
 from bus.database.tables import inbox
 from bus.messaging.call import Call
 from bus.messaging.replies import EncodedReply
@@ -98,3 +98,9 @@ def test_no_secret_is_kept(connection: Connection) -> None:
     assert "hunter22" not in repr(row)
     other = Call(KeepSecret, KeepSecret(word="a", password="hunter11"), "1")
     assert other.digest == secret.digest  # not even a hash of it, which could be guessed at leisure
+
+
+def test_many_ids_are_looked_up_by_the_key_and_not_by_reading_the_inbox(connection: Connection) -> None:
+    plan = connection.execute(text(f"EXPLAIN QUERY PLAN {_stored_by_json.text}"), {"keys": '[["a", "1"]]'}).all()
+    steps = [row.detail for row in plan if "inbox" in row.detail]
+    assert steps == ["SEARCH inbox USING INDEX sqlite_autoindex_inbox_1 (caller=? AND message_id=?)"]
