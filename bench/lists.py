@@ -89,11 +89,10 @@ def _measured(database: Database, count: int) -> Mapping[str, float]:
     migrate(database, "catalog.migrations")
     with database.transaction() as transaction:
         insert_many(transaction.connection, count)
-    used = _cpu_of_connection(database)
     costs = {}
     for name, query in _queries(count).items():
-        _cost(database, query, used)
-        costs[name] = median(_cost(database, query, used) for _ in range(TIMES))
+        _cost(database, query)
+        costs[name] = median(_cost(database, query) for _ in range(TIMES))
     database.close()
     return costs
 
@@ -107,7 +106,8 @@ def _cpu_of_connection(database: Database) -> Callable[[], float]:
     return lambda: time.thread_time() + exact_cpu_seconds(pid)
 
 
-def _cost(database: Database, query: Query, used: Callable[[], float]) -> float:  # type: ignore[type-arg]
+def _cost(database: Database, query: Query) -> float:  # type: ignore[type-arg]
+    used = _cpu_of_connection(database)  # each time, because a connection may be replaced
     before = used()
     (reply,) = answer_queries([Call(type(query), query, None)], catalog.handlers, database)
     cost = 1000 * (used() - before)
