@@ -15,7 +15,8 @@ import click
 from bus.cli.broker import in_words, reachable_broker_of
 from bus.cli.dead_letters_text import echo_lines, letters_table
 from bus.cli.times import Time
-from bus.client.client import Client
+from bus.client.client import ANSWER_SECONDS, Client
+from bus.client.dead_letter_replay import TAKE_SECONDS
 from bus.contract.installed import named_services
 from bus.contract.operations import Operation
 from bus.contract.operator import (
@@ -24,6 +25,7 @@ from bus.contract.operator import (
     DeadLetterFilter,
     ListDeadLetters,
     ListedDeadLetter,
+    TakeDeadLetters,
     operator_operations,
 )
 from bus.contract.problems import Invalid
@@ -81,8 +83,9 @@ class Operating:
     def ask(self, service: str, operation: type[Operation[Any]], **fields: Any) -> Any:
         """The reply to an operation of `bus.contract.operator`. Raises click.UsageError for a refusal."""
         request = operator_operations(service)[operation](**fields)
+        seconds = TAKE_SECONDS if operation is TakeDeadLetters else ANSWER_SECONDS
         try:
-            return self.client.call(request, token=self.operator)
+            return self.client.call(request, timeout=seconds, token=self.operator)
         except (Refusal, Refused, Invalid) as refused:
             raise click.UsageError(in_words(refused.problem)) from None
 

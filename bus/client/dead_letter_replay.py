@@ -28,6 +28,8 @@ BATCH_SECONDS = 0.1
 SEND_SECONDS = 15.0
 # A queue whose service works makes room soon; one that has made none after this many tries stops the replay.
 FULL_SECONDS, FULL_TRIES = 1.0, 60
+# An action that takes all letters of a service changes 100,000 rows.
+TAKE_SECONDS = 60.0
 # With growing batches, the next one waits until the one before is done, at most this long.
 FIRST_BATCH, GROWTH, SETTLE_SECONDS, LOOK_SECONDS = 1, 10, 60.0, 0.5
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, g, request
 
-from bus.client.client import Client
+from bus.client.client import ANSWER_SECONDS, Client
 from bus.console.access import Access, Session
 from bus.console.replays import Replays
 from bus.console.watching import Watcher
@@ -46,12 +46,15 @@ class Console:
         session: Session = g.session
         return Operator(f"{session.name} (console)", self._operator_token)
 
-    def ask(self, service: str, operation: type[Operation[Any]], **fields: Any) -> Any:
+    def ask(
+        self, service: str, operation: type[Operation[Any]], *, timeout: float = ANSWER_SECONDS, **fields: Any
+    ) -> Any:
         """The reply to an operation of `bus.contract.operator`, asked by the person of this request.
 
         Raises ProblemError.
         """
-        return self.client.call(operator_operations(service)[operation](**fields), token=self.operator())
+        request = operator_operations(service)[operation](**fields)
+        return self.client.call(request, timeout=timeout, token=self.operator())
 
     def page(self, template: str, status: int = 200, **words: Any) -> Response:
         """A page with the console's frame."""

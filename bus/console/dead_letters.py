@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from flask import Flask, Response, redirect, request
 from werkzeug.exceptions import BadRequest, NotFound
 
+from bus.client.dead_letter_replay import TAKE_SECONDS
 from bus.console.console import Console
 from bus.console.replays import TooManyReplays
 from bus.contract.codec import encode
@@ -93,7 +94,7 @@ class _Pages:
             sealed = self._checked(service, found.letter.operation, body)
             chosen = DeadLetterFilter(ids=[number], state="dead")
             fields = {"kind": "edit", "filter": chosen, "reason": _reason(), "body": sealed}
-            taken = self._console.ask(service, TakeDeadLetters, **fields)
+            taken = self._console.ask(service, TakeDeadLetters, timeout=TAKE_SECONDS, **fields)
         except (Invalid, BodyNotAcceptable) as error:
             return self._letter(service, found, body, error.problem, 422)
         return self._go_on(service, taken.action, rate=RATE, growing=False, body=sealed)
@@ -130,7 +131,7 @@ class _Pages:
         if (most := _number(request.form.get("first", ""))) > 0:
             fields["limit"] = most
         rate = _rate()
-        taken = self._console.ask(service, TakeDeadLetters, **fields)
+        taken = self._console.ask(service, TakeDeadLetters, timeout=TAKE_SECONDS, **fields)
         if kind == "replay":
             return self._go_on(service, taken.action, rate=rate, growing="growing" in request.form)
         return redirect(f"/dead-letters/{service}/actions", 303)

@@ -131,6 +131,12 @@ def outcome_of(connection: Connection, caller: str, message_id: str) -> EncodedR
     return EncodedReply(row.status, bytes(row.reply), row.location) if row else None
 
 
+def done_of(connection: Connection, caller: str, message_ids: Iterable[str]) -> set[str]:
+    """Those of these message ids of a caller that were handled."""
+    statement = select(inbox.c.message_id).where(inbox.c.caller == caller, inbox.c.message_id.in_(list(message_ids)))
+    return set(connection.execute(statement).scalars())
+
+
 ID_REUSED = Invalid(
     "idempotency-key-reuse", 422, "Idempotency key reused", "This message id was used for another request."
 ).problem

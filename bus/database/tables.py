@@ -105,10 +105,12 @@ dead_letter = Table(
     sqlite_autoincrement=True,
 )
 Index("dead_letters_message_id", dead_letter.c.message_id)
-# To count them by operation and cause without reading their bodies.
+# To list and count them without reading their bodies: a page of letters, and all that a filter asks for.
+Index("dead_letters_listed", dead_letter.c.state, dead_letter.c.id)
 Index(
     "dead_letters_groups",
     *(dead_letter.c[name] for name in ("state", "operation", "reason", "error_class", "last_at", "first_at")),
+    *(dead_letter.c[name] for name in ("whole", "origin_queue", "id")),
 )
 # A replay takes the letters of its action in their order, a batch at a time.
 Index("dead_letters_action", dead_letter.c.action_id, dead_letter.c.state, dead_letter.c.id)

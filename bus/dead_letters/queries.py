@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, union_all
 
-from bus.contract.operator import DeadLetterFilter, DeadLetterGroup, DeadLetterSummary
+from bus.contract.codec import read_json
+from bus.contract.operator import DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, OriginalProperties
 from bus.database.tables import dead_letter
 from bus.dead_letters.body import Operations
-from bus.dead_letters.store import CHOSEN, DeadLetter
+from bus.dead_letters.store import CHOSEN, REPLAYED, DeadLetter
 from bus.messaging.topology import is_events_queue
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -34,13 +35,15 @@ def matching(filter_: DeadLetterFilter) -> ColumnElement[bool]:
     if filter_.ids:
         conditions.append(_column.id.in_(filter_.ids))
     if filter_.up_to:
-        conditions.append(_column.id <= filter_.up_to)
+        # As a sum, so that it chooses no index: those that begin with the state serve lists and counts better.
+        conditions.append(_column.id + 0 <= filter_.up_to)
     return and_(*conditions)
 
 
 def named(which: str) -> ColumnElement[bool]:
     """The letters with this message id, number or letter id."""
-    names = or_(_column.message_id == which, _column.letter_id == which)
+    found = [select(_column.id).where(name == which) for name in (_column.message_id, _column.letter_id)]
+    names = _column.id.in_(union_all(*found))
     return or_(names, _column.id == int(which)) if _NUMBER.fullmatch(which) else names
 
 
@@ -94,10 +97,10 @@ def each(
 
 def counted(connection: Connection, filter_: DeadLetterFilter, operations: Operations) -> tuple[int, int, int]:
     """How many letters match, how many of them can be sent again, and the highest number among them; 0 for none."""
-    condition = matching(filter_)
-    count, newest_id = connection.execute(select(func.count(), func.max(_column.id)).where(condition)).one()
-    again = select(func.count()).where(condition, replayable(operations)).select_from(dead_letter)
-    return count, connection.execute(again).scalar_one(), newest_id or 0
+    again = func.count().filter(replayable(operations))
+    statement = select(func.count(), again, func.max(_column.id)).where(matching(filter_))
+    count, replayable_count, newest_id = connection.execute(statement).one()
+    return count, replayable_count, newest_id or 0
 
 
 def newest(connection: Connection, which: str) -> DeadLetter | None:
@@ -110,22 +113,32 @@ def newest(connection: Connection, which: str) -> DeadLetter | None:
 def next_chosen(connection: Connection, action_id: int, most: int) -> list[DeadLetter]:
     """The first letters of an action that wait to be sent again, at most `most`."""
     chosen = and_(_column.action_id == action_id, _column.state == CHOSEN)
-    return _read(connection, select(dead_letter).where(chosen).order_by(_column.id).limit(most))
+    rows = connection.execute(select(dead_letter).where(chosen).order_by(_column.id).limit(most))
+    return [DeadLetter.of_row(row) for row in rows]
 
 
-def last_replayed(connection: Connection, action_id: int, most: int) -> list[DeadLetter]:
+class Replayed(NamedTuple):
+    """A letter that was sent again: with which message id, and what tells whose it is."""
+
+    sent_as: str
+    origin_queue: str
+    properties: OriginalProperties
+
+
+def last_replayed(connection: Connection, action_id: int, most: int) -> list[Replayed]:
     """The last letters of an action that were sent again, at most `most`."""
-    sent = and_(_column.action_id == action_id, _column.replayed_as.is_not(None))
-    return _read(connection, select(dead_letter).where(sent).order_by(_column.id.desc()).limit(most))
-
-
-def _read(connection: Connection, statement: Select[Any]) -> list[DeadLetter]:
-    return [DeadLetter.of_row(row) for row in connection.execute(statement)]
+    sent = and_(_column.action_id == action_id, _column.state == REPLAYED)
+    columns = (_column.replayed_as, _column.origin_queue, _column.properties)
+    rows = connection.execute(select(*columns).where(sent).order_by(_column.id.desc()).limit(most))
+    return [
+        Replayed(row.replayed_as, row.origin_queue, read_json(bytes(row.properties), OriginalProperties))
+        for row in rows
+    ]
 
 
 def ids_of_those_that_died_again(connection: Connection, action_id: int) -> Sequence[str]:
     """The message ids with which letters of an action were sent, and which became dead letters again since."""
-    sent_as = select(_column.replayed_as).where(_column.action_id == action_id, _column.replayed_as.is_not(None))
+    sent_as = select(_column.replayed_as).where(_column.action_id == action_id, _column.state == REPLAYED)
     newest_of_action = select(func.max(_column.id)).where(_column.action_id == action_id).scalar_subquery()
     again = select(_column.message_id).where(_column.message_id.in_(sent_as), _column.id > newest_of_action)
     return list(connection.execute(again.distinct()).scalars())

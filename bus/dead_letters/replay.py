@@ -6,10 +6,9 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from bus import failpoints
-from bus.contract.identity import ANONYMOUS
 from bus.contract.operator import ActionProgress, DeadLettersSent, UnknownAction
 from bus.database.engine import Database
-from bus.database.inbox import EVENTS, outcome_of
+from bus.database.inbox import EVENTS, done_of
 from bus.dead_letters.actions import actions, claim_lease, mark_replayed, release_lease
 from bus.dead_letters.queries import ids_of_those_that_died_again, last_replayed, next_chosen
 from bus.dead_letters.store import DeadLetter
@@ -95,14 +94,11 @@ def progress_of(connection: Connection, action_id: int) -> ActionProgress:
     if not found:
         raise UnknownAction
     died = set(ids_of_those_that_died_again(connection, action_id))
-    sent = last_replayed(connection, action_id, MOST_LOOKED_UP)
-    is_open = [letter for letter in sent if letter.replayed_as not in died and not _is_done(connection, letter)]
+    asked: dict[str, set[str]] = {}
+    for letter in last_replayed(connection, action_id, MOST_LOOKED_UP):
+        if letter.sent_as not in died:
+            is_event = is_events_queue(letter.origin_queue)
+            caller = EVENTS if is_event else caller_named(letter.properties.caller).id
+            asked.setdefault(caller, set()).add(letter.sent_as)
+    is_open = {sent_as for caller, ids in asked.items() for sent_as in ids - done_of(connection, caller, ids)}
     return ActionProgress(action=found[0], died_again=len(died), open=len(is_open))
-
-
-def _is_done(connection: Connection, letter: DeadLetter) -> bool:
-    if is_events_queue(letter.origin_queue):
-        callers = {EVENTS}
-    else:
-        callers = {caller_named(letter.properties.caller).id, ANONYMOUS.id}
-    return any(outcome_of(connection, caller, letter.replayed_as or "") is not None for caller in callers)
