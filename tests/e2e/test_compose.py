@@ -88,6 +88,11 @@ class System:
         urls = {each.name: urlsplit(each.read_text().strip()).password or "" for each in self._secrets.glob("*_url")}
         return {**urls, "postgres_password": (self._secrets / "postgres_password").read_text()}
 
+    def keys(self) -> dict[str, str]:
+        """The keys of databases, and the operator token, by the names of their files."""
+        files = [*self._secrets.glob("*_database_key"), self._secrets / "operator_token"]
+        return {each.name: each.read_text().strip() for each in files}
+
     def compose(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
         return _run("docker", "compose", "-p", self.name, *arguments, seconds=seconds, environment=self._environment)
 
@@ -256,7 +261,7 @@ def test_nothing_alarming_is_logged_while_the_system_starts(system: System) -> N
 
 def test_ports_are_open_to_this_machine_alone(system: System) -> None:
     published = [port for each in system.containers() for port in each["Publishers"] or [] if port["PublishedPort"]]
-    assert len(published) == 4
+    assert len(published) == 5
     assert {port["URL"] for port in published} == {"127.0.0.1"}
 
 
@@ -277,12 +282,12 @@ def test_our_containers_run_without_rights(system: System, service: str) -> None
     assert "Read-only file system" in refusal
 
 
-def test_no_password_is_in_an_environment(system: System) -> None:
-    passwords = system.passwords()
-    assert len(passwords) == 8
+def test_no_secret_is_in_an_environment(system: System) -> None:
+    secrets = {**system.passwords(), **system.keys()}
+    assert len(secrets) == 12
     for container in system.containers():
         told = _run("docker", "inspect", "--format", "{{.Config}}", container["ID"])
-        assert not [name for name, password in passwords.items() if password in told]
+        assert not [name for name, secret in secrets.items() if secret in told]
 
 
 def test_our_containers_have_the_settings_of_the_file(system: System) -> None:
