@@ -17,7 +17,8 @@ _FILES = Path(__file__).parent / "templates" / "service"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 # As the template for `main.py` has it.
 _PORT = re.compile(r"^    port=([0-9]+),$", re.MULTILINE)
-FIRST_PORT = 5002
+# After auth, the catalog and the console.
+FIRST_PORT = 5003
 
 
 class InvalidName(ValueError):

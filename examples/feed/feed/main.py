@@ -9,5 +9,5 @@ application = Application(
     contract=contract,
     web=web.create_app,
     migrations="feed.migrations",
-    port=5002,
+    port=5003,
 )
