@@ -109,10 +109,10 @@ def _without_doubles(
 
 def _double(seen: sqlite3.Connection, line: int, values: dict[str, str]) -> Fault | None:
     for field, value in values.items():
-        if not seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (field, value, line)).rowcount:
-            earlier = "SELECT line FROM seen WHERE field = ? AND value = ?"
-            (first,) = seen.execute(earlier, (field, value)).fetchone()
-            return Fault(line, f"{field}: line {first} has {value} too.")
+        earlier = seen.execute("SELECT line FROM seen WHERE field = ? AND value = ?", (field, value)).fetchone()
+        if earlier is not None:  # it is not imported, and so takes no value from a later line
+            return Fault(line, f"{field}: line {earlier[0]} has {value} too.")
+    seen.executemany("INSERT INTO seen VALUES (?, ?, ?)", [(field, value, line) for field, value in values.items()])
     return None
 
 

@@ -46,6 +46,8 @@ class Refusal(ProblemError):
     def __init_subclass__(cls, *, code: str, status: int, title: str = "", keeps_changes: bool = False) -> None:
         if not 400 <= status <= 499:
             raise TypeError(f"{cls.__name__}: a refusal needs a status from 400 to 499, got {status}")
+        if status == 429 and keeps_changes:
+            raise TypeError(f"{cls.__name__}: a command may be repeated after a 429, so that must change nothing")
         cls.code, cls.status, cls.title = code, status, title or _in_words(cls.__name__)
         cls.keeps_changes = keeps_changes
         hints = get_type_hints(cls, include_extras=True)

@@ -78,7 +78,7 @@ class Importer:
             try:
                 for number, batch in enumerate(batches):
                     if number < done:
-                        tally.done_before += len(batch.lines)
+                        self._count_as_before(number, batch, tally)
                         continue
                     if len(open_calls) == AHEAD:
                         self._settle(*open_calls.popleft(), tally)
@@ -96,13 +96,24 @@ class Importer:
     def _settle(self, batch: Batch, call: "Future[Any]", tally: Tally) -> None:
         for line, result in zip(batch.lines, call.result().results, strict=True):
             if result.problem:
-                tally.faults += 1
-                self._refused(Fault(line, result.problem.detail or result.problem.title))
+                self._note_fault(line, result, tally)
             elif result.status == 201:
                 tally.created += 1
             else:
                 tally.found += 1
         tally.last_line = batch.lines[-1]
+
+    def _count_as_before(self, number: int, batch: Batch, tally: Tally) -> None:
+        """What an earlier start has sent: what was refused then is refused still, and is said again."""
+        for line, result in zip(batch.lines, self._outcome(number).results, strict=True):
+            if result.problem:
+                self._note_fault(line, result, tally)
+            else:
+                tally.done_before += 1
+
+    def _note_fault(self, line: int, result: Any, tally: Tally) -> None:
+        tally.faults += 1
+        self._refused(Fault(line, result.problem.detail or result.problem.title))
 
     def _first_not_done(self) -> int:
         """The number of the first batch without an outcome. They are carried out in their order."""
@@ -117,8 +128,11 @@ class Importer:
         return above
 
     def _is_done(self, number: int) -> bool:
-        outcome: Any = self._client.outcome(self._what.operation, self._id_of(number), token=self._token)
-        return outcome is not None
+        return self._outcome(number) is not None
+
+    def _outcome(self, number: int) -> Any:
+        """The reply to a batch; None while it is not carried out."""
+        return self._client.outcome(self._what.operation, self._id_of(number), token=self._token)
 
     def _id_of(self, number: int) -> str:
         return f"import-{self._run}-{number}"

@@ -54,12 +54,12 @@ def relay(operation: type[Operation[Any]], **fields: object) -> Response:
     if response.status_code == 429 and "Retry-After" in response.headers:
         # draft-ietf-httpapi-ratelimit-headers-10, section 4: nothing is left until then.
         response.headers["RateLimit"] = f'"{operation.operation_name}";r=0;t={response.headers["Retry-After"]}'
+    if prefix := request.environ["SCRIPT_NAME"]:
+        add_prefix(response, prefix)
     if holds_secrets(operation.reply_type):
         response.headers["Cache-Control"] = "no-store"
     elif operation.operation_kind == "query" and response.status_code == 200:
-        make_cacheable(response, request)
-    if prefix := request.environ["SCRIPT_NAME"]:
-        add_prefix(response, prefix)
+        make_cacheable(response, request)  # the tag is that of the body with its prefix
     accepted = response.status_code == ACCEPTED
     if prefer is not None and (applied := preferences_of(prefer).applied_to(accepted=accepted)):
         response.headers["Preference-Applied"] = applied

@@ -57,7 +57,8 @@ class Call(msgspec.Struct, frozen=True):
     A call without a message id is not protected from repetition. `until` is when the caller stops waiting
     (time.monotonic()), `trace` the worker's hop in the trace; `current_handler` fills in `timing`. `attempt` counts the
     tries, from 1. `authorization` is the header that names the caller, `depth` the one that counts nested calls,
-    `client_address` the one that says which HTTP client a front end relays.
+    `client_address` the one that says which HTTP client a front end relays. `came_back`: a worker was lost that had it,
+    and that may have answered it.
     """
 
     operation: type[Operation[Any]] | type[Event]
@@ -72,6 +73,7 @@ class Call(msgspec.Struct, frozen=True):
     authorization: str = ""
     depth: int = 0
     client_address: str = ""
+    came_back: bool = False
 
     def derived_id(self, operation: type[Operation[Any]], number: int) -> str:
         """The message id of the call of another service that is the handler's `number`th.

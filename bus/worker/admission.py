@@ -75,7 +75,8 @@ class Admission:
                 self._telemetry.record("expired", delivery)
                 return None
         try:
-            return admit(message, operation, self._unsealer, until, delivery.trace, self._guard)
+            came_back = delivery.deaths > 0
+            return admit(message, operation, self._unsealer, until, delivery.trace, self._guard, came_back=came_back)
         except (Invalid, NotAuthorized) as refused:
             self._refuse(delivery, operation, refused)
             return None
@@ -113,6 +114,8 @@ def admit(
     until: float = math.inf,
     trace: Trace | None = None,
     guard: Guard | None = None,
+    *,
+    came_back: bool = False,
 ) -> Call:
     """Check a message against our rules and its operation's contract. `until` is when its caller stops waiting.
 
@@ -159,6 +162,7 @@ def admit(
         else "",
         depth=depth,
         client_address=address if isinstance(address, str) and len(address) <= MAX_ADDRESS_CHARACTERS else "",
+        came_back=came_back,
     )
 
 

@@ -259,7 +259,11 @@ class Executor:
         for call, reply in zip(calls, stored, strict=True):
             if reply is not None:
                 call.timing.forget()
-        unfinal = [reply is not None and reply.status == TOO_MANY_REQUESTS for reply in stored]
+        # The broker delivers a call again whose caller may have been told to wait, and who has not sent it again yet.
+        unfinal = [
+            reply is not None and reply.status == TOO_MANY_REQUESTS and not call.came_back
+            for call, reply in zip(calls, stored, strict=True)
+        ]
         if any(unfinal):
             with self._database.transaction() as transaction:
                 forget_unfinal(transaction.connection, compress(calls, unfinal))

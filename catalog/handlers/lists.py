@@ -11,7 +11,7 @@ from bus.database import page_of, update_each
 from catalog.contract import ListProducts, ProductPage
 from catalog.handlers.service import catalog
 from catalog.storage.list_conditions import SORTS, Condition, conditions_of, finds_nothing
-from catalog.storage.list_plans import counted_on_sqlite, rows_on_postgresql, rows_on_sqlite
+from catalog.storage.list_plans import counted_on_sqlite, rows_on_sqlite
 from catalog.storage.product_rows import found_by, product_of
 from catalog.tables import has_no_terms, is_deleted, product
 
@@ -34,7 +34,7 @@ def list_products(query: ListProducts, work: Work) -> ProductPage:
     if connection.dialect.name == "sqlite":
         rows, by = rows_on_sqlite(connection, rows, query, conditions)
     else:
-        rows, by = rows_on_postgresql(connection, rows, conditions)
+        rows, by = rows.where(*(each.indexed for each in conditions)), product.c.id
     page = page_of(work, rows, query, by=by, sorts={**SORTS, "id": by})
     total: int | UnsetType = UNSET
     if query.total:

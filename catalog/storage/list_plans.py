@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select
 
 from catalog.contract import ListProducts
 from catalog.storage.list_conditions import Condition, matching
@@ -23,21 +23,10 @@ from catalog.tables import product, product_terms
 
 FEW, SOME = 0.4, 2.0
 
-# Read in another order than that of the table, each row is on another page. PostgreSQL expects the cache to help, as it
-# does with the whole table, but not with the beginning of a list.
-_EACH_FROM_ANOTHER_PAGE = text("SET LOCAL effective_cache_size = '1MB'")
-
 _last_id = select(func.max(product.c.id))
 
 Ids = Select[tuple[int]]
 Rows = tuple[Select[Any], ColumnElement[Any]]
-
-
-def rows_on_postgresql(connection: Connection, rows: Select[Any], conditions: Sequence[Condition]) -> Rows:
-    """The rows with these conditions, and the unique column to sort them by."""
-    if conditions:
-        connection.execute(_EACH_FROM_ANOTHER_PAGE)
-    return rows.where(*(each.indexed for each in conditions)), product.c.id
 
 
 def rows_on_sqlite(

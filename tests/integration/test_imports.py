@@ -107,6 +107,9 @@ def test_another_run_of_a_file_and_rows_that_are_refused_with_their_lines(shop: 
         "line 3: price: 'x' is not a number such as 9.90, without a currency and thousands separators.",
         "line 5: The product 1 has the SKU A.",
     ]
+    code, printed, again = shop.run("import", file)  # what was refused is said each time
+    assert (code, again.splitlines()) == (1, errors.splitlines())
+    assert printed.endswith(": 2 done by an earlier start of this import, 2 with faults.\n")
     code, printed, _ = shop.run("import", file, "--run", "again")
     assert (code, shop.count()) == (1, (3, 2))
     assert printed.endswith(": 1 created, 3 with faults.\n")

@@ -38,6 +38,11 @@ def test_a_refusal_with_a_status_that_is_no_client_error_is_a_type_error(status:
         type("Bad", (Refusal,), {}, code="shop.bad", status=status)
 
 
+def test_what_may_be_repeated_at_once_keeps_no_changes() -> None:
+    with pytest.raises(TypeError, match="a command may be repeated after a 429"):
+        type("Bad", (Refusal,), {}, code="shop.bad", status=429, keeps_changes=True)
+
+
 def test_a_refusal_without_a_code_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         type("Bad", (Refusal,), {}, status=404)

@@ -39,6 +39,7 @@ def test_paths_in_answers_have_the_prefix(http: FlaskClient) -> None:
     assert page.headers["Link"] == f'<{page.json["next"]}>; rel="next"'
     plain = http.get("/products?limit=1")
     assert page.data.replace(b'"/shop/', b'"/') == plain.data
+    assert page.headers["ETag"] != plain.headers["ETag"]
     again = http.get(page.json["next"].removeprefix("/shop"), environ_overrides=BEHIND)
     assert [each["id"] for each in again.json["products"]] == [2]
     accepted = http.post("/products", json=LAMP, headers={"Prefer": "respond-async"}, environ_overrides=BEHIND)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from sqlalchemy import delete, insert, select
 from support.example_service import (
     Broken,
@@ -194,6 +195,9 @@ def test_a_throttled_command_may_be_sent_again_with_its_id(
         assert (status, problem["code"], problem["retry_after"]) == (429, "example.throttled", 7)
     assert _statuses(execute([call("b", "a")], service, database)) == [422]
     throttled.clear()
+    # Delivered again by the broker, it was not sent again.
+    came_back = structs.replace(call("a", "a"), came_back=True)
+    assert _statuses(execute([came_back], service, database)) == [429]
     for _ in range(2):
         assert _statuses(execute(calls, service, database)) == [201] * len(given)
     assert sorted(words_in(database)) == sorted(given)
