@@ -91,6 +91,11 @@ class Client:
         return self._transport.describe()
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether the broker is inside this process, so that no other program can use it."""
+        return self._transport.is_embedded
+
+    @property
     def late_replies(self) -> int:
         """How many replies came after their caller had stopped waiting, duplicates among them."""
         return self._pending.late_replies

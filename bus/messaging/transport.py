@@ -92,6 +92,10 @@ class Transport(Protocol):
     def dropped_replies(self) -> int:
         """How many messages published without `on_outcome` were dropped, because their queue does not exist."""
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the broker is inside this process, so that no other program can use it."""
+
     def describe(self) -> str:
         """The broker in a few words, without credentials."""
 

@@ -186,12 +186,12 @@ def test_trying_it_out_in_the_docs_makes_a_product(context: BrowserContext, syst
 def test_a_copy_button_gives_exactly_the_program(context: BrowserContext, system: RunningSystem) -> None:
     origin = system.front_ends["auth"]
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=origin)
-    page = Visit(context.new_page(), origin).go("/messages")
+    page = Visit(context.new_page(), origin).go("/messages#auth.register")
     with urlopen(f"{origin}/messages", timeout=HTTP_SECONDS) as response:
         programs = HtmlPage(response.read().decode()).programs
     for language in sorted({language for _, language in programs}):
-        page.locator(f"[id='auth.register-{language}-tab']").click()
-        panel = page.locator(f"[id='auth.register-{language}']")
+        page.locator(f"#in-{language}").check()
+        panel = page.locator("details[data-operation='auth.register'] [data-language]:visible")
         panel.get_by_role("button", name="Copy").click()
         page.locator(".notice.shown").wait_for()
         # The word of the copy before may be shown still, so that is not enough.
@@ -200,23 +200,38 @@ def test_a_copy_button_gives_exactly_the_program(context: BrowserContext, system
         page.evaluate("navigator.clipboard.writeText('')")
 
 
-def test_tabs_are_moved_through_with_the_keyboard(context: BrowserContext, system: RunningSystem) -> None:
+def test_operation_and_language_are_chosen_with_the_keyboard_and_the_language_is_kept(
+    context: BrowserContext, system: RunningSystem
+) -> None:
     page = Visit(context.new_page(), system.front_ends["catalog"]).go("/messages")
-    page.locator("[id='catalog.get_product-python-tab']").focus()
-    for key, language in (("ArrowRight", "node"), ("End", "bus"), ("ArrowRight", "python"), ("ArrowLeft", "bus")):
+    operation = page.locator("details[data-operation='catalog.get_product']")
+    operation.locator("summary").press("Enter")
+    program = operation.locator("[data-language]:visible")
+    page.locator("#in-python").focus()
+    for key, language in (("ArrowRight", "node"), ("ArrowLeft", "python"), ("ArrowLeft", "bus")):
         page.keyboard.press(key)
-        assert page.evaluate("document.activeElement.id") == f"catalog.get_product-{language}-tab"
-        shown = page.locator("section[id='catalog.get_product'] details:visible")
-        assert shown.get_attribute("data-language") == language
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.closest('details').dataset.language") == "bus"
+        assert page.evaluate("document.activeElement.id") == f"in-{language}"
+        assert program.get_attribute("data-language") == language
+    page.reload()
+    operation.locator("summary").press("Enter")
+    assert program.get_attribute("data-language") == "bus"
 
 
-def test_an_address_with_an_operation_leads_to_it(context: BrowserContext, system: RunningSystem) -> None:
-    page = Visit(context.new_page(), system.front_ends["catalog"]).go("/messages#catalog.update_product")
-    top = page.locator("section[id='catalog.update_product']").bounding_box()
-    assert top is not None
-    assert 0 <= top["y"] < SIZES["desktop"]["height"] / 2
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_an_address_with_an_operation_opens_it(
+    browser: Browser, system: RunningSystem, size: str, *, scripts: bool
+) -> None:
+    context = browser.new_context(java_script_enabled=scripts, viewport=SIZES[size])
+    page = context.new_page()
+    page.goto(f"{system.front_ends['catalog']}/messages#catalog.update_product")
+    operation = page.locator("details[data-operation='catalog.update_product']")
+    assert operation.get_attribute("open") is not None
+    languages, summary = page.locator(".languages").bounding_box(), operation.locator("summary").bounding_box()
+    assert languages is not None
+    assert summary is not None
+    assert languages["y"] + languages["height"] <= summary["y"] < SIZES[size]["height"] / 2
+    context.close()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -224,10 +239,12 @@ def test_all_is_there_without_scripts(browser: Browser, system: RunningSystem, n
     context = browser.new_context(java_script_enabled=False, viewport=SIZES["phone"])
     page = context.new_page()
     page.goto(f"{system.front_ends[name]}/messages")
-    program = page.locator("section.operation details[data-language='go']").first
-    assert not program.locator("pre").is_visible()
-    program.locator("summary").click()
-    assert program.locator("pre").is_visible()
+    operation = page.locator(f"details[data-operation='{name}.ping']")
+    program = operation.locator("[data-language='go'] pre")
+    operation.locator("summary").click()
+    assert not program.is_visible()
+    page.locator("#in-go").check()
+    assert program.is_visible()
     assert page.get_by_role("button", name="Copy").count() == 0
     page.goto(f"{system.front_ends[name]}/docs")
     assert page.get_by_role("link", name="/openapi.json").is_visible()

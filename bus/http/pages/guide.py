@@ -13,7 +13,7 @@ from bus.contract.events import Event
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation, OperationKind
 from bus.contract.refusals import Refusal
-from bus.http.documents.description import Described
+from bus.http.documents.description import Described, words
 from bus.http.documents.examples import example_of
 from bus.http.pages.field_words import FieldInWords, fields_in_words
 from bus.http.pages.programs import Publisher, listener_of, publishers_of
@@ -22,12 +22,13 @@ from bus.messaging.replies import NO_CONTENT
 
 @dataclass(frozen=True)
 class OperationGuide:
-    """An operation: what it does, its request and reply, and programs that send the request."""
+    """An operation: what it does (`summary`, and `more` of it), its request and reply, and programs that send the
+    request."""
 
     name: str
     kind: OperationKind
-    what: str
-    also: str
+    summary: str
+    more: str
     route: str
     status: int
     fields: tuple[FieldInWords, ...]
@@ -45,7 +46,8 @@ class EventGuide:
     """An event: what happened, its fields, and a program that listens to it."""
 
     name: str
-    what: str
+    summary: str
+    more: str
     fields: tuple[FieldInWords, ...]
     example: str
     listener: str
@@ -56,6 +58,7 @@ class Guide:
     """The operations of a service, those that every service has (`common`), and its events."""
 
     service: str
+    summary: str
     operations: tuple[OperationGuide, ...]
     common: tuple[OperationGuide, ...]
     events: tuple[EventGuide, ...]
@@ -66,6 +69,7 @@ def guide_to(service: str, contract: ModuleType) -> Guide:
     described = Described(service, contract)
     return Guide(
         service,
+        _summary(contract),
         tuple(map(_operation, described.declared)),
         tuple(_operation(each) for each in described.operations if each not in described.declared),
         tuple(map(_event, described.events)),
@@ -74,11 +78,12 @@ def guide_to(service: str, contract: ModuleType) -> Guide:
 
 def _operation(operation: type[Operation[Any]]) -> OperationGuide:
     example = example_of(operation)
+    violations = inspect.getdoc(operation.violations) if operation.violations is not Operation.violations else None
     return OperationGuide(
         name=operation.operation_name,
         kind=operation.operation_kind,
-        what=_doc(operation),
-        also=_doc(operation.violations) if operation.violations is not Operation.violations else "",
+        summary=_summary(operation),
+        more=f"{_more(operation)} {violations or ''}".strip(),
         route=str(operation.http or ""),
         status=operation.success_status,
         fields=fields_in_words(operation),
@@ -109,11 +114,16 @@ def _needs(operation: type[Operation[Any]]) -> str:
 
 def _event(event: type[Event]) -> EventGuide:
     example, listener = _json(example_of(event)), listener_of(event)
-    return EventGuide(event.operation_name, _doc(event), fields_in_words(event), example, listener)
+    return EventGuide(event.operation_name, _summary(event), _more(event), fields_in_words(event), example, listener)
 
 
-def _doc(documented: object) -> str:
-    return inspect.getdoc(documented) or ""
+def _summary(documented: object) -> str:
+    """The first paragraph of a docstring."""
+    return str(words(documented).get("summary", ""))
+
+
+def _more(documented: object) -> str:
+    return str(words(documented).get("description", ""))
 
 
 def _json(fields: Mapping[str, object]) -> str:

@@ -1,19 +1,11 @@
-"""The pages: `/` with the state of the service, `/docs` with the HTTP interface, `/messages` with queues and events."""
+"""The pages: `/` with what the service is and its state, `/docs` for HTTP, `/messages` with queues and events."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bus.http.pages.guide import Guide
 from bus.http.pages.page import Page, made_of
-
-
-@dataclass(frozen=True)
-class Row:
-    """A path of the front end with its methods, and the name of its operation, if it has one."""
-
-    methods: str
-    path: str
-    operation: str = ""
+from bus.http.pages.programs import LANGUAGES
 
 
 @dataclass(frozen=True)
@@ -26,11 +18,15 @@ class Link:
 
 @dataclass(frozen=True)
 class State:
-    """The state of the service: `health` is `ready` or what is wrong; `database` is empty while it is unknown."""
+    """The state of the service: `health` is `ready` or what is wrong; `database` is empty while it is unknown.
+
+    `is_embedded`: no other program can reach the broker.
+    """
 
     health: str
     broker: str
     database: str
+    is_embedded: bool
 
     @property
     def is_ready(self) -> bool:
@@ -38,9 +34,11 @@ class State:
         return self.health == "ready"
 
 
-def start_page(service: str, state: State, rows: Iterable[Row], links: Iterable[Link]) -> Page:
-    """The page at `/`."""
-    return made_of("start.html.jinja", service=service, state=state, rows=list(rows), links=list(links))
+def start_page(guide: Guide, state: State, links: Iterable[Link], routes: Iterable[str]) -> Page:
+    """The page at `/`. `routes` are those of no operation and no link."""
+    return made_of(
+        "start.html.jinja", service=guide.service, guide=guide, state=state, links=list(links), routes=list(routes)
+    )
 
 
 # The path contains the version, so that browsers can cache it for ever. Its licence and origin are in `static/`.
@@ -61,6 +59,13 @@ def docs_page(service: str) -> Page:
     )
 
 
-def message_page(guide: Guide) -> Page:
-    """The page at `/messages`."""
-    return made_of("messages.html.jinja", script="messages.js", service=guide.service, guide=guide)
+def message_page(guide: Guide, *, is_embedded: bool) -> Page:
+    """The page at `/messages`. On the embedded broker it says that no program can use it."""
+    return made_of(
+        "messages.html.jinja",
+        script="messages.js",
+        service=guide.service,
+        guide=guide,
+        languages=LANGUAGES,
+        is_embedded=is_embedded,
+    )

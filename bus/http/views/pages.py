@@ -1,7 +1,6 @@
 """The views of the HTML pages."""
 
 import re
-from collections.abc import Iterable
 from functools import cache, partial
 from types import ModuleType
 
@@ -9,12 +8,11 @@ from flask import Flask, Response, current_app
 from werkzeug.routing import Rule
 
 from bus.contract.builtin import ping_of
-from bus.contract.operations import operations_in
 from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.http.context import client
-from bus.http.pages.guide import guide_to
+from bus.http.pages.guide import Guide, guide_to
 from bus.http.pages.page import Page
-from bus.http.pages.pages import Link, Row, State, docs_page, message_page, start_page
+from bus.http.pages.pages import Link, State, docs_page, message_page, start_page
 from bus.http.views.health import READY_SECONDS
 
 # A year. Static files never change, because their paths contain their version.
@@ -33,8 +31,9 @@ LINKS = (
 
 def add_pages(app: Flask, name: str, contract: ModuleType) -> None:
     """Add `/`, `/docs`, `/messages` and the files that they load."""
-    messages = cache(lambda: message_page(guide_to(name, contract)))  # made at the first request
-    app.add_url_rule("/", "index", lambda: _sent(_start_page(name, contract)))
+    guide = cache(lambda: guide_to(name, contract))  # made at the first request
+    messages = cache(lambda: message_page(guide(), is_embedded=client().is_embedded))
+    app.add_url_rule("/", "index", lambda: _sent(_start_page(guide())))
     app.add_url_rule("/docs", "docs", lambda: _sent(docs_page(name)))
     app.add_url_rule("/messages", "messages", lambda: _sent(messages()))
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = STATIC_SECONDS
@@ -53,24 +52,24 @@ def _static_file(app: Flask, filename: str) -> Response:
     return response
 
 
-def _start_page(name: str, contract: ModuleType) -> Page:
+def _start_page(guide: Guide) -> Page:
     """The start page, which is shown even when the broker or the service cannot be reached."""
+    health, database = "ready", ""
     try:
-        pong = client().call(ping_of(name)(), timeout=READY_SECONDS)
-        state = State("ready", client().broker, pong.database)
+        database = client().call(ping_of(guide.service)(), timeout=READY_SECONDS).database
     except (Unavailable, ReplyTimeout) as problem:
-        state = State(str(problem), client().broker, "")
+        health = str(problem)
+    state = State(health, client().broker, database, client().is_embedded)
     rules = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint != "static"]
     paths = {rule.rule for rule in rules}
-    return start_page(name, state, _rows(rules, contract), [link for link in LINKS if link.path in paths])
+    shown = {each.route for each in guide.operations} | {f"GET {link.path}" for link in LINKS} | {"GET /"}
+    return start_page(
+        guide, state, [link for link in LINKS if link.path in paths], sorted(set(map(_route, rules)) - shown)
+    )
 
 
-def _rows(rules: Iterable[Rule], contract: ModuleType) -> list[Row]:
-    """The routes of the contract first, then those that every front end has."""
-    names = {str(operation.http): operation.operation_name for operation in operations_in(contract)}
-    rows = []
-    for rule in rules:
-        methods = ", ".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
-        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-        rows.append(Row(methods, path, names.get(f"{methods} {path}", "")))
-    return sorted(rows, key=lambda row: (not row.operation, row.path, row.methods))
+def _route(rule: Rule) -> str:
+    """The methods and the path of a rule, as a contract writes them."""
+    methods = ", ".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+    return f"{methods} {path}"

@@ -23,6 +23,7 @@ class Embedded:
     """
 
     dropped_replies = 0
+    is_embedded = True
 
     def __init__(self, url: str, name: str) -> None:
         self._broker = broker_of(url)

@@ -32,6 +32,8 @@ class RabbitMQ:
     `loop` is a running event loop to use instead of a thread.
     """
 
+    is_embedded = False
+
     def __init__(self, broker: BrokerUrl, name: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
         pika.spec.props[pika.BasicProperties.INDEX] = TolerantProperties  # pika has no setting for it
         self._parameters = parameters_for(broker, name)

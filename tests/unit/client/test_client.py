@@ -31,6 +31,7 @@ class Transport:
 
     failure = None
     dropped_replies = 0
+    is_embedded = False
 
     def __init__(self, outcome: PublishOutcome = PublishOutcome.CONFIRMED) -> None:
         self.sent: list[Message] = []

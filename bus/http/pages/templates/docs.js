@@ -11,6 +11,7 @@
     deepLinking: true,
     displayRequestDuration: true,
     tryItOutEnabled: true,
+    syntaxHighlight: false, // its colours are for a dark background alone
     validatorUrl: null, // it would send the document to another origin
   });
 })();

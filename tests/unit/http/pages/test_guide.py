@@ -55,7 +55,7 @@ def test_an_operation_says_what_it_refuses_and_what_is_secret() -> None:
         (429, "auth.too_many_tries"),
     ]
     assert register.secrets == ("password",)
-    assert "easily guessed" in register.also
+    assert "easily guessed" in register.more
     assert register.status == 201
     assert json.loads(register.reply_example)["message"] == "User registered successfully"
 

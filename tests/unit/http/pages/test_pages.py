@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
+from markupsafe import escape
 
 import bus
 import catalog.contract
 from bus.http.pages.guide import guide_to
 from bus.http.pages.page import Page
-from bus.http.pages.pages import VIEWER, Link, Row, State, docs_page, message_page, start_page
+from bus.http.pages.pages import VIEWER, Link, State, docs_page, message_page, start_page
 from catalog.contract import ProductNotFound
 
 STATIC = Path(bus.__file__ or "").parent / "http" / "pages" / "static"
@@ -22,12 +23,17 @@ def _policy(page: Page) -> dict[str, str]:
     return dict(directive.split(" ", 1) for directive in header.split("; "))
 
 
-def _start(health: str) -> Page:
-    return start_page("catalog", State(health, "RabbitMQ", ""), [Row("GET", "/products")], [Link("/docs", "read")])
+def _start(health: str = "ready", *, is_embedded: bool = False) -> Page:
+    guide = guide_to("catalog", catalog.contract)
+    return start_page(guide, State(health, "a broker", "", is_embedded), [Link("/docs", "read")], ["GET /own"])
+
+
+def _messages(*, is_embedded: bool = False) -> Page:
+    return message_page(guide_to("catalog", catalog.contract), is_embedded=is_embedded)
 
 
 def test_a_browser_may_run_only_what_is_inside_the_page() -> None:
-    for page in (_start("ready"), message_page(guide_to("catalog", catalog.contract))):
+    for page in (_start(), _messages()):
         policy = _policy(page)
         assert policy["default-src"] == "'none'"
         assert "unsafe" not in page.headers["Content-Security-Policy"]
@@ -49,8 +55,24 @@ def test_text_from_elsewhere_is_escaped() -> None:
     assert "&lt;script&gt;" in html
 
 
+def test_the_start_page_says_what_the_service_is_and_does() -> None:
+    html = _start().html
+    assert catalog.contract.__doc__ in html
+    for each in guide_to("catalog", catalog.contract).operations:
+        assert f'href="messages#{each.name}"' in html
+        assert str(escape(each.summary)) in html
+    assert "GET /own" in html
+
+
+def test_the_pages_say_whether_other_programs_can_publish() -> None:
+    assert "Any program that may use the broker" in _start().html
+    assert "no other program can publish" in _start(is_embedded=True).html
+    assert "no other program can reach" not in _messages().html
+    assert "no other program can reach" in _messages(is_embedded=True).html
+
+
 def test_the_message_page_says_what_an_operation_refuses() -> None:
-    html = message_page(guide_to("catalog", catalog.contract)).html
+    html = _messages().html
     assert ProductNotFound.code in html
     assert (ProductNotFound.__doc__ or "") in html
 
@@ -59,7 +81,7 @@ def test_the_message_page_says_what_an_operation_refuses() -> None:
 def test_the_message_page_names_what_the_wire_document_does(heading: str) -> None:
     wire = (STATIC.parents[3] / "docs/wire.md").read_text(encoding="utf-8")
     told = re.search(rf"^## {heading}$(.*?)^##", wire, re.MULTILINE | re.DOTALL)
-    html = message_page(guide_to("catalog", catalog.contract)).html
+    html = _messages().html
     shown = re.search(rf"<h3>{heading}</h3>(.*?)</section>", html, re.DOTALL)
     assert told
     assert shown
