@@ -63,8 +63,8 @@ throttle = Table(
 )
 
 # What was done with accounts: rows are added, and never changed. `user_id` is whose account, 0 for a log-in to none,
-# `by_id` who did it, if that is known; both may be accounts that were deleted since. `address` is that of the HTTP
-# client, if there was one.
+# `by_id` which person did it, if that is known; both may be accounts that were deleted since. `address` is that of the
+# HTTP client, if there was one.
 activity = Table(
     "activity",
     metadata,

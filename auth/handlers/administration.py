@@ -87,7 +87,7 @@ def _check_not_last(work: Work, row: Row[Any]) -> None:
 
 
 def _note(work: Work, row: Row[Any], what: str) -> None:
-    activity.note(work, row.id, what, by_id=int(work.caller.id))
+    activity.note(work, row.id, what, by_id=activity.person(work.caller))
 
 
 def _has(text: str) -> Any:

@@ -49,7 +49,7 @@ def _imported(given: ImportedUser, work: Work) -> ImportResult:
         is_name_taken = accounts.find_by_login(work.connection, given.username) is not None
         return _refused(UsernameTaken if is_name_taken else EmailTaken)
     work.emit(accounts.changed(row))
-    activity.note(work, row.id, "imported", by_id=int(work.caller.id))
+    activity.note(work, row.id, "imported", by_id=activity.person(work.caller))
     return ImportResult(status=201, id=row.id)
 
 

@@ -14,7 +14,8 @@ from bus.security import NotAuthorized, verify
 def introspect(command: Introspect, work: Work) -> Introspection:
     """A token of which the caller may not know is answered like one that is not good (RFC 7662, section 2.2)."""
     with work.reading() as connection:
-        asking = sessions.owner_of(work.caller, connection)
+        if service_accounts.find_caller(connection, work.caller) is None:
+            sessions.owner_of(work.caller, connection)
         keys = {key.kid: key for key in published_keys(connection, settings())}
         try:
             caller, expires_at = verify(command.token, keys.get, time.time())
@@ -24,7 +25,7 @@ def introspect(command: Introspect, work: Work) -> Introspection:
                 name = sessions.owner_of(caller, connection).username
         except (NotAuthorized, SessionOver):
             return Introspection(active=False)
-    if caller.id != str(asking.id) and "admin" not in work.caller.scopes:
+    if caller.id != work.caller.id and "admin" not in work.caller.scopes:
         return Introspection(active=False)
     return Introspection(
         active=True,

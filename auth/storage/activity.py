@@ -3,7 +3,7 @@
 from sqlalchemy import insert
 
 from auth.tables import activity
-from bus import Work
+from bus import Caller, Work
 from bus.database import now
 
 # The id of no account, for a log-in that failed because there is none.
@@ -13,7 +13,7 @@ _add = insert(activity)
 
 
 def note(work: Work, user_id: int, what: str, *, device: str = "", by_id: int | None = None) -> None:
-    """Add a row. `what` is a word in the past, such as `logged_in`; `by_id` is None where nobody is known to be it."""
+    """Add a row. `what` is a word in the past, such as `logged_in`; `by_id` is None where it is known of no person."""
     row = {
         "user_id": user_id,
         "by_id": by_id,
@@ -23,3 +23,8 @@ def note(work: Work, user_id: int, what: str, *, device: str = "", by_id: int | 
         "at": now(work.connection),
     }
     work.connection.execute(_add, row)
+
+
+def person(caller: Caller) -> int | None:
+    """The account of a person; None for that of a service."""
+    return int(caller.id) if caller.id.isdecimal() else None
