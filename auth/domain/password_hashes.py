@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import VerificationError
 
 from bus import RuleViolation
 
@@ -55,10 +55,16 @@ def check_cost(password_hash: str) -> None:
 
 
 def matches(password: str, password_hash: str) -> bool:
-    """Whether this is the password of a hash, character by character; False for what is not a known hash."""
+    """Whether this is the password of a hash, character by character.
+
+    False for what is not a known hash, or has parameters that its library refuses.
+    """
     for scheme in _SCHEMES:
         if found := scheme.pattern.fullmatch(password_hash):
-            return scheme.matches(password.encode(), found)
+            try:
+                return scheme.matches(password.encode(), found)
+            except ValueError:
+                return False
     return False
 
 
@@ -99,15 +105,23 @@ def _check_scrypt(numbers: dict[str, int]) -> None:
     n, r, p = (numbers[name] for name in "nrp")
     if n < 2 or n & (n - 1):
         raise RuleViolation("invalid-password-hash", f"Its N is {n}. It must be a power of two (RFC 7914, section 2).")
-    # RFC 7914, section 2: 128 * N * r bytes.
-    _at_most("Its memory in KiB (N * r / 8)", max(1, n * r // 8), MOST_MEMORY_KIB)
+    if n.bit_length() > 16 * r:
+        raise RuleViolation(
+            "invalid-password-hash", f"Its N is {n}. It must be below 2^(16 * r) (RFC 7914, section 2)."
+        )
     _at_most("Its memory times its parallelism (N * r / 8 * p)", max(1, n * r // 8) * p, MOST_WRITTEN_KIB)
+    _at_most("Its memory in KiB ((N + p + 2) * r / 8)", max(1, _scrypt_bytes(n, r, p) // 1024), MOST_MEMORY_KIB)
+
+
+def _scrypt_bytes(n: int, r: int, p: int) -> int:
+    """What OpenSSL takes: N blocks, and p more, of 128 * r bytes (RFC 7914, section 2), and two to work with."""
+    return 128 * r * (n + p + 2)
 
 
 def _is_argon2(password: bytes, found: re.Match[str]) -> bool:
     try:
         return _ANY_ARGON2.verify(found["phc"], password)
-    except (VerificationError, InvalidHashError):
+    except VerificationError:
         return False
 
 
@@ -130,9 +144,8 @@ def _is_pbkdf2(password: bytes, found: re.Match[str]) -> bool:
 
 def _is_scrypt(password: bytes, found: re.Match[str]) -> bool:
     expected, (n, r, p) = _bytes_of(found), (int(found[name]) for name in "nrp")
-    # OpenSSL refuses what needs more than `maxmem`: N blocks, and p more, of 128 * r bytes, and two to work with.
-    memory = 128 * r * (n + p + 2)
-    derived = hashlib.scrypt(password, salt=found["salt"].encode(), n=n, r=r, p=p, maxmem=memory, dklen=len(expected))
+    most, salt = _scrypt_bytes(n, r, p), found["salt"].encode()
+    derived = hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=most, dklen=len(expected))
     return hmac.compare_digest(derived, expected)
 
 
@@ -144,7 +157,8 @@ def _bytes_of(found: re.Match[str]) -> bytes:
 
 _ANY_ARGON2 = PasswordHasher()  # the parameters are those of the hash
 
-_BCRYPT = r"(?P<bcrypt>\$2[aby]\$(?P<c>[0-9]{2})\$[./A-Za-z0-9]{53})"
+# The salt has 128 bits in 22 characters of six: of the last one, two count.
+_BCRYPT = r"(?P<bcrypt>\$2[aby]\$(?P<c>[0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31})"
 _SALT = r"(?P<salt>[\x21-\x23\x25-\x7e]{1,64})"
 _SCHEMES = (
     # RFC 9106, in PHC string format; Django writes its own name before that.

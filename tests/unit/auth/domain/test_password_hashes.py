@@ -69,10 +69,13 @@ def test_a_password_counts_as_it_was_typed_and_as_we_prepare_it() -> None:
         (f"bcrypt_sha256$$2b$31${BCRYPT_REST}", "Its cost is 31"),
         (f"pbkdf2_sha256$3000001$salt${BASE64}", "iterations is 3000001. It must be from 1 to 3000000."),
         (f"pbkdf2:sha256:0$salt${HEX64}", "iterations is 0"),
-        (f"scrypt:1048576:8:1$salt${HEX128}", "memory in KiB (N * r / 8) is 1048576. It must be from 1 to 262144."),
+        (f"scrypt:1048576:8:1$salt${HEX128}", "memory in KiB ((N + p + 2) * r / 8) is 1048579. It must be"),
         (f"scrypt:16384:8:9999$salt${HEX128}", "parallelism (N * r / 8 * p) is"),
         (f"scrypt:1000:8:1$salt${HEX128}", "Its N is 1000. It must be a power of two"),
         (f"scrypt$2$salt$1$9999999999${'A' * 86}==", "parallelism"),
+        (f"scrypt:2:8:262144$salt${HEX128}", "memory in KiB ((N + p + 2) * r / 8) is 262148"),
+        (f"scrypt:1024:0:1$salt${HEX128}", "below 2^(16 * r)"),
+        (f"scrypt:65536:1:1$salt${HEX128}", "below 2^(16 * r)"),
         (f"$argon2id$v=19$m=262145,t=1,p=1${'A' * 22}${'A' * 43}", "memory in KiB (m) is 262145"),
         (f"$argon2id$v=19$m=65536,t=17,p=1${'A' * 22}${'A' * 43}", "passes (m * t) is 1114112"),
         (f"$argon2id$v=19$m=65536,t=1,p=17${'A' * 22}${'A' * 43}", "lanes (p) is 17"),
@@ -92,7 +95,7 @@ def test_a_hash_that_takes_too_long_is_refused_with_the_limit(costly: str, named
         "hunter2hunter2", "", "!", "$2b$12$short", "md5$salt$0123456789abcdef0123456789abcdef",
         f"pbkdf2:sha256$salt${HEX64}", f"pbkdf2_sha1$1000$salt${BASE64}", f"pbkdf2_sha256$1000$salt${BASE64}\n",
         f"pbkdf2_sha256$99999999999999$salt${BASE64}", f"pbkdf2_sha256$1000$${BASE64}", "$argon2id$v=19$m=1,t=1,p=1$$",
-        f"$2x$04${BCRYPT_REST}", f"scrypt:1024:8:1$sält${HEX128}",
+        f"$2x$04${BCRYPT_REST}", f"$2b$04${BCRYPT_REST.replace('QoO', 'QoP')}", f"scrypt:1024:8:1$sält${HEX128}",
     ],
 )  # fmt: skip
 def test_other_text_is_no_hash_and_is_not_repeated(text: str) -> None:
@@ -101,6 +104,14 @@ def test_other_text_is_no_hash_and_is_not_repeated(text: str) -> None:
     assert "This is not a hash by Argon2" in refused.value.detail
     assert not text or text not in refused.value.detail
     assert not matches(text, text)
+
+
+@pytest.mark.parametrize(
+    "refused", [f"scrypt:1024:0:1$salt${HEX128}", f"scrypt:65536:1:1$salt${HEX128}", f"pbkdf2:sha256:0$salt${HEX64}"]
+)
+def test_parameters_that_a_library_refuses_are_of_no_password(refused: str) -> None:
+    """Of a hash that was stored before such parameters were refused: a log-in is answered 401."""
+    assert not is_password(PASSWORD, refused)
 
 
 @pytest.mark.parametrize("password", ["correct horse battery staple", "cafe\u0301 au lait"])
