@@ -50,11 +50,14 @@ def _user(fields: Mapping[str, Any]) -> ImportedUser:
 
 def _objects(text: Iterable[str]) -> Iterator[Entry]:
     for each in read_objects(text):
-        if isinstance(each, Row):
-            is_record = each.fields.keys() == {"model", "pk", "fields"} and isinstance(each.fields["fields"], dict)
-            yield Row(each.line, _named(each.fields["fields"] if is_record else each.fields))
-        else:
+        if not isinstance(each, Row):
             yield each
+            continue
+        is_record = each.fields.keys() == {"model", "pk", "fields"} and isinstance(each.fields["fields"], dict)
+        try:
+            yield Row(each.line, _named(each.fields["fields"] if is_record else each.fields))
+        except ValueError as error:
+            yield Fault(each.line, str(error))
 
 
 def _rows(table: Table) -> Iterator[Entry]:
@@ -73,12 +76,15 @@ def _rows(table: Table) -> Iterator[Entry]:
 
 
 def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields by our names; null and an unusable password are not given."""
+    """The fields by our names; null and an unusable password are not given. Raises ValueError."""
     named = {_OF_DJANGO.get(name, name): value for name, value in fields.items() if name not in _DJANGO_ALONE}
     names = [str(named.pop(name, "") or "") for name in ("first_name", "last_name")]
     if any(names):
         named.setdefault("display_name", " ".join(filter(None, names)))
-    if isinstance(is_active := named.pop("is_active", None), bool):
+    if "is_active" in named:
+        is_active = named.pop("is_active")
+        if is_active not in (True, False):  # 1 and 0 are equal to them: MySQL and SQLite have no others
+            raise ValueError("is_active: Expected true, false, 1 or 0.")
         named["disabled"] = not is_active
     if str(named.get("password_hash")).startswith("!"):
         del named["password_hash"]

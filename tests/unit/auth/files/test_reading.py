@@ -58,6 +58,19 @@ def test_what_django_dumps_and_what_its_table_has() -> None:
     assert without["password_hash"] is UNSET
 
 
+@pytest.mark.parametrize(("is_active", "disabled"), [(True, False), (False, True), (1, False), (0, True)])
+def test_who_is_not_active_is_disabled(is_active: object, disabled: bool) -> None:
+    fields = {"username": "ada", "email": "ada@example.org", "password": OLD_HASH, "is_active": is_active}
+    assert _read(json.dumps(fields)) == [(1, _ada(disabled=disabled))]
+
+
+@pytest.mark.parametrize("is_active", ["f", "0", None, 2, []])
+def test_other_values_of_is_active_are_faults_of_it(is_active: object) -> None:
+    fields = {"username": "ada", "email": "ada@example.org", "is_active": is_active}
+    (found,) = _read(json.dumps(fields))
+    assert (found.line, found.detail) == (1, "is_active: Expected true, false, 1 or 0.")
+
+
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
