@@ -34,7 +34,7 @@ def log_in(command: LogIn, work: Work) -> Tokens:
     device = "" if command.device is UNSET else command.device
     with work.reading() as connection:
         owner = accounts.find_by_login(connection, command.login)
-        name = throttle.name_of("log_in", command.login.casefold() if owner is None else str(owner.id))
+        name = _counted_as(command.login, owner)
         throttles = [(name, ACCOUNT_FAILURES), *throttle.of_client(work, "log_in_from", ADDRESS_FAILURES)]
         throttle.check_wait(connection, throttles)
         key = current_key(connection)
@@ -84,6 +84,13 @@ def log_out(command: LogOut, work: Work) -> LoggedOut:
     if found is not None and sessions.end(work, found.id, session_id=found.session_id):
         activity.note(work, found.id, "logged_out", by_id=found.id)
     return LoggedOut()
+
+
+def _counted_as(login: str, owner: Row[tuple[object, ...]] | None) -> str:
+    """The throttle of a login. As the log-ins of an account do, all spellings of an unknown login share one."""
+    if owner is None:
+        return throttle.name_of("log_in_to_none", accounts.login_key(login))
+    return throttle.name_of("log_in", str(owner.id))
 
 
 def _first_admin(work: Work, owner: Row[tuple[object, ...]]) -> Row[tuple[object, ...]]:

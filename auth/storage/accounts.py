@@ -15,28 +15,43 @@ from bus import Work
 _by_login = select(user).where(or_(user.c.username_key == bindparam("name"), user.c.email_key == bindparam("email")))
 _by_id = select(user).where(user.c.id == bindparam("user_id"))
 _locked = _by_id.with_for_update()
-_last_id = select(func.max(user.c.id)).scalar_subquery()
-_example = select(user.c.password_hash).where(user.c.id > bindparam("number") % _last_id).order_by(user.c.id).limit(1)
+_last_id = select(func.max(user.c.id))
+_example = select(user.c.password_hash).where(user.c.id > bindparam("place")).order_by(user.c.id).limit(1)
+
+
+def login_key(login: str) -> str:
+    """What is compared in place of a login, a user name or an address: all spellings of one have the same key.
+
+    A text that is neither is its own key, which is that of no account.
+    """
+    try:
+        return email_key(login) if "@" in login else username_key(login)
+    except ValueError:
+        return login
 
 
 def find_by_login(connection: Connection, login: str) -> Row[Any] | None:
     """The account with this user name or address; None if there is none, or if it is neither."""
-    keys = {"name": "", "email": ""}
-    try:
-        keys = {"name": "", "email": email_key(login)} if "@" in login else {"name": username_key(login), "email": ""}
-    except ValueError:
-        return None
+    key = login_key(login)
+    keys = {"name": "", "email": key} if "@" in login else {"name": key, "email": ""}
     return connection.execute(_by_login, keys).one_or_none()
 
 
 def example_hash(connection: Connection, login: str) -> str | None:
-    """The password hash of an account that follows from a login, the same one each time; None without accounts.
+    """The password hash of an account that follows from a login; None without accounts.
 
     What an unknown login is compared with. So it takes as long as that of an account, whose hash may have been imported
-    and be cheaper or dearer than ours.
+    and be cheaper or dearer than ours. It must stay the same while accounts are added, or a change would say that there
+    is no account: by linear hashing (Litwin, 1980) it moves about once while their number doubles.
     """
-    number = int.from_bytes(hashlib.blake2b(login.casefold().encode(), digest_size=7).digest())
-    return connection.execute(_example, {"number": number}).scalar_one_or_none()
+    last = connection.execute(_last_id).scalar_one()
+    if last is None:
+        return None
+    number = int.from_bytes(hashlib.blake2b(login_key(login).encode(), digest_size=7).digest())
+    place = number % (1 << last.bit_length())
+    if place >= last:
+        place %= 1 << (last.bit_length() - 1)
+    return connection.execute(_example, {"place": place}).scalar_one_or_none()
 
 
 def find_by_email_key(connection: Connection, key: str) -> Row[Any] | None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from support.auth_over_http import (
     PASSWORD,
+    address_of,
     age_sessions,
     bearer,
     code_of,
@@ -107,6 +108,30 @@ def test_failures_are_throttled_and_the_right_password_works_after_the_wait(
     if is_known:
         assert log_in(http, login, "another password").status_code == 401  # counted from one again
         assert log_in(http, login).status_code == 200
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_all_spellings_of_a_login_share_a_count(
+    http: FlaskClient, database: Database, name: str, is_known: bool
+) -> None:
+    """Or another spelling of one that waits would say whether there is an account."""
+    login = name if is_known else f"{name}-unknown"
+    wide = "".join(chr(ord(each) + 0xFEE0) for each in login)
+    for spellings in (login, login.upper(), wide), (address_of(login), f"{wide}@EXAMPLE.org"):
+        assert log_in(http, spellings[0], "another password").status_code == 401
+        run(database, update(throttle).values(waits_until=datetime.now(UTC) + timedelta(seconds=100)))
+        assert [log_in(http, each).status_code for each in spellings] == [429] * len(spellings)
+        run(database, delete(throttle))
+
+
+def test_a_login_that_is_a_number_does_not_count_for_the_account_with_this_id(
+    http: FlaskClient, database: Database, name: str
+) -> None:
+    user_id = tokens_of(http, name)["user"]["id"]
+    assert log_in(http, str(user_id), "another password").status_code == 401
+    run(database, update(throttle).values(waits_until=datetime.now(UTC) + timedelta(seconds=100)))
+    assert log_in(http, name).status_code == 200
+    run(database, delete(throttle))
 
 
 def _from(address: str) -> dict[str, Any]:
@@ -223,7 +248,7 @@ def test_sessions_that_are_over_end_by_themselves(database: Database, http: Flas
 def test_counts_without_effect_are_deleted(database: Database, http: FlaskClient) -> None:
     assert log_in(http, "long ago").status_code == 401
     assert log_in(http, "just now").status_code == 401
-    long_ago, just_now = (name_of("log_in", login) for login in ("long ago", "just now"))
+    long_ago, just_now = (name_of("log_in_to_none", login) for login in ("long ago", "just now"))
     run(database, update(throttle).where(throttle.c.name == long_ago).values(last_at=_days_ago(3)))
     _do(database, clear_throttles)
     with database.reading() as transaction:

@@ -1,11 +1,13 @@
 """Imports over HTTP, on the embedded system: accounts of another program log in with their old passwords."""
 
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import bcrypt
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from support.auth_over_http import (
     PASSWORD,
     address_of,
@@ -26,6 +28,7 @@ from auth.storage import accounts
 from auth.tables import activity, user
 from bus.database.engine import Database
 from bus.database.tables import inbox
+from bus.testing.databases import migrated
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +161,20 @@ def test_an_unknown_login_is_compared_with_the_hash_of_always_the_same_account(d
         assert found == [accounts.example_hash(connection, login.upper()) for login in logins]
     assert set(found) <= hashes
     assert len(set(found)) > len(hashes) / 2
+
+
+def test_what_an_unknown_login_is_compared_with_moves_once_while_the_accounts_double(tmp_path: Path) -> None:
+    database = migrated(f"sqlite:///{tmp_path}/auth.db", "auth.migrations")
+    logins, seen = [f"nobody{number}" for number in range(50)], list[list[str | None]]()
+    with database.transaction() as transaction:
+        connection = transaction.connection
+        assert accounts.example_hash(connection, "nobody") is None
+        for number in range(1, 64):
+            keys = {"username_key": f"name{number}", "email_key": f"name{number}@example.org"}
+            values = {"username": "", "email": "", "password_hash": f"hash{number}", **keys}
+            connection.execute(insert(user).values(values))
+            seen.append([accounts.example_hash(connection, login) for login in logins])
+    database.close()
+    moves = [[before != after for before, after in pairwise(each)] for each in zip(*seen, strict=True)]
+    assert all(found is not None for each in seen for found in each)
+    assert max(sum(each[31:]) for each in moves) == 1, "from 32 accounts on"
