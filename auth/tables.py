@@ -62,9 +62,9 @@ throttle = Table(
     Column("waits_until", UtcDateTime, nullable=False),
 )
 
-# What was done with accounts: rows are added, and never changed. `user_id` is whose account, 0 for a log-in to none,
-# `by_id` which person did it, if that is known; both may be accounts that were deleted since. `address` is that of the
-# HTTP client, if there was one.
+# What was done with accounts: rows are added, and never changed. `user_id` is whose account, 0 for a log-in to none
+# (deleted after a while); `by_id` is which person did it, if that is known. Both may be accounts that were deleted
+# since. `address` is that of the HTTP client, if there was one.
 activity = Table(
     "activity",
     metadata,

@@ -5,7 +5,8 @@ from datetime import timedelta
 from sqlalchemy import delete, or_, select
 
 from auth.handlers.service import auth, settings
-from auth.storage import sessions
+from auth.storage import activity, sessions
+from auth.tables import activity as done
 from auth.tables import session, throttle
 from bus import Work
 from bus.database import now
@@ -15,6 +16,8 @@ CLEARING_SECONDS = 600.0
 MOST = 1000
 # Longer than the longest time after which a count begins again.
 KEPT = timedelta(days=2)
+# For an operator who looks for where guesses came from.
+FAILURES_KEPT = timedelta(days=30)
 
 
 @auth.every(CLEARING_SECONDS)
@@ -23,6 +26,14 @@ def clear_throttles(work: Work) -> None:
     old = throttle.c.last_at < now(work.connection) - KEPT
     names = select(throttle.c.name).where(old).limit(MOST)
     work.connection.execute(delete(throttle).where(throttle.c.name.in_(names), old))
+
+
+@auth.every(CLEARING_SECONDS)
+def clear_failures(work: Work) -> None:
+    """Delete what is noted of log-ins to no account. What was done with an account stays."""
+    old = (done.c.user_id == activity.NO_ACCOUNT, done.c.at < now(work.connection) - FAILURES_KEPT)
+    ids = select(done.c.id).where(*old).order_by(done.c.id).limit(MOST)
+    work.connection.execute(delete(done).where(done.c.id.in_(ids)))
 
 
 @auth.every(CLEARING_SECONDS)

@@ -26,11 +26,11 @@ from support.auth_over_http import (
 from werkzeug.test import TestResponse
 
 from auth.domain.throttling import ACCOUNT_FAILURES, Rate
-from auth.handlers.clearing import clear_throttles, end_old_sessions
+from auth.handlers.clearing import clear_failures, clear_throttles, end_old_sessions
 from auth.main import application
 from auth.settings import AuthSettings
 from auth.storage.throttle import name_of
-from auth.tables import refresh_token, session, throttle, user
+from auth.tables import activity, refresh_token, session, throttle, user
 from bus.contract.codec import parse
 from bus.contract.identity import ANONYMOUS
 from bus.database.engine import Database
@@ -255,6 +255,21 @@ def test_counts_without_effect_are_deleted(database: Database, http: FlaskClient
         names = set(transaction.connection.execute(select(throttle.c.name)).scalars())
     assert just_now in names
     assert long_ago not in names
+
+
+def test_failures_of_no_account_are_deleted_after_a_while_and_those_of_accounts_stay(
+    http: FlaskClient, database: Database, name: str
+) -> None:
+    for login, device in (("nobody", "long ago"), (name, "long ago"), ("nobody", "just now")):
+        tried = {"login": login, "password": "another password", "device": f"{name} {device}"}
+        assert http.post("/login", json=tried).status_code == 401
+    is_old = activity.c.device == f"{name} long ago"
+    run(database, update(activity).where(is_old).values(at=_days_ago(31)))
+    _do(database, clear_failures)
+    with database.reading() as transaction:
+        left = select(activity.c.user_id > 0, activity.c.device).where(activity.c.device.startswith(name))
+        rows = transaction.connection.execute(left.order_by(activity.c.id)).all()
+    assert rows == [(True, f"{name} long ago"), (False, f"{name} just now")]
 
 
 def _session_of(tokens: dict[str, Any]) -> str:
