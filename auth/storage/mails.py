@@ -5,7 +5,7 @@ A row has no secret: its token is made when the mail is, and made again to compa
 
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
@@ -13,8 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 from auth.domain.email import email_key
 from auth.domain.mail_tokens import ID_BYTES, is_token, mail_id_in, token_of
 from auth.tables import mail
-from bus.columns import UtcDateTime
-from bus.database import now
+from bus.database import now, sql_now
 from bus.security import service_key
 
 Kind = Literal["verify", "reset", "taken", "changed", "password", "totp_on", "totp_off"]
@@ -30,8 +29,7 @@ NOTICE_LIFE = timedelta(days=1)
 KEPT = timedelta(days=7)
 
 _is_open = mail.c.state.in_(("waiting", "sending"))
-_now = bindparam("now", callable_=lambda: datetime.now(UTC), type_=UtcDateTime)
-due = select(mail).where(_is_open, mail.c.next_at <= _now).order_by(mail.c.next_at)
+due = select(mail).where(_is_open, mail.c.next_at <= sql_now()).order_by(mail.c.next_at)
 # States of mails that an operator can have sent again.
 RETRIED = ("waiting", "failed")
 _take_next = due.limit(1).with_for_update(skip_locked=True)

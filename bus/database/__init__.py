@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bus import lazy_exports
 from bus.database.bulk import find_all, insert_all, lock_all, update_all, update_each
-from bus.database.clock import now
+from bus.database.clock import now, sql_now
 from bus.database.engine import Database
 from bus.database.pages import RowPage, page_of
 
@@ -29,6 +29,7 @@ __all__ = [
     "now",
     "page_of",
     "run_revisions",
+    "sql_now",
     "update_all",
     "update_each",
 ]

@@ -11,7 +11,7 @@ from auth.contract.accounts import TooManyTries
 from auth.domain.throttling import MAILS
 from auth.handlers import clearing, mails
 from auth.handlers.service import auth
-from auth.storage.mails import ask
+from auth.storage.mails import ask, take
 from auth.storage.throttle import check_wait, count
 from auth.tables import mail, session, throttle, user
 from bus.contract.identity import ANONYMOUS
@@ -53,6 +53,7 @@ def test_it_deletes_and_takes_nothing_before_its_time(database: Database, monkey
         begun = {"created_at": datetime.now(UTC), "last_used_at": datetime.now(UTC)}
         connection.execute(insert(session).values(id="s", user_id=user_id, device="", **begun))
         ask(connection, "taken", "a@b.c")
+        assert take(connection) is not None
         for _ in range(MAILS.free + 1):
             count(connection, [("name", MAILS)])
         action, _ = actions.take(connection, "replay", "me", DeadLetterFilter(state="dead"), true(), 1, "")
@@ -68,6 +69,7 @@ def test_it_deletes_and_takes_nothing_before_its_time(database: Database, monkey
         for clear in (clearing.clear_throttles, clearing.end_old_sessions, mails.purge_mails):
             clear(work)
         tables = (inbox, session, mail, throttle)
+        assert take(connection) is None, "another worker is sending it"
         counts = [connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables]
         with pytest.raises(TooManyTries):
             check_wait(connection, [("name", MAILS)])

@@ -60,6 +60,7 @@ PUBLIC = {
         "now",
         "page_of",
         "run_revisions",
+        "sql_now",
         "update_all",
         "update_each",
     ],
