@@ -152,6 +152,7 @@ def test_no_hash_and_no_address_is_in_the_inbox(
     assert new_name.encode() not in bytes(reply)
 
 
+@pytest.mark.usefixtures("name")
 def test_an_unknown_login_is_compared_with_the_hash_of_always_the_same_account(database: Database) -> None:
     with database.reading() as transaction:
         connection = transaction.connection
