@@ -37,13 +37,15 @@ TOGETHER = 2
 STARTING = threading.Lock()
 
 # Of these the programs show how a refusal looks: they have no access token where one is read, no refresh token that is
-# one, no token of a mail, want pieces that are reserved, and take back a reservation that is committed.
+# one, no token of a mail, no service account, want pieces that are reserved, and take back a reservation that is
+# committed.
 REFUSED = {
     operation.operation_name: 401
     for application in APPLICATIONS
     for operation in application.operations
     if operation is Refresh or (operation.authentication == "required" and not is_open(application.service.settings))
 } | {
+    "auth.issue_service_token": 401,
     "auth.verify_email": 403,
     "auth.reset_password": 403,
     "catalog.reserve_lines": 409,
