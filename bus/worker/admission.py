@@ -101,7 +101,10 @@ class Admission:
         problem = refused.problem
         if is_undecodable(refused) or not delivery.message.reply_to:
             self._dispatcher.letter_key.read()  # or the dispatcher would wait for it, and all behind this message too
-            self._dispatcher.dead_letter_request(delivery, operation, problem.code, problem.detail)
+            caller = ANONYMOUS
+            with suppress(ProblemError, DatabaseUnavailable):
+                caller = self._guard.caller_of(delivery.message, operation)
+            self._dispatcher.dead_letter_request(delivery, operation, problem.code, problem.detail, caller=caller)
         challenge = refused.challenge if isinstance(refused, NotAuthorized) else ""
         self._dispatcher.reply(delivery, EncodedReply.problem(problem, delivery.trace, challenge))
         self._telemetry.record("refused", delivery, status=problem.status, code=problem.code)

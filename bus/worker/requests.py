@@ -248,7 +248,7 @@ class RequestConsumer:
         hours = self._give_up.total_seconds() / 3600
         operation = self._operations[delivery.message.queue]
         detail = f"Tried for {hours:g} hours. The last time: {sentence}"
-        self._dispatcher.dead_letter_request(delivery, operation, CALLED_AWAY, detail)
+        self._dispatcher.dead_letter_request(delivery, operation, CALLED_AWAY, detail, caller=call.caller)
         self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR, delivery.trace))
         self._telemetry.record("dead_lettered", delivery, call, status=INTERNAL_ERROR.status, code=CALLED_AWAY)
 
