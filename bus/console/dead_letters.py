@@ -11,6 +11,7 @@ from bus.console.console import Console
 from bus.console.replays import TooManyReplays
 from bus.contract.codec import encode
 from bus.contract.operator import (
+    MAX_LETTERS,
     ActionProgress,
     BodyNotAcceptable,
     DeadLetterFilter,
@@ -128,8 +129,10 @@ class _Pages:
         if kind not in ("replay", "discard"):
             raise BadRequest("The form names neither a replay nor a discard.")
         fields: dict[str, Any] = {"kind": kind, "filter": chosen, "reason": _reason()}
-        if (most := _number(request.form.get("first", ""))) > 0:
-            fields["limit"] = most
+        if first := request.form.get("first", "").strip():
+            fields["limit"] = _number(first)
+            if not 0 < fields["limit"] <= MAX_LETTERS:
+                raise BadRequest(f"Only the first is a number from 1 to {MAX_LETTERS}, or empty for all.")
         rate = _rate()
         taken = self._console.ask(service, TakeDeadLetters, timeout=TAKE_SECONDS, **fields)
         if kind == "replay":
@@ -223,6 +226,8 @@ def _filter(given: Any) -> DeadLetterFilter:
     state = given.get("state", "dead")
     if state not in ("dead", "chosen", "replayed", "discarded", "any"):
         raise BadRequest("state is one of dead, chosen, replayed, discarded and any.")
+    if "picked" in given and not given.getlist("ids"):  # without ids, the filter would match all
+        raise BadRequest("Nothing is selected. Go back and tick the letters.")
     words = {name: given.get(name, "").strip()[:255] for name in ("operation", "error", "which")}
     return DeadLetterFilter(
         **words,

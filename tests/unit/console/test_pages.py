@@ -179,6 +179,21 @@ def test_a_discard_has_a_reason_and_a_stopped_replay_keeps_the_rest(operating: A
     assert operating.post(f"{LETTERS}/preview", kind="nothing").status_code == 400
 
 
+def test_where_nothing_is_chosen_nothing_is_taken(operating: Any, database: Database) -> None:
+    operating.enter()
+    _store(database, _request("order-1"), _request("order-2"))
+    (picked,) = re.findall(r'<form method="post" action="[^"]*/preview">(.*?)</form>', operating.get(LETTERS), re.S)
+    form = dict(re.findall(r'<input type="hidden" name="(state|picked)" value="([^"]+)"', picked))
+    for kind in ("replay", "discard"):
+        unticked = operating.post(f"{LETTERS}/preview", kind=kind, **form)
+        assert unticked.status_code == 400
+        assert "Nothing is selected. Go back and tick the letters." in unticked.text
+    for first in ("two", "0", "-1", "1.5", "100001"):
+        begun = operating.post(f"{LETTERS}/actions", kind="replay", state="dead", rate=50, first=first)
+        assert (begun.status_code, "is a number from 1 to 100000" in begun.text) == (400, True), first
+    assert _states(database) == ["dead", "dead"]
+
+
 def test_hostile_text_is_shown_as_text_wherever_it_stands(operating: Any, database: Database) -> None:
     operating.enter()
     for number, text in enumerate(HOSTILE):

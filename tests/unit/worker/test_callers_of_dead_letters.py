@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from support.dead_letters import DeadLetterReader
-from support.example_service import Kept, KeepGuarded
+from support.example_service import KeepGuarded, Kept
 
 from bus.client.client import Client
 from bus.contract.identity import Caller
