@@ -1,5 +1,6 @@
 """What the pages of a console share: the client, the sessions, what is watched, and the frame around each page."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +31,16 @@ class Known:
 
 
 class Console:
-    """What the pages share. `operator_token` signs what the people who are logged in ask of the services."""
+    """What the pages share. `operator_token` signs what the people who are logged in ask of the services.
+
+    `stopping` is set when the console stops: streams end then, which a server would wait for.
+    """
 
     def __init__(
         self, client: Client, url: str, operator_token: str, access: Access, known: Mapping[str, Known]
     ) -> None:
         self.client, self.access, self.known = client, access, known
-        self._operator_token = operator_token
+        self._operator_token, self.stopping = operator_token, threading.Event()
         self.replays = Replays(client)
         queues = {name: each.queues for name, each in known.items()}
         self.watcher = Watcher(client, url, Operator("the console", operator_token), queues)
@@ -77,6 +81,7 @@ class Console:
         self.watcher.start()
 
     def stop(self) -> None:
-        """Stop what runs in threads."""
+        """End the streams, and stop what runs in threads."""
+        self.stopping.set()
         self.replays.stop_all()
         self.watcher.stop()

@@ -50,7 +50,7 @@ def _stream(console: Console) -> Response:
 
 def _events(console: Console) -> Iterator[bytes]:
     pause, until = mailbox(), time.monotonic() + STREAM_SECONDS
-    while time.monotonic() < until:
+    while time.monotonic() < until and not console.stopping.is_set():
         yield b"data: " + msgspec.json.encode(_live(console.watcher.overview)) + b"\n\n"
         try:
             pause.get(timeout=LOOK_SECONDS)

@@ -194,6 +194,15 @@ def test_where_nothing_is_chosen_nothing_is_taken(operating: Any, database: Data
     assert _states(database) == ["dead", "dead"]
 
 
+def test_an_open_overview_ends_when_the_console_stops(operating: Any) -> None:
+    operating.enter()
+    operating.console.start()
+    stream = operating.http.get("/live").response
+    assert next(stream)
+    operating.console.stop()
+    assert next(stream, None) is None
+
+
 def test_hostile_text_is_shown_as_text_wherever_it_stands(operating: Any, database: Database) -> None:
     operating.enter()
     for number, text in enumerate(HOSTILE):
