@@ -4,7 +4,7 @@ Only an operator may call them: the holder of the installation's operator token,
 console and the command line use them, so neither needs a database.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from bus.contract.builtin import builtin_operation
 from bus.contract.fields import MultiLine
 from bus.contract.operations import Authentication, Operation, Query, Reply, TransientCommand
+from bus.contract.problems import FieldError
 from bus.contract.refusals import Refusal
 
 # Of one page of a list, and of one batch that is sent again.
@@ -337,6 +338,13 @@ class TakeDeadLetters(TransientCommand[DeadLettersTaken]):
     limit: Annotated[int, Meta(ge=1, le=MAX_LETTERS)] = MAX_LETTERS
     reason: Annotated[str, Meta(max_length=500)] = ""
     body: Annotated[str, MultiLine()] | UnsetType = UNSET
+
+    def violations(self) -> Iterable[FieldError]:
+        """A state whose letters are handled already, or belong to another action."""
+        if self.filter.state in ("", "dead") or (self.kind, self.filter.state) == ("discard", "chosen"):
+            return
+        states = "dead or chosen" if self.kind == "discard" else "dead"
+        yield FieldError("/filter/state", f"A {self.kind} takes letters that are {states}.", "wrong-state")
 
 
 class SendDeadLetters(TransientCommand[DeadLettersSent]):

@@ -20,9 +20,10 @@ LEASE_SECONDS = 30.0
 
 _action, _letter = dead_letter_action.c, dead_letter.c
 _held = update(dead_letter_action).where(_action.id == bindparam("of_action"), _action.held_by == bindparam("holder"))
+# What was sent counts, even where an operator has discarded the letter meanwhile.
 _mark = (
     update(dead_letter)
-    .where(_letter.id == bindparam("of_letter"), _letter.state == CHOSEN)
+    .where(_letter.id == bindparam("of_letter"), or_(_letter.state == CHOSEN, _letter.state == DISCARDED))
     .values(state=REPLAYED, handled_at=bindparam("at"), replayed_as=bindparam("sent_as"))
 )
 

@@ -11,6 +11,7 @@ from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 from bus.client.client import Client
 from bus.client.dead_letter_replay import Replay, ReplayStopped
 from bus.contract.operator import DeadLetterFilter, TakeDeadLetters, operator_operations
+from bus.contract.problems import Invalid
 from bus.database.engine import Database
 from bus.dead_letters.envelope import dead_letter
 from bus.dead_letters.queries import newest
@@ -81,7 +82,8 @@ def client(worker: Worker, memory_url: str):  # type: ignore[no-untyped-def]
 
 
 def _take(client: Client, **fields: object) -> int:
-    request = operator_operations("catalog")[TakeDeadLetters](kind="replay", **{"filter": DeadLetterFilter(), **fields})
+    given = {"kind": "replay", "filter": DeadLetterFilter(), **fields}
+    request = operator_operations("catalog")[TakeDeadLetters](**given)
     action: int = client.call(request, token=ANN).action
     return action
 
@@ -111,6 +113,37 @@ def test_an_action_takes_what_was_seen_and_can_be_sent_again(client: Client, dat
     taken = client.call(request, token=ANN)
     assert (taken.letters, taken.skipped) == (2, 1)
     assert [letter.state for letter in letters_in(database)] == ["chosen", "dead", "chosen", "dead", "dead"]
+
+
+def test_what_was_sent_is_replayed_even_if_it_was_discarded_meanwhile(client: Client, database: Database) -> None:
+    _store(database, *_requests("1", "2"))
+    action = _take(client)
+
+    def send(messages: Sequence[Message]) -> Sequence[PublishOutcome]:
+        _take(client, kind="discard", filter=DeadLetterFilter(state="chosen"))
+        return [PublishOutcome.CONFIRMED for _ in messages]
+
+    send_next(database, action, 1, send)
+    assert [letter.state for letter in letters_in(database)] == ["replayed", "discarded"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        ("replay", "chosen"),
+        ("edit", "chosen"),
+        ("replay", "replayed"),
+        ("replay", "discarded"),
+        ("discard", "replayed"),
+        ("discard", "discarded"),
+    ],
+)
+def test_no_action_takes_letters_that_are_handled_or_belong_to_another(client: Client, kind: str, state: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        _take(client, kind=kind, filter=DeadLetterFilter(state=state))  # type: ignore[arg-type]  # a state
+    (fault,) = refused.value.problem.errors
+    assert (fault.pointer, fault.code) == ("/filter/state", "wrong-state")
+    assert f"A {kind} takes letters that are dead" in fault.detail
 
 
 def test_a_replay_is_driven_in_batches_at_a_rate_and_can_be_stopped_and_resumed(
