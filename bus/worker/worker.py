@@ -14,6 +14,7 @@ from bus.client.client import Client
 from bus.contract.builtin import SealingKey
 from bus.contract.identity import ANONYMOUS, JsonWebKeySet, key_set_query
 from bus.contract.operations import Operation
+from bus.contract.operator import GET_STATE
 from bus.contract.problems import Unavailable
 from bus.contract.settings import is_open
 from bus.database.engine import Database
@@ -294,8 +295,9 @@ class Worker:
         if queue.name in self._threads:
             return queue.name
         for operation in self._service.builtin_operations:
-            if queue.name == operation.operation_name:  # a ping must not wait for a batch of dead letters
-                return "operator" if operation.authentication == "operator" else "builtin"
+            if queue.name == operation.operation_name:  # a ping, or the state, must not wait for many dead letters
+                is_long = operation.authentication == "operator" and not queue.name.endswith(GET_STATE)
+                return "operator" if is_long else "builtin"
         if queue.kind == "query":
             return "queries"
         return queue.kind if queue.kind in self._threads else "requests"
