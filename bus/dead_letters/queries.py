@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true,
 
 from bus.contract.codec import read_json
 from bus.contract.operator import DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, OriginalProperties
-from bus.database.tables import dead_letter
+from bus.database.tables import dead_letter, dead_letter_action
 from bus.dead_letters.body import Operations
 from bus.dead_letters.store import CHOSEN, REPLAYED, DeadLetter
 from bus.messaging.topology import is_events_queue
@@ -72,12 +72,12 @@ def replayable(operations: Operations, *, with_other_body: bool = False) -> Colu
 
 
 def grouped(connection: Connection, filter_: DeadLetterFilter, limit: int) -> list[DeadLetterGroup]:
-    """The letters counted by operation and cause, the latest group last."""
+    """The letters counted by operation and cause, the `limit` latest groups, the latest one last."""
     names = (_column.operation, _column.reason, _column.error_class)
     first, last = func.min(_column.first_at).label("first_at"), func.max(_column.last_at).label("last_at")
     statement = select(*names, func.count().label("count"), first, last).where(matching(filter_))
-    rows = connection.execute(statement.group_by(*names).order_by(last).limit(limit))
-    return [DeadLetterGroup(**row._mapping) for row in rows]
+    rows = connection.execute(statement.group_by(*names).order_by(last.desc()).limit(limit)).all()
+    return [DeadLetterGroup(**row._mapping) for row in reversed(rows)]
 
 
 def each(
@@ -139,6 +139,6 @@ def last_replayed(connection: Connection, action_id: int, most: int) -> list[Rep
 def ids_of_those_that_died_again(connection: Connection, action_id: int) -> Sequence[str]:
     """The message ids with which letters of an action were sent, and which became dead letters again since."""
     sent_as = select(_column.replayed_as).where(_column.action_id == action_id, _column.state == REPLAYED)
-    newest_of_action = select(func.max(_column.id)).where(_column.action_id == action_id).scalar_subquery()
-    again = select(_column.message_id).where(_column.message_id.in_(sent_as), _column.id > newest_of_action)
+    made_at = select(dead_letter_action.c.made_at).where(dead_letter_action.c.id == action_id).scalar_subquery()
+    again = select(_column.message_id).where(_column.message_id.in_(sent_as), _column.last_at >= made_at)
     return list(connection.execute(again.distinct()).scalars())

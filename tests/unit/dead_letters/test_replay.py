@@ -1,6 +1,7 @@
 """Replays: which messages are sent for dead letters, and what is marked."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,8 +15,8 @@ from bus.contract.operator import DeadLetterFilter, TakeDeadLetters, operator_op
 from bus.contract.problems import Invalid
 from bus.database.engine import Database
 from bus.dead_letters.envelope import dead_letter
-from bus.dead_letters.queries import newest
-from bus.dead_letters.replay import message_of, send_next
+from bus.dead_letters.queries import grouped, newest
+from bus.dead_letters.replay import message_of, progress_of, send_next
 from bus.messaging import trace_context
 from bus.messaging.connect import transport_for
 from bus.messaging.message import Message
@@ -30,8 +31,8 @@ LAMP = json.dumps({"name": "Lamp", "price": 1, "quantity": 1}).encode()
 STOP_SECONDS = 10.0
 
 
-def _store(database: Database, *requests: Message) -> None:
-    letters = [dead_letter(each, "catalog", each.body, key=LETTER_KEY, reason="fault", detail="") for each in requests]
+def _store(database: Database, *requests: Message, reason: str = "fault") -> None:
+    letters = [dead_letter(each, "catalog", each.body, key=LETTER_KEY, reason=reason, detail="") for each in requests]
     store_dead_letters(database, catalog, *letters)
 
 
@@ -179,3 +180,26 @@ def test_growing_batches_stop_when_one_dies_again(client: Client, database: Data
     with pytest.raises(ReplayStopped, match="1 of the letters became dead letters again"):
         list(Replay(client, ANN, "catalog", action, rate=1000, growing=True).run())
     assert [letter.state for letter in letters_in(database)] == ["replayed", "chosen", "chosen", "dead"]
+
+
+def test_only_letters_that_died_since_have_died_again(client: Client, database: Database) -> None:
+    letters = [dead_letter(each, "catalog", LAMP, key=LETTER_KEY, reason="fault", detail="") for each in _requests("1")]
+    store_dead_letters(database, catalog, *letters)
+    late = [dead_letter(each, "catalog", LAMP, key=LETTER_KEY, reason="late", detail="") for each in _requests("1")]
+    time.sleep(0.01)  # it died before the replay, and was stored after it
+    action = _take(client)
+    store_dead_letters(database, catalog, *late)
+    send_next(database, action, 1, Broker([PublishOutcome.CONFIRMED]).send)
+    with database.reading() as transaction:
+        assert progress_of(transaction.connection, action).died_again == 0
+    _store(database, *_requests("1"))
+    with database.reading() as transaction:
+        assert progress_of(transaction.connection, action).died_again == 1
+
+
+def test_the_latest_groups_are_kept_and_the_latest_comes_last(database: Database) -> None:
+    for reason in ("first", "second", "third"):
+        _store(database, *_requests("1"), reason=reason)
+    with database.reading() as transaction:
+        found = grouped(transaction.connection, DeadLetterFilter(), 2)
+    assert [group.reason for group in found] == ["second", "third"]
