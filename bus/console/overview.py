@@ -15,8 +15,8 @@ from bus.console.watching import LOOK_SECONDS, Overview
 from bus.http.pages.page import part_of
 from bus.messaging.waiting import mailbox
 
-# A stream ends after this long; the browser opens another one, if the session still holds.
-STREAM_SECONDS = 60.0
+# A stream ends after this long; the browser opens another one this soon, if the session still holds.
+STREAM_SECONDS, RETRY_MS = 60.0, 500
 
 
 def add_overview(app: Flask, console: Console) -> None:
@@ -50,6 +50,7 @@ def _stream(console: Console) -> Response:
 
 def _events(console: Console) -> Iterator[bytes]:
     pause, until = mailbox(), time.monotonic() + STREAM_SECONDS
+    yield b"retry: %d\n" % RETRY_MS
     while time.monotonic() < until and not console.stopping.is_set():
         yield b"data: " + msgspec.json.encode(_live(console.watcher.overview)) + b"\n\n"
         try:

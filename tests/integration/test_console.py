@@ -110,6 +110,7 @@ class System:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     use_long_timeouts(monkeypatch)
     monkeypatch.setattr("bus.console.watching.ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr("bus.console.overview.STREAM_SECONDS", 3.0)
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +199,10 @@ def test_a_killed_worker_and_a_queue_that_fills_are_said_until_it_is_over(browse
     system.start_worker()
     expect(page.get_by_role("heading", name="All is well")).to_be_visible()
     assert "Lamp 2" in system.names()
+    other = _page(context, [])
+    other.goto(system.origin)
+    other.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()  # its next stream was refused
     context.close()
 
 

@@ -5,6 +5,9 @@
   if (live) {
     const still = document.getElementById("still");
     const focusable = () => [...live.querySelectorAll("a, summary, [tabindex]")];
+    // A stream ends in order now and then, and the browser opens the next one. Only a silence says that none answers.
+    const waiting = () => setTimeout(() => (still.hidden = false), 8000);
+    let silence = waiting();
     const stream = new EventSource(live.dataset.stream);
     stream.onmessage = (event) => {
       const open = new Map([...live.querySelectorAll("details")].map((each) => [each.dataset.key, each.open]));
@@ -15,9 +18,12 @@
       }
       if (place >= 0) focusable()[place]?.focus({ preventScroll: true });
       still.hidden = true;
+      clearTimeout(silence);
+      silence = waiting();
     };
+    // Refused for good: the session is over, and the page leads to the log-in.
     stream.onerror = () => {
-      still.hidden = stream.readyState === EventSource.OPEN;
+      if (stream.readyState === EventSource.CLOSED) location.reload();
     };
   }
   // One box for all boxes of a table.
