@@ -120,8 +120,13 @@ def _script(script: bytes, tag: str) -> Response:
 def _trouble(console: Console, error: ProblemError) -> Response:
     """A service that refused, or does not answer: a page that says so, with the way back."""
     problem = error.problem
-    return console.page("trouble.html.jinja", problem.status, title=problem.title, detail=problem.detail)
+    return _trouble_page(console, problem.status, problem.title, problem.detail)
 
 
 def _http_error(console: Console, error: HTTPException) -> Response:
-    return console.page("trouble.html.jinja", error.code or 500, title=error.name, detail=error.description or "")
+    return _trouble_page(console, error.code or 500, error.name, error.description or "")
+
+
+def _trouble_page(console: Console, status: int, title: str, detail: str) -> Response:
+    is_form = request.method == "POST"  # its path may be for forms alone
+    return console.page("trouble.html.jinja", status, title=title, detail=detail, is_form=is_form)

@@ -10,11 +10,10 @@ WIDTH, HEIGHT = 270, 48
 
 @dataclass(frozen=True)
 class Chart:
-    """Two lines in a box of WIDTH and HEIGHT, as the points of an SVG polyline; `most` is the highest value."""
+    """Two lines in a box of WIDTH and HEIGHT, as the points of an SVG polyline."""
 
     arrived: str
     done: str
-    most: float
     words: str
 
 
@@ -23,7 +22,7 @@ def chart_of(arrived: Sequence[float], done: Sequence[float]) -> Chart:
     most = max([*arrived, *done, 0.1])
     now_in, now_out = (values[-1] if values else 0.0 for values in (arrived, done))
     words = f"Messages in {now_in:.1f}/s, out {now_out:.1f}/s; in the last 15 minutes at most {most:.1f}/s."
-    return Chart(_line(arrived, most), _line(done, most), most, words)
+    return Chart(_line(arrived, most), _line(done, most), words)
 
 
 def _line(values: Sequence[float], most: float) -> str:

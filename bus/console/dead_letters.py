@@ -8,7 +8,6 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from bus.client.dead_letter_replay import TAKE_SECONDS
 from bus.console.console import Console
-from bus.console.replays import TooManyReplays
 from bus.contract.codec import encode
 from bus.contract.operator import (
     MAX_LETTERS,
@@ -91,6 +90,7 @@ class _Pages:
     def edit(self, service: str, number: int) -> Any:
         """Send a letter with the body of the form; shows the letter again if that is not acceptable."""
         found, body = self._found(service, number), request.form.get("body", "")
+        self._console.replays.require_room()
         try:
             sealed = self._checked(service, found.letter.operation, body)
             chosen = DeadLetterFilter(ids=[number], state="dead")
@@ -134,6 +134,10 @@ class _Pages:
             if not 0 < fields["limit"] <= MAX_LETTERS:
                 raise BadRequest(f"Only the first is a number from 1 to {MAX_LETTERS}, or empty for all.")
         rate = _rate()
+        if kind == "discard" and not fields["reason"]:
+            raise BadRequest("A discard has a reason. Go back and give one.")
+        if kind == "replay":
+            self._console.replays.require_room()
         taken = self._console.ask(service, TakeDeadLetters, timeout=TAKE_SECONDS, **fields)
         if kind == "replay":
             return self._go_on(service, taken.action, rate=rate, growing="growing" in request.form)
@@ -175,11 +179,8 @@ class _Pages:
     def _go_on(self, service: str, action: int | None, *, rate: float, growing: bool, body: str | None = None) -> Any:
         if action is None:
             return redirect(f"/dead-letters/{service}", 303)
-        try:
-            operator = self._console.operator()
-            self._console.replays.start(operator, service, action, rate=rate, growing=growing, body=body)
-        except TooManyReplays as too_many:
-            raise BadRequest(str(too_many)) from None
+        operator = self._console.operator()
+        self._console.replays.start(operator, service, action, rate=rate, growing=growing, body=body)
         return redirect(f"/dead-letters/{service}/actions/{action}", 303)
 
     def _check(self, service: str) -> None:

@@ -3,16 +3,20 @@
 import threading
 from dataclasses import dataclass
 
+from werkzeug.exceptions import BadRequest
+
 from bus.client.client import Client
-from bus.client.dead_letter_replay import Progress, Replay, ReplayStopped
+from bus.client.dead_letter_replay import Replay, ReplayStopped
 from bus.contract.problems import ProblemError
 from bus.security.operators import Operator
 
 # At the same time; each costs a thread, and puts load on services that have just been in trouble.
 MAX_RUNNING = 10
+# Replays that are over and remembered for what stopped them, the last ones.
+MOST_OVER = 100
 
 
-class TooManyReplays(Exception):
+class TooManyReplays(BadRequest):
     """As many replays run as this console drives at the same time."""
 
 
@@ -21,7 +25,6 @@ class Running:
     """A replay. `trouble` says why it ended early; empty while it runs and when it is complete."""
 
     replay: Replay
-    progress: Progress | None = None
     trouble: str = ""
     is_over: bool = False
 
@@ -42,10 +45,17 @@ class Replays:
             found = self._running.get((service, action))
             if found is not None and not found.is_over:
                 return
-            if sum(not each.is_over for each in self._running.values()) >= MAX_RUNNING:
-                raise TooManyReplays(f"{MAX_RUNNING} replays run already. Wait until one is over, or stop one.")
+            self.require_room()
+            for key in [key for key, each in self._running.items() if each.is_over][:-MOST_OVER]:
+                del self._running[key]
+            self._running.pop((service, action), None)  # so that it becomes the last one
             running = self._running[service, action] = Running(replay)
         threading.Thread(target=_drive, args=(running,), name=f"replay-{service}-{action}", daemon=True).start()
+
+    def require_room(self) -> None:
+        """Raises TooManyReplays when no other replay can be started now."""
+        if sum(not each.is_over for each in list(self._running.values())) >= MAX_RUNNING:
+            raise TooManyReplays(f"{MAX_RUNNING} replays run already. Wait until one is over, or stop one.")
 
     def of(self, service: str, action: int) -> Running | None:
         """The replay of an action, as far as this console has driven it."""
@@ -64,8 +74,8 @@ class Replays:
 
 def _drive(running: Running) -> None:
     try:
-        for progress in running.replay.run():
-            running.progress = progress
+        for _ in running.replay.run():
+            pass
     except (ReplayStopped, ProblemError) as stopped:
         running.trouble = str(stopped)
     finally:

@@ -150,7 +150,9 @@ class OperatorHandlers:
             may_be_taken = queries.replayable(self._operations, with_other_body=request.kind == "edit")
         if request.kind == "edit":
             letters = queries.each(connection, chosen, 2)
-            if len(letters) != 1:
+            if not letters:
+                raise BodyNotAcceptable("It is not dead any more: another operator has handled it.")
+            if len(letters) > 1:
                 raise BodyNotAcceptable("Another body is for one dead letter. Choose one.")
             self._check_body(letters[0], request.body)
         matching, replayable, _ = queries.counted(connection, chosen, self._operations)

@@ -7,6 +7,7 @@ from typing import Any
 from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 from support.html_page import HtmlPage
 
+from bus.console.replays import MAX_RUNNING, Running
 from bus.contract.operator import DeadLetterFilter
 from bus.database.engine import Database
 from bus.dead_letters.envelope import Fault, dead_letter
@@ -191,14 +192,45 @@ def test_where_nothing_is_chosen_nothing_is_taken(operating: Any, database: Data
     for first in ("two", "0", "-1", "1.5", "100001"):
         begun = operating.post(f"{LETTERS}/actions", kind="replay", state="dead", rate=50, first=first)
         assert (begun.status_code, "is a number from 1 to 100000" in begun.text) == (400, True), first
+    unexplained = operating.post(f"{LETTERS}/actions", kind="discard", state="dead", reason=" ")
+    assert (unexplained.status_code, "A discard has a reason" in unexplained.text) == (400, True)
+    assert f'href="{LETTERS}/actions">Try again' not in unexplained.text  # it would not be the same
     assert _states(database) == ["dead", "dead"]
+
+
+def test_no_letters_are_taken_while_no_replay_has_room(operating: Any, database: Database) -> None:
+    operating.enter()
+    _store(database, _request("order-1"))
+    for number in range(MAX_RUNNING):
+        operating.console.replays._running["catalog", -number] = Running(None)  # type: ignore[arg-type]  # none is driven
+    begun = operating.post(f"{LETTERS}/actions", kind="replay", state="dead", rate=50)
+    assert (begun.status_code, f"{MAX_RUNNING} replays run already" in begun.text) == (400, True)
+    letter = f"{LETTERS}/letters/{letters_in(database)[0].id}"
+    assert operating.post(f"{letter}/edit", body=LAMP).status_code == 400
+    assert _states(database) == ["dead"]
+
+
+def test_what_another_operator_has_handled_is_said_so(operating: Any, database: Database) -> None:
+    operating.enter()
+    assert "Nothing is known yet" in operating.get("/")
+    assert "All is well" not in operating.get("/")
+    _store(database, _request("order-1"), _request("cut", "x" * 300_000))
+    first, cut = (letter.id for letter in letters_in(database))
+    nothing = operating.post(f"{LETTERS}/actions", kind="replay", state="dead", ids=cut, rate=50)
+    assert "It took no letter" in operating.get(nothing.location)
+    assert "All are done." not in operating.get(nothing.location)
+    operating.post(f"{LETTERS}/actions", kind="discard", ids=first, reason="ordered twice")
+    edited = operating.post(f"{LETTERS}/letters/{first}/edit", body=LAMP)
+    assert edited.status_code == 422
+    assert "It is not dead any more: another operator has handled it." in edited.text
 
 
 def test_an_open_overview_ends_when_the_console_stops(operating: Any) -> None:
     operating.enter()
     operating.console.start()
     stream = operating.http.get("/live").response
-    assert [next(stream) for _ in range(2)][0] == b"retry: 500\n"
+    assert next(stream) == b"retry: 500\n"
+    assert next(stream).startswith(b"data: ")
     operating.console.stop()
     assert next(stream, None) is None
 
