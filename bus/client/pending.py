@@ -148,7 +148,9 @@ class PendingCalls:
             reply = call.wait(operation, request.message_id or "")
         except ReplyTimeout:
             if operation.is_durable:
-                self.backlogs.left(name, number, deadlines.seconds)
+                # Less than planned if the connection for replies was lost, which says nothing about the queue.
+                left = max(0.0, deadlines.reply_by - time.monotonic())
+                self.backlogs.left(name, number, deadlines.seconds - left)
             raise
         finally:
             del self._pending[number]

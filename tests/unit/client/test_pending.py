@@ -165,3 +165,15 @@ def test_what_no_worker_sends_is_dropped_and_counted_and_the_call_goes_on(wrong:
         calls.replied(structs.replace(REPLY, correlation_id=number))
         assert waiting.result().headers == {"status": 201}
     assert (calls.invalid_replies, calls.late_replies) == (2, 0)
+
+
+def test_a_lost_connection_for_replies_is_no_backlog() -> None:
+    broker = Broker()
+    calls = PendingCalls(broker, 10)  # type: ignore[arg-type]  # the part of one that is used
+    request = Message(queue="example.keep", body=b"{}", message_id="id")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(calls.exchange, Keep, request, Deadlines.of(LONG_SECONDS, LONG_SECONDS))
+        wait_until(lambda: len(broker.sent) == 1, LONG_SECONDS, "the call waits")
+        calls.replies_lost()
+        assert isinstance(waiting.exception(), ReplyTimeout)
+    assert not calls.backlogs.is_hopeless("example.keep")
