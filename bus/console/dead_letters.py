@@ -18,6 +18,7 @@ from bus.contract.operator import (
     GetDeadLetter,
     GetDeadLetterAction,
     GroupDeadLetters,
+    GroupName,
     ListDeadLetterActions,
     ListDeadLetters,
     TakeDeadLetters,
@@ -230,8 +231,12 @@ def _filter(given: Any) -> DeadLetterFilter:
     if "picked" in given and not given.getlist("ids"):  # without ids, the filter would match all
         raise BadRequest("Nothing is selected. Go back and tick the letters.")
     words = {name: given.get(name, "").strip()[:255] for name in ("operation", "error", "which")}
+    group = None
+    if "in_reason" in given:  # the link of a group has all three, and those that are empty are meant
+        group = GroupName(**{name: given.get(f"in_{name}", "")[:255] for name in GroupName.__struct_fields__})
     return DeadLetterFilter(
         **words,
+        group=group,
         state="" if state == "any" else state,
         action=_number(given.get("action", "0")),
         ids=[_number(each) for each in given.getlist("ids")],

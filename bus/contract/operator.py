@@ -50,12 +50,20 @@ class BodyNotAcceptable(Refusal, code="body-not-acceptable", status=422):
     """The new body cannot be sent. The detail says why."""
 
 
+class GroupName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the letters of a group have in common; here an empty text is that text."""
+
+    operation: _Word
+    reason: _Word
+    error_class: _Word
+
+
 class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Letters that match every field given; an empty field matches all.
 
     `error` is a reason or the class of an error. `which` is a message id, a letter's number or its letter id, `ids` are
     numbers. `since` is compared with the letter's last death. `action` is the number of the action that took the letter
-    last. `up_to` is the highest number of a letter: later ones do not match.
+    last. `up_to` is the highest number of a letter: later ones do not match. `group` is exactly one group.
     """
 
     operation: _Word = ""
@@ -66,17 +74,20 @@ class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     action: _Number = 0
     ids: Annotated[Sequence[_Number], Meta(max_length=MAX_LISTED)] = ()
     up_to: _Number = 0
+    group: GroupName | None = None
 
     @property
     def is_everything(self) -> bool:
-        """Whether neither an operation, an error, a time nor an id is given."""
-        return not (self.operation or self.error or self.since or self.which or self.ids)
+        """Whether neither an operation, an error, a time, an id nor a group is given."""
+        return not (self.operation or self.error or self.since or self.which or self.ids or self.group)
 
     def __str__(self) -> str:
-        """The command line options that mean the same."""
+        """The command line options that mean the same; a group has none, and is named."""
         given = {"operation": self.operation, "error": self.error, "since": self.since, "id": self.which}
         words = [f"--{name} {value}" for name, value in given.items() if value]
         words += [f"--id {number}" for number in self.ids]
+        if self.group:
+            words.append(f"group of {', '.join(filter(None, msgspec.structs.astuple(self.group)))}")
         return " ".join(words) or "--all"
 
 

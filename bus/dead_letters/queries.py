@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec import structs
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, union_all
 
 from bus.contract.codec import read_json
@@ -32,6 +33,8 @@ def matching(filter_: DeadLetterFilter) -> ColumnElement[bool]:
         conditions.append(_column.action_id == filter_.action)
     if filter_.which:
         conditions.append(named(filter_.which))
+    if filter_.group:
+        conditions += [_column[name] == value for name, value in structs.asdict(filter_.group).items()]
     if filter_.ids:
         conditions.append(_column.id.in_(filter_.ids))
     if filter_.up_to:

@@ -121,7 +121,6 @@ def test_a_lost_worker_is_not_missed_once_another_has_come_and_what_is_wrong_com
 
 def test_a_chart_is_as_wide_as_its_time_and_says_its_numbers() -> None:
     chart = chart_of([1.0, 3.0], [0.0, 2.0])
-    assert chart.words.endswith("at most 3.0/s.")
     assert chart.arrived.split()[-1] == "270.0,2.0"
     assert chart.words == "Messages in 3.0/s, out 2.0/s; in the last 15 minutes at most 3.0/s."
     assert chart_of([], []).arrived == ""

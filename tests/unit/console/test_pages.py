@@ -1,5 +1,6 @@
 """The pages of dead letters, as an operator without a browser gets them."""
 
+import html
 import json
 import re
 from typing import Any
@@ -8,7 +9,7 @@ from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 from support.html_page import HtmlPage
 
 from bus.console.replays import MAX_RUNNING, Running
-from bus.contract.operator import DeadLetterFilter
+from bus.contract.operator import DeadLetterFilter, GroupName
 from bus.database.engine import Database
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.messaging.message import Message
@@ -97,7 +98,7 @@ def test_letters_are_grouped_filtered_and_paged(operating: Any, database: Databa
     _store(database, *(_request(f"order-{number}") for number in range(60)))
     _store(database, _request("other", queue="catalog.delete_product"), fault=Fault("KeyError", "Traceback"))
     groups = operating.get("/dead-letters")
-    assert f"{LETTERS}?operation=catalog.delete_product&amp;error=KeyError" in groups
+    assert f"{LETTERS}?in_operation=catalog.delete_product&amp;in_reason=fault&amp;in_error_class=KeyError" in groups
     page = operating.get(LETTERS)
     HtmlPage(page)
     assert "61 match; 61 of them can be sent again" in page
@@ -112,6 +113,23 @@ def test_letters_are_grouped_filtered_and_paged(operating: Any, database: Databa
     assert operating.get(f"{LETTERS}?state=nothing", 400)
     assert operating.get("/dead-letters/nothing", 404)
     assert "There is no such dead letter" in operating.get(f"{LETTERS}/letters/4711", 404)
+
+
+def test_a_link_of_a_group_leads_to_exactly_the_group(operating: Any, database: Database) -> None:
+    operating.enter()
+    _store(database, _request("known"), _request("lost", queue="catalog.nothing"))
+    _store(database, _request("known-too"), fault=Fault("KeyError", "Traceback"))
+    links = re.findall(rf'href="({LETTERS}\?[^"]+)"', operating.get("/dead-letters"))
+    assert len(links) == 3
+    for link in links:
+        page = operating.get(html.unescape(link))
+        HtmlPage(page)
+        assert "1 matches; " in page, link
+        everything = page.rpartition('<form method="post"')[2]
+        form = dict(re.findall(r'<input type="hidden" name="((?:in_|state|up_to)[^"]*)" value="([^"]*)"', everything))
+        assert "Discard 1 dead letter of" in operating.post(f"{LETTERS}/preview", kind="discard", **form).text
+    group = GroupName(operation="", reason="fault", error_class="")
+    assert str(DeadLetterFilter(group=group)) == "group of fault"
 
 
 def test_what_was_previewed_is_replayed_and_nothing_that_came_since(operating: Any, database: Database) -> None:
