@@ -73,10 +73,10 @@ def stored_token(folder: Path, *, make: bool) -> str:
         return file.read_text(encoding="ascii").strip()
     if not make:
         return ""
-    own = folder / f".{TOKEN_FILE}.{os.getpid()}"
+    own = folder / f".{TOKEN_FILE}.{secrets.token_hex(8)}"  # nobody can have made it before, to read the token there
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as written:
+        with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
             written.write(secrets.token_hex(TOKEN_BYTES) + "\n")
         with suppress(FileExistsError):  # another process was faster
             os.link(own, file)

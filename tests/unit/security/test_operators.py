@@ -1,5 +1,6 @@
 """Operators: a request is theirs if it was signed with the installation's token, as it is and just now."""
 
+import os
 import stat
 import time
 from pathlib import Path
@@ -65,3 +66,13 @@ def test_a_token_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((folder / TOKEN_FILE).stat().st_mode) == 0o600
     (tmp_path / "file").touch()
     assert stored_token(tmp_path / "file", make=True) == ""
+
+
+def test_a_token_is_not_written_where_another_account_has_laid_a_link(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.touch()
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / f".{TOKEN_FILE}.{os.getpid()}").symlink_to(elsewhere)
+    assert len(stored_token(folder, make=True)) == 64
+    assert elsewhere.read_text() == ""
