@@ -132,20 +132,19 @@ def discard(
     """
     require_filter(letter_filter, everything)
     chosen = structs.replace(letter_filter, state=state)
-    action = None
+    action, count = None, 0
     with operating(service) as services:
         letters = services.letters(service, chosen, limit)
         confirm(f"Discard {len(letters)} dead letters?", letters, yes=yes or dry_run, quiet=as_json)
         if letters and not dry_run:
             frozen = structs.replace(chosen, up_to=letters[-1].id)
-            action = services.ask(
-                service, TakeDeadLetters, kind="discard", filter=frozen, limit=limit, reason=reason
-            ).action
+            taken = services.ask(service, TakeDeadLetters, kind="discard", filter=frozen, limit=limit, reason=reason)
+            action, count = taken.action, taken.letters
     if as_json:
         would = {"would_discard": len(letters), "letters": letters} if dry_run else {}
-        click.echo(dead_letters_text.in_json({"action": action, "discarded": 0 if dry_run else len(letters), **would}))
+        click.echo(dead_letters_text.in_json({"action": action, "discarded": count, **would}))
     else:
-        click.echo(f"{'Would discard' if dry_run else 'Discarded'} {len(letters)}.")
+        click.echo(f"Would discard {len(letters)}." if dry_run else f"Discarded {count}.")
 
 
 @dead_letters.command()
