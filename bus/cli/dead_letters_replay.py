@@ -1,8 +1,8 @@
 """`bus dead-letters replay`."""
 
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 import click
@@ -26,7 +26,7 @@ from bus.cli.dead_letters_common import (
 )
 from bus.cli.dead_letters_text import in_json
 from bus.client.client import Client
-from bus.client.dead_letter_replay import Progress, Replay, ReplayStopped
+from bus.client.dead_letter_replay import Replay, ReplayStopped
 from bus.contract.codec import encode
 from bus.contract.operator import (
     MAX_LETTERS,
@@ -35,7 +35,7 @@ from bus.contract.operator import (
     ListedDeadLetter,
     TakeDeadLetters,
 )
-from bus.contract.problems import Invalid
+from bus.contract.problems import Invalid, ProblemError
 from bus.contract.validation import decode
 from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
 
@@ -110,7 +110,7 @@ def replay(
                     services.client, services.operator, service, action, rate=rate, growing=growing, body=other_body
                 )
                 resuming = f"bus dead-letters replay {service} --resume {action}"
-                sent = _show_progress(run.run(), resuming, quiet=as_json)
+                sent = _show_progress(run, resuming, quiet=as_json)
     if as_json:
         would = {"would_replay": len(picked), "letters": picked} if dry_run else {}
         click.echo(in_json({"action": action, "replayed": sent, **would, "skipped": skipped}))
@@ -168,8 +168,9 @@ def _sorted_out(
     return picked, skipped
 
 
-def _show_progress(run: Generator[Progress, None, None], resume_command: str, *, quiet: bool) -> int:
+def _show_progress(replay: Replay, resume_command: str, *, quiet: bool) -> int:
     """Show the progress, and how to resume if it is interrupted; returns the number of dead letters sent."""
+    run = replay.run()
     sent, left = next(run)
     is_complete = False
     try:
@@ -183,5 +184,8 @@ def _show_progress(run: Generator[Progress, None, None], resume_command: str, *,
         raise click.ClickException(str(stopped)) from None
     finally:
         if not is_complete:
+            with suppress(ProblemError):  # the service may have sent what it was not waited for
+                now_left = replay.left()
+                sent, left = sent + left - now_left, now_left
             click.echo(f"{sent} sent, {left} left. Resume with: {resume_command}", err=True)
     return sent

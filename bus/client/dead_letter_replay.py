@@ -71,6 +71,10 @@ class Replay:
         """End the replay soon."""
         self._stopping.set()
 
+    def left(self) -> int:
+        """How many letters are left, as the service counts them. Raises what `Client.call` raises."""
+        return self._progress().action.left
+
     def run(self) -> Generator[Progress, None, None]:
         """Send; yields before the first batch and after each. Raises ReplayStopped, and what `Client.call` raises."""
         before = self._progress()
