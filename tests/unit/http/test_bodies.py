@@ -47,6 +47,9 @@ class _Client:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
 
+    def is_hopeless(self, _operation: type[Operation[Any]]) -> bool:
+        return False
+
     def exchange(self, operation: type[Operation[Any]], body: bytes, **_: object) -> Message:
         self.asked.append(parse(body))
         return Message(queue="reply", body=b"", headers={"status": 204})
