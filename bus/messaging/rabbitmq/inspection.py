@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorStackTimeout
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker, ConnectionBlockedTimeout
 
 from bus.messaging.broker_url import parse_broker_url
@@ -33,6 +34,9 @@ class Inspection:
         parameters.blocked_connection_timeout = BLOCKED_SECONDS
         try:
             self._connection: Any = pika.BlockingConnection(parameters)
+        except AMQPConnectorStackTimeout:
+            silent = TimeoutError(f"no answer within {parameters.stack_timeout:g} s")
+            raise TransportFailure(broker.unreachable(silent)) from None
         except (AMQPConnectionError, OSError) as error:  # OSError: no such host, or TLS refused the certificate
             raise TransportFailure(why_permanent(error) or broker.unreachable(error)) from None
 

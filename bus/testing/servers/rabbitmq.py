@@ -11,6 +11,9 @@ from signal import SIGTERM
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import pika  # type: ignore[import-untyped,unused-ignore]
+from pika.adapters.utils.connection_workflow import (  # type: ignore[import-untyped,unused-ignore]
+    AMQPConnectorException,
+)
 from pika.exceptions import AMQPError  # type: ignore[import-untyped,unused-ignore]
 
 from bus.testing.servers.containers import Container
@@ -144,7 +147,7 @@ def _login(url: str) -> str:
     with _quiet_pika():
         try:
             connection = pika.BlockingConnection(parameters)
-        except (AMQPError, OSError) as failure:
+        except (AMQPError, AMQPConnectorException, OSError) as failure:
             raise LoginFailed(repr(failure)) from failure
         # pika offers the server's properties only on the connection that the blocking one wraps.
         version = str(connection._impl.server_properties["version"])
