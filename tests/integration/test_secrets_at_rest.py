@@ -298,9 +298,10 @@ def _reject_all(url: str, queues: list[str]) -> None:
 def _kill_worker_while_it_has_secrets(
     programs: Programs, database: Database, reset: dict[str, str], bearer: dict[str, str], refresh_token: str
 ) -> None:
-    """It waits for an account, with the token of a mail; behind that wait a log-out and a request with a token."""
+    """It waits for an account, with the token of a mail, and for its sessions, with a log-out and an access token."""
     with database.transaction() as transaction:
-        transaction.connection.exec_driver_sql("SELECT id FROM users FOR UPDATE")
+        for table in ("users", "sessions"):
+            transaction.connection.exec_driver_sql(f"SELECT id FROM {table} FOR UPDATE")  # noqa: S608  # our own names
         waiting = [threading.Thread(target=programs.post, args=("password/reset",), kwargs=reset) for _ in range(3)]
         for each in waiting:
             each.start()
