@@ -301,7 +301,7 @@ def _kill_worker_while_it_has_secrets(
     """It waits for an account, with the token of a mail, and for its sessions, with a log-out and an access token."""
     with database.transaction() as transaction:
         for table in ("users", "sessions"):
-            transaction.connection.exec_driver_sql(f"SELECT id FROM {table} FOR UPDATE")  # noqa: S608  # our own names
+            transaction.connection.exec_driver_sql(f"SELECT id FROM {table} FOR UPDATE")  # our own names
         waiting = [threading.Thread(target=programs.post, args=("password/reset",), kwargs=reset) for _ in range(3)]
         for each in waiting:
             each.start()
