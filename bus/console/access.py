@@ -47,15 +47,16 @@ class Access:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def session(self, cookie: str) -> Session | None:
-        """The session of a cookie, which begins to be idle again now; None without one."""
+    def session(self, cookie: str, *, is_used: bool = True) -> Session | None:
+        """The session of a cookie; None without one. Unless a page asks by itself (`is_used`), it is not idle now."""
         now = self._clock()
         with self._lock:
             found = self._sessions.get(cookie)
             if found is None or now - found.seen_at > IDLE_SECONDS or now - found.begun_at > LONGEST_SECONDS:
                 self._sessions.pop(cookie, None)
                 return None
-            found.seen_at = now
+            if is_used:
+                found.seen_at = now
             return found
 
     def enter_with_token(self, token: str) -> str:

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from bus.console.access import Access, Denied
 from bus.console.console import FILES, Console
 from bus.console.dead_letters import add_dead_letters
-from bus.console.overview import add_overview
+from bus.console.overview import STREAM, add_overview
 from bus.contract.problems import ProblemError
 from bus.http.request_body import MAX_BODY_BYTES
 
@@ -46,7 +46,8 @@ def _check_access(access: Access) -> Any:
         return None
     if token := request.args.get("token") if request.method == "GET" else None:
         return _entered(access, token)
-    session = access.session(request.cookies.get(COOKIE, ""))
+    # An open overview asks for its stream again and again, whether or not somebody sits before it.
+    session = access.session(request.cookies.get(COOKIE, ""), is_used=request.path != STREAM)
     if session is None:
         return redirect("/login", 303)
     if request.method == "POST" and request.form.get("csrf") != session.csrf:

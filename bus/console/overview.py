@@ -18,11 +18,14 @@ from bus.messaging.waiting import mailbox
 # A stream ends after this long; the browser opens another one this soon, if the session still holds.
 STREAM_SECONDS, RETRY_MS = 60.0, 500
 
+# Where the overview comes from again and again, as server-sent events.
+STREAM = "/live"
+
 
 def add_overview(app: Flask, console: Console) -> None:
-    """Add `/`, and `/live`, which streams the same as server-sent events."""
+    """Add `/`, and STREAM, which has the same as server-sent events."""
     app.add_url_rule("/", "overview", lambda: _page(console))
-    app.add_url_rule("/live", "live_events", lambda: _stream(console))
+    app.add_url_rule(STREAM, "live_events", lambda: _stream(console))
 
 
 def _page(console: Console) -> Response:

@@ -65,6 +65,11 @@ def test_a_session_ends_when_it_is_idle_or_old_and_when_there_are_too_many() -> 
     now[0] += IDLE_SECONDS + 1
     assert access.session(cookie) is None
     cookie = access.enter_with_token("token")
+    now[0] += IDLE_SECONDS - 1
+    assert access.session(cookie, is_used=False) is not None
+    now[0] += 2
+    assert access.session(cookie) is None
+    cookie = access.enter_with_token("token")
     begun = now[0]
     while now[0] < begun + LONGEST_SECONDS - IDLE_SECONDS:
         now[0] += IDLE_SECONDS - 1
