@@ -1,14 +1,25 @@
 """Reading: the rows of a file, as accounts to import."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
 from typing import Any, TextIO
 
 from auth.contract import MOST_USERS, ImportedUser, ImportUsers
 from auth.domain.email import email_key
 from auth.domain.names import username_key
 from bus import accept
-from bus.files import Accepted, Entry, Fault, FileImport, FileRefused, Row, Table, accepted, read_objects, read_table
+from bus.files import (
+    Accepted,
+    Entry,
+    Fault,
+    FileImport,
+    FileRefused,
+    Row,
+    Table,
+    accepted,
+    has_objects,
+    read_objects,
+    read_table,
+)
 
 # Of the accounts of one command, which are sealed: a seal has at most 131,072 characters.
 MOST_BATCH_BYTES = 60_000
@@ -21,14 +32,8 @@ _BOOLEANS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f
 
 def read(text: TextIO) -> tuple[str, Iterator[Accepted[ImportedUser]]]:
     """What the layout of a file is called, and the accounts in it. Raises FileRefused, also while they are read."""
-    begin = []
-    for line in text:
-        begin.append(line)
-        if line.strip():
-            break
-    whole = chain(begin, text)
-    is_ndjson = bool(begin) and begin[-1].lstrip().startswith("{")
-    layout, found = ("NDJSON", _objects(whole)) if is_ndjson else ("CSV", _rows(read_table(whole)))
+    is_ndjson, lines = has_objects(text)
+    layout, found = ("NDJSON", _objects(lines)) if is_ndjson else ("CSV", _rows(read_table(lines)))
     return layout, accepted(found, _user, "/users/0")
 
 

@@ -8,7 +8,7 @@ sends them. The package imports `bus.client` and the packages below it; commands
 from bus.files.batches import Accepted, accepted
 from bus.files.entries import Entry, Fault, FileRefused, Row, Skipped
 from bus.files.importing import FileImport
-from bus.files.ndjson import read_objects
+from bus.files.ndjson import has_objects, read_objects
 from bus.files.table import Cells, Table, read_table
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Skipped",
     "Table",
     "accepted",
+    "has_objects",
     "read_objects",
     "read_table",
 ]

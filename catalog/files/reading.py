@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, TextIO
 
 from bus import accept
-from bus.files import Accepted, Entry, FileImport, FileRefused, Row, accepted, read_objects, read_table
+from bus.files import Accepted, Entry, FileImport, FileRefused, Row, accepted, has_objects, read_objects, read_table
 from catalog.contract import MOST_OPERATIONS, BatchOperation, ChangeProducts
 from catalog.files import own, shopify, woocommerce
 
@@ -44,15 +43,10 @@ def import_of(reading: Reading) -> FileImport:
 
 def entries(text: TextIO, reading: Reading) -> tuple[str, Iterator[Entry]]:
     """What the layout of a file is called, and its entries. Raises FileRefused, also while they are read."""
-    begin = []
-    for line in text:
-        begin.append(line)
-        if line.strip():
-            break
-    whole = chain(begin, text)
-    if begin and begin[-1].lstrip().startswith("{"):
-        return "NDJSON", _objects(whole)
-    table = read_table(whole)
+    is_ndjson, lines = has_objects(text)
+    if is_ndjson:
+        return "NDJSON", _objects(lines)
+    table = read_table(lines)
     if shopify.has_layout(table.columns):
         return "Shopify", shopify.rows(table, decimal_comma=reading.decimal_comma)
     if woocommerce.has_layout(table.columns):

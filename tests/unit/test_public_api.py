@@ -75,6 +75,7 @@ PUBLIC = {
         "Skipped",
         "Table",
         "accepted",
+        "has_objects",
         "read_objects",
         "read_table",
     ],
