@@ -44,8 +44,8 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	cd examples/orders && $(abspath $(BIN))/mypy orders tests
 	cd examples/orders && $(abspath $(BIN))/lint-imports
 
-bench: $(VENV)/.dev ## Measure speed against the same service built on direct HTTP calls; takes some minutes
-	@$(BIN)/python -m bench $(BENCH_ARGS)
+bench: $(VENV)/.dev ## Measure speed against the same service built on direct HTTP calls, in minutes; PEERS=1 adds other libraries
+	@$(BIN)/python -m bench $(if $(PEERS),--peers) $(BENCH_ARGS)
 
 up: ## Run everything in containers and wait until it is healthy
 	@deploy/make-secrets

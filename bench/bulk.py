@@ -1,7 +1,8 @@
 """Bulk: creates published straight to the queue, and how fast one worker process carries them out.
 
-They are published one by one, or as batches. The queue is filled while no worker runs, so that filling it takes no time
-from the worker. Each command has an id, for exactly one effect, and asks for a reply.
+They are published one by one, some of them twice or such that they are refused, or as batches. The queue is filled
+while no worker runs, so that filling it takes no time from the worker. Each command has an id, for exactly one effect,
+and asks for a reply.
 """
 
 import json
@@ -19,6 +20,7 @@ from bench.contender import START_SECONDS, python
 from bench.cpu import cpu_seconds
 from bench.errand import QUIET
 from bench.figures import Bulk
+from bench.names import IN_BATCHES, ONE_BY_ONE, REFUSED, REPEATED
 from bench.servers import Servers
 from bus.testing.servers.processes import Process
 from bus.testing.waiting import wait_until
@@ -27,6 +29,8 @@ from bus.testing.waiting import wait_until
 CREATES, WARM_UP = 20_000, 2_000
 DRAIN_SECONDS = 120.0
 LOOK_SECONDS = 0.02
+# The last of so many commands is the odd one. A duplicate is of the first among earlier ones: some batches before.
+ODD_ONE_IN, EARLIER = 100, 999
 
 
 @dataclass(frozen=True)
@@ -34,17 +38,22 @@ class Load:
     """Commands for this queue, with so many creates in each."""
 
     name: str
-    queue: str
-    size: int
+    queue: str = "catalog.create_product"
+    size: int = 1
+
+    def number_of(self, place: int) -> int:
+        """The number of the command in this place; that of an earlier one, if this is its duplicate."""
+        return place - EARLIER if self.name == REPEATED and _is_odd(place) and place >= EARLIER else place
 
     def body(self, number: int) -> bytes:
         """That of the command with this number."""
-        lamp = {"name": f"Lamp {number}", "price": 19.9, "quantity": 7}
+        lamp: dict[str, object] = {"name": f"Lamp {number}", "price": 19.9, "quantity": 7}
+        if self.name == REFUSED and _is_odd(number):
+            lamp["sku"] = "S-1"  # the first of them has it
         return json.dumps(lamp if self.size == 1 else {"operations": [{"create": lamp}] * self.size}).encode()
 
 
-ONE_BY_ONE = Load("one by one", "catalog.create_product", 1)
-BATCHES = Load("in batches of 500", "catalog.change_products", 500)
+LOADS = (Load(ONE_BY_ONE), Load(REPEATED), Load(REFUSED), Load(IN_BATCHES, "catalog.change_products", 500))
 
 
 def bulk(servers: Servers, folder: Path, load: Load, round_number: int) -> Bulk:
@@ -85,7 +94,7 @@ def _fill(channel: BlockingChannel, load: Load) -> str:
     """Publish the commands; returns the queue of their replies."""
     replies = str(channel.queue_declare("", exclusive=True).method.queue)
     messages = CREATES // load.size
-    for number in range(messages):
+    for number in map(load.number_of, range(messages)):
         identity = {"message_id": f"bulk-{number}", "correlation_id": str(number), "reply_to": replies}
         properties = pika.BasicProperties(content_type="application/json", delivery_mode=2, **identity)
         channel.basic_publish("", load.queue, load.body(number), properties)
@@ -103,6 +112,10 @@ def _measured(
     seconds, done = time.monotonic() - started, CREATES - at_first * load.size
     used = [cpu_seconds(part.pids()) - early for part, early in zip(parts, before, strict=True)]
     return Bulk(number, load.name, done / seconds, *(1000 * each / done for each in used))
+
+
+def _is_odd(place: int) -> bool:
+    return place % ODD_ONE_IN == ODD_ONE_IN - 1
 
 
 def _wait_for(channel: BlockingChannel, replies: str, count: int, worker: Process) -> None:

@@ -51,11 +51,17 @@ class Contender:
             return False
 
 
-def python(name: str, folder: Path, environment: Mapping[str, str], *arguments: str) -> Process:
+def python(
+    name: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    *arguments: str,
+    interpreter: str | Path = sys.executable,
+) -> Process:
     """A Python module of this repository as a process, not yet started; the caller's settings do not reach it."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("BUS_", "AUTH_", "CATALOG_"))}
     settings = {**inherited, "PYTHONPATH": str(REPOSITORY), **environment}
-    return Process(name, (sys.executable, "-m", *arguments), folder, settings)
+    return Process(name, (str(interpreter), "-m", *arguments), folder, settings)
 
 
 @contextmanager

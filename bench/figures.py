@@ -21,6 +21,11 @@ class Measurement:
     broker_cpu_ms: float
     database_cpu_ms: float
 
+    @property
+    def cpu_ms(self) -> float:
+        """That of all four."""
+        return self.front_cpu_ms + self.service_cpu_ms + self.broker_cpu_ms + self.database_cpu_ms
+
 
 @dataclass(frozen=True)
 class Crowd:
@@ -55,6 +60,20 @@ class Bulk:
     service_cpu_ms: float
     broker_cpu_ms: float
     database_cpu_ms: float
+
+    @property
+    def cpu_ms(self) -> float:
+        """That of all three."""
+        return self.service_cpu_ms + self.broker_cpu_ms + self.database_cpu_ms
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What a message costs a worker while no one looks, in microseconds of CPU; metrics come on top of the line."""
+
+    trace: float
+    line: float
+    line_and_metrics: float
 
 
 @dataclass(frozen=True)
@@ -113,12 +132,14 @@ class Usage:
 
 @dataclass
 class Figures:
-    """A whole run. `about` says on what it was made."""
+    """A whole run. `about` says on what it was made, `missing_peers` why those peers are not in it."""
 
     about: str
+    missing_peers: dict[str, str] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
     crowds: list[Crowd] = field(default_factory=list)
     echoes: list[Echo] = field(default_factory=list)
+    telemetry: Telemetry | None = None
     bulks: list[Bulk] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     lists: list[ListCost] = field(default_factory=list)

@@ -5,20 +5,24 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from statistics import median
 
-from bench.figures import SCENARIOS, Figures, ListCost, Measurement
-from bench.names import ERRAND, FIRST_PAGE, GET, KEEP_ALIVE, SEEN, TUTORIAL
+from bench.figures import SCENARIOS, Bulk, Figures, ListCost, Measurement, Telemetry
+from bench.names import ERRAND, FIRST_PAGE, GET, ONE_BY_ONE, PEERS, REFUSED, REPEATED, SEEN, TUTORIAL
 
 # What we aim at against the tutorial: requests per second at least, and p99 at most, of its own.
 FASTER = {"create": 3.0, "get": 4.0}
 P99_SHARE = 1 / 3
+# The same for each peer.
+FASTER_THAN_PEER = 4.0
 # What is left of our own req/s with everything seen, and with 256 clients instead of the usual number.
 SEEN_SHARE, CROWD_SHARE, CROWD = 0.8, 0.9, 256
 # What a read costs with the most products, of its cost with the fewest, or of the first page's.
 FLAT, LIST_FACTOR = 1.2, 3.0
 # Of the hashes that the cores can do: log-ins and registrations; of the creates without a guard: those with one.
 PASSWORDS_SHARE, GUARDED_SHARE = 0.9, 0.9
-# Creates a second straight to the queue, for one worker process.
-BULK_PER_SECOND = 3000
+# Creates a second straight to the queue, for one worker process; and what is left of them where some are odd.
+BULK_PER_SECOND, ODD_SHARE = 3000, 0.9
+# What trace, log line and metrics of a message may cost, in microseconds.
+TELEMETRY_US = 30
 
 Value = Callable[[Measurement], float]
 
@@ -35,12 +39,20 @@ COLUMNS: tuple[tuple[str, str, Value], ...] = (
 
 def text_of(figures: Figures) -> str:
     """All tables."""
-    parts = [figures.about, *(_scenario(figures, scenario) for scenario in SCENARIOS)]
-    parts += [_crowds(figures), _bulk(figures), _import(figures), _accounts(figures), _guard(figures), _echo(figures)]
+    parts = [figures.about, *(text_of_scenario(figures, scenario) for scenario in SCENARIOS)]
+    parts += [
+        _crowds(figures),
+        text_of_bulks(figures.bulks),
+        _import(figures),
+        _accounts(figures),
+        _guard(figures),
+        _echo(figures),
+    ]
     parts += [text_of_lists(figures.lists), _usage(figures)]
-    if figures.failures:
-        parts.append(_failures(figures))
-    return "\n\n".join(parts)
+    if figures.telemetry is not None:
+        parts.append(_telemetry(figures.telemetry))
+    parts += [_peers(figures), _failures(figures)]
+    return "\n\n".join(filter(None, parts))
 
 
 def text_of_lists(costs: Sequence[ListCost]) -> str:
@@ -52,24 +64,28 @@ def text_of_lists(costs: Sequence[ListCost]) -> str:
 def json_of(figures: Figures) -> str:
     """The figures of every round, and the ratios drawn from them."""
     ratios = {
-        scenario: {rival: _ratios(figures, scenario, rival) for rival in (SEEN, TUTORIAL, KEEP_ALIVE)}
+        scenario: {rival: _ratios(figures, scenario, rival) for rival in _contenders(figures)[1:]}
         for scenario in SCENARIOS
     }
     return json.dumps({**asdict(figures), "ratios": ratios}, indent=2) + "\n"
 
 
-def _scenario(figures: Figures, scenario: str) -> str:
+def text_of_scenario(figures: Figures, scenario: str) -> str:
+    """The table of all contenders, and what is aimed at."""
     rows = [[scenario, *(title for title, _, _ in COLUMNS)]]
-    for name in (ERRAND, SEEN, TUTORIAL, KEEP_ALIVE):
+    for name in _contenders(figures):
         measured = _of(figures, scenario, name)
         rows.append([name, *(form.format(median(map(value, measured))) for _, form, value in COLUMNS)])
     return "\n".join([_table(rows), *_comparisons(figures, scenario)])
 
 
 def _comparisons(figures: Figures, scenario: str) -> Iterable[str]:
-    for rival in (SEEN, TUTORIAL, KEEP_ALIVE):
+    for rival in _contenders(figures)[1:]:
         ratios = _ratios(figures, scenario, rival)
-        yield f"against {rival}: {ratios['requests']:.2f} times the req/s, {ratios['p99']:.2f} times the p99"
+        yield (
+            f"against {rival}: {ratios['requests']:.2f} times the req/s, {ratios['p99']:.2f} times the p99, "
+            f"{ratios['cpu']:.2f} times the CPU"
+        )
     aims = _ratios(figures, scenario, TUTORIAL)
     faster = FASTER[scenario]
     yield f"target: at least {faster:g} times the tutorial's req/s: {_verdict(aims['requests'] >= faster)}"
@@ -77,6 +93,24 @@ def _comparisons(figures: Figures, scenario: str) -> Iterable[str]:
     seen = 1 / _ratios(figures, scenario, SEEN)["requests"]
     verdict = _verdict(seen >= SEEN_SHARE)
     yield f"target: at least {SEEN_SHARE:g} of the req/s with everything seen: {seen:.2f}, {verdict}"
+    for name in _contenders(figures):
+        if name in PEERS:
+            verdict = _verdict(_ratios(figures, scenario, name)["requests"] >= FASTER_THAN_PEER)
+            yield f"target: at least {FASTER_THAN_PEER:g} times the req/s of {name}: {verdict}"
+
+
+def _contenders(figures: Figures) -> list[str]:
+    """Ours first."""
+    return list(dict.fromkeys(one.contender for one in figures.measurements))
+
+
+def _peers(figures: Figures) -> str:
+    """What they leave out, and which of them could not be measured."""
+    lines = [f"{name} is left out, it cannot be installed: {reason}" for name, reason in figures.missing_peers.items()]
+    if measured := [name for name in _contenders(figures) if name in PEERS]:
+        does = "write no inbox and no events, and store no replies: a request that comes again takes effect again"
+        lines.insert(0, f"{', '.join(measured)}: they {does}")
+    return "\n".join(lines)
 
 
 def _ratios(figures: Figures, scenario: str, rival: str) -> dict[str, float]:
@@ -85,6 +119,7 @@ def _ratios(figures: Figures, scenario: str, rival: str) -> dict[str, float]:
     return {
         "requests": median(ours.requests_per_second / theirs.requests_per_second for ours, theirs in pairs),
         "p99": median(ours.p99_ms / theirs.p99_ms for ours, theirs in pairs),
+        "cpu": median(ours.cpu_ms / theirs.cpu_ms for ours, theirs in pairs),
     }
 
 
@@ -123,15 +158,35 @@ def _crowds(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _bulk(figures: Figures) -> str:
+def text_of_bulks(bulks: Sequence[Bulk]) -> str:
+    """The table of all loads, and what the odd ones cost."""
     rows = [["creates straight to one worker", "creates/s", "CPU ms: worker", "broker", "database", "target"]]
-    for load in dict.fromkeys(bulk.load for bulk in figures.bulks):
-        bulks = [bulk for bulk in figures.bulks if bulk.load == load]
-        speed = median(bulk.creates_per_second for bulk in bulks)
+    for load in dict.fromkeys(bulk.load for bulk in bulks):
+        of_load = [bulk for bulk in bulks if bulk.load == load]
+        speed = median(bulk.creates_per_second for bulk in of_load)
         parts = ("service_cpu_ms", "broker_cpu_ms", "database_cpu_ms")
-        costs = [f"{median(getattr(bulk, part) for bulk in bulks):.3f}" for part in parts]
+        costs = [f"{median(getattr(bulk, part) for bulk in of_load):.3f}" for part in parts]
         rows.append([load, f"{speed:.0f}", *costs, _verdict(speed >= BULK_PER_SECOND)])
-    return _table(rows)
+    return "\n".join([_table(rows), *(_odd(bulks, load) for load in (REPEATED, REFUSED))])
+
+
+def _odd(bulks: Sequence[Bulk], load: str) -> str:
+    """What is left of the usual rate, and what a create costs of the usual CPU: round by round, the medians of it."""
+    usual, odd = ([one for one in bulks if one.load == name] for name in (ONE_BY_ONE, load))
+    pairs = list(zip(odd, usual, strict=True))
+    share = median(one.creates_per_second / other.creates_per_second for one, other in pairs)
+    cpu = median(one.cpu_ms / other.cpu_ms for one, other in pairs)
+    verdict = _verdict(share >= ODD_SHARE)
+    return f"target: {load}, at least {ODD_SHARE:g} of the rate: {share:.2f}, {verdict} ({cpu:.2f} times the CPU)"
+
+
+def _telemetry(cost: Telemetry) -> str:
+    whole = cost.trace + cost.line_and_metrics
+    metrics = cost.line_and_metrics - cost.line
+    return (
+        f"a message in a worker, CPU µs: trace {cost.trace:.1f}, log line {cost.line:.1f}, metrics {metrics:.1f}\n"
+        f"target: at most {TELEMETRY_US} together: {whole:.1f}, {_verdict(whole <= TELEMETRY_US)}"
+    )
 
 
 def _import(figures: Figures) -> str:

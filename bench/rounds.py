@@ -11,15 +11,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.accounts import guard, guarded, passwords
-from bench.bulk import BATCHES, ONE_BY_ONE, bulk
+from bench.bulk import LOADS, bulk
 from bench.contender import PRODUCTS, REPOSITORY, Contender, python, started
 from bench.cpu import cpu_seconds
 from bench.errand import errand, errand_seen
-from bench.figures import SCENARIOS, Crowd, Echo, Figures, Measurement, Usage
+from bench.figures import SCENARIOS, Crowd, Echo, Figures, Measurement, Telemetry, Usage
 from bench.imports import import_file
 from bench.lists import lists
 from bench.memory import peak_megabytes
 from bench.names import ERRAND, KEEP_ALIVE, SEEN, TUTORIAL
+from bench.peers.environment import NotInstallable
+from bench.peers.system import peer
 from bench.servers import Servers, servers
 from bench.tutorial.system import tutorial
 from bench.wrk import load
@@ -36,8 +38,13 @@ CROWDS = (256, 1000)
 PATIENCE_SECONDS = 30
 
 
-def run(wrk: str, folder: Path, rounds: int, seconds: int, products: Sequence[int]) -> Figures:
-    """Start everything, measure, end everything; lists have so many `products`. Raises ProvisioningFailed."""
+def run(
+    wrk: str, folder: Path, rounds: int, seconds: int, products: Sequence[int], peers: Sequence[str] = ()
+) -> Figures:
+    """Start everything, measure, end everything; lists have so many `products`. Raises ProvisioningFailed.
+
+    A peer that cannot be installed is left out.
+    """
     with servers() as both, ExitStack() as running:
         figures = Figures(_about(both, rounds, seconds))
         bus_url = both.broker.fresh_vhost()
@@ -48,6 +55,11 @@ def run(wrk: str, folder: Path, rounds: int, seconds: int, products: Sequence[in
             running.enter_context(tutorial(TUTORIAL, both, folder, keep_alive=False)),
             running.enter_context(tutorial(KEEP_ALIVE, both, folder, keep_alive=True)),
         ]
+        for name in peers:
+            try:
+                contenders.append(running.enter_context(peer(name, both, folder)))
+            except NotInstallable as reason:
+                figures.missing_peers[name] = str(reason)
         echo = running.enter_context(started(python("echo", folder, {}, "bench.echo", "serve", bus_url)))
         _warm_up(wrk, contenders)
         for number in range(1, rounds + 1):
@@ -55,9 +67,10 @@ def run(wrk: str, folder: Path, rounds: int, seconds: int, products: Sequence[in
             figures.measurements += _round(wrk, contenders, both, number, seconds)
             figures.crowds += _crowds(wrk, ours, number, seconds)
             figures.echoes.append(_echo(echo, bus_url, both, number, seconds))
-            for one in (ONE_BY_ONE, BATCHES):
-                figures.bulks.append(bulk(both, folder / f"bulk-{number}-{one.size}", one, number))
+            for one in LOADS:
+                figures.bulks.append(bulk(both, folder / f"bulk-{number}-{LOADS.index(one)}", one, number))
             figures.imports.append(import_file(both, folder / f"import-{number}", number))
+        figures.telemetry = _telemetry()
         figures.lists += lists(both.database, folder, products)
         system = running.enter_context(guarded(both, folder / "guarded"))
         for number in range(1, rounds + 1):
@@ -128,6 +141,18 @@ def _echo(server: Process, bus_url: str, both: Servers, number: int, seconds: in
     seen = json.loads(finished.stdout)
     used = [seen["cpu_seconds"], *(late - early for early, late in zip(before, after, strict=True))]
     return Echo(number, seen["messages"] / seen["seconds"], *(1000 * each / seen["messages"] for each in used))
+
+
+def _telemetry() -> Telemetry:
+    finished = subprocess.run(
+        [sys.executable, "-m", "bench.telemetry"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    return Telemetry(*map(float, finished.stdout.split()))
 
 
 def _usages(processes: Sequence[Process]) -> list[Usage]:

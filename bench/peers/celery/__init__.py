@@ -1,0 +1,1 @@
+"""Celery: a Flask front end that waits for the results of tasks."""

@@ -1,0 +1,1 @@
+"""FastStream: a FastAPI front end that sends requests to subscribers."""

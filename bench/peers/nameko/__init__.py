@@ -1,0 +1,1 @@
+"""nameko: a Flask front end that calls a nameko service with ClusterRpcProxy."""
