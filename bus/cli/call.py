@@ -10,7 +10,7 @@ import msgspec
 from bus.cli.broker import in_words, reachable_broker_of
 from bus.cli.common import chosen_applications, operations_of, settings_for
 from bus.client.client import ANSWER_SECONDS, Client
-from bus.contract.codec import encode, parse
+from bus.contract.codec import encode, parse, parse_value
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid, ProblemError, ReplyTimeout
 from bus.contract.text_fields import from_text, structured_fields
@@ -105,7 +105,6 @@ def _pairs(fields: Sequence[str]) -> dict[str, str]:
 
 def _parsed(name: str, text: str) -> Any:
     try:
-        ((_, value),) = parse(f'{{"{name}":{text}}}'.encode()).items()
-    except (Invalid, ValueError):  # no JSON, or more than one value
+        return parse_value(text.encode())
+    except Invalid:
         raise click.UsageError(f"{name}: this is not JSON. Quote it for the shell, as in '{name}=[1, 2]'.") from None
-    return value

@@ -152,7 +152,7 @@ def discard(
 @limit_of(100)
 @AS_JSON
 def actions(service: str, limit: int, as_json: bool) -> None:
-    """List the replays and discards of SERVICE: when, by whom, and how many dead letters."""
+    """List what operators did at SERVICE: replays, discards and calls from the console, when and by whom."""
     with operating(service) as services:
         found = services.ask(service, ListDeadLetterActions, limit=limit).actions
     if as_json:

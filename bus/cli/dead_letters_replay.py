@@ -122,7 +122,7 @@ def replay(
 def _left_of(services: Operating, service: str, action: int, body: str | None) -> list[ListedDeadLetter]:
     """The dead letters that an interrupted replay has left. Raises click.UsageError."""
     found = services.ask(service, GetDeadLetterAction, action=action).action
-    if found.kind == "discard":
+    if found.kind not in ("replay", "edit"):
         raise click.UsageError(f"There is no replay {action}. `bus dead-letters actions` lists them.")
     if (found.kind == "edit") != (body is not None):
         remedy = "another body: give it again with" if found.kind == "edit" else "the stored bodies: leave out"

@@ -8,6 +8,7 @@ from flask import Flask, Response, g, redirect, request
 from werkzeug.exceptions import HTTPException
 
 from bus.console.access import Access, Denied
+from bus.console.calling import add_calling
 from bus.console.console import FILES, Console
 from bus.console.dead_letters import add_dead_letters
 from bus.console.overview import STREAM, add_overview
@@ -35,6 +36,7 @@ def console_application(console: Console) -> Flask:
     app.add_url_rule("/logout", "log_out", lambda: _log_out(console.access), methods=["POST"])
     add_overview(app, console)
     add_dead_letters(app, console)
+    add_calling(app, console)
     return app
 
 

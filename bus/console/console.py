@@ -51,7 +51,7 @@ class Console:
         return Operator(f"{session.name} (console)", self._operator_token)
 
     def ask(
-        self, service: str, operation: type[Operation[Any]], *, timeout: float = ANSWER_SECONDS, **fields: Any
+        self, service: str, operation: type[Operation[Any]], /, *, timeout: float = ANSWER_SECONDS, **fields: Any
     ) -> Any:
         """The reply to an operation of `bus.contract.operator`, asked by the person of this request.
 

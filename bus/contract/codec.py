@@ -42,16 +42,21 @@ def parse(body: bytes) -> dict[str, Any]:
     Raises:
         Invalid: 400 with the code malformed-json, json-too-deep, duplicate-key or not-an-object.
     """
-    _check_depth(body)
+    value = parse_value(body)
+    if type(value) is not dict:
+        raise Invalid("not-an-object", 400, "Not an object", "The body must be one JSON object.")
+    return value
+
+
+def parse_value(text: bytes) -> Any:
+    """Read any JSON value, as `parse` reads an object. Raises Invalid (400), as `parse` does."""
+    _check_depth(text)
     try:
-        value = _strict_json.decode(body.decode("utf-8"))
+        return _strict_json.decode(text.decode("utf-8"))
     except UnicodeDecodeError:
         raise _malformed("The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
         raise _malformed(_mistake(error)) from None
-    if type(value) is not dict:
-        raise Invalid("not-an-object", 400, "Not an object", "The body must be one JSON object.")
-    return value
 
 
 # What Python's parser says, by its beginning, in the words of JSON.

@@ -1,4 +1,4 @@
-"""The operations with which an operator looks at a service and handles its dead letters. Every service has them.
+"""The operations with which an operator looks at a service and acts on it. Every service has them.
 
 Only an operator may call them: the holder of the installation's operator token, see `bus.security.operators`. The
 console and the command line use them, so neither needs a database.
@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from bus.contract.builtin import builtin_operation
+from bus.contract.builtin import MessageId, builtin_operation
 from bus.contract.fields import MultiLine
 from bus.contract.operations import Authentication, Operation, Query, Reply, TransientCommand
 from bus.contract.problems import FieldError
@@ -28,7 +28,9 @@ GET_STATE = ".get_state"
 _MOST = 2**62
 
 DeadLetterState = Literal["", "dead", "chosen", "replayed", "discarded"]
-ActionKind = Literal["replay", "edit", "discard"]
+# What is done with dead letters, and everything that is recorded of an operator.
+LetterActionKind = Literal["replay", "edit", "discard"]
+ActionKind = Literal[LetterActionKind, "call"]
 
 _Word = Annotated[str, Meta(max_length=255)]
 _Number = Annotated[int, Meta(ge=0, le=_MOST)]
@@ -176,7 +178,10 @@ class DeadLetterInFull(Reply):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator did. `letters` is how many it took, `left` how many of them are still to be sent."""
+    """What an operator did. `letters` is how many it took, `left` how many of them are still to be sent.
+
+    Of a call, `chosen_by` is the operation and the message id.
+    """
 
     id: int
     kind: ActionKind
@@ -201,6 +206,12 @@ class ActionProgress(Reply):
     action: Action
     died_again: int
     open: int
+
+
+class CallRecorded(Reply):
+    """The number of the action."""
+
+    action: int
 
 
 class DeadLettersTaken(Reply):
@@ -318,7 +329,7 @@ class GetDeadLetter(Query[DeadLetterInFull]):
 
 
 class ListDeadLetterActions(Query[Actions]):
-    """What operators did with dead letters; the last `limit` actions."""
+    """What operators did; the last `limit` actions."""
 
     authentication: ClassVar[Authentication] = "operator"
 
@@ -344,7 +355,7 @@ class TakeDeadLetters(TransientCommand[DeadLettersTaken]):
     authentication: ClassVar[Authentication] = "operator"
     refusals: ClassVar[Mapping[str, type[Refusal]]] = {BodyNotAcceptable.code: BodyNotAcceptable}
 
-    kind: ActionKind
+    kind: LetterActionKind
     filter: DeadLetterFilter
     limit: Annotated[int, Meta(ge=1, le=MAX_LETTERS)] = MAX_LETTERS
     reason: Annotated[str, Meta(max_length=500)] = ""
@@ -371,6 +382,15 @@ class SendDeadLetters(TransientCommand[DeadLettersSent]):
     body: Annotated[str, MultiLine()] | UnsetType = UNSET
 
 
+class RecordCall(TransientCommand[CallRecorded]):
+    """Record that an operator is about to call an operation that changes something, with this message id."""
+
+    authentication: ClassVar[Authentication] = "operator"
+
+    operation: _Word
+    message_id: MessageId
+
+
 _VERBS: Mapping[type[Operation[Any]], str] = {
     GetState: "get_state",
     ListDeadLetters: "list_dead_letters",
@@ -380,6 +400,7 @@ _VERBS: Mapping[type[Operation[Any]], str] = {
     GetDeadLetterAction: "get_dead_letter_action",
     TakeDeadLetters: "take_dead_letters",
     SendDeadLetters: "send_dead_letters",
+    RecordCall: "record_call",
 }
 
 

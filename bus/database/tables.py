@@ -60,8 +60,8 @@ Index("outbox_new", outbox.c.id, postgresql_where=is_new, sqlite_where=is_new)
 Index("outbox_refused", outbox.c.id, postgresql_where=is_refused, sqlite_where=is_refused)
 Index("outbox_made_at", outbox.c.made_at, postgresql_using="brin")
 
-# What an operator did with dead letters, and the reason given; `letters` is how many the action took. `held_by` sends a
-# batch of them now; its lease ends at `held_until`.
+# What an operator did, mostly with dead letters, and the reason given; `letters` is how many the action took. `held_by`
+# sends a batch of them now; its lease ends at `held_until`.
 dead_letter_action = Table(
     "dead_letter_actions",
     metadata,

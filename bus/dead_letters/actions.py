@@ -1,4 +1,4 @@
-"""Actions: what an operator does with dead letters, recorded before it begins and as it goes on.
+"""Actions: what an operator does with a service and its dead letters, recorded before it begins and as it goes on.
 
 An action takes exactly the letters that the operator saw, and a letter belongs to one action at most: it is taken only
 in the state it was seen in. The worker that sends letters of an action holds a lease on it, so that no second one does.
@@ -9,7 +9,14 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, update
 
-from bus.contract.operator import Action, ActionBusy, ActionKind, DeadLetterFilter, UnknownAction
+from bus.contract.operator import (
+    Action,
+    ActionBusy,
+    ActionKind,
+    DeadLetterFilter,
+    LetterActionKind,
+    UnknownAction,
+)
 from bus.database.clock import now
 from bus.database.tables import dead_letter, dead_letter_action
 from bus.dead_letters.queries import matching
@@ -17,6 +24,8 @@ from bus.dead_letters.store import CHOSEN, DISCARDED, REPLAYED
 
 # Longer than one batch takes, so a lease runs out only when its worker died or stood still.
 LEASE_SECONDS = 30.0
+# The kinds of actions whose letters are sent.
+SENDING = ("replay", "edit")
 
 _action, _letter = dead_letter_action.c, dead_letter.c
 _held = update(dead_letter_action).where(_action.id == bindparam("of_action"), _action.held_by == bindparam("holder"))
@@ -28,9 +37,23 @@ _mark = (
 )
 
 
+def record(connection: Connection, kind: ActionKind, made_by: str, chosen_by: str, reason: str = "") -> int:
+    """Record an action that has taken no letter; returns its number."""
+    values = {
+        "kind": kind,
+        "made_by": made_by,
+        "chosen_by": chosen_by,
+        "reason": reason,
+        "letters": 0,
+        "made_at": now(connection),
+    }
+    number: int = connection.execute(insert(dead_letter_action).values(values).returning(_action.id)).scalar_one()
+    return number
+
+
 def take(
     connection: Connection,
-    kind: ActionKind,
+    kind: LetterActionKind,
     made_by: str,
     chosen: DeadLetterFilter,
     may_be_taken: ColumnElement[bool],
@@ -41,19 +64,10 @@ def take(
 
     Returns the action's number, and how many letters it took. A letter that another action takes first stays with that.
     """
-    moment = now(connection)
-    values = {
-        "kind": kind,
-        "made_by": made_by,
-        "chosen_by": str(chosen),
-        "reason": reason,
-        "letters": 0,
-        "made_at": moment,
-    }
-    action_id: int = connection.execute(insert(dead_letter_action).values(values).returning(_action.id)).scalar_one()
+    action_id = record(connection, kind, made_by, str(chosen), reason)
     condition = and_(matching(chosen), may_be_taken)
     first = select(_letter.id).where(condition).order_by(_letter.id).limit(limit)
-    to_state, at = (DISCARDED, moment) if kind == "discard" else (CHOSEN, None)
+    to_state, at = (DISCARDED, now(connection)) if kind == "discard" else (CHOSEN, None)
     taking = update(dead_letter).where(_letter.id.in_(first), _letter.state == chosen.state)
     count = connection.execute(taking.values(state=to_state, action_id=action_id, handled_at=at)).rowcount
     connection.execute(update(dead_letter_action).where(_action.id == action_id).values(letters=count))
@@ -78,7 +92,7 @@ def claim_lease(connection: Connection, action_id: int, holder: str) -> Action:
     until = moment + timedelta(seconds=LEASE_SECONDS)
     taken = connection.execute(taking.values(held_by=holder, held_until=until)).rowcount
     found = actions(connection, 1, action_id)
-    if not found or found[0].kind == "discard":
+    if not found or found[0].kind not in SENDING:
         raise UnknownAction
     if not taken:
         raise ActionBusy

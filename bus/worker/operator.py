@@ -15,6 +15,7 @@ from bus.contract.operator import (
     ActionProgress,
     Actions,
     BodyNotAcceptable,
+    CallRecorded,
     DeadLetterGroups,
     DeadLetterInFull,
     DeadLetterList,
@@ -29,6 +30,7 @@ from bus.contract.operator import (
     ListDeadLetters,
     ListedDeadLetter,
     QueueInState,
+    RecordCall,
     SendDeadLetters,
     ServiceState,
     TakeDeadLetters,
@@ -89,6 +91,7 @@ class OperatorHandlers:
             GetDeadLetterAction: self._progress,
             TakeDeadLetters: self._take,
             SendDeadLetters: self._send,
+            RecordCall: self._record,
         }
         # With threads of its own, each has its transaction for itself, and opens it only when it needs it.
         return {
@@ -165,6 +168,11 @@ class OperatorHandlers:
         )
         log.info("dead_letters_taken", service=self._service.name, kind=request.kind, operator=operator, count=count)
         return DeadLettersTaken(action=action, letters=count, skipped=skipped)
+
+    def _record(self, request: RecordCall, work: Work) -> CallRecorded:
+        made_by, called = work.caller.id, f"{request.operation} {request.message_id}"
+        log.info("operator_calls", service=self._service.name, operation=request.operation, operator=made_by)
+        return CallRecorded(action=actions.record(work.connection, "call", made_by, called))
 
     def _send(self, request: SendDeadLetters, _work: Work) -> DeadLettersSent:
         with self._database.reading() as transaction:

@@ -206,6 +206,30 @@ def test_a_killed_worker_and_a_queue_that_fills_are_said_until_it_is_over(browse
     context.close()
 
 
+def test_an_operation_is_called_once_and_what_is_wrong_stands_beside_its_field(
+    browser: Browser, system: System
+) -> None:
+    context = browser.new_context(viewport=SIZES["desktop"])
+    page = _page(context, [])
+    page.goto(f"{system.origin}/?token={TOKEN}")
+    page.get_by_role("link", name="Call", exact=True).click()
+    page.get_by_role("link", name="catalog.create_product").click()
+    page.get_by_label("name required").fill("Called")
+    page.get_by_label("quantity required").fill("3")
+    page.get_by_label("price required").fill("9,90")
+    page.get_by_role("button", name="Send the command").click()
+    expect(page.locator("#field-price-fault")).to_contain_text("A number has a point")
+    assert page.get_by_label("price required").get_attribute("aria-invalid") == "true"
+    page.get_by_label("price required").fill("9.90")
+    page.get_by_role("button", name="Send the command").dblclick()
+    expect(page.get_by_role("status")).to_have_text("201")
+    expect(page.get_by_role("region", name="Body of the reply")).to_contain_text('"name": "Called"')
+    assert system.names().count("Called") == 1
+    page.goto(f"{system.origin}/dead-letters/catalog/actions")
+    expect(page.get_by_role("cell", name="catalog.create_product")).to_have_count(1)
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_page_is_quiet_fits_and_can_be_read_by_all(
@@ -224,6 +248,13 @@ def test_every_page_is_quiet_fits_and_can_be_read_by_all(
     for name, path in (("groups", ""), ("letters", "/catalog"), ("actions", "/catalog/actions")):
         page.goto(f"{system.origin}/dead-letters{path}")
         _look_at(page, name, f"{size}-{scheme}", tmp_path)
+    page.goto(f"{system.origin}/call")
+    _look_at(page, "calls", f"{size}-{scheme}", tmp_path)
+    page.goto(f"{system.origin}/call/catalog.create_product?example=1&field.price=9,90")
+    page.get_by_role("button", name="Send the command").click()
+    page.locator("#field-price-fault").wait_for()
+    troubles.clear()  # the status 422
+    _look_at(page, "call", f"{size}-{scheme}", tmp_path)
     page.goto(f"{system.origin}/dead-letters/catalog")
     page.locator("tbody a").last.click()
     _look_at(page, "letter", f"{size}-{scheme}", tmp_path)
@@ -257,4 +288,8 @@ def test_without_scripts_a_group_is_replayed_all_the_same(browser: Browser, syst
     page.get_by_role("button", name="Send the selected again …").click()
     page.get_by_role("button", name="Send again").click()
     expect(page.get_by_text("1 of 1 sent")).to_be_visible()
+    page.goto(f"{system.origin}/call/catalog.get_product")
+    page.get_by_label("product_id required").fill("4711")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("alert")).to_contain_text("No product has this id.")
     context.close()

@@ -34,6 +34,11 @@
       for (const box of document.querySelectorAll("input[name=ids]")) box.checked = event.target.checked;
     });
   }
+  // A form that a double click must not send twice. A page that the browser has kept can be used again.
+  const buttons = document.querySelectorAll("[data-once] button");
+  const allow = (allowed) => buttons.forEach((button) => (button.disabled = !allowed));
+  document.querySelector("[data-once]")?.addEventListener("submit", () => allow(false));
+  addEventListener("pageshow", () => allow(true));
   // A page about something that is under way.
   const again = document.querySelector("[data-reload]");
   if (again) setTimeout(() => location.reload(), 1000 * Number(again.dataset.reload));

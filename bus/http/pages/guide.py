@@ -76,6 +76,21 @@ def guide_to(service: str, contract: ModuleType) -> Guide:
     )
 
 
+def needs_of(operation: type[Operation[Any]]) -> str:
+    """Whose request it must be; empty for anyone's."""
+    if operation.field_scopes:
+        needed = ", and ".join(
+            f"one with the scope {scope} for {name}" for name, scope in operation.field_scopes.items()
+        )
+        return f"no access token, but {needed} (unless the service is open to everyone)"
+    if operation.authentication != "required":
+        return ""
+    if not operation.required_scope:
+        return "an access token"
+    # The words of OpenAPI: a contract does not know whether its service is open.
+    return f"an access token with the scope {operation.required_scope} (unless the service is open to everyone)"
+
+
 def _operation(operation: type[Operation[Any]]) -> OperationGuide:
     example = example_of(operation)
     violations = inspect.getdoc(operation.violations) if operation.violations is not Operation.violations else None
@@ -92,24 +107,9 @@ def _operation(operation: type[Operation[Any]]) -> OperationGuide:
         reply_example="" if operation.success_status == NO_CONTENT else _json(example_of(operation.reply_type)),
         refusals=tuple(operation.refusals.values()),
         secrets=tuple(sorted(secrets_of(operation))),
-        needs=_needs(operation),
+        needs=needs_of(operation),
         publishers=publishers_of(operation, example),
     )
-
-
-def _needs(operation: type[Operation[Any]]) -> str:
-    """Whose request it must be; empty for anyone's."""
-    if operation.field_scopes:
-        needed = ", and ".join(
-            f"one with the scope {scope} for {name}" for name, scope in operation.field_scopes.items()
-        )
-        return f"no access token, but {needed} (unless the service is open to everyone)"
-    if operation.authentication != "required":
-        return ""
-    if not operation.required_scope:
-        return "an access token"
-    # The words of OpenAPI: a contract does not know whether its service is open.
-    return f"an access token with the scope {operation.required_scope} (unless the service is open to everyone)"
 
 
 def _event(event: type[Event]) -> EventGuide:

@@ -1,16 +1,19 @@
-"""A console on the embedded broker, with a worker of the catalog, and what a browser would send it."""
+"""Consoles on the embedded broker, with a worker of the catalog or with none, and what a browser would send them."""
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from auth.handlers import auth
 from bus.client.client import Client
 from bus.console.access import Access
 from bus.console.application import console_application
 from bus.console.console import Console, Known
+from bus.contract.problems import ReplyTimeout
 from bus.database.engine import Database
 from bus.messaging.connect import transport_for
 from bus.worker.worker import Worker
@@ -51,3 +54,33 @@ def operating(database: Database, memory_url: str) -> Iterator[Operating]:
         known = {"catalog": Known([], catalog.operations)}
         yield Operating(Console(client, memory_url, OPERATOR_TOKEN, access, known))
     worker.stop(STOP_SECONDS)
+
+
+@pytest.fixture
+def sent() -> list[tuple[str, bytes]]:
+    """What the console of `of_auth` has recorded and sent."""
+    return []
+
+
+@pytest.fixture
+def of_auth(memory_url: str, sent: list[tuple[str, bytes]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Operating]:
+    """A console that knows `auth`, of which no worker runs: all answers are late."""
+
+    def exchange(operation: Any, body: bytes, *, message_id: str, **_: object) -> None:
+        sent.append((operation.operation_name, body))
+        raise ReplyTimeout(operation.operation_name, message_id, 5.0)
+
+    def ask(_service: str, _operation: object, **fields: object) -> None:
+        sent.append(("recorded", repr(fields).encode()))
+
+    with Client(memory_url) as client:
+        console = Console(
+            client,
+            memory_url,
+            OPERATOR_TOKEN,
+            Access(client, TOKEN, with_accounts=False),
+            {"auth": Known([], auth.operations)},
+        )
+        monkeypatch.setattr(client, "exchange", exchange)
+        monkeypatch.setattr(console, "ask", ask)
+        yield Operating(console)

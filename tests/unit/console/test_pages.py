@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
+from support.hostile_text import HOSTILE, check_shown_as_text
 from support.html_page import HtmlPage
 
 from bus.console.replays import MAX_RUNNING, Running
@@ -17,63 +18,8 @@ from bus.testing.waiting import wait_until
 from catalog.handlers import catalog
 
 LAMP = json.dumps({"name": "Lamp", "price": 9.9, "quantity": 3})
-FORBIDDEN = {"img", "svg", "iframe", "object", "embed", "video", "base", "marquee", "x", "b", "math"}
 LETTERS = "/dead-letters/catalog"
 WAIT_SECONDS = 30.0
-
-# What would run in a browser, or break out of where it stands, if it were not escaped.
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</script><script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "<svg/onload=alert(1)>",
-    "<svg><script>alert(1)</script></svg>",
-    "<iframe src=javascript:alert(1)>",
-    "<body onload=alert(1)>",
-    '"><script>alert(1)</script>',
-    "'><script>alert(1)</script>",
-    '" onmouseover="alert(1)',
-    "' onfocus='alert(1)' autofocus='",
-    "javascript:alert(1)",
-    "data:text/html,<script>alert(1)</script>",
-    "</textarea><script>alert(1)</script>",
-    "</pre><script>alert(1)</script>",
-    "</title><script>alert(1)</script>",
-    "</style><script>alert(1)</script>",
-    "<!--<script>alert(1)</script>-->",
-    "--><script>alert(1)</script>",
-    "<![CDATA[<script>alert(1)</script>]]>",
-    "<a href=javascript:alert(1)>x</a>",
-    "<form action=//evil><input name=csrf>",
-    "<base href=//evil>",
-    "<meta http-equiv=refresh content=0;url=//evil>",
-    "<link rel=stylesheet href=//evil>",
-    "<object data=//evil>",
-    "<embed src=//evil>",
-    "<video><source onerror=alert(1)>",
-    "<details open ontoggle=alert(1)>",
-    "<marquee onstart=alert(1)>",
-    "<input autofocus onfocus=alert(1)>",
-    "<select onfocus=alert(1) autofocus>",
-    "<math><mi//xlink:href=javascript:alert(1)>",
-    "<x onclick=alert(1)>",
-    "<%00script>alert(1)</script>",
-    "<scr\tipt>alert(1)</scr\tipt>",
-    "\\u003cscript\\u003ealert(1)\\u003c/script\\u003e",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "&#60;script&#62;alert(1)",
-    "{{7*7}}{{config}}",
-    "{% raw %}",
-    "${7*7}",
-    "\u202e<tpircs>",
-    "\ufeff<script>",
-    "<script\u2028>alert(1)</script>",
-    "<\u017fcript>alert(1)</\u017fcript>",
-    "\uff1cscript\uff1ealert(1)",
-    "`onerror=alert(1)`",
-    "\x1b]0;title\x07<b>",
-    "<b>" * 50,
-]
 
 
 def _store(database: Database, *requests: Message, fault: Fault | None = None, detail: str = "Why.") -> None:
@@ -265,14 +211,7 @@ def test_hostile_text_is_shown_as_text_wherever_it_stands(operating: Any, databa
     operating.post(f"{LETTERS}/actions", kind="discard", ids=letters_in(database)[0].id, reason=HOSTILE[0])
     paths.append(f"{LETTERS}/actions")
     for path in paths:
-        page = operating.get(path)
-        HtmlPage(page)  # every element is closed by its own end
-        tags = set(re.findall(r"<([a-zA-Z][a-zA-Z0-9]*)", page))
-        assert not tags & {"img", "svg", "iframe", "object", "embed", "video", "base", "marquee", "x", "b", "math"}, (
-            path
-        )
-        assert re.findall(r"<script[^>]*>", page) == ['<script src="/console.js" defer>'], path
-        assert not re.search(r"<[^>]*\son[a-z]+=", page), path
+        check_shown_as_text(operating.get(path), path)
 
 
 def test_the_filter_that_is_recorded_is_what_was_chosen() -> None:
