@@ -5,6 +5,7 @@ from auth.handlers.service import auth, settings
 from auth.storage import service_accounts, sessions
 from auth.storage.signing_keys import current_key, published_keys
 from bus import JsonWebKeySet, ServiceToken, Work
+from bus.database import now
 
 
 @auth.handles(GetJwks)
@@ -21,5 +22,5 @@ def issue_service_token(command: IssueServiceToken, work: Work) -> ServiceToken:
         if found is None:
             raise InvalidClient
         key, account = current_key(connection), service_accounts.caller_id(found)
-        token = sessions.access_token(connection, key, account, account, found.roles, settings())
+        token = sessions.access_token(key, account, account, found.roles, settings(), now(connection))
     return ServiceToken(access_token=token, expires_in=settings().access_token_minutes * 60)

@@ -4,12 +4,12 @@ from sqlalchemy import insert
 
 from auth.tables import activity
 from bus import Caller, Work
-from bus.database import now
+from bus.database import sql_now
 
 # The id of no account, for a log-in that failed because there is none.
 NO_ACCOUNT = 0
 
-_add = insert(activity)
+_add = insert(activity).values(at=sql_now())
 
 
 def note(work: Work, user_id: int, what: str, *, device: str = "", by_id: int | None = None) -> None:
@@ -20,7 +20,6 @@ def note(work: Work, user_id: int, what: str, *, device: str = "", by_id: int | 
         "what": what,
         "device": device,
         "address": work.client_address,
-        "at": now(work.connection),
     }
     work.connection.execute(_add, row)
 

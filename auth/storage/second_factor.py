@@ -8,7 +8,7 @@ once.
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from auth.contract.totp import OtpRequired, TotpChanged, WrongOtp
 from auth.domain import recovery_codes
@@ -19,11 +19,12 @@ from auth.tables import recovery_code, totp
 from bus import Work
 from bus.database import now
 
+_secret = select(totp).where(totp.c.user_id == bindparam("owner_id"), totp.c.secret.is_not(None))
+
 
 def find(connection: Connection, user_id: int) -> Row[Any] | None:
     """The secret of an account, which may not be confirmed; None if there is none."""
-    has_secret = totp.c.secret.is_not(None)
-    return connection.execute(select(totp).where(totp.c.user_id == user_id, has_secret)).one_or_none()
+    return connection.execute(_secret, {"owner_id": user_id}).one_or_none()
 
 
 def keep(connection: Connection, user_id: int, secret: str) -> None:

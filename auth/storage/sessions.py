@@ -19,7 +19,7 @@ from auth.settings import AuthSettings
 from auth.storage.accounts import user_of
 from auth.tables import refresh_token, session, totp, user
 from bus import Caller, Work
-from bus.database import now
+from bus.database import now, sql_now
 from bus.security import SigningKey
 
 ISSUER, AUDIENCE = "urn:errand:auth", "urn:errand"
@@ -41,16 +41,18 @@ _given = (
 )
 _locked = _given.with_for_update(of=[refresh_token, session])
 _begun_at = session.c.created_at.label("begun_at")
+_begin = insert(session).values(created_at=sql_now(), last_used_at=sql_now()).returning(session.c.created_at)
+_give = insert(refresh_token)
 _owner = select(user, _begun_at).join_from(session, user).where(session.c.id == bindparam("session_id"))
 
 
 def begin(work: Work, owner: Row[Any], device: str, key: SigningKey, settings: AuthSettings) -> Tokens:
     """Begin a session of an account."""
-    moment, session_id = now(work.connection), secrets.token_urlsafe(16)
-    row = {"id": session_id, "user_id": owner.id, "device": device, "created_at": moment, "last_used_at": moment}
-    work.connection.execute(insert(session), row)
+    session_id = secrets.token_urlsafe(16)
+    row = {"id": session_id, "user_id": owner.id, "device": device}
+    moment = work.connection.execute(_begin, row).scalar_one()
     work.emit(SessionChanged(id=session_id, user_id=owner.id, device=device, state="begun", version=1))
-    return _tokens(work.connection, owner, session_id, key, settings)
+    return _tokens(work.connection, owner, session_id, key, settings, moment)
 
 
 def find(connection: Connection, token: str) -> Row[Any] | None:
@@ -79,7 +81,7 @@ def go_on(work: Work, found: Row[Any], token: str, key: SigningKey, settings: Au
     # A token that is older than the idle limit cannot have been taken from a session that goes on.
     forgotten = refresh_token.c.used_at < moment - timedelta(days=settings.session_idle_days)
     connection.execute(delete(refresh_token).where(refresh_token.c.session_id == found.session_id, forgotten))
-    return _tokens(connection, found, found.session_id, key, settings)
+    return _tokens(connection, found, found.session_id, key, settings, moment)
 
 
 def end(work: Work, user_id: int, *, session_id: str | None = None, but: str | None = None) -> int:
@@ -127,10 +129,10 @@ def check_recent(owner: Row[Any], settings: AuthSettings, moment: datetime) -> N
 
 
 def access_token(
-    connection: Connection, key: SigningKey, account: str, session_id: str, roles: str, settings: AuthSettings
+    key: SigningKey, account: str, session_id: str, roles: str, settings: AuthSettings, moment: datetime
 ) -> str:
-    """An access token (RFC 9068, section 2.2) of an account."""
-    issued_at = int(now(connection).timestamp())
+    """An access token (RFC 9068, section 2.2) of an account, given at a moment of the database's clock."""
+    issued_at = int(moment.timestamp())
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -145,12 +147,17 @@ def access_token(
 
 
 def _tokens(
-    connection: Connection, owner: Row[Any], session_id: str, key: SigningKey, settings: AuthSettings
+    connection: Connection,
+    owner: Row[Any],
+    session_id: str,
+    key: SigningKey,
+    settings: AuthSettings,
+    moment: datetime,
 ) -> Tokens:
     refresh = secrets.token_urlsafe(TOKEN_BYTES)
-    connection.execute(insert(refresh_token), {"hash": _hash(refresh), "session_id": session_id})
+    connection.execute(_give, {"hash": _hash(refresh), "session_id": session_id})
     roles = _roles_now(connection, owner, settings)
-    access = access_token(connection, key, str(owner.id), session_id, roles, settings)
+    access = access_token(key, str(owner.id), session_id, roles, settings, moment)
     seconds = settings.access_token_minutes * 60
     return Tokens(access_token=access, expires_in=seconds, refresh_token=refresh, user=user_of(owner))
 

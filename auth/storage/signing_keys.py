@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from auth.settings import AuthSettings
 from auth.tables import signing_key
 from bus import SigningJwk
-from bus.database import now
+from bus.database import now, sql_now
 from bus.security import SigningKey
 
 # Longer than the pause between two questions of a verifier for unknown keys.
@@ -23,7 +23,11 @@ SETTLE = timedelta(seconds=3)
 # A worker that has just read the key in use signs with it a moment after another has retired it.
 MARGIN = timedelta(minutes=1)
 
-_newest = select(signing_key.c.private_jwk, signing_key.c.made_at).order_by(signing_key.c.number.desc()).limit(2)
+_newest = (
+    select(signing_key.c.private_jwk, signing_key.c.made_at, sql_now().label("now"))
+    .order_by(signing_key.c.number.desc())
+    .limit(2)
+)
 
 
 def current_key(connection: Connection) -> SigningKey:
@@ -33,8 +37,7 @@ def current_key(connection: Connection) -> SigningKey:
         with suppress(IntegrityError):  # another worker was faster
             _make(connection, 1)
         rows = connection.execute(_newest).all()
-    settled_before = now(connection) - SETTLE
-    settled = [row for row in rows if row.made_at <= settled_before]
+    settled = [row for row in rows if row.made_at <= row.now - SETTLE]
     return _read([*settled, rows[-1]][0].private_jwk)
 
 

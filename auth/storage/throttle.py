@@ -4,16 +4,21 @@ import hashlib
 import math
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from auth.contract.accounts import TooManyTries
 from auth.domain.throttling import ADDRESS_MAILS, MAILS, Limit, client_of
 from auth.tables import throttle
 from bus import Work
-from bus.database import now
+from bus.database import now, sql_now
 
 Throttles = Collection[tuple[str, Limit]]
+
+_waits = select(func.max(throttle.c.waits_until).label("until"), sql_now().label("now")).where(
+    throttle.c.name.in_(bindparam("names", expanding=True))
+)
+_forget = delete(throttle).where(throttle.c.name == bindparam("throttle_name"))
 
 
 def of_client(work: Work, kind: str, limit: Limit) -> list[tuple[str, Limit]]:
@@ -24,9 +29,7 @@ def of_client(work: Work, kind: str, limit: Limit) -> list[tuple[str, Limit]]:
 
 def check_wait(connection: Connection, throttles: Throttles) -> None:
     """Raises TooManyTries while the next try of one of these has to wait."""
-    names = [name for name, _ in throttles]
-    until = connection.execute(select(func.max(throttle.c.waits_until)).where(throttle.c.name.in_(names))).scalar()
-    moment = now(connection)
+    until, moment = connection.execute(_waits, {"names": [name for name, _ in throttles]}).one()
     if until is not None and until > moment:
         raise TooManyTries(retry_after=math.ceil((until - moment).total_seconds()))
 
@@ -60,4 +63,4 @@ def count(connection: Connection, throttles: Throttles) -> None:
 
 def forget(connection: Connection, name: str) -> None:
     """Begin to count from zero."""
-    connection.execute(delete(throttle).where(throttle.c.name == name))
+    connection.execute(_forget, {"throttle_name": name})

@@ -82,12 +82,12 @@ class Database:
         """
         if lock_seconds is not None and self.kind == "sqlite":
             lock_seconds = None
-        yield from self._lazily(Transaction(self._engine, lock_seconds))
+        yield from self._lazily(Transaction(self._engine, self._reading, lock_seconds))
 
     @contextmanager
     def reading(self) -> Iterator["Transaction"]:
         """For reads: each statement in a transaction of its own. Raises DatabaseUnavailable, and DatabaseBusy."""
-        yield from self._lazily(Transaction(self._reading))
+        yield from self._lazily(Transaction(self._reading, self._reading))
 
     def answers(self) -> bool:
         """Whether the database can be reached now."""
@@ -151,8 +151,8 @@ class Transaction:
     `opened` is the connection, once it was taken. `follower`, if any, is called about each statement.
     """
 
-    def __init__(self, engine: Engine, lock_seconds: float | None = None) -> None:
-        self._engine, self._lock_seconds = engine, lock_seconds
+    def __init__(self, engine: Engine, reading: Engine, lock_seconds: float | None = None) -> None:
+        self._engine, self._reading, self._lock_seconds = engine, reading, lock_seconds
         self.opened: Connection | None = None
         self.outgoing: list[Outgoing] = []
         self.follower: Follower | None = None
@@ -177,7 +177,7 @@ class Transaction:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Another connection, each statement of which is a transaction of its own. Raises DatabaseUnavailable."""
-        aside = Transaction(self._engine.execution_options(isolation_level="AUTOCOMMIT"))
+        aside = Transaction(self._reading, self._reading)
         try:
             yield aside.connection
         finally:

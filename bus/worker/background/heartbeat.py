@@ -12,7 +12,7 @@ from statistics import fmean
 from uuid import uuid4
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from bus.contract.operator import SeenWorker, WorkerState
 from bus.database.clock import now
@@ -24,10 +24,14 @@ from bus.worker.telemetry import MessageTelemetry
 BEAT_SECONDS = 1.0
 # A worker that has written nothing for this long is lost, and is forgotten a minute later.
 LOST_SECONDS, FORGOTTEN_SECONDS = 4.0, 60.0
-# A beat waits no longer than this for another transaction; the next one comes soon.
-LOCK_SECONDS = 1.0
 
 DISTRIBUTION = "errand-bus"
+
+_beat = (
+    update(worker)
+    .where(worker.c.id == bindparam("worker_id"))
+    .values(state=bindparam("state"), seen_at=bindparam("seen_at"))
+)
 
 
 class Heartbeat(PeriodicTask):
@@ -57,14 +61,15 @@ class Heartbeat(PeriodicTask):
 
     def run_once(self) -> None:
         """Write the state once; at the end, delete it. Raises DatabaseUnavailable."""
-        own = worker.c.id == self._id
-        with self._database.transaction(LOCK_SECONDS) as transaction:
+        # Each statement commits by itself: all beats but the first are one, and an idle worker does little else.
+        with self._database.reading() as transaction:
             connection = transaction.connection
+            if self.stopping.is_set():
+                connection.execute(delete(worker).where(worker.c.id == self._id))
+                return
             seen_at = now(connection).timestamp()
             values = {"state": msgspec.json.encode(self._state()), "seen_at": seen_at}
-            if self.stopping.is_set():
-                connection.execute(delete(worker).where(own))
-            elif not connection.execute(update(worker).where(own).values(values)).rowcount:
+            if not connection.execute(_beat, {"worker_id": self._id, **values}).rowcount:
                 connection.execute(insert(worker).values(id=self._id, **values))
                 connection.execute(delete(worker).where(worker.c.seen_at < seen_at - FORGOTTEN_SECONDS))
 

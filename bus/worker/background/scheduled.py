@@ -28,6 +28,8 @@ class ScheduledTask(PeriodicTask):
     def __init__(self, handler: PeriodicHandler, database: Database, on_events: OnEvents) -> None:
         super().__init__(f"{handler.name}-every")
         self._handler, self._database, self._holder = handler, database, uuid4().hex
+        # Made once, since SQLAlchemy finds a statement that it knows faster than an equal one.
+        self._due = None if handler.when is None else handler.when.limit(1)
         self._job = Job(database, handler.service, handler.sends, self.stopping.is_set, on_events)
 
     def pause(self) -> float:
@@ -37,14 +39,14 @@ class ScheduledTask(PeriodicTask):
     def run_once(self) -> None:
         """Run the function if there is something to do, and again while there is more."""
         while not self.stopping.is_set() and self._is_due() and self._run_function():
-            if self._handler.when is None:
+            if self._due is None:
                 return
 
     def _is_due(self) -> bool:
-        if self._handler.when is None:
+        if self._due is None:
             return True
         with self._database.reading() as transaction:
-            return transaction.connection.execute(self._handler.when.limit(1)).first() is not None
+            return transaction.connection.execute(self._due).first() is not None
 
     def _run_function(self) -> bool:
         """False when another worker has the lease, or when it failed."""
