@@ -112,12 +112,13 @@ class Client:
         timeout: float = ANSWER_SECONDS,
         message_id: str | None = None,
         token: str | Operator | None = None,
+        client_address: str = "",
     ) -> R:
         """Send a request and wait for its reply, at most `timeout` seconds.
 
         `message_id` makes a command repeatable: sent again with the same id, it is carried out once and gets the same
         reply. `token` is an access token, sent sealed in the header `authorization` where the operation reads it, or
-        the operator who signs the request.
+        the operator who signs the request. `client_address` is that of the HTTP client for which this is asked, if any.
 
         Raises:
             Refusal: the service refused (the class the contract declares, else Refused).
@@ -127,7 +128,9 @@ class Client:
         """
         message_id = uuid4().hex if message_id is None else message_id
         body = encode(request)
-        reply = self.exchange(type(request), body, timeout=timeout, message_id=message_id, token=token)
+        reply = self.exchange(
+            type(request), body, timeout=timeout, message_id=message_id, token=token, client_address=client_address
+        )
         status = status_of(reply)
         if status == ACCEPTED:
             raise ReplyTimeout(type(request).operation_name, message_id, timeout)

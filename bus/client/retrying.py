@@ -45,13 +45,16 @@ class RetryingClient(Client):
         timeout: float = ANSWER_SECONDS,
         message_id: str | None = None,
         token: str | Operator | None = None,
+        client_address: str = "",
     ) -> R:
         """As `Client.call`; each attempt has `timeout` seconds."""
         message_id = uuid4().hex if message_id is None else message_id
         deadline = time.monotonic() + self._seconds
         while True:
             try:
-                return super().call(request, timeout=timeout, message_id=message_id, token=token)
+                return super().call(
+                    request, timeout=timeout, message_id=message_id, token=token, client_address=client_address
+                )
             except (Unavailable, ReplyTimeout):
                 if time.monotonic() > deadline or self._is_over() or self.failure:
                     raise

@@ -1,7 +1,7 @@
 """Access: who may use the console. They come with a token that is printed at the start, or with an account.
 
-An account needs the role `admin`. A session is a random cookie; what it stands for is in the memory of this process, so
-all end with it. They end after half an hour without a request, too.
+A session is a random cookie; what it stands for is in the memory of this process, so all end with it. They end after
+half an hour without a request, too, and one of an account within a minute of the account's own log-in.
 """
 
 import hmac
@@ -12,28 +12,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bus.client.client import Client
-from bus.contract.identity import key_set_query, log_in_command
-from bus.contract.problems import Invalid, ProblemError, ReplyTimeout, Unavailable
-from bus.security.access_tokens import verify
+from bus.console.accounts import AccountLogIn, Accounts, AccountsAway, Denied
 
 IDLE_SECONDS, LONGEST_SECONDS = 30 * 60.0, 8 * 3600.0
 # Sessions at the same time; a new one ends the one that was used least recently.
 MAX_SESSIONS = 100
-ROLE = "admin"
+# How old the last word of auth may be when a page is shown, and when something is changed. While auth is away, it is
+# asked again this often.
+CONFIRM_SECONDS, MOST_UNCONFIRMED_SECONDS, ASK_AGAIN_SECONDS = 25.0, 60.0, 5.0
 
 
 @dataclass
 class Session:
-    """One operator's session. `csrf` must come with every form."""
+    """One operator's session; `log_in` is that of an account. `csrf` must come with every form."""
 
     name: str
     begun_at: float
     seen_at: float
+    log_in: AccountLogIn | None = None
+    confirmed_at: float = 0.0
+    ask_at: float = 0.0
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-
-
-class Denied(Exception):
-    """A log-in that does not succeed. The message says why, to the person who tried."""
 
 
 class Access:
@@ -42,13 +41,16 @@ class Access:
     def __init__(
         self, client: Client, token: str, *, with_accounts: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._client, self._token, self._clock = client, token, clock
-        self.with_accounts = with_accounts
+        self._token, self._clock = token, clock
+        self.with_accounts, self._accounts = with_accounts, Accounts(client, clock)
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
     def session(self, cookie: str, *, is_used: bool = True) -> Session | None:
-        """The session of a cookie; None without one. Unless a page asks by itself (`is_used`), it is not idle now."""
+        """The session of a cookie; None without one. Unless a page asks by itself (`is_used`), it is not idle now.
+
+        May ask auth whether its log-in still holds.
+        """
         now = self._clock()
         with self._lock:
             found = self._sessions.get(cookie)
@@ -57,7 +59,17 @@ class Access:
                 return None
             if is_used:
                 found.seen_at = now
-            return found
+            log_in = found.log_in if now >= found.ask_at else None
+            if log_in is not None:
+                found.ask_at = now + ASK_AGAIN_SECONDS  # others do not ask meanwhile
+        if log_in is not None and not self._holds(found, log_in):
+            self._forget(cookie)
+            return None
+        return found
+
+    def may_change(self, session: Session) -> bool:
+        """Whether the session may change something: its log-in held a minute ago."""
+        return session.log_in is None or self._clock() - session.confirmed_at <= MOST_UNCONFIRMED_SECONDS
 
     def enter_with_token(self, token: str) -> str:
         """Begin a session with the printed token; returns its cookie. Raises Denied."""
@@ -65,32 +77,39 @@ class Access:
             raise Denied("This is not the token that the console has printed.")
         return self._begin("the console's token")
 
-    def log_in(self, login: str, password: str, otp: str) -> str:
-        """Begin a session with an account that has the role `admin`; returns its cookie. Raises Denied."""
-        try:
-            given = {"otp": otp} if otp else {}
-            tokens = self._client.call(log_in_command()(login=login, password=password, device="console", **given))
-            keys = {key.kid: key for key in self._client.call(key_set_query()()).keys}
-            caller = verify(tokens.access_token, keys.get, time.time()).caller
-        except (Unavailable, ReplyTimeout):
-            raise Denied("Accounts cannot be asked for at the moment. Try again soon.") from None
-        except Invalid:
-            raise Denied("Give the name or address of an account, and its password.") from None
-        except ProblemError as refused:
-            raise Denied(refused.problem.detail) from None
-        if ROLE not in caller.scopes:
-            raise Denied(f"This account does not have the role {ROLE}.")
-        return self._begin(login)
+    def log_in(self, login: str, password: str, otp: str, address: str = "") -> str:
+        """Begin a session with an account that has the role `admin`; returns its cookie. Raises Denied.
+
+        `address` is that of the client, for the limits of auth.
+        """
+        return self._begin(login, self._accounts.log_in(login, password, otp, address))
 
     def leave(self, cookie: str) -> None:
-        """End a session."""
-        with self._lock:
-            self._sessions.pop(cookie, None)
+        """End a session, and the log-in of its account."""
+        session = self._forget(cookie)
+        if session is not None and session.log_in is not None:
+            self._accounts.log_out(session.log_in)
 
-    def _begin(self, name: str) -> str:
+    def _holds(self, session: Session, log_in: AccountLogIn) -> bool:
+        """Ask auth whether the log-in of a session holds. While auth is away, it does."""
+        try:
+            session.log_in = self._accounts.confirm(log_in)
+        except AccountsAway:
+            return True
+        except Denied:
+            return False
+        session.confirmed_at = self._clock()
+        session.ask_at = session.confirmed_at + CONFIRM_SECONDS
+        return True
+
+    def _begin(self, name: str, log_in: AccountLogIn | None = None) -> str:
         now, cookie = self._clock(), secrets.token_urlsafe(32)
         with self._lock:
             if len(self._sessions) >= MAX_SESSIONS:
                 self._sessions.pop(min(self._sessions, key=lambda each: self._sessions[each].seen_at))
-            self._sessions[cookie] = Session(name, now, now)
+            self._sessions[cookie] = Session(name, now, now, log_in, confirmed_at=now, ask_at=now + CONFIRM_SECONDS)
         return cookie
+
+    def _forget(self, cookie: str) -> Session | None:
+        with self._lock:
+            return self._sessions.pop(cookie, None)

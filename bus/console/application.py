@@ -5,19 +5,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, redirect, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
-from bus.console.access import Access, Denied
+from bus.console.access import Access
+from bus.console.accounts import Denied
 from bus.console.calling import add_calling
 from bus.console.console import FILES, Console
 from bus.console.dead_letters import add_dead_letters
 from bus.console.overview import STREAM, add_overview
 from bus.contract.problems import ProblemError
 from bus.http.request_body import MAX_BODY_BYTES
+from bus.messaging.message import MAX_BODY_BYTES as MAX_MESSAGE_BYTES
 
 COOKIE = "errand_console"
 # Reached without a session.
 OPEN_PATHS = frozenset({"/login", "/console.js", "/health/live"})
+# Forms with the body of a message: it may have MAX_MESSAGE_BYTES, and indented it is longer.
+LONG_FORMS = frozenset({"dead_letters_edit", "call"})
+LONG_FORM_BYTES = 2 * MAX_MESSAGE_BYTES
 
 
 def console_application(console: Console) -> Flask:
@@ -52,10 +57,14 @@ def _check_access(access: Access) -> Any:
     session = access.session(request.cookies.get(COOKIE, ""), is_used=request.path != STREAM)
     if session is None:
         return redirect("/login", 303)
+    if request.endpoint in LONG_FORMS:
+        request.max_content_length = request.max_form_memory_size = LONG_FORM_BYTES
     if request.method == "POST" and request.form.get("csrf") != session.csrf:
         detail = "This form is not from this session. Go back, reload the page and try again."
         return Response(detail, 403, content_type="text/plain")
     g.session = session
+    if request.method == "POST" and request.path != "/logout" and not access.may_change(session):
+        raise ServiceUnavailable("Whether you may still do this cannot be found out, because accounts do not answer.")
     return None
 
 
@@ -91,7 +100,8 @@ def _log_in(console: Console) -> Any:
         if form.get("token"):
             cookie = access.enter_with_token(form["token"].strip())
         elif access.with_accounts:
-            cookie = access.log_in(form.get("login", ""), form.get("password", ""), form.get("otp", "").strip())
+            given = (form.get("login", ""), form.get("password", ""), form.get("otp", "").strip())
+            cookie = access.log_in(*given, request.remote_addr or "")
         else:
             raise Denied("Give the token that the console has printed.")
     except Denied as denied:

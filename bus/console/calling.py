@@ -13,10 +13,11 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 import msgspec
-from flask import Flask, Response, request
-from werkzeug.exceptions import NotFound
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import Conflict, NotFound
 
 from bus.client.client import ANSWER_SECONDS
+from bus.console.access import Session
 from bus.console.console import Console
 from bus.console.forms import VALUE, FormField, filled, form_of, request_of
 from bus.contract.builtin import is_send, outcome_query_of
@@ -103,7 +104,7 @@ class _Pages:
                 self._console.ask(service, RecordCall, operation=name, message_id=message_id)
         except ProblemError as error:
             return _failed(error.problem, was_sent=False)
-        token = form.get("token", "").strip() or None
+        token = form.get("token", "").strip() or (self._own_token() if "as_me" in form else None)
         try:
             reply = self._console.client.exchange(
                 operation, body, timeout=ANSWER_SECONDS, message_id=message_id, token=token
@@ -141,8 +142,14 @@ class _Pages:
             has_secret_reply=holds_secrets(operation.reply_type),
             reads_token=operation.authentication != "none",
             needs=needs_of(operation),
+            is_mine="as_me" in values if answer else operation.authentication == "required",
             has_example=bool(fields) and bool(known_examples(operation)),
         )
+
+    def _own_token(self) -> str | None:
+        """The access token of the person of this request, if they have logged in with an account."""
+        session: Session = g.session
+        return session.log_in.access_token if session.log_in else None
 
     def _operation(self, name: str) -> type[Operation[Any]]:
         known = self._console.known.get(name.partition(".")[0])
@@ -160,11 +167,10 @@ class _Once:
         self._lock = threading.Lock()
 
     def use(self, message_id: str) -> None:
-        """Use an id. Raises ProblemError (409) when it was used before."""
+        """Use an id. Raises Conflict when it was used before."""
         with self._lock:
             if message_id in self._used:
-                detail = "This form was sent before, and its reply is not kept. Send it with another message id."
-                raise ProblemError(Problem.of("sent-before", 409, "Sent before", detail))
+                raise Conflict("This form was sent before, and its reply is not kept. Go back, and reload the form.")
             self._used[message_id] = None
             if len(self._used) > MOST_REMEMBERED:
                 self._used.popitem(last=False)

@@ -15,8 +15,9 @@ from bus.console.watching import LOOK_SECONDS, Overview
 from bus.http.pages.page import part_of
 from bus.messaging.waiting import mailbox
 
-# A stream ends after this long; the browser opens another one this soon, if the session still holds.
-STREAM_SECONDS, RETRY_MS = 60.0, 500
+# A stream ends after this long; the browser opens another one this soon, if the session still holds. With the time
+# after which auth is asked (`access.py`), that is less than a minute.
+STREAM_SECONDS, RETRY_MS = 30.0, 500
 
 # Where the overview comes from again and again, as server-sent events.
 STREAM = "/live"

@@ -6,14 +6,14 @@ A caller proves who it is with an access token: a JWT (RFC 7519) with the profil
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from bus.contract.builtin import builtin_operation
 from bus.contract.fields import Secret, holds_secrets
-from bus.contract.operations import Operation, Query, Reply, TransientCommand
+from bus.contract.operations import Authentication, Command, Operation, Query, Reply, TransientCommand
 from bus.contract.problems import Problem, ProblemError
 
 # The service that signs access tokens, and what its tokens carry as `iss` and `aud` (RFC 9068, section 2.2).
@@ -131,9 +131,11 @@ def key_set_query() -> type[GetKeySet]:
 
 
 class GivenTokens(Reply):
-    """What the library reads of the reply to a log-in."""
+    """What the library reads of the reply to a log-in; `expires_in` is the life of the access token in seconds."""
 
     access_token: Annotated[str, Secret()]
+    refresh_token: Annotated[str, Secret()]
+    expires_in: int
 
 
 class LogIn(TransientCommand[GivenTokens]):
@@ -149,6 +151,52 @@ class LogIn(TransientCommand[GivenTokens]):
 def log_in_command() -> type[LogIn]:
     """The command by which a front end of the library logs an operator in."""
     return builtin_operation(TOKEN_SERVICE, "log_in", LogIn)
+
+
+class Refresh(TransientCommand[GivenTokens]):
+    """Get new tokens for a session, with the roles that its account has now."""
+
+    refresh_token: Annotated[str, Secret()]
+
+
+@cache
+def refresh_command() -> type[Refresh]:
+    """The command by which a front end of the library goes on with a session."""
+    return builtin_operation(TOKEN_SERVICE, "refresh", Refresh)
+
+
+class LoggedOut(Reply):
+    """The session has ended."""
+
+
+class LogOut(Command[LoggedOut]):
+    """End a session."""
+
+    refresh_token: Annotated[str, Secret()]
+
+
+@cache
+def log_out_command() -> type[LogOut]:
+    """The command by which a front end of the library ends a session."""
+    return builtin_operation(TOKEN_SERVICE, "log_out", LogOut)
+
+
+class OwnAccount(Reply):
+    """What the library reads of an account."""
+
+    roles: Sequence[str]
+
+
+class GetOwnAccount(Query[OwnAccount]):
+    """The account of the caller; refused when its session has ended, or the account is disabled."""
+
+    authentication: ClassVar[Authentication] = "required"
+
+
+@cache
+def own_account_query() -> type[GetOwnAccount]:
+    """The query by which a front end of the library finds out whether a session still holds."""
+    return builtin_operation(TOKEN_SERVICE, "get_account", GetOwnAccount)
 
 
 def is_guarded(operation: type[Operation[Any]]) -> bool:

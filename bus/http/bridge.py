@@ -42,10 +42,12 @@ class Bridge:
 
     With `trusted_proxies`, the address of a client is in X-Forwarded-For, at this place from the right. Where it has
     fewer, and with 0, it is the address of the connection. The last proxy may name the prefix that it takes away in
-    X-Forwarded-Prefix.
+    X-Forwarded-Prefix, and whether its client came by `https` in X-Forwarded-Proto. A body may have `max_body_bytes`;
+    the application decides about shorter ones.
     """
 
-    def __init__(self, app: WSGIApplication, trusted_proxies: int = 0) -> None:
+    def __init__(self, app: WSGIApplication, trusted_proxies: int = 0, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self._max_body_bytes = max_body_bytes
         self._app, self._is_behind_proxy = app, trusted_proxies > 0
         if trusted_proxies:
             self._app = ProxyFix(app, x_for=trusted_proxies, x_proto=0, x_host=0)
@@ -70,7 +72,7 @@ class Bridge:
         body = b""
         if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
             try:
-                body = await _body(environ, protocol)
+                body = await _body(environ, protocol, self._max_body_bytes)
             except TimeoutError:
                 protocol.response_bytes(408, *_TOO_SLOW)
                 return
@@ -110,8 +112,10 @@ class Bridge:
             environ[_variable(name)] = UNREADABLE
         environ.pop("", None)
         if self._is_behind_proxy:
-            prefix = environ.get("HTTP_X_FORWARDED_PREFIX", "").rpartition(",")[2].strip().rstrip("/")
+            prefix = _last(environ, "HTTP_X_FORWARDED_PREFIX").rstrip("/")
             environ["SCRIPT_NAME"] = prefix if PREFIX.fullmatch(prefix) else ""
+            if _last(environ, "HTTP_X_FORWARDED_PROTO").lower() == "https":
+                environ["wsgi.url_scheme"] = "https"
         return environ
 
 
@@ -169,7 +173,13 @@ def _write(_data: bytes) -> None:
     raise NotImplementedError("This server does not have the old `write` of WSGI; return the body instead.")
 
 
-async def _body(environ: WSGIEnvironment, protocol: Any) -> bytes:
+def _last(environ: WSGIEnvironment, variable: str) -> str:
+    """The value that the last proxy has added to a header."""
+    value: str = environ.get(variable, "")
+    return value.rpartition(",")[2].strip()
+
+
+async def _body(environ: WSGIEnvironment, protocol: Any, most: int) -> bytes:
     """The body, or as much of it as shows that it is too long.
 
     Raises TimeoutError when it does not come, ProtocolError or ProtocolClosed when it is malformed or ends too early.
@@ -178,7 +188,7 @@ async def _body(environ: WSGIEnvironment, protocol: Any) -> bytes:
     never sends it.
     """
     length = environ.get("CONTENT_LENGTH", "0")
-    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+    if not length.isdecimal() or int(length) > most:
         return b""
     async with asyncio.timeout(BODY_SECONDS):
         if "HTTP_TRANSFER_ENCODING" not in environ:
@@ -187,7 +197,7 @@ async def _body(environ: WSGIEnvironment, protocol: Any) -> bytes:
         async for piece in protocol:
             pieces.append(piece)
             received += len(piece)
-            if received > MAX_BODY_BYTES:
+            if received > most:
                 return b"".join(pieces)
         # The server gives one empty piece at the end, and one for a piece that is malformed.
         if pieces.count(b"") > 1:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from bus.client.client import Client
 from bus.console.access import Access
-from bus.console.application import console_application
+from bus.console.application import LONG_FORM_BYTES, console_application
 from bus.console.console import Console, Known
 from bus.contract.identity import TOKEN_SERVICE
 from bus.contract.operator import QueueInState
@@ -64,7 +64,8 @@ def serve_console(
     operator_token = settings.operator_token or stored_token(settings.data_dir, make=True)
     console = Console(client, settings.bus_url, operator_token, access, known)
     console.start()
-    event_loop.serve(console_application(console), settings.bind, settings.console_port, settings.trusted_proxies)
+    app, proxies = console_application(console), settings.trusted_proxies
+    event_loop.serve(app, settings.bind, settings.console_port, proxies, max_body_bytes=LONG_FORM_BYTES)
     return console
 
 

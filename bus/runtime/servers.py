@@ -16,6 +16,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from bus.http.bridge import Bridge
+from bus.http.request_body import MAX_BODY_BYTES
 from bus.runtime.local_http import listens
 from bus.runtime.process import DRAIN_SECONDS
 
@@ -53,12 +54,20 @@ class EventLoop:
         self._thread.start()
         _allow_many_connections()
 
-    def serve(self, app: WSGIApplication, host: str, port: int, trusted_proxies: int = 0) -> None:
+    def serve(
+        self,
+        app: WSGIApplication,
+        host: str,
+        port: int,
+        trusted_proxies: int = 0,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
         """Serve a front end from now on. `port` must be free (`check_port`).
 
-        With `trusted_proxies`, the address of a client is in X-Forwarded-For, at this place from the right.
+        With `trusted_proxies`, the address of a client is in X-Forwarded-For, at this place from the right. A longer
+        body than `max_body_bytes` is not read.
         """
-        server = self._run(_server(Bridge(app, trusted_proxies), host, port))
+        server = self._run(_server(Bridge(app, trusted_proxies, max_body_bytes), host, port))
         serving = asyncio.run_coroutine_threadsafe(server.serve(), self.loop)
         self._servers.append((server, serving))
         serving.add_done_callback(self._served)

@@ -25,7 +25,7 @@ from support.serving import serving
 from bus.client.client import Client
 from bus.client.retrying import RetryingClient
 from bus.console.access import Access
-from bus.console.application import console_application
+from bus.console.application import LONG_FORM_BYTES, console_application
 from bus.console.console import Console, Known
 from bus.contract.operator import QueueInState
 from bus.database.engine import Database
@@ -65,7 +65,7 @@ class System:
         console = Console(asking, self.url, OPERATOR_TOKEN, access, {"catalog": Known(queues, catalog.operations)})
         console.start()
         self._closing.callback(console.stop)
-        self.origin = self._closing.enter_context(serving(console_application(console)))
+        self.origin = self._closing.enter_context(serving(console_application(console), max_body_bytes=LONG_FORM_BYTES))
         return self
 
     def __exit__(self, *_: object) -> None:

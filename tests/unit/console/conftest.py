@@ -28,7 +28,11 @@ class Operating:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.http: FlaskClient = console_application(console).test_client()
+        self.reload()
+
+    def reload(self) -> None:
+        """Begin without a cookie, at the console as it is now."""
+        self.http: FlaskClient = console_application(self.console).test_client()
 
     def enter(self) -> None:
         assert self.http.get(f"/?token={TOKEN}").status_code == 303

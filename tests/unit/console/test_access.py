@@ -1,13 +1,25 @@
 """Access: nothing is shown without a session, and nothing changes without the CSRF token of its forms."""
 
+import json
 from typing import Any
 
 import pytest
 from support.access_tokens import Signer
 
 from bus.client.client import Client
-from bus.console.access import IDLE_SECONDS, LONGEST_SECONDS, MAX_SESSIONS, Access, Denied
-from bus.contract.identity import GivenTokens, JsonWebKeySet, key_set_query, log_in_command
+from bus.console.access import CONFIRM_SECONDS, IDLE_SECONDS, LONGEST_SECONDS, MAX_SESSIONS, Access
+from bus.console.accounts import Denied
+from bus.console.application import LONG_FORM_BYTES
+from bus.contract.identity import (
+    GivenTokens,
+    JsonWebKeySet,
+    OwnAccount,
+    key_set_query,
+    log_in_command,
+    log_out_command,
+    own_account_query,
+    refresh_command,
+)
 from bus.contract.problems import Unavailable
 from bus.contract.refusals import Refusal
 
@@ -87,19 +99,33 @@ class WrongCredentials(Refusal, code="auth.wrong_credentials", status=401):
     """There is no account with this name and password that may log in."""
 
 
+class SessionOver(Refusal, code="auth.session_over", status=401):
+    """The session of this access token has ended. Log in again."""
+
+
 class Accounts:
-    """Stands for the client of a console: auth answers with this token, or this error."""
+    """Stands for the client of a console: auth answers for an account with these scopes, or with this error."""
 
     def __init__(self, signer: Signer, scopes: str = "", error: Exception | None = None) -> None:
-        self._signer, self._scopes, self._error = signer, scopes, error
+        self._signer, self.scopes, self.error = signer, scopes, error
+        self.asked: list[tuple[str, str]] = []
 
-    def call(self, request: Any) -> Any:
-        if isinstance(request, log_in_command()):
-            if self._error is not None:
-                raise self._error
-            return GivenTokens(access_token=self._signer.token(scope=self._scopes))
-        assert isinstance(request, key_set_query())
-        return JsonWebKeySet(keys=[self._signer.jwk])
+    def call(self, request: Any, *, timeout: float = 0.0, token: str = "", client_address: str = "") -> Any:
+        self.asked.append((request.operation_name, client_address))
+        if isinstance(request, key_set_query()):
+            return JsonWebKeySet(keys=[self._signer.jwk])
+        if self.error is not None:
+            raise self.error
+        if isinstance(request, own_account_query()):
+            assert token.count(".") == 2
+            return OwnAccount(roles=self.scopes.split())
+        assert isinstance(request, log_in_command() | refresh_command())
+        access_token = self._signer.token(scope=self.scopes)
+        return GivenTokens(access_token=access_token, refresh_token=f"refresh-{len(self.asked)}", expires_in=600)
+
+    def send(self, command: Any, *, timeout: float) -> None:
+        assert isinstance(command, log_out_command())
+        self.asked.append((command.operation_name, command.refresh_token))
 
 
 def test_an_account_needs_the_role_admin() -> None:
@@ -108,16 +134,18 @@ def test_an_account_needs_the_role_admin() -> None:
     session = access.session(access.log_in("ada", "secret", ""))
     assert session is not None
     assert session.name == "ada"
+    without = Accounts(signer, "catalog:write")
     with pytest.raises(Denied, match="does not have the role admin"):
-        _access(Accounts(signer, "catalog:write")).log_in("ada", "secret", "")
+        _access(without).log_in("ada", "secret", "")
+    assert without.asked[-1][0] == "auth.log_out"
     with pytest.raises(Denied, match="There is no account with this name"):
         _access(Accounts(signer, error=WrongCredentials())).log_in("ada", "wrong", "")
     with pytest.raises(Denied, match="Accounts cannot be asked"):
         _access(Accounts(signer, error=Unavailable("no-worker", "No worker."))).log_in("ada", "wrong", "")
     forged = Accounts(Signer(), "admin")
     forged._signer, keys = signer, forged._signer  # a token that other keys have signed
-    forged.call = lambda request, call=forged.call: (  # type: ignore[method-assign, misc]
-        JsonWebKeySet(keys=[keys.jwk]) if isinstance(request, key_set_query()) else call(request)
+    forged.call = lambda request, call=forged.call, **given: (  # type: ignore[method-assign, misc]
+        JsonWebKeySet(keys=[keys.jwk]) if isinstance(request, key_set_query()) else call(request, **given)
     )
     with pytest.raises(Denied):
         _access(forged).log_in("ada", "secret", "")
@@ -126,3 +154,91 @@ def test_an_account_needs_the_role_admin() -> None:
 def test_no_client_is_asked_for_what_is_no_name(memory_url: str) -> None:
     with Client(memory_url) as client, pytest.raises(Denied, match=r"at the moment|Give the name"):
         _access(client).log_in("", "", "")
+
+
+@pytest.mark.parametrize("ends_by", ["role", "session"])
+def test_a_role_that_is_taken_away_and_a_session_that_ended_end_the_consoles_within_a_minute(ends_by: str) -> None:
+    now, accounts = [0.0], Accounts(Signer(), "admin")
+    access = _access(accounts, lambda: now[0])
+    cookie = access.log_in("ada", "secret", "", "203.0.113.9")
+    assert ("auth.log_in", "203.0.113.9") in accounts.asked
+    for _ in range(100):  # longer than an access token lives
+        now[0] += CONFIRM_SECONDS + 1
+        assert access.session(cookie, is_used=True) is not None
+    names = [name for name, _ in accounts.asked]
+    assert names.count("auth.get_account") > 80
+    assert names.count("auth.refresh") >= 4
+    if ends_by == "role":
+        accounts.scopes = "catalog:write"
+    else:
+        accounts.error = SessionOver()
+    now[0] += CONFIRM_SECONDS + 1
+    assert access.session(cookie) is None
+
+
+def test_a_role_that_is_taken_away_ends_the_session_when_its_token_is_renewed_too() -> None:
+    now, accounts = [0.0], Accounts(Signer(), "admin")
+    access = _access(accounts, lambda: now[0])
+    cookie = access.log_in("ada", "secret", "")
+    accounts.scopes = ""
+    now[0] += 700
+    assert access.session(cookie) is None
+    assert "auth.refresh" in [name for name, _ in accounts.asked]
+
+
+def test_while_accounts_are_away_everything_is_shown_and_nothing_changes() -> None:
+    now, accounts = [0.0], Accounts(Signer(), "admin")
+    access = _access(accounts, lambda: now[0])
+    cookie = access.log_in("ada", "secret", "")
+    accounts.error = Unavailable("no-worker", "No worker.")
+    now[0] += 50
+    session = access.session(cookie)
+    assert session is not None
+    assert access.may_change(session)
+    asked = len(accounts.asked)
+    assert access.session(cookie) is session
+    assert len(accounts.asked) == asked  # not with every request
+    now[0] += 20
+    assert access.session(cookie) is session
+    assert not access.may_change(session)
+    accounts.error = None
+    now[0] += 20
+    assert access.session(cookie) is session
+    assert access.may_change(session)
+
+
+def test_what_may_not_be_changed_is_said_and_log_out_is_possible(operating: Any) -> None:
+    now, accounts = [0.0], Accounts(Signer(), "admin")
+    operating.console.access = access = _access(accounts, lambda: now[0])
+    operating.reload()
+    operating.http.post("/login", data={"login": "ada", "password": "x"})
+    assert "ada" in operating.get("/")
+    assert 'name="as_me" checked' in operating.get("/call/catalog.create_product")
+    accounts.error = Unavailable("no-worker", "No worker.")
+    now[0] += 120
+    assert "ada" in operating.get("/dead-letters")
+    refused = operating.post("/call/catalog.get_product", **{"field.product_id": "1"})
+    assert (refused.status_code, "accounts do not answer" in refused.text) == (503, True)
+    assert operating.post("/logout").status_code == 303
+    assert accounts.asked[-1][0] == "auth.log_out"
+    assert access._sessions == {}
+
+
+def test_the_token_needs_no_account(operating: Any) -> None:
+    operating.enter()
+    assert "as_me" not in operating.get("/call/catalog.create_product")
+
+
+def test_the_cookie_is_secure_where_the_client_came_by_https(operating: Any) -> None:
+    for scheme, is_secure in (("http", False), ("https", True)):
+        response = operating.http.get("/?token=the token that is printed", base_url=f"{scheme}://console.example")
+        assert ("Secure" in response.headers["Set-Cookie"]) is is_secure
+
+
+def test_a_form_with_a_message_may_be_long_and_no_other(operating: Any) -> None:
+    operating.enter()
+    tags = json.dumps(["x" * 250_000])
+    shown = operating.post("/call/catalog.create_product", **{"field.tags": tags})
+    assert (shown.status_code, "tags" in shown.text) == (400, True)
+    assert operating.post("/call/catalog.create_product", **{"field.tags": "x" * LONG_FORM_BYTES}).status_code == 413
+    assert operating.post("/dead-letters/catalog/preview", kind="x" * 70_000).status_code == 413

@@ -69,6 +69,32 @@ def test_the_address_of_a_client_is_the_one_that_the_first_trusted_proxy_has_see
 
 
 @pytest.mark.parametrize(
+    ("proxies", "forwarded", "scheme"),
+    [
+        (1, b"https", "https"),
+        (1, b"HTTPS", "https"),
+        (1, b"http, https", "https"),
+        (1, b"https, http", "http"),
+        (1, b"javascript", "http"),
+        (0, b"https", "http"),
+    ],
+)
+def test_the_scheme_is_the_one_that_the_last_trusted_proxy_has_seen(
+    proxies: int, forwarded: bytes, scheme: str
+) -> None:
+    with serving(_shown, trusted_proxies=proxies) as url:
+        environ = _environ(url, b"GET /", b"X-Forwarded-Proto: " + forwarded + b"\r\n")
+        assert environ["wsgi.url_scheme"] == scheme
+
+
+def test_a_longer_body_is_read_where_it_is_allowed() -> None:
+    body = b"x" * (MAX_BODY_BYTES + 1)
+    length = b"Content-Length: %d\r\n" % len(body)
+    with serving(_shown, max_body_bytes=2 * MAX_BODY_BYTES) as url:
+        assert _environ(url, b"POST /", length, body)["body"] == len(body)
+
+
+@pytest.mark.parametrize(
     ("proxies", "forwarded", "prefix"),
     [
         (1, b"/shop", "/shop"),
