@@ -17,6 +17,7 @@ from bus.contract.fields import MultiLine
 from bus.contract.operations import Authentication, Operation, Query, Reply, TransientCommand
 from bus.contract.problems import FieldError
 from bus.contract.refusals import Refusal
+from bus.contract.request_history import FailedAttempt, GetRequest
 
 # Of one page of a list, and of one batch that is sent again.
 MAX_LISTED, MAX_SENT = 500, 500
@@ -166,7 +167,10 @@ class DeadLetterGroups(Reply):
 
 
 class DeadLetterInFull(Reply):
-    """A letter with everything in it. Bytes of the body that are not UTF-8 are escaped, as `\\xff`."""
+    """A letter with everything in it. Bytes of the body that are not UTF-8 are escaped, as `\\xff`.
+
+    `attempts` are those of its tries at which a handler failed, as far as they are still stored, the oldest first.
+    """
 
     letter: ListedDeadLetter
     detail: str
@@ -175,6 +179,7 @@ class DeadLetterInFull(Reply):
     body: str
     handled_at: datetime | None
     replayed_as: str | None
+    attempts: Sequence[FailedAttempt] = ()
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -396,6 +401,7 @@ _VERBS: Mapping[type[Operation[Any]], str] = {
     ListDeadLetters: "list_dead_letters",
     GroupDeadLetters: "group_dead_letters",
     GetDeadLetter: "get_dead_letter",
+    GetRequest: "get_request",
     ListDeadLetterActions: "list_dead_letter_actions",
     GetDeadLetterAction: "get_dead_letter_action",
     TakeDeadLetters: "take_dead_letters",

@@ -1,6 +1,6 @@
 """The inbox: which messages were handled, and the reply to each.
 
-A row is written in the transaction of the effect. Its key (caller, message_id) makes an effect happen once,
+A row is written in the transaction of the effect. Its key (message_id, caller) makes an effect happen once,
 however often its message comes.
 """
 
@@ -23,8 +23,6 @@ from bus.messaging.replies import EncodedReply
 
 # The status of a refusal that is not final (RFC 6585, section 4): the same message may be sent again later.
 TOO_MANY_REQUESTS = 429
-# Stands in the place of a caller for events. No caller's name has a space in it.
-EVENTS = "an event"
 
 _stored = select(inbox.c.digest, inbox.c.status, inbox.c.location, inbox.c.reply).where(
     inbox.c.caller == bindparam("caller"), inbox.c.message_id == bindparam("message_id")
@@ -51,8 +49,8 @@ def record(connection: Connection, calls: Iterable[tuple[Call, EncodedReply]]) -
     """Write the replies to the calls that have a message id. Raises AlreadyDone."""
     rows = [
         {
-            "caller": EVENTS if call.kind == "event" else call.caller.id,
             "message_id": call.message_id,
+            "caller": call.recorded_caller,
             "operation": call.operation.operation_name,
             "digest": call.digest,
             "status": reply.status,
@@ -65,7 +63,7 @@ def record(connection: Connection, calls: Iterable[tuple[Call, EncodedReply]]) -
     if not rows:
         return
     # In one order for all workers: two that got the same messages then wait for each other in turn, without a deadlock.
-    rows.sort(key=itemgetter("caller", "message_id"))
+    rows.sort(key=itemgetter("message_id", "caller"))
     try:
         insert_all(connection, inbox, rows)
     except IntegrityError as error:
@@ -78,7 +76,7 @@ def look_up_all(connection: Connection, calls: Sequence[Call]) -> list[EncodedRe
     The reply is a refusal where the message id was used for another request; it names the fields that differ. One
     statement looks up all.
     """
-    keys = list(dict.fromkeys((_caller_of(call), call.message_id) for call in calls if call.message_id is not None))
+    keys = list(dict.fromkeys((call.recorded_caller, call.message_id) for call in calls if call.message_id is not None))
     if not keys:
         return [None] * len(calls)
     if connection.dialect.name == "postgresql":
@@ -87,13 +85,13 @@ def look_up_all(connection: Connection, calls: Sequence[Call]) -> list[EncodedRe
     else:
         rows = connection.execute(_stored_by_json, {"keys": json.dumps(keys)}).all()
     found = {(row.caller, row.message_id): row for row in rows}
-    return [_reply_of(found.get((_caller_of(call), call.message_id)), call) for call in calls]
+    return [_reply_of(found.get((call.recorded_caller, call.message_id)), call) for call in calls]
 
 
 def forget_unfinal(connection: Connection, calls: Iterable[Call]) -> None:
     """Delete the rows of these calls whose reply is not final, so that they can be carried out again."""
     for call in calls:
-        is_it = (inbox.c.caller == _caller_of(call), inbox.c.message_id == call.message_id)
+        is_it = (inbox.c.caller == call.recorded_caller, inbox.c.message_id == call.message_id)
         connection.execute(delete(inbox).where(*is_it, inbox.c.status == TOO_MANY_REQUESTS))
 
 
@@ -119,10 +117,6 @@ def _version_of(row: Row[Any], call: Call) -> str:
     for name in path.split("."):
         found = found.get(name) if isinstance(found, dict) else None
     return "" if found is None else str(found)
-
-
-def _caller_of(call: Call) -> str:
-    return EVENTS if call.kind == "event" else call.caller.id
 
 
 def outcome_of(connection: Connection, caller: str, message_id: str) -> EncodedReply | None:

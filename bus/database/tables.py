@@ -26,8 +26,8 @@ metadata = MetaData()
 inbox = Table(
     "inbox",
     metadata,
-    Column("caller", Text, primary_key=True),
     Column("message_id", Text, primary_key=True),
+    Column("caller", Text, primary_key=True),
     Column("operation", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("status", Integer, nullable=False),
@@ -102,9 +102,11 @@ dead_letter = Table(
     Column("action_id", BigInteger),
     Column("handled_at", UtcDateTime),
     Column("replayed_as", Text),
+    Column("trace_id", Text),
     sqlite_autoincrement=True,
 )
 Index("dead_letters_message_id", dead_letter.c.message_id)
+Index("dead_letters_trace_id", dead_letter.c.trace_id)
 # To list and count them without reading their bodies: a page of letters, and all that a filter asks for.
 Index("dead_letters_listed", dead_letter.c.state, dead_letter.c.id)
 Index(
@@ -114,6 +116,29 @@ Index(
 )
 # A replay takes the letters of its action in their order, a batch at a time.
 Index("dead_letters_action", dead_letter.c.action_id, dead_letter.c.state, dead_letter.c.id)
+
+# Tries at which a handler failed, the last ones. `caller` is as in the inbox. `number` counts the tries of a delivery;
+# the next one comes after `retry_seconds`, which is null where there is none.
+failed_attempt = Table(
+    "failed_attempts",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("message_id", Text),
+    Column("caller", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("failed_at", UtcDateTime, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("error_class", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+    Column("trace_id", Text, nullable=False),
+    Column("retry_seconds", Integer),
+    sqlite_autoincrement=True,
+)
+Index("failed_attempts_message_id", failed_attempt.c.message_id)
+Index("failed_attempts_trace_id", failed_attempt.c.trace_id)
+Index("failed_attempts_failed_at", failed_attempt.c.failed_at, postgresql_using="brin")
 
 # What only one process may do at a time, and which one does it until when, in seconds since 1970.
 lease = Table(

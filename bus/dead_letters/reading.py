@@ -24,7 +24,7 @@ from bus.messaging.headers import count, lines, moment, one_line
 from bus.messaging.message import MESSAGE_ID, Delivery, Message
 from bus.messaging.redelivery import CALLER
 from bus.messaging.topology import is_events_queue, service_of_queue
-from bus.messaging.trace_context import MAX_STATE, TRACEPARENT, TRACESTATE
+from bus.messaging.trace_context import MAX_STATE, TRACEPARENT, TRACESTATE, read
 from bus.security.vouching import name_of, vouched
 
 MAX_NAME = 255  # characters of a queue's name, a class's or a property (AMQP 0-9-1, section 4.2.5.3)
@@ -92,6 +92,7 @@ def read_dead_letter(delivery: Delivery, operations: Operations, now: datetime, 
         by_broker=death is not None,
         has_own_id=False,
         again=delivery.deaths > 0,
+        trace_id=_trace_id(message),
     )
 
 
@@ -146,6 +147,7 @@ def _from_worker(delivery: Delivery, operations: Operations, now: datetime) -> R
         by_broker=False,
         has_own_id=True,
         again=delivery.deaths > 0,
+        trace_id=_trace_id(message),
     )
 
 
@@ -213,6 +215,11 @@ def _properties(message: Message) -> OriginalProperties:
         traceparent=one_line(message.headers.get(TRACEPARENT), MAX_NAME),
         tracestate=one_line(message.headers.get(TRACESTATE), MAX_STATE),
     )
+
+
+def _trace_id(message: Message) -> str | None:
+    trace = read(message.headers.get(TRACEPARENT))
+    return None if trace is None else trace.trace_id
 
 
 def _digest(message: Message) -> str:

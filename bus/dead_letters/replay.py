@@ -8,10 +8,11 @@ from sqlalchemy import Connection
 from bus import failpoints
 from bus.contract.operator import ActionProgress, DeadLettersSent, UnknownAction
 from bus.database.engine import Database
-from bus.database.inbox import EVENTS, done_of
+from bus.database.inbox import done_of
 from bus.dead_letters.actions import actions, claim_lease, mark_replayed, release_lease
 from bus.dead_letters.queries import ids_of_those_that_died_again, last_replayed, next_chosen
 from bus.dead_letters.store import DeadLetter
+from bus.messaging.call import EVENTS
 from bus.messaging.message import JSON, SENT_AT, Message, now_ms
 from bus.messaging.publishing import not_taken
 from bus.messaging.topology import is_events_queue

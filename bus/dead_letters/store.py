@@ -39,6 +39,7 @@ class DeadLetter(DeadLetterSummary, frozen=True, kw_only=True):
     body: bytes
     handled_at: datetime | None = None
     replayed_as: str | None = None
+    trace_id: str | None = None
 
     @classmethod
     def of_row(cls, row: Row[Any]) -> "DeadLetter":

@@ -10,7 +10,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from bus.client.client import ANSWER_SECONDS
-from bus.contract.builtin import send_of
+from bus.contract.builtin import Send, send_of
 from bus.contract.codec import encode
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
@@ -19,7 +19,6 @@ from bus.contract.operations import Operation, Reply, service_of
 from bus.database.engine import Outgoing, Transaction
 from bus.messaging.call import Call
 from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
-from bus.messaging.trace_context import Trace
 from bus.service.nested_calls import NestedCalls
 
 R = TypeVar("R", bound=Reply)
@@ -153,12 +152,9 @@ class Work:
         operation = type(command)
         if operation not in self._may_send:
             raise TypeError(f"{self._service} does not declare this: Service(…, sends=[{operation.__name__}])")
-        message_id = uuid4().hex
         sent = send_of(self._service)(operation=operation.operation_name, body=encode(command).decode())
         check_body(JSON, None, len(encode(sent)), MAX_BODY_BYTES)
-        trace = self._calls[0].trace if len(self._calls) == 1 else self._traces.get(id(request))
-        self._transaction.outgoing.append(Outgoing(sent, trace, message_id))
-        return message_id
+        return self._hand_over(sent, request)
 
     def emit(self, event: Event, request: Operation[Any] | None = None) -> str:
         """Send an event to its listeners once this transaction is committed; returns its message id.
@@ -173,11 +169,14 @@ class Work:
             raise TypeError(f"{type(event).operation_name} has secret fields, and events are stored and sent readable")
         if service_of(type(event)) != self._service:
             raise TypeError(f"{type(event).operation_name} belongs to another service than {self._service}")
-        trace = self._calls[0].trace if len(self._calls) == 1 else self._traces.get(id(request))
-        message_id = uuid4().hex
-        self._transaction.outgoing.append(Outgoing(event, trace, message_id))
+        return self._hand_over(event, request)
+
+    def _hand_over(self, message: Event | Send, request: Operation[Any] | None) -> str:
+        cause = self._calls[0] if len(self._calls) == 1 else self._by_request.get(id(request))
+        trace, message_id = (None, uuid4().hex) if cause is None else (cause.trace, cause.new_id())
+        self._transaction.outgoing.append(Outgoing(message, trace, message_id))
         return message_id
 
     @cached_property
-    def _traces(self) -> dict[int, Trace | None]:
-        return {id(call.request): call.trace for call in self._calls}
+    def _by_request(self) -> dict[int, Call]:
+        return {id(call.request): call for call in self._calls}

@@ -20,7 +20,7 @@ from bus.messaging.call import Call
 from bus.messaging.message import Delivery, Message
 from bus.messaging.publishing import publish_all
 from bus.messaging.replies import EncodedReply
-from bus.messaging.topology import Limits, quarantine_queue, retry_queues
+from bus.messaging.topology import Limits, Queue, quarantine_queue, retry_queues
 from bus.messaging.trace_context import TRACEPARENT
 from bus.messaging.transport import PublishOutcome, Transport
 from bus.security.service_keys import LetterKey
@@ -83,15 +83,15 @@ class Dispatcher:
         if self._quarantining.acquire(timeout=CONFIRM_SECONDS):
             self._quarantining.release()
 
-    def schedule_retry(self, delivery: Delivery, call: Call | None) -> bool:
-        """Have a command delivered again after a pause; False when it has had all its tries."""
+    def next_retry(self, delivery: Delivery) -> Queue | None:
+        """The queue in which a command whose handler has failed waits for its next try; None after the last one."""
         attempt = redelivery.attempts_of(delivery.message)
-        if attempt >= len(self._retries):
-            return False
-        pause = self._retries[attempt]
+        return self._retries[attempt] if attempt < len(self._retries) else None
+
+    def schedule_retry(self, delivery: Delivery, call: Call | None, pause: Queue) -> None:
+        """Have a command delivered again after a pause."""
         self._hand_over([redelivery.later(delivery.traced, pause)])
         self._telemetry.record("retried", delivery, call, seconds=pause.delay_seconds)
-        return True
 
     def postpone(self, delivery: Delivery, call: Call | None, reason: str, *, grows: bool) -> bool:
         """Have a command delivered again after a pause, with no try used; False when there is no pause.

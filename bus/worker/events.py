@@ -17,6 +17,7 @@ from bus.messaging.transport import Transport
 from bus.service.service import Service
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.execution import Executor, OnEvents
+from bus.worker.failures import FailureRecord
 from bus.worker.handler_runs import HandlerFailed
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import Arrivals, DatabaseWaits, Stopped
@@ -43,6 +44,7 @@ class EventConsumer:
         transport: Transport,
         dispatcher: Dispatcher,
         telemetry: MessageTelemetry,
+        failures: FailureRecord,
         limits: Limits,
         stopping: threading.Event,
         waits: DatabaseWaits,
@@ -52,7 +54,7 @@ class EventConsumer:
         self._executor, self._waits = Executor(service.listeners, database, on_events=on_events), waits
         self._listeners = service.listeners
         self._transport, self._dispatcher, self._telemetry = transport, dispatcher, telemetry
-        self._pauses, self._stopping = limits.retry_seconds, stopping
+        self._pauses, self._stopping, self._failures = limits.retry_seconds, stopping, failures
         self._session: int | None = None
         self._held: frozenset[str | None] = frozenset()
 
@@ -119,8 +121,9 @@ class EventConsumer:
         """Pause before the next try, or make it a dead letter after the last."""
         name, trace_id = delivery.message.type, delivery.trace.trace_id
         log.error("listener_failed", event_name=name, attempt=attempt, trace_id=trace_id, exception=failed.traceback)
-        if attempt <= len(self._pauses):
-            pause = self._pauses[attempt - 1]
+        pause = self._pauses[attempt - 1] if attempt <= len(self._pauses) else None
+        self._failures.add(delivery, failed, call.operation.operation_name, call.recorded_caller, attempt, pause)
+        if pause is not None:
             facts = {"event_name": name, "attempt": attempt, "seconds": pause}
             self._telemetry.record("retried", delivery, call, is_last=False, **facts)
             if self._stopping.wait(pause):

@@ -1,4 +1,5 @@
-"""What a worker answers to operators: the state of its service, and what they do with its dead letters."""
+"""What a worker answers to operators: the state of its service, what it knows of a request, and what they do with its
+dead letters."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -38,6 +39,7 @@ from bus.contract.operator import (
     operator_operations,
 )
 from bus.contract.problems import Invalid
+from bus.contract.request_history import GetRequest, KnownOfRequest
 from bus.contract.validation import accept
 from bus.database.engine import Database
 from bus.dead_letters import actions, queries
@@ -53,6 +55,7 @@ from bus.service.service import Service
 from bus.service.work import Work
 from bus.worker.background.gauges import waiting_in
 from bus.worker.background.heartbeat import workers_seen
+from bus.worker.request_history import attempts_of, known_of
 
 CONFIRM_SECONDS = 5.0
 
@@ -87,6 +90,7 @@ class OperatorHandlers:
             ListDeadLetters: self._list,
             GroupDeadLetters: self._group,
             GetDeadLetter: self._letter,
+            GetRequest: self._request,
             ListDeadLetterActions: self._list_actions,
             GetDeadLetterAction: self._progress,
             TakeDeadLetters: self._take,
@@ -138,7 +142,11 @@ class OperatorHandlers:
             body=letter.body.decode("utf-8", "backslashreplace"),
             handled_at=letter.handled_at,
             replayed_as=letter.replayed_as,
+            attempts=attempts_of(work.connection, letter),
         )
+
+    def _request(self, request: GetRequest, work: Work) -> KnownOfRequest:
+        return known_of(work.connection, request)
 
     def _list_actions(self, request: ListDeadLetterActions, work: Work) -> Actions:
         return Actions(actions=actions.actions(work.connection, request.limit))

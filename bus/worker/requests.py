@@ -28,6 +28,7 @@ from bus.service.nested_calls import NestedCalls
 from bus.worker.admission import Admission, ContractFailed
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.execution import SHORT_LOCK_SECONDS, Executor, OnEvents, Postponed
+from bus.worker.failures import FailureRecord
 from bus.worker.handler_runs import CALLED_AWAY, INTERNAL_ERROR, HandlerFailed, answer_queries
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import PROBE_SECONDS, Arrivals, DatabaseWaits
@@ -52,13 +53,14 @@ class RequestConsumer:
         admission: Admission,
         dispatcher: Dispatcher,
         telemetry: MessageTelemetry,
+        failures: FailureRecord,
         *,
         nested: NestedCalls,
         give_up: timedelta,
         on_events: OnEvents,
     ) -> None:
         self._handlers, self._database, self._waits, self._transport = handlers, database, waits, transport
-        self._nested, self._give_up = nested, give_up
+        self._nested, self._give_up, self._failures = nested, give_up, failures
         self._admission, self._dispatcher, self._telemetry = admission, dispatcher, telemetry
         self._executor = Executor(handlers, database, nested=nested, on_events=on_events)
         self._operations: dict[str, type[Operation[Any]]] = {
@@ -213,17 +215,21 @@ class RequestConsumer:
 
         Without a `call` it is the contract that failed: another release may have mended it by then.
         """
-        operation = self._operations[delivery.message.queue]
+        operation, attempt = self._operations[delivery.message.queue], attempts_of(delivery.message) + 1
         log.error(
             "handler_failed",
             operation=delivery.message.queue,
-            attempt=attempts_of(delivery.message) + 1,
+            attempt=attempt,
             trace_id=delivery.trace.trace_id,
             exception=failed.traceback,
         )
+        pause = self._dispatcher.next_retry(delivery) if operation.is_durable else None
+        seconds = None if pause is None else pause.delay_seconds
+        self._failures.add(delivery, failed, operation.operation_name, caller.id, attempt, seconds)
+        if pause is not None:
+            self._dispatcher.schedule_retry(self._admission.vouched(delivery, call), call, pause)
+            return
         if operation.is_durable:
-            if self._dispatcher.schedule_retry(self._admission.vouched(delivery, call), call):
-                return
             self._dispatcher.dead_letter_request(delivery, operation, "fault", failed.message, failed, caller)
         self._dispatcher.reply(delivery, EncodedReply.problem(INTERNAL_ERROR, delivery.trace))
         outcome = "dead_lettered" if operation.is_durable else "answered"

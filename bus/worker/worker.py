@@ -46,6 +46,7 @@ from bus.worker.builtins import builtin_handlers
 from bus.worker.dead_letters import DeadLetterConsumer
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.events import EventConsumer
+from bus.worker.failures import FailureRecord
 from bus.worker.operator import OperatorHandlers
 from bus.worker.quarantine import Quarantine
 from bus.worker.requests import RequestConsumer
@@ -198,7 +199,7 @@ class Worker:
         service, transport, database, on_events = self._service, self._transport, self._database, self._relay.wake
         name = service.name
         operations: dict[str, type[Operation[Any]]] = service.operations
-        letter_key, waits = self._letter_key, self._waits
+        letter_key, waits, failures = self._letter_key, self._waits, FailureRecord(name, database)
         dispatcher = Dispatcher(name, transport, self._limits, self._stopping, telemetry, letter_key)
         unsealer = Unsealer(partial(read_keys, database), required=require_sealed)
         if metrics is not None:
@@ -227,6 +228,7 @@ class Worker:
             Admission(operations, unsealer, dispatcher, telemetry, guard),
             dispatcher,
             telemetry,
+            failures,
             nested=self._nested,
             give_up=timedelta(hours=self._limits.give_up_hours),
             on_events=on_events,
@@ -237,6 +239,7 @@ class Worker:
             transport,
             dispatcher,
             telemetry,
+            failures,
             self._limits,
             self._stopping,
             waits,

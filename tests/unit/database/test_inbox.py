@@ -103,4 +103,4 @@ def test_no_secret_is_kept(connection: Connection) -> None:
 def test_many_ids_are_looked_up_by_the_key_and_not_by_reading_the_inbox(connection: Connection) -> None:
     plan = connection.execute(text(f"EXPLAIN QUERY PLAN {_stored_by_json.text}"), {"keys": '[["a", "1"]]'}).all()
     steps = [row.detail for row in plan if "inbox" in row.detail]
-    assert steps == ["SEARCH inbox USING INDEX sqlite_autoindex_inbox_1 (caller=? AND message_id=?)"]
+    assert steps == ["SEARCH inbox USING INDEX sqlite_autoindex_inbox_1 (message_id=? AND caller=?)"]

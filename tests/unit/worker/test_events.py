@@ -13,6 +13,7 @@ from bus.messaging.message import Delivery, Message
 from bus.messaging.topology import DEFAULT_LIMITS
 from bus.messaging.trace_context import begin
 from bus.worker.events import KILLER_DEATHS, EventConsumer
+from bus.worker.failures import FailureRecord
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import ConsumerThreads, DatabaseWaits
 
@@ -47,6 +48,7 @@ def test_an_event_that_this_worker_has_held_is_not_what_workers_died_of(
         part,
         part,
         MessageTelemetry("example"),
+        FailureRecord("listener", database),
         DEFAULT_LIMITS,
         stopping,
         waits,

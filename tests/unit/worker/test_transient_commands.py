@@ -30,6 +30,7 @@ from bus.service.work import Work
 from bus.worker.admission import Admission
 from bus.worker.dispatcher import Dispatcher
 from bus.worker.execution import Executor
+from bus.worker.failures import FailureRecord
 from bus.worker.handler_runs import HandlerFailed
 from bus.worker.requests import RequestConsumer
 from bus.worker.telemetry import MessageTelemetry
@@ -71,6 +72,7 @@ class Consumer:
             Admission(service.operations, unsealer, dispatcher, telemetry, guard),
             dispatcher,
             telemetry,
+            FailureRecord("example", database),
             nested=NestedCalls(None, guard.token_of, "shelf", ""),
             give_up=timedelta(hours=1),
             on_events=lambda: None,

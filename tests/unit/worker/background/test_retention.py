@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from bus.database.engine import Database
-from bus.database.tables import inbox, outbox
+from bus.database.tables import failed_attempt, inbox, outbox
 from bus.testing.databases import migrated
 from bus.testing.waiting import wait_until
-from bus.worker.background.retention import Retention, purge_inbox, purge_outbox
+from bus.worker.background.retention import MOST_ATTEMPTS, Retention, purge_attempts, purge_inbox, purge_outbox
 
 NOW = datetime.now(UTC)
 OLD, FRESH = NOW - timedelta(days=8), NOW - timedelta(days=6)
@@ -52,6 +52,23 @@ def test_old_rows_go_a_few_at_a_time_and_fresh_ones_stay(kept: Database, purge: 
             deleted.append(purge(transaction.connection, BEFORE, 2))  # type: ignore[operator]
     assert deleted == [2, 2, 1, 0]
     assert _counts(kept) == ((2, 7) if purge is purge_inbox else (7, 2))
+
+
+def test_failed_tries_go_when_they_are_old_or_too_many(kept: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"caller": "a", "operation": "a.b", "worker": "w", "error_class": "", "detail": "", "traceback": ""}
+    tries = [{**row, "number": n, "trace_id": "", "failed_at": OLD if n < 3 else FRESH} for n in range(8)]
+    with kept.transaction() as transaction:
+        transaction.connection.execute(insert(failed_attempt), tries)
+    deleted = []
+    for most in (MOST_ATTEMPTS, 2):
+        monkeypatch.setattr("bus.worker.background.retention.MOST_ATTEMPTS", most)
+        while not deleted or deleted[-1]:
+            with kept.transaction() as transaction:
+                deleted.append(purge_attempts(transaction.connection, BEFORE, 2))
+        deleted.append(-1)
+    assert deleted == [2, 1, 0, -1, 2, 1, 0, -1]
+    with kept.reading() as transaction:
+        assert transaction.connection.execute(select(failed_attempt.c.number)).scalars().all() == [6, 7]
 
 
 def test_an_event_that_was_never_sent_stays(kept: Database) -> None:

@@ -1,0 +1,70 @@
+"""Failures: each try at which a handler failed is written down for operators. A success writes nothing."""
+
+import os
+import socket
+import threading
+import time
+
+import structlog
+from sqlalchemy import insert
+
+from bus.database.clock import sql_now
+from bus.database.engine import Database
+from bus.database.tables import failed_attempt
+from bus.database.trouble import DatabaseUnavailable
+from bus.dead_letters.envelope import MAX_DETAIL, MAX_TRACEBACK_BYTES
+from bus.dead_letters.reading import MAX_NAME
+from bus.messaging.headers import lines, one_line
+from bus.messaging.message import Delivery
+from bus.worker.handler_runs import HandlerFailed
+
+# A handler that always fails must not slow down the others. The log has all.
+MOST_A_SECOND = 100
+
+log = structlog.get_logger("bus.worker")
+
+
+class FailureRecord:
+    """Writes down the failed tries of one worker. Safe to use from many threads."""
+
+    def __init__(self, service: str, database: Database) -> None:
+        self._service, self._database = service, database
+        self._worker = one_line(f"{socket.gethostname()} (process {os.getpid()})", MAX_NAME)
+        self._lock, self._second, self._in_second = threading.Lock(), 0, 0
+
+    def add(
+        self, delivery: Delivery, failed: HandlerFailed, operation: str, caller: str, number: int, pause: int | None
+    ) -> None:
+        """Write down a try that has failed now; the next one comes after `pause` seconds, None for the last.
+
+        `caller` is the recorded one. Nothing is written while the database is away: that changes nothing for the
+        message.
+        """
+        if not self._has_room():
+            return
+        row = {
+            "message_id": delivery.message.message_id,
+            "caller": caller,
+            "operation": operation,
+            "number": number,
+            "failed_at": sql_now(),
+            "worker": self._worker,
+            "error_class": one_line(failed.error_class, MAX_NAME),
+            "detail": one_line(failed.message, MAX_DETAIL),
+            "traceback": lines(failed.traceback, MAX_TRACEBACK_BYTES),
+            "trace_id": delivery.trace.trace_id,
+            "retry_seconds": pause,
+        }
+        try:
+            with self._database.transaction() as transaction:
+                transaction.connection.execute(insert(failed_attempt).values(row))
+        except DatabaseUnavailable as error:
+            log.warning("failure_not_stored", service=self._service, operation=operation, reason=error.sentence)
+
+    def _has_room(self) -> bool:
+        second = int(time.monotonic())
+        with self._lock:
+            if second != self._second:
+                self._second, self._in_second = second, 0
+            self._in_second += 1
+            return self._in_second <= MOST_A_SECOND
