@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from bus.contract.operator import Action, DeadLetterGroup, DeadLetterInFull, DeadLetterSummary
+from bus.contract.request_history import FailedAttempt
 from bus.dead_letters.body import is_json, readable
 
 # Wide enough for "original message id" and two spaces.
@@ -76,13 +77,15 @@ def letter_text(found: DeadLetterInFull) -> str:
         for name, value in fields.items()
         if value not in (None, "")
     )
-    return "\n".join(filter(None, (text, readable(found.body), found.traceback and f"\n{found.traceback}")))
+    table = _table(("TRY", "FAILED", "WORKER", "ERROR"), [_try(each) for each in found.attempts])
+    tries = "\n".join(["", *table]) if found.attempts else ""
+    return "\n".join(filter(None, (text, readable(found.body), tries, found.traceback and f"\n{found.traceback}")))
 
 
 def letter_json(found: DeadLetterInFull) -> dict[str, Any]:
     """The same for programs; a body that is not JSON is text, with invalid UTF-8 escaped."""
     body: object = msgspec.Raw(found.body.encode()) if is_json(found.body) else found.body
-    return {**_fields(found), "properties": _properties(found), "body": body}
+    return {**_fields(found), "properties": _properties(found), "body": body, "attempts": found.attempts}
 
 
 def in_json(value: object) -> str:
@@ -100,6 +103,11 @@ def _fields(found: DeadLetterInFull) -> dict[str, Any]:
     """What a letter has, without its body."""
     others = {name: getattr(found, name) for name in ("detail", "traceback", "handled_at", "replayed_as")}
     return {**msgspec.structs.asdict(found.letter), **others, **_properties(found)}
+
+
+def _try(attempt: FailedAttempt) -> Sequence[str]:
+    error = f"{attempt.error_class}: {attempt.detail}" if attempt.detail else attempt.error_class
+    return str(attempt.number), _time(attempt.failed_at), attempt.worker, error
 
 
 def _properties(found: DeadLetterInFull) -> dict[str, str]:

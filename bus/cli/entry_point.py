@@ -25,6 +25,7 @@ class Commands(LazyGroup):
         "doctor": "Check all that SERVICES, or all services, need: settings, ports, databases, broker and workers.",
         "call": "Call OPERATION and print its reply.",
         "send": "Send a command to the broker and print its message id, without waiting for the reply.",
+        "request": "Show what became of one request, by its message id, idempotency key or trace id.",
         "operations": "List all operations with their fields and routes.",
         "topology": "List the queues and their arguments.",
         "contract": "Print or check the documents of a contract.",

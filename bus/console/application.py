@@ -13,6 +13,7 @@ from bus.console.calling import add_calling
 from bus.console.console import FILES, Console
 from bus.console.dead_letters import add_dead_letters
 from bus.console.overview import STREAM, add_overview
+from bus.console.requests import add_requests
 from bus.contract.problems import ProblemError
 from bus.http.request_body import MAX_BODY_BYTES
 from bus.messaging.message import MAX_BODY_BYTES as MAX_MESSAGE_BYTES
@@ -42,6 +43,7 @@ def console_application(console: Console) -> Flask:
     add_overview(app, console)
     add_dead_letters(app, console)
     add_calling(app, console)
+    add_requests(app, console)
     return app
 
 

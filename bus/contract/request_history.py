@@ -65,7 +65,8 @@ class Emission(msgspec.Struct, frozen=True, kw_only=True):
 class RelatedDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter of a request. For an event, `operation` is its name, and `is_event` is set.
 
-    `replayed_as` is the message id that it was sent again with, by the action with the number `action_id`.
+    `taken_by` is the operator whose action took it last, `taken_for` the reason given. `replayed_as` is the message id
+    that it was sent again with.
     """
 
     id: int
@@ -81,7 +82,9 @@ class RelatedDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime
     state: str
     action_id: int | None
-    handled_at: datetime | None
+    taken_at: datetime | None
+    taken_by: str
+    taken_for: str
     replayed_as: str | None
     trace_id: str
 

@@ -23,7 +23,7 @@ from bus.contract.request_history import (
     KnownOfRequest,
     RelatedDeadLetter,
 )
-from bus.database.tables import dead_letter, failed_attempt, inbox, outbox
+from bus.database.tables import dead_letter, dead_letter_action, failed_attempt, inbox, outbox
 from bus.dead_letters.queries import named
 from bus.dead_letters.store import DeadLetter
 from bus.messaging.call import EVENTS, ORIGIN_CHARACTERS, origin_of
@@ -39,7 +39,8 @@ _ORIGIN = re.compile(rf"[0-9a-f]{{{ORIGIN_CHARACTERS}}}")
 # A trace id, or the id of something emitted.
 _HEXADECIMAL = re.compile(r"[0-9a-f]{32}")
 
-_inbox, _outbox, _attempt, _letter = inbox.c, outbox.c, failed_attempt.c, dead_letter.c
+_inbox, _outbox, _attempt = inbox.c, outbox.c, failed_attempt.c
+_letter, _action = dead_letter.c, dead_letter_action.c
 _attempt_columns = tuple(_attempt[name] for name in FailedAttempt.__struct_fields__)
 _keys = (_inbox.message_id, _inbox.caller, _inbox.operation, _inbox.status, _inbox.done_at)
 # Four bytes are the longest character of UTF-8.
@@ -160,9 +161,14 @@ def _causes_of(connection: Connection, emissions: Sequence[Emission], known: Ite
 
 
 def _letters(connection: Connection, which: ColumnElement[bool]) -> list[RelatedDeadLetter]:
-    names = [name for name in RelatedDeadLetter.__struct_fields__ if name not in ("caller", "is_event")]
-    columns = (*(_letter[name] for name in names), _letter.origin_queue, _letter.properties)
-    statement = select(*columns).where(which).order_by(_letter.id.desc()).limit(MAX_KNOWN)
+    columns = (
+        *(_letter[name] for name in RelatedDeadLetter.__struct_fields__ if name in _letter),
+        *(_letter.origin_queue, _letter.properties, _action.made_at.label("taken_at")),
+        func.coalesce(_action.made_by, "").label("taken_by"),
+        func.coalesce(_action.reason, "").label("taken_for"),
+    )
+    taken = dead_letter.outerjoin(dead_letter_action, _letter.action_id == _action.id)
+    statement = select(*columns).select_from(taken).where(which).order_by(_letter.id.desc()).limit(MAX_KNOWN)
     return [_related(row) for row in reversed(connection.execute(statement).all())]
 
 

@@ -192,6 +192,17 @@ def test_a_command_that_died_of_a_bug_is_done_once_when_the_bug_is_mended(shop: 
     _send(shop, "order-1", "order-2")  # the sender tries again: the inbox has it
     _send(shop, "order-3")
     shop.wait_for_products(3)
+    told = CliRunner().invoke(command, ["request", "order-1"], env=shop.environment).output.splitlines()
+    verdict = "catalog.create_product of a caller without an account: the answer is 201 Created"
+    assert told[1] == f"done     catalog      {verdict}"
+    story = [line[21:].split(maxsplit=1)[1] for line in told if line[:2] == "20"]
+    assert [line.split(" ")[0] for line in story[:3]] == ["Try", "catalog.create_product", "Action"]
+    assert "RuntimeError: not mended yet" in told[3]
+    assert any("was carried out and committed; the answer is 201 Created" in line for line in story)
+    assert any("The event catalog.product_changed" in line for line in story)
+    (attempt,) = shop.json("show", "catalog", "1")["attempts"]
+    assert (attempt["error_class"], attempt["retry_seconds"]) == ("RuntimeError", None)
+    assert "RuntimeError: not mended yet" in shop.bus("show", "catalog", "1").output
 
 
 def test_a_command_that_dies_again_is_another_letter(shop: Shop) -> None:

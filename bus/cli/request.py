@@ -1,0 +1,46 @@
+"""`bus request`: what became of one request."""
+
+from functools import partial
+
+import click
+import msgspec
+
+from bus.cli.dead_letters_common import AS_JSON, Operating, installed_names, operating
+from bus.cli.groups import MAY_BEGIN_WITH_A_DASH
+from bus.client.request_story import UNKNOWN, Story, story_of
+from bus.contract.request_history import GetRequest, KnownOfRequest
+
+
+@click.command(context_settings=MAY_BEGIN_WITH_A_DASH)
+@click.argument("which", metavar="ID")
+@AS_JSON
+def request(which: str, as_json: bool) -> None:
+    """Show what became of one request, by its message id, idempotency key or trace id.
+
+    All installed services are asked: for its answer, each try that failed, dead letters, its events and their
+    listeners. Times are UTC.
+    """
+    with operating() as services:
+        story = story_of(which, installed_names(), partial(_ask, services))
+    if as_json:
+        click.echo(msgspec.json.encode(story).decode())
+        return
+    for line in _lines(story):
+        click.echo(line)
+
+
+def _ask(services: Operating, service: str, question: GetRequest) -> KnownOfRequest:
+    known: KnownOfRequest = services.ask(service, GetRequest, which=question.which, by=question.by)
+    return known
+
+
+def _lines(story: Story) -> list[str]:
+    lines = [f"{service} is not known: {trouble}" for service, trouble in story.troubles.items()]
+    lines += [f"{each.state:<8} {each.service:<12} {each.text}" for each in story.verdicts]
+    if not story.verdicts:
+        lines += UNKNOWN
+    for entry in story.entries:
+        lines.append(f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.service:<12} {entry.text}")
+        if entry.level == "wrong" and entry.detail:
+            lines.append(f"{'':<34}{entry.detail}")
+    return [*lines, *(f"trace {each}" for each in story.traces)]
