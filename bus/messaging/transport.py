@@ -1,5 +1,6 @@
 """The transport interface: the only way in which the rest of `bus` uses a broker."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -40,14 +41,16 @@ class TransportOptions:
 
     `declares`: queues to declare, now and after every reconnect. `consumes`: queues to consume; each message goes to
     `on_delivery`, and at most `prefetch` messages of a queue are unacknowledged at a time (`prefetches` has the
-    exceptions, by name). With `on_reply` a reply queue is opened. `on_replies_lost` is called when replies that are
-    under way cannot arrive any more, and when the broker blocks publishers, because it blocks those who reply too.
+    exceptions, by name), each with at most `body_bytes` of its body: more is not kept in memory. With `on_reply` a
+    reply queue is opened. `on_replies_lost` is called when replies that are under way cannot arrive any more, and when
+    the broker blocks publishers, because it blocks those who reply too.
     """
 
     declares: Sequence[Queue] = ()
     consumes: Sequence[Queue] = ()
     prefetch: int = 1
     prefetches: Mapping[str, int] = field(default_factory=dict)
+    body_bytes: int = sys.maxsize
     on_delivery: Callable[[Delivery], None] | None = None
     on_reply: Callable[[Message], None] | None = None
     on_replies_lost: Callable[[], None] = lambda: None

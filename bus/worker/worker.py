@@ -20,6 +20,7 @@ from bus.contract.settings import is_open
 from bus.database.engine import Database
 from bus.database.trouble import AWAY, DatabaseUnavailable
 from bus.messaging.call import longest_running
+from bus.messaging.message import MAX_BODY_BYTES
 from bus.messaging.topology import CONSUMED_KINDS, DEFAULT_LIMITS, Limits, Queue, dead_letter_queue
 from bus.messaging.transport import Transport, TransportOptions, is_connected
 from bus.security.guard import Guard
@@ -168,6 +169,7 @@ class Worker:
                 **{queue.name: 1 for queue in self._of("quarantine")},
                 **{queue.name: EVENTS_PREFETCH for queue in self._of("events")},
             },
+            body_bytes=MAX_BODY_BYTES + 1,  # which shows that a body is too long
             on_delivery=self._on_delivery,
         )
         self._transport.open(options)

@@ -299,6 +299,13 @@ def test_more_than_a_socket_accepts_at_once_arrives_whole_and_in_order(open_end:
     assert end.take_bodies(len(bodies)) == bodies
 
 
+def test_of_a_body_no_more_is_delivered_than_the_options_say(open_end: Opener, queue: Queue) -> None:
+    end = open_end(declares=[queue], consumes=[queue], prefetch=10, body_bytes=10)
+    for body in (b"exactly 10", b"more than 10", b"large" * 2**21, b"less"):
+        end.transport.publish(Message(queue=queue.name, body=body), lambda _outcome: None)
+    assert end.take_bodies(4) == [b"exactly 10", b"more than ", b"largelarge", b"less"]
+
+
 def test_close_sends_what_is_waiting_and_waits_for_the_outcomes(open_end: Opener, queue: Queue) -> None:
     """A broker may forget what a quorum queue had not confirmed when its channel is closed."""
     replies = _queue("query")

@@ -1,5 +1,6 @@
 """The transport for the embedded broker: one thread that delivers, acknowledges and sleeps until it is woken."""
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -152,13 +153,12 @@ class Embedded:
     def _consume(self, connection: Any, queue: Queue, session: int) -> Any:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=self._options.prefetch_of(queue))
-        on_delivery = self._options.on_delivery
+        on_delivery, body_bytes = self._options.on_delivery, self._options.body_bytes
 
         def deliver(incoming: Any) -> None:
             if on_delivery is not None:
-                on_delivery(
-                    arrived(_message(queue.name, incoming), tag=incoming.delivery_tag, session=session, deaths=0)
-                )
+                message = _message(queue.name, incoming, body_bytes)
+                on_delivery(arrived(message, tag=incoming.delivery_tag, session=session, deaths=0))
 
         channel.basic_consume(queue.name, no_ack=False, callback=deliver, consumer_tag="consumer")
         return channel
@@ -182,11 +182,11 @@ def queue_counts(url: str, queues: Iterable[str]) -> dict[str, QueueCounts]:
 _PROPERTIES = ("type", "message_id", "correlation_id", "reply_to", "expiration_ms", "timestamp", "persistent")
 
 
-def _message(queue: str, incoming: Any) -> Message:
+def _message(queue: str, incoming: Any, body_bytes: int = sys.maxsize) -> Message:
     properties = {name: incoming.properties[name] for name in _PROPERTIES}
     return Message(
         queue=queue,
-        body=incoming.body,
+        body=incoming.body[:body_bytes],
         content_type=incoming.content_type,
         content_encoding=incoming.content_encoding,
         headers=incoming.headers,

@@ -7,12 +7,15 @@ Its rules:
   reply queue, and only then is ready. What an old session delivered is not acknowledged any more, because the broker
   delivers it again.
 - While it is open, everything is declared again every two seconds (`declaring.py`), since anything may be deleted.
+- Of a body that is longer than the options say, the rest is dropped as it comes. So the memory for unacknowledged
+  messages is bounded by their number.
 - A message is acknowledged, and never rejected or requeued. What is unacknowledged goes back to its queue when the
   connection is lost, and the broker counts that.
 - Events stay in order. Their consumers are never cancelled, and their connection ends without a close handshake, so
   that the broker requeues the unacknowledged events before it delivers later ones to the next consumer.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -124,7 +127,7 @@ class Consumer:
             prefetch = self._options.prefetch_of(queue)
             channel.basic_qos(prefetch_count=prefetch, callback=lambda _frame: None)  # for consumers started later
             on_message = self._on_message(queue, self._session)
-            tag = _consume(channel, queue.name, on_message, callback=lambda _frame: None)
+            tag = _consume(channel, queue.name, on_message, self._options.body_bytes, callback=lambda _frame: None)
             if queue.kind != "events":  # see the rules above
                 self._tags.append(tag)
 
@@ -158,14 +161,17 @@ class Consumer:
         self._options.on_replies_lost()
 
 
-def _consume(channel: Channel, queue: str, on_message: OnMessage, **options: Any) -> str:
-    """Consume a queue, with pika for the messages that only it can decode; returns the consumer tag."""
+def _consume(channel: Channel, queue: str, on_message: OnMessage, most: int = sys.maxsize, **options: Any) -> str:
+    """Consume a queue, with pika for the messages that only it can decode; returns the consumer tag.
+
+    At most `most` bytes of a body are received.
+    """
 
     def decoded_by_pika(_channel: Channel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
         on_message(method.delivery_tag, method.redelivered, message_of(queue, properties, body))
 
     tag = str(channel.basic_consume(queue, decoded_by_pika, **options))
-    channel.connection.on_messages(channel, tag, queue, on_message)
+    channel.connection.on_messages(channel, tag, queue, on_message, most)
     return tag
 
 

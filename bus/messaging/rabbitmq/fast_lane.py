@@ -8,8 +8,11 @@ AMQP 0-9-1 specification; the layout of a frame is in section 2.3.5, that of a m
   as properties and types of header that we do not use, text that is not UTF-8, frames that do not follow each other,
   lengths that contradict each other. So an error in a frame is pika's to raise.
 - Nothing is decoded before the whole message is there.
+- A body that is longer than its reader accepts is cut, for the lane and for pika alike: what is over is dropped as it
+  comes. Otherwise each unacknowledged message could hold as much memory as the broker accepts for one.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from struct import Struct
@@ -32,6 +35,7 @@ _END = 0xCE
 _OVERHEAD = 8
 _FRAME = Struct(">BHI")
 _HEADER_FRAME = Struct(">BHIHHQH")  # the frame's own three, then class, weight, size of the body, property flags
+_BODY_SIZE_AT = 11  # in the header frame
 _HEADER_REST = Struct(">IHHQH")
 _ACK = Struct(">BHIIQBB")
 _CONFIRM, _I32, _I64 = Struct(">QB"), Struct(">i"), Struct(">q")
@@ -56,15 +60,18 @@ class Decoder:
 
     def __init__(self, pass_on: Callable[[bytes], None]) -> None:
         self._pass_on = pass_on
-        self._consumers: dict[tuple[int, bytes], tuple[str, OnMessage]] = {}
+        self._consumers: dict[tuple[int, bytes], tuple[str, OnMessage, int]] = {}
         self._on_confirm: dict[int, OnConfirm] = {}
+        self._cut: _CutMessage | None = None
         self._kept: list[bytes] = []
         self._length = self._needed = 0
         self._is_closed = False
 
-    def consume(self, channel: int, consumer_tag: str, queue: str, on_message: OnMessage) -> None:
-        """Decode what comes for this consumer of a queue, until the connection ends."""
-        self._consumers[channel, consumer_tag.encode()] = (queue, on_message)
+    def consume(
+        self, channel: int, consumer_tag: str, queue: str, on_message: OnMessage, most: int = sys.maxsize
+    ) -> None:
+        """Decode what comes for this consumer, until the connection ends. A body has at most `most` bytes then."""
+        self._consumers[channel, consumer_tag.encode()] = (queue, on_message, most)
 
     def confirm(self, channel: int, on_confirm: OnConfirm) -> None:
         """Decode the confirms of a channel, until another channel has its number."""
@@ -97,6 +104,9 @@ class Decoder:
             self._is_closed = kind not in (_METHOD, _HEADER, _BODY, _HEARTBEAT)
             self._needed = after - place
             return 0
+        if kind == _BODY and self._cut is not None and channel == self._cut.channel and data[after - 1] == _END:
+            self._cut_body(self._cut, data[place + 7 : after - 1])
+            return after
         if kind == _METHOD and data[after - 1] == _END:
             method = data[place + 7 : place + 11]
             if method == _DELIVER:
@@ -109,6 +119,13 @@ class Decoder:
         self._pass_on(data[place:after])
         return after
 
+    def _cut_body(self, cut: "_CutMessage", piece: bytes) -> None:
+        """Take a piece of a body that is too long; with the last one, decode the message that is left of it."""
+        if message := cut.take(piece):
+            self._cut = None
+            if self._delivered(message, cut.channel, 0, cut.method_bytes) <= 0:
+                self._pass_on(message)
+
     def _delivered(self, data: bytes, channel: int, place: int, after: int) -> int:
         """Decode the message of this Basic.Deliver. Returns its end; 0 if it is pika's, -1 if it is not complete."""
         tag_at = place + 12 + data[place + 11]
@@ -119,12 +136,18 @@ class Decoder:
         if len(data) - place < self._needed:
             return -1
         kind, of, size, class_id, _weight, body_size, flags = _HEADER_FRAME.unpack_from(data, after)
-        body_at = after + size + _OVERHEAD
-        if kind != _HEADER or of != channel or class_id != _BASIC or flags & _UNUSUAL or size < 14:
+        body_at: int = after + size + _OVERHEAD
+        if kind != _HEADER or of != channel or class_id != _BASIC or size < 14:
             return 0
-        self._needed = body_at - place + body_size
+        is_too_long = body_size > consumer[2]
+        if flags & _UNUSUAL and not is_too_long:
+            return 0
+        self._needed = body_at - place + (0 if is_too_long else body_size)
         if len(data) - place < self._needed:
             return -1
+        if is_too_long:
+            self._cut = _CutMessage(channel, data[place:after], data[after:body_at], body_size, consumer[2])
+            return body_at
         if data[body_at - 1] != _END:
             return 0
         try:
@@ -138,6 +161,24 @@ class Decoder:
         tag, bits = _CONFIRM.unpack_from(data, tag_at)
         consumer[1](tag, bool(bits & 1), message)
         return done
+
+
+class _CutMessage:
+    """A message that is received up to the length of body that its reader accepts."""
+
+    def __init__(self, channel: int, method: bytes, header: bytes, size: int, most: int) -> None:
+        self.channel, self.method_bytes = channel, len(method)
+        self._left, self._room = size, most
+        at = _BODY_SIZE_AT
+        self._frames = [method, header[:at], most.to_bytes(8, "big"), header[at + 8 :]]
+
+    def take(self, piece: bytes) -> bytes:
+        """Take a piece of the body. The frames of the cut message once all of its body has come; empty before."""
+        self._left -= len(piece)
+        if kept := piece[: self._room]:
+            self._room -= len(kept)
+            self._frames += (_FRAME.pack(_BODY, self.channel, len(kept)), kept, b"\xce")
+        return b"" if self._left > 0 else b"".join(self._frames)
 
 
 def _read_body(data: bytes, channel: int, at: int, left: int) -> tuple[bytes, int]:

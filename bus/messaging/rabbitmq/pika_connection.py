@@ -4,6 +4,7 @@ Each system call releases the GIL, and getting it back costs more than the call.
 are listed in `docs/decisions/0021-a-fast-lane-in-front-of-pika.md`.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -33,9 +34,14 @@ class Connection(SelectConnection):  # type: ignore[misc]  # pika is half typed
         self._decoder = Decoder(self._pass_to_pika)
         super().__init__(*arguments, **named)
 
-    def on_messages(self, channel: Channel, consumer_tag: str, queue: str, on_message: OnMessage) -> None:
-        """Call `on_message` with each message of a consumer, but for those that only pika can decode."""
-        self._decoder.consume(channel.channel_number, consumer_tag, queue, on_message)
+    def on_messages(
+        self, channel: Channel, consumer_tag: str, queue: str, on_message: OnMessage, most: int = sys.maxsize
+    ) -> None:
+        """Call `on_message` with each message of a consumer, but for those that only pika can decode.
+
+        Of a body that is longer than `most` bytes no more than these are received.
+        """
+        self._decoder.consume(channel.channel_number, consumer_tag, queue, on_message, most)
 
     def on_confirms(self, channel: Channel, on_confirm: OnConfirm) -> None:
         """Call `on_confirm` with each confirm on a channel."""

@@ -1,6 +1,8 @@
 """The fast lane equals pika in both directions: the same messages and confirms in the same order, the same bytes."""
 
 import struct
+import sys
+import tracemalloc
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -81,8 +83,8 @@ def by_pika(stream: bytes) -> list[str]:
     return _received(Pika(seen).receive, [stream], seen)
 
 
-def by_the_fast_lane(pieces: list[bytes]) -> tuple[list[str], int]:
-    """What happened, and how many bytes pika was given."""
+def by_the_fast_lane(pieces: list[bytes], most: int = sys.maxsize) -> tuple[list[str], int]:
+    """What happened, and how many bytes pika was given. A body is cut after `most` bytes."""
     seen: list[str] = []
     reference, passed = Pika(seen), []
 
@@ -92,7 +94,7 @@ def by_the_fast_lane(pieces: list[bytes]) -> tuple[list[str], int]:
 
     decoder = Decoder(pass_on)
     decoder.consume(
-        CHANNEL, TAG, QUEUE, lambda tag, again, message: seen.append(delivered(CHANNEL, TAG, tag, again, message))
+        CHANNEL, TAG, QUEUE, lambda tag, again, message: seen.append(delivered(CHANNEL, TAG, tag, again, message)), most
     )
     decoder.confirm(CONFIRMING, lambda *confirm: seen.append(confirmed(CONFIRMING, *confirm)))
     return _received(decoder.receive, pieces, seen), sum(passed)
@@ -318,6 +320,42 @@ def test_a_large_body_is_put_together_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert seen == by_pika(stream)
     assert passed == 0
     assert len(looks) < 5
+
+
+MOST = 10
+TOO_LONG = bytes(range(100))
+HEARTBEAT = frame.Heartbeat().marshal()
+
+
+@pytest.mark.parametrize("properties", [USUAL, pika.BasicProperties(priority=1)], ids=["the lane", "pika"])
+@pytest.mark.parametrize("most", [2**17, 30, 7])
+def test_a_body_that_is_too_long_is_cut_whoever_decodes_it(properties: Any, most: int) -> None:
+    after = content(CHANNEL, DELIVER, USUAL, LAMP[:MOST])
+    stream = content(CHANNEL, DELIVER, properties, TOO_LONG, most) + after
+    expected = by_pika(content(CHANNEL, DELIVER, properties, TOO_LONG[:MOST]) + after)
+    for at in range(1, len(stream)):
+        assert by_the_fast_lane([stream[:at], stream[at:]], MOST)[0] == expected
+
+
+def test_other_frames_may_come_between_the_pieces_of_a_body_that_is_cut() -> None:
+    head = len(content(CHANNEL, DELIVER, USUAL, b""))
+    cut = content(CHANNEL, DELIVER, USUAL, TOO_LONG, 50)
+    confirm = frame.Method(CONFIRMING, spec.Basic.Ack(3)).marshal()
+    stream = cut[:head] + HEARTBEAT + cut[head : head + 58] + confirm + cut[head + 58 :]
+    expected = ["heartbeat", confirmed(CONFIRMING, 3, False, True)]
+    assert by_the_fast_lane([stream], MOST)[0] == expected + by_pika(content(CHANNEL, DELIVER, USUAL, TOO_LONG[:MOST]))
+
+
+def test_of_a_body_that_is_cut_no_more_is_held_than_its_reader_accepts() -> None:
+    decoder = Decoder(lambda _data: None)
+    decoder.consume(CHANNEL, TAG, QUEUE, lambda *_: None, MOST)
+    stream = content(CHANNEL, DELIVER, USUAL, bytes(2**22))
+    tracemalloc.start()
+    for at in range(0, len(stream), 4096):
+        decoder.receive(stream[at : at + 4096])
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < 2**20  # two or three frames
 
 
 @pytest.mark.parametrize("first", [b"AMQP\x00\x00\x09\x01", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
