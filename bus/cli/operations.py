@@ -46,16 +46,18 @@ def topology(check: bool) -> None:
         for queue in queues:
             click.echo(f"{queue.name:<25} {queue.kind:<11}{msgspec.json.encode(queue.arguments()).decode()}")
         return
-    differences = _differences(broker_of(settings), queues)
+    differences, unseen = _differences(broker_of(settings), queues)
     for difference in differences:
         click.echo(difference)
+    if unseen:
+        click.echo(f"Bindings and policies were not compared: {unseen}.", err=True)
     click.echo(
         "The broker's queues or exchanges differ." if differences else f"All {len(queues)} queues are as declared."
     )
     sys.exit(1 if differences else 0)
 
 
-def _differences(url: str, queues: list[Queue]) -> list[str]:
+def _differences(url: str, queues: list[Queue]) -> tuple[list[str], str]:
     from bus.messaging.rabbitmq import differences
 
     return differences(url, queues)

@@ -1,7 +1,6 @@
 """Inspection: which queues a broker has and what it permits this user, without changing anything there."""
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any, Self
 
 import pika
@@ -146,15 +145,18 @@ class Inspection:
         return ""
 
 
-def differences(url: str, queues: Sequence[Queue]) -> list[str]:
+def differences(url: str, queues: Sequence[Queue]) -> tuple[list[str], str]:
     """How the broker's queues, exchanges and bindings differ from ours, and policies that could lose messages.
 
-    One sentence for each. Bindings and policies are left out where the management API does not show them. Creates
-    nothing. Raises TransportFailure when the broker cannot be reached.
+    One sentence for each. With them, why bindings and policies were not compared; empty if they were. Creates nothing.
+    Raises TransportFailure when the broker cannot be reached.
     """
+    unseen = ""
     with Inspection(url) as inspection:
         found = [inspection.exchange_difference(exchange) for exchange in exchanges_of(queues)]
         found += [inspection.difference(queue) for queue in queues]
-        with suppress(ManagementUnavailable):
+        try:
             found += inspection.hidden_differences(queues)
-        return [sentence for sentence in found if sentence]
+        except ManagementUnavailable as unavailable:
+            unseen = str(unavailable)
+        return [sentence for sentence in found if sentence], unseen

@@ -34,3 +34,13 @@ def test_json_has_the_same() -> None:
     cancel, send = by_name["orders.cancel_order"], by_name["orders.send"]
     assert (cancel["calls"], cancel["sends"]) == (["catalog.commit_reservation"], [])
     assert (send["http"], send["calls"], len(send["sends"])) == (None, [], 2)
+
+
+def test_a_topology_that_was_compared_in_part_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    unseen = "the management API at rabbit:15672 cannot be reached: Connection refused"
+    monkeypatch.setenv("BUS_URL", "amqp://rabbit/")
+    monkeypatch.setattr("bus.messaging.rabbitmq.differences", lambda *_: ([], unseen))
+    ran = CliRunner().invoke(bus, ["topology", "--check"], catch_exceptions=False)
+    assert ran.exit_code == 0
+    assert ran.stderr == f"Bindings and policies were not compared: {unseen}.\n"
+    assert ran.stdout.endswith("queues are as declared.\n")
