@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass
 
+import structlog
 from werkzeug.exceptions import BadRequest
 
 from bus.client.client import Client
@@ -14,6 +15,8 @@ from bus.security.operators import Operator
 MAX_RUNNING = 10
 # Replays that are over and remembered for what stopped them, the last ones.
 MOST_OVER = 100
+
+log = structlog.get_logger("bus.console")
 
 
 class TooManyReplays(BadRequest):
@@ -78,5 +81,8 @@ def _drive(running: Running) -> None:
             pass
     except (ReplayStopped, ProblemError) as stopped:
         running.trouble = str(stopped)
+    except Exception as error:  # a defect: the page must not show a replay that is complete
+        log.exception("replay_failed")
+        running.trouble = f"The replay failed because of a bug ({type(error).__name__}). The log has more."
     finally:
         running.is_over = True

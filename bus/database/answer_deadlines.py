@@ -68,7 +68,10 @@ class AnswerDeadlines:
             for connection in [each for each, until in list(self._until.items()) if until < now]:
                 self._until.pop(connection, None)
                 log.warning("database_silent")
-                _end(connection)
+                try:
+                    _end(connection)
+                except Exception:  # without this thread, the next one would be waited for without end
+                    log.exception("connection_not_ended")
 
 
 def _driver_connection(connection: Any) -> Any:

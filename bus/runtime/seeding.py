@@ -8,7 +8,7 @@ import structlog
 from bus.client.client import Client
 from bus.client.retrying import RetryingClient
 from bus.contract.identity import token_required
-from bus.contract.problems import ReplyTimeout, Unavailable
+from bus.contract.problems import ProblemError
 from bus.contract.refusals import Refused
 from bus.runtime.settings import Settings
 from bus.service.application import Application
@@ -23,26 +23,23 @@ def seed(
     """Let the services fill an empty system, unless SEED is 0. Returns False if `is_over()` became true meanwhile.
 
     Tries until the services answer, however long that takes: workers may still be starting, or a database be away. A
-    service that is closed to strangers stays empty. Raises Unavailable and ReplyTimeout when the broker refuses us.
+    service that cannot be filled stays empty, as one that is closed to strangers, and the log says why.
     """
     seeds = [each.seed for each in applications if each.seed is not None] if settings.seed else []
     if not seeds:
         return True
     with RetryingClient(settings.bus_url, name="seed", seconds=math.inf, is_over=is_over, spans=spans) as client:
-        try:
-            for fill in seeds:
-                _fill(fill, client)
-        except (Unavailable, ReplyTimeout):
-            if not is_over():
-                raise
-            return False
-    return True
+        for fill in seeds:
+            _fill(fill, client, is_over)
+    return not is_over()
 
 
-def _fill(fill: Callable[[Client], None], client: Client) -> None:
+def _fill(fill: Callable[[Client], None], client: Client, is_over: Callable[[], bool]) -> None:
     try:
         fill(client)
-    except Refused as refused:
-        if refused.problem.code != token_required().problem.code:
-            raise
-        log.info("not_seeded", reason=refused.problem.detail)
+    except ProblemError as problem:
+        is_closed = isinstance(problem, Refused) and problem.problem.code == token_required().problem.code
+        if not is_over():
+            (log.info if is_closed else log.warning)("not_seeded", reason=problem.problem.detail)
+    except Exception:  # the service's own code
+        log.exception("not_seeded")

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -20,6 +21,8 @@ REPAIR_SECONDS = 5.0
 RAN_SECONDS = 60.0
 # After SIGTERM: longer than the DRAIN_SECONDS of any process.
 STOP_SECONDS = 30.0
+# After SIGKILL.
+KILLED_SECONDS = 5.0
 # Between two checks of the processes.
 WATCH_SECONDS = 0.2
 # The exit code of `bus` for errors that the operator must fix before a restart helps (click uses it for bad usage).
@@ -70,7 +73,8 @@ class Supervisor:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+                with suppress(subprocess.TimeoutExpired):  # it waits inside the kernel, and ends after that
+                    process.wait(KILLED_SECONDS)
 
 
 class _Child:

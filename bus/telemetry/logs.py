@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 import traceback
 from contextlib import suppress
 from typing import Any, TextIO
@@ -29,9 +30,17 @@ def configure_logs(level: str, form: str = "auto") -> None:
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
+    threading.excepthook = _thread_failed
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     # pika logs each lost connection at length; we log it in one line.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """A thread that ends with an error is a line of the log, as everything else that goes wrong."""
+    if not issubclass(failed.exc_type, SystemExit):
+        name = failed.thread.name if failed.thread else ""
+        structlog.get_logger("bus").error("thread_failed", thread=name, exc_info=failed.exc_value)
 
 
 class _Stream:

@@ -1,11 +1,14 @@
 """Seeding: an empty system gets its example data, and one that is closed to strangers starts without."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 from structlog.testing import capture_logs
 
+from bus.client.client import Client
+from bus.contract.problems import Invalid
 from bus.runtime.seeding import seed
 from bus.runtime.settings import Settings, read_settings
 from bus.testing import RunningServices, Servers, running
@@ -45,3 +48,19 @@ def test_a_closed_catalog_stays_empty_and_the_start_goes_on(
         assert seed([catalog], settings, lambda: False)
     assert [line["event"] for line in logs if line["event"] == "not_seeded"] == ["not_seeded"]
     assert client.call(ListProducts()).products == []
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [(ValueError("a bug"), "error"), (Invalid("wrong-type", 422, "Invalid request", "no"), "warning")],
+)
+def test_a_service_that_cannot_be_filled_stays_empty_and_the_others_are_filled(
+    settings: Settings, client: RunningServices, error: Exception, level: str
+) -> None:
+    def fail(_client: Client) -> None:
+        raise error
+
+    with capture_logs() as logs:
+        assert seed([replace(catalog, seed=fail), catalog], settings, lambda: False)
+    assert [line["log_level"] for line in logs if line["event"] == "not_seeded"] == [level]
+    assert len(client.call(ListProducts()).products) == 2

@@ -22,6 +22,8 @@ def fail(password):
     raise RuntimeError("as asked")
 
 configure_logs("info", FORM)
+"""
+FAILS = """
 try:
     fail("hunter22")
 except RuntimeError:
@@ -30,8 +32,8 @@ except RuntimeError:
 TRACE_ID = "0" * 32
 
 
-def _run(form: str) -> str:
-    program = PROGRAM.replace("FORM", repr(form))
+def _run(form: str, then: str = FAILS) -> str:
+    program = PROGRAM.replace("FORM", repr(form)) + then
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     return run.stderr
 
@@ -46,6 +48,14 @@ def test_a_stack_trace_shows_no_local_variables() -> None:
     assert re.match(r"\d\d:\d\d:\d\d error failed\nTraceback ", text)
     assert text.endswith("RuntimeError: as asked\n")
     assert "hunter22" not in text.lower().replace('fail("hunter22")', "")
+
+
+def test_a_thread_that_ends_with_an_error_is_a_line_without_local_variables() -> None:
+    printed = _run("json", 'import threading\nthreading.Thread(target=fail, args=("hunter22",), name="clerk").start()')
+    line = json.loads(printed)
+    assert (line["event"], line["level"], line["thread"]) == ("thread_failed", "error", "clerk")
+    assert line["exception"][0]["frames"][-1]["name"] == "fail"
+    assert "hunter22" not in printed.lower()
 
 
 @pytest.mark.parametrize(
