@@ -121,7 +121,8 @@ class Work:
         `ReplyTimeout` have it tried again later, as long as the other service is away.
 
         Raises:
-            TypeError: the handler does not declare the operation in its `calls`.
+            TypeError: the handler does not declare the operation in its `calls`, or is a listener or a periodic
+                function, which cannot call.
             Refusal: the other service refused (the class that its contract declares, else Refused).
             Invalid: the request breaks a rule of its contract.
             Unavailable: the other service cannot be reached, or cannot answer now.
@@ -129,8 +130,13 @@ class Work:
             ServiceNotAuthorized: our service account is refused. An operator has to act; let it pass.
         """
         operation = type(request)
+        if not self._calls or self._calls[0].kind == "event":
+            raise TypeError(
+                f"{operation.operation_name} cannot be called here. A listener or periodic function sends a command "
+                "instead (work.send): a call would hold up everything behind it while the other service is away."
+            )
         if self._nested is None or operation not in self._may_call:
-            name = self._calls[0].operation.operation_name if self._calls else self._service
+            name = self._calls[0].operation.operation_name
             raise TypeError(f"The handler of {name} does not declare this call: calls=[{operation.__name__}]")
         call = self._calls[0]
         if self._transaction.opened is not None:

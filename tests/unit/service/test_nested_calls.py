@@ -2,9 +2,14 @@
 
 from typing import Any
 
+import pytest
+
+from bus.contract.events import Event
+from bus.contract.identity import ANONYMOUS
 from bus.contract.operations import Command, Reply
 from bus.messaging.call import Call
 from bus.service.nested_calls import NestedCalls
+from bus.service.work import Work
 
 
 class Done(Reply):
@@ -21,6 +26,10 @@ class Cancel(Command[Done], name="shop.cancel"):
 
 class Give(Command[Done], name="store.give"):
     """Is called."""
+
+
+class Given(Event, name="store.given"):
+    version: int
 
 
 class GiveGuarded(Command[Done], name="store.give_guarded", needs=""):
@@ -56,3 +65,12 @@ def test_an_id_follows_from_the_command_and_the_place_of_the_call() -> None:
     assert call.derived_id(Give, 1) == Call(Ask, Ask(), "a").derived_id(Give, 1)
     others = {call.derived_id(Give, 2), Call(Ask, Ask(), "b").derived_id(Give, 1)}
     assert call.derived_id(Give, 1) not in others
+
+
+@pytest.mark.parametrize(
+    "calls", [(), (Call(Given, Given(version=1), "a", kind="event"),)], ids=["a periodic function", "a listener"]
+)
+def test_what_must_not_wait_for_others_learns_what_to_do_instead(calls: tuple[Call, ...]) -> None:
+    work: Any = Work(None, ANONYMOUS, "shop", calls)  # type: ignore[arg-type]  # it needs no transaction
+    with pytest.raises(TypeError, match=r"store\.give cannot be called here.* sends a command instead \(work\.send\)"):
+        work.call(Give())
