@@ -48,9 +48,9 @@ bench: $(VENV)/.dev ## Measure speed against the same service built on direct HT
 	@$(BIN)/python -m bench $(if $(PEERS),--peers) $(BENCH_ARGS)
 
 up: ## Run everything in containers and wait until it is healthy
-	@deploy/make-secrets
+	@sh deploy/make-secrets
 	docker compose up --build --detach --wait
-	@deploy/print-urls
+	@sh deploy/print-urls
 
 down: ## Stop the containers; DATA=delete deletes their data too
 	docker compose down $(if $(filter delete,$(DATA)),--volumes)
@@ -73,12 +73,12 @@ clean: ## Remove the environment and all caches; data/ stays
 # The environment has exactly the packages of the lock files: .run what the system needs, .dev what the tests need.
 # It is made again when it does not fit this folder (a copy, another name) or this Python.
 $(VENV)/pyvenv.cfg: always
-	@deploy/make-environment '$(VENV)' '$(PYTHON)' $(if $(filter file,$(origin PYTHON)),,given)
+	@sh deploy/make-environment '$(VENV)' '$(PYTHON)' $(if $(filter file,$(origin PYTHON)),,given)
 
 $(VENV)/.run: requirements.lock pyproject.toml $(VENV)/pyvenv.cfg
-	@deploy/install '$(VENV)' requirements.lock
+	@sh deploy/install '$(VENV)' requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
-	@deploy/install '$(VENV)' requirements-dev.lock
+	@sh deploy/install '$(VENV)' requirements-dev.lock
 	@touch $@
