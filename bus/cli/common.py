@@ -50,12 +50,15 @@ def migrated_database(application: Application, settings: Settings) -> Iterator[
 
     Raises DatabaseUnavailable, NotMigrated and DatabaseKeyError.
     """
-    from bus.database.migrate import check_migrated  # Alembic, which most commands do without
+    # Here, because they import Alembic and the worker, which most commands do without.
+    from bus.database.migrate import check_migrated
+    from bus.runtime.running import naming_database
 
     name = application.name
     database = Database(settings.services[name].database_url, keys=settings.database_keys(name))
     try:
-        check_migrated(database, application.migrations)
+        with naming_database(name):
+            check_migrated(database, application.migrations)
         yield database
     finally:
         database.close()

@@ -63,6 +63,7 @@ def bus() -> None:
 
 def main() -> None:
     """The entry point. An error that the operator can fix is one sentence on stderr, without a stack trace."""
+    _open_standard_streams()
     failpoints.arm(os.environ)
     try:
         bus(standalone_mode=False)
@@ -77,6 +78,21 @@ def main() -> None:
             raise
         click.echo(f"bus: {error}", err=True)
         sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Open those that whoever started this process has closed, for nothing to be read or written there.
+
+    Python has None in their place then. And the next file or socket would get such a number, which libraries in C, and
+    processes that this one starts, take for a standard stream all the same.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, number)
+            if opened != number:
+                os.close(opened)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _exit_code(error: Exception) -> int | None:

@@ -17,6 +17,7 @@ from bus.runtime.running import (
     Ready,
     check_ports,
     database_of,
+    naming_database,
     worker_of,
     worker_transport_of,
 )
@@ -41,7 +42,8 @@ def run_embedded(
     check_ports(applications, settings, with_console=bool(console_token))
     databases = [database_of(application, settings) for application in applications]
     for application, database in zip(applications, databases, strict=True):
-        migrate(database, application.migrations)
+        with naming_database(application.name):
+            migrate(database, application.migrations)
     metrics, spans = Metrics(), spans_from(os.environ, "errand", settings.bus_url)
     workers = [
         worker_of(application, settings, worker_transport_of(application, settings), database, metrics, spans)

@@ -3,7 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import structlog
@@ -16,7 +17,7 @@ from bus.messaging.connect import transport_for
 from bus.messaging.transport import Transport
 from bus.runtime.local_http import ask
 from bus.runtime.monitor import Monitor
-from bus.runtime.ports import check_port
+from bus.runtime.ports import PortTaken, check_port
 from bus.runtime.process import DRAIN_SECONDS, stop_on_signals
 from bus.runtime.seeding import seed
 from bus.runtime.servers import EventLoop
@@ -137,9 +138,20 @@ def migrate_service(application: Application, settings: Settings) -> str:
     name = application.name
     database = Database(settings.services[name].database_url, keys=settings.database_keys(name))
     try:
-        return migrate(database, application.migrations)
+        with naming_database(name):
+            return migrate(database, application.migrations)
     finally:
         database.close()
+
+
+@contextmanager
+def naming_database(name: str) -> Iterator[None]:
+    """In the block, an error says with which setting of the service the database is found that cannot be used."""
+    try:
+        yield
+    except DatabaseUnavailable as away:
+        away.args = (f"{name.upper()}_DATABASE_URL: {away}",)
+        raise
 
 
 def worker_transport_of(application: Application, settings: Settings) -> Transport:
@@ -189,11 +201,14 @@ def database_of(application: Application, settings: Settings) -> Database:
 
 
 def check_ports(applications: Sequence[Application], settings: Settings, *, with_console: bool) -> None:
-    """Raises PortTaken when the port of a front end is in use."""
-    for application in applications:
-        check_port(application.name, settings.bind, settings.services[application.name].port)
+    """Raises PortTaken when the port of a front end is in use, or the console's is one of them."""
+    ports = {each.name: settings.services[each.name].port for each in applications}
     if with_console:
-        check_port("console", settings.bind, settings.console_port)
+        for name in [name for name, port in ports.items() if port == settings.console_port]:
+            raise PortTaken(f"CONSOLE_PORT and {name.upper()}_PORT are equal: set them to different values.")
+        ports["console"] = settings.console_port
+    for name, port in ports.items():
+        check_port(name, settings.bind, port)
 
 
 def _announce(
@@ -226,6 +241,7 @@ def _wait_until_migrated(application: Application, database: Database, stopping:
         try:
             return check_migrated(database, application.migrations)
         except DatabaseUnavailable as away:
-            log.warning("database_unavailable", service=application.name, reason=str(away)[:200])
+            setting = f"{application.name.upper()}_DATABASE_URL"
+            log.warning("database_unavailable", service=application.name, setting=setting, reason=str(away)[:200])
             stopping.wait(WATCH_SECONDS)
     return None

@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # importing it takes long, and listing dead letters needs no 
 # words that have nothing to do with us.
 _LONG_NAME, _MISSPELT_LETTERS = 8, 2
 
+# What people write for the PostgreSQL beside them; without a host it is asked through a socket file.
+_THIS_MACHINE = (None, "", "localhost", "127.0.0.1", "::1")
+
 # In a row before a front end; more is a mistake.
 MOST_PROXIES = 16
 CONSOLE_PORT = 5002
@@ -188,7 +191,8 @@ def _same_database(url: str) -> object:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return os.path.realpath(str(parsed.database))
-    place = parsed.host or "", parsed.port or 5432, parsed.database or parsed.username
+    host = "" if parsed.host in _THIS_MACHINE else parsed.host
+    place = host, parsed.port or 5432, parsed.database or parsed.username
     return place, tuple(sorted(parsed.query.items()))
 
 

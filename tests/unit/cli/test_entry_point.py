@@ -49,3 +49,14 @@ def test_help_imports_nothing_heavy() -> None:
 def test_dead_letters_import_no_service_and_no_alembic() -> None:
     for module in ("dead_letters", "dead_letters_replay"):
         assert not {"alembic", "flask", "pika", "joserfc", "argon2"} & {*_imported(f"import bus.cli.{module}")}
+
+
+@pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1, 2]])
+def test_a_closed_standard_stream_ends_no_command(closed: list[int]) -> None:
+    close = f"import os, sys; [os.close(each) for each in {closed}]; os.execv(sys.executable, sys.argv[1:])"
+    doctor = [sys.executable, "-m", "bus.cli", "doctor", "auth", "--skip=ports", "--skip=database"]
+    run = subprocess.run(
+        [sys.executable, "-c", close, *doctor], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert ("No problems found." in run.stdout) == (1 not in closed)

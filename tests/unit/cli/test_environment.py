@@ -120,3 +120,18 @@ def _may_have_a_password(name: str, value: str) -> bool:
 def _examined(*options: str) -> list[tuple[str, str]]:
     findings = json.loads(CliRunner().invoke(bus, ["doctor", "auth", "--json", *options]).stdout)
     return [(each["state"], each["detail"]) for each in findings]
+
+
+@pytest.mark.parametrize("command", ["run auth", "migrate auth", "sealing-keys list auth"])
+def test_a_database_that_cannot_be_reached_is_named_by_its_setting(
+    elsewhere: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    elsewhere.setenv("AUTH_DATABASE_URL", f"postgresql://ada:{SECRET}@127.0.0.1:1/auth")
+    elsewhere.setattr("sys.argv", ["bus", *command.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capfd.readouterr().err
+    assert ended.value.code == NEEDS_OPERATOR
+    assert printed.startswith("bus: AUTH_DATABASE_URL: The database cannot be reached.")
+    assert SECRET not in printed
+    assert printed.count("\n") == 1

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bus.runtime import running
+from bus.runtime.ports import PortTaken
 from bus.runtime.settings import read_settings
 from catalog.main import application as catalog
 
@@ -23,3 +24,9 @@ def test_a_front_end_that_is_ready_late_is_announced_all_the_same(monkeypatch: p
         running._announce([catalog], settings, lambda: announced.append("ready"), threading.Event())
     assert announced == ["ready"]
     assert [line["event"] for line in logs] == ["not_ready"]
+
+
+def test_the_console_needs_a_port_of_its_own() -> None:
+    settings = read_settings({"CATALOG_PORT": "5002"}, {"catalog": 5001})
+    with pytest.raises(PortTaken, match=r"CONSOLE_PORT and CATALOG_PORT are equal: set them to different values\."):
+        running.check_ports([catalog], settings, with_console=True)

@@ -248,6 +248,7 @@ def test_a_shared_database_is_an_error() -> None:
     "urls",
     [
         ("postgres://localhost/all", "postgresql+psycopg://u:p@localhost:5432/all"),
+        ("postgresql://localhost/all", "postgresql://127.0.0.1/all"),
         ("sqlite:///all.db", f"sqlite:///{Path.cwd()}/all.db"),
         ("sqlite:///data/catalog.db", ""),
     ],
