@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from support.dead_letters import DeadLetterReader
 from support.long_timeouts import use_long_timeouts
 from support.mailbox import Mailbox, text_of, token_in
+from support.otlp_collector import collecting
 from support.secret_markers import SecretMarker, columns_with, files_with
 
 from auth.contract import EndOtherSessions, Register
@@ -181,7 +182,8 @@ def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> 
         database = Database(url)
         stack.callback(database.close)
         migrate(database, "auth.migrations")
-        programs = stack.enter_context(Programs(tmp_path, broker.url, url))
+        collector = stack.enter_context(collecting(tmp_path / "traces"))
+        programs = stack.enter_context(Programs(tmp_path, broker.url, url, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url))
         programs.start("worker")
         programs.start("web")
         wait_until(programs.is_ready, START_SECONDS, "auth is ready")
@@ -230,6 +232,7 @@ def test_no_password_rests_readable_anywhere(broker: Broker, tmp_path: Path) -> 
         assert files_with(markers.values(), server.folder) == []
     assert {"worker.log", "web.log"} <= {path.name for path in tmp_path.iterdir()}
     assert b'"answered"' in (tmp_path / "worker.log").read_bytes()
+    assert b"auth.register" in (tmp_path / "traces").read_bytes()
 
 
 def test_no_token_code_or_key_rests_readable_but_those_of_mails_in_the_mails(broker: Broker, tmp_path: Path) -> None:
@@ -242,7 +245,10 @@ def test_no_token_code_or_key_rests_readable_but_those_of_mails_in_the_mails(bro
         database = Database(url)
         stack.callback(database.close)
         migrate(database, "auth.migrations")
-        programs = stack.enter_context(Programs(logs, broker.url, url, DATA_DIR=str(data)))
+        collector = stack.enter_context(collecting(logs / "traces"))
+        programs = stack.enter_context(
+            Programs(logs, broker.url, url, DATA_DIR=str(data), OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+        )
         programs.start("worker")
         programs.start("web")
         wait_until(programs.is_ready, START_SECONDS, "auth is ready")
@@ -284,6 +290,7 @@ def test_no_token_code_or_key_rests_readable_but_those_of_mails_in_the_mails(bro
         server.stop()
         assert files_with(markers, server.folder) == []
     assert b'"mail_sent"' in (logs / "worker.log").read_bytes()
+    assert b"auth.log_out" in (logs / "traces").read_bytes()
     assert len(files_with(markers, data)) == 3  # the search finds the mails themselves
 
 

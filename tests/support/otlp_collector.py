@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -30,9 +31,9 @@ class CollectedSpan(NamedTuple):
 
 
 class Collector:
-    """Collects what is posted to /v1/traces of `url`."""
+    """Collects what is posted to /v1/traces of `url`, and appends it as it came to a file, if there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path | None = None) -> None:
         self.spans: list[CollectedSpan] = []
         collector = self
 
@@ -42,6 +43,9 @@ class Collector:
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 assert (self.path, self.headers["Content-Type"]) == ("/v1/traces", "application/x-protobuf")
+                if file is not None:
+                    with file.open("ab") as whole:
+                        whole.write(body)
                 collector.take(ExportTraceServiceRequest.FromString(body))
                 answer = ExportTraceServiceResponse().SerializeToString()
                 self.send_response(200)
@@ -85,9 +89,9 @@ class Collector:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def collecting(file: Path | None = None) -> Iterator[Collector]:
     """Run a collector until the block ends."""
-    collector = Collector()
+    collector = Collector(file)
     thread = threading.Thread(target=collector.server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield collector
