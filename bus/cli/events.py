@@ -46,7 +46,7 @@ def tail(pattern: str, as_json: bool) -> None:
     try:
         with event_stream(url, pattern) as stream:
             click.echo(f"Events {pattern} on {stream.broker}. Ctrl-C stops it.", err=True)
-            for message, received_at in stream.events(stopping):
+            for message, received_at in stream.events(stopping.is_set):
                 click.echo((json_of if as_json else line_of)(message, received_at))
     except BrokenPipeError:
         # The reader has closed the pipe. Python would still try to flush the rest, and print an error.

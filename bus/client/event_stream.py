@@ -1,7 +1,6 @@
 """The event stream: events shown to an operator as they are published. It may miss some: delivery is not guaranteed."""
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
@@ -28,9 +27,9 @@ class EventStream:
         """The broker in a few words, without credentials."""
         return self._transport.describe()
 
-    def events(self, stopping: threading.Event) -> Iterator[tuple[Message, datetime]]:
-        """Each event with the time it was received, until `stopping` is set. Raises TransportFailure."""
-        while not stopping.is_set():
+    def events(self, is_over: Callable[[], bool]) -> Iterator[tuple[Message, datetime]]:
+        """Each event with the time it was received, until `is_over()`. Raises TransportFailure."""
+        while not is_over():
             if failure := self._transport.failure:
                 raise failure
             try:

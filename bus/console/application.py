@@ -12,6 +12,7 @@ from bus.console.accounts import Denied
 from bus.console.calling import add_calling
 from bus.console.console import FILES, Console
 from bus.console.dead_letters import add_dead_letters
+from bus.console.events import EVENTS_STREAM, add_events
 from bus.console.overview import STREAM, add_overview
 from bus.console.requests import add_requests
 from bus.contract.problems import ProblemError
@@ -44,6 +45,7 @@ def console_application(console: Console) -> Flask:
     add_dead_letters(app, console)
     add_calling(app, console)
     add_requests(app, console)
+    add_events(app, console)
     return app
 
 
@@ -55,8 +57,8 @@ def _check_access(access: Access) -> Any:
         return None
     if token := request.args.get("token") if request.method == "GET" else None:
         return _entered(access, token)
-    # An open overview asks for its stream again and again, whether or not somebody sits before it.
-    session = access.session(request.cookies.get(COOKIE, ""), is_used=request.path != STREAM)
+    # A live page asks for its stream again and again, whether or not somebody sits before it.
+    session = access.session(request.cookies.get(COOKIE, ""), is_used=request.path not in (STREAM, EVENTS_STREAM))
     if session is None:
         return redirect("/login", 303)
     if request.endpoint in LONG_FORMS:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ from flask import Response, g, request
 
 from bus.client.client import ANSWER_SECONDS, Client
 from bus.console.access import Access, Session
+from bus.console.event_tail import EventTail
 from bus.console.replays import Replays
 from bus.console.watching import Watcher
+from bus.contract.events import Event
 from bus.contract.operations import Operation
 from bus.contract.operator import QueueInState, operator_operations
 from bus.http.pages.page import made_of
@@ -24,10 +26,11 @@ POLICY = {"script-src": "'self'", "connect-src": "'self'", "form-action": "'self
 
 @dataclass(frozen=True)
 class Known:
-    """What is installed here of a service: its queues, and its operations by name."""
+    """What is installed here of a service: its queues, and its operations and events by name."""
 
     queues: Sequence[QueueInState]
     operations: Mapping[str, type[Operation[Any]]]
+    events: Mapping[str, type[Event]] = field(default_factory=dict)
 
 
 class Console:
@@ -43,6 +46,7 @@ class Console:
         self._operator_token, self.stopping = operator_token, threading.Event()
         self.replays = Replays(client)
         queues = {name: each.queues for name, each in known.items()}
+        self.tail = EventTail(url, {name: event for each in known.values() for name, event in each.events.items()})
         self.watcher = Watcher(client, url, Operator("the console", operator_token), queues)
 
     def operator(self) -> Operator:
@@ -84,4 +88,5 @@ class Console:
         """End the streams, and stop what runs in threads."""
         self.stopping.set()
         self.replays.stop_all()
+        self.tail.stop()
         self.watcher.stop()

@@ -1,7 +1,7 @@
 """The overview: all services with their workers and queues, what is wrong on top; live, or with a reload."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from queue import Empty
 
@@ -26,7 +26,7 @@ STREAM = "/live"
 def add_overview(app: Flask, console: Console) -> None:
     """Add `/`, and STREAM, which has the same as server-sent events."""
     app.add_url_rule("/", "overview", lambda: _page(console))
-    app.add_url_rule(STREAM, "live_events", lambda: _stream(console))
+    app.add_url_rule(STREAM, "live_events", lambda: stream_of(console, lambda: _live(console.watcher.overview)))
 
 
 def _page(console: Console) -> Response:
@@ -48,15 +48,16 @@ def _live(overview: Overview) -> str:
     )
 
 
-def _stream(console: Console) -> Response:
-    return Response(_events(console), content_type="text/event-stream", headers={"Cache-Control": "no-store"})
+def stream_of(console: Console, part: Callable[[], str]) -> Response:
+    """Server-sent events with a part of a page, made again and again until the console stops or the stream is old."""
+    return Response(_events(console, part), content_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-def _events(console: Console) -> Iterator[bytes]:
+def _events(console: Console, part: Callable[[], str]) -> Iterator[bytes]:
     pause, until = mailbox(), time.monotonic() + STREAM_SECONDS
     yield b"retry: %d\n" % RETRY_MS
     while time.monotonic() < until and not console.stopping.is_set():
-        yield b"data: " + msgspec.json.encode(_live(console.watcher.overview)) + b"\n\n"
+        yield b"data: " + msgspec.json.encode(part()) + b"\n\n"
         try:
             pause.get(timeout=LOOK_SECONDS)
         except Empty:

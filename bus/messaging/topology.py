@@ -153,6 +153,21 @@ def stream_queue(*patterns: str) -> Queue:
     return Queue(f"bus.watch.{uuid4().hex}", "watch", MAX_WATCHED, topics=patterns)
 
 
+def matches_topic(name: str, pattern: str) -> bool:
+    """Whether an event's name matches a binding key of a topic exchange (AMQP 0-9-1, section 3.1.3.3).
+
+    `*` is one word, `#` any number of them.
+    """
+    words = name.split(".")
+    ends = {0}  # how many words the pattern so far may stand for
+    for part in pattern.split("."):
+        if part == "#":
+            ends = set(range(min(ends), len(words) + 1)) if ends else set()
+        else:
+            ends = {end + 1 for end in ends if end < len(words) and part in ("*", words[end])}
+    return len(words) in ends
+
+
 def service_of_queue(name: str) -> str:
     """The name of the service that a queue belongs to."""
     return name.partition(".")[0]

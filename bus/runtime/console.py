@@ -7,6 +7,7 @@ from bus.client.client import Client
 from bus.console.access import Access
 from bus.console.application import LONG_FORM_BYTES, console_application
 from bus.console.console import Console, Known
+from bus.contract.events import events_in
 from bus.contract.identity import TOKEN_SERVICE
 from bus.contract.operator import QueueInState
 from bus.messaging.connect import transport_for
@@ -57,6 +58,7 @@ def serve_console(
                 for queue in application.service.queues(settings.limits)
             ],
             operations=application.service.operations,
+            events={event.operation_name: event for event in events_in(application.contract)},
         )
         for name, application in applications.items()
     }

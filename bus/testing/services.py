@@ -257,7 +257,7 @@ class _Events:
         return found[0]
 
     def _collect(self, stream: EventStream) -> None:
-        for message, _ in stream.events(self._stopping):
+        for message, _ in stream.events(self._stopping.is_set):
             self._messages.append(message)
 
 

@@ -230,6 +230,39 @@ def test_an_operation_is_called_once_and_what_is_wrong_stands_beside_its_field(
     context.close()
 
 
+def test_events_are_shown_as_they_are_published_and_filtered(browser: Browser, system: System) -> None:
+    context = browser.new_context(viewport=SIZES["desktop"])
+    page = _page(context, [])
+    page.goto(f"{system.origin}/?token={TOKEN}")
+    page.get_by_role("link", name="Events", exact=True).click()
+
+    def hears() -> bool:
+        """Whether it listens: events of before are missed."""
+        system.publish({**LAMP, "name": "Heard"})
+        page.wait_for_timeout(200)
+        return page.get_by_text('"name":"Heard"').count() > 0
+
+    wait_until(hears, WAIT_SECONDS, "an event is shown without a reload")
+    page.get_by_label("Text in the body").fill("never said")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("None of them matches yet.")).to_be_visible()
+    page.get_by_label("Text in the body").fill("heard")
+    page.get_by_label("Name").fill("catalog.*")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("cell", name="catalog.product_changed").first).to_be_visible()
+    page.get_by_role("link", name="Stand still").click()
+    expect(page.get_by_role("link", name="Go on")).to_be_visible()
+    expect(page.get_by_role("cell", name="catalog.product_changed").first).to_be_visible()
+    plain = browser.new_context(java_script_enabled=False)
+    listed = _page(plain, [])
+    listed.goto(f"{system.origin}/?token={TOKEN}")
+    listed.goto(f"{system.origin}/events?name=catalog.*")
+    expect(listed.get_by_role("cell", name="catalog.product_changed").first).to_be_visible()
+    assert listed.locator("noscript meta[http-equiv=refresh]").count() == 1
+    plain.close()
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_page_is_quiet_fits_and_can_be_read_by_all(
@@ -248,6 +281,8 @@ def test_every_page_is_quiet_fits_and_can_be_read_by_all(
     for name, path in (("groups", ""), ("letters", "/catalog"), ("actions", "/catalog/actions")):
         page.goto(f"{system.origin}/dead-letters{path}")
         _look_at(page, name, f"{size}-{scheme}", tmp_path)
+    page.goto(f"{system.origin}/events?name=catalog.*&still=1")
+    _look_at(page, "events", f"{size}-{scheme}", tmp_path)
     page.goto(f"{system.origin}/call")
     _look_at(page, "calls", f"{size}-{scheme}", tmp_path)
     page.goto(f"{system.origin}/call/catalog.create_product?example=1&field.price=9,90")

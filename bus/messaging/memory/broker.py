@@ -16,7 +16,7 @@ from kombu import Connection
 from kombu.transport import memory
 
 from bus.messaging.message import Message
-from bus.messaging.topology import Queue
+from bus.messaging.topology import Queue, matches_topic
 
 # The longest sleep of a consumer that nothing wakes; every publish wakes it.
 IDLE_SECONDS = 1.0
@@ -56,6 +56,17 @@ class Broker:
             self.delays[queue.name] = queue.delay_seconds
         for topic in queue.topics:
             self.listeners[topic].add(queue.name)
+
+    def forget(self, queue: Queue) -> None:
+        """Delete a queue that belonged to one connection."""
+        self.queues.pop(queue.name, None)
+        for topic in queue.topics:
+            self.listeners[topic].discard(queue.name)
+
+    def listeners_to(self, name: str) -> set[str]:
+        """The queues that receive the events of this name."""
+        listeners = list(self.listeners.items())
+        return {queue for topic, queues in listeners if matches_topic(name, topic) for queue in list(queues)}
 
     def delay(self, message: Message) -> None:
         due_at = time.monotonic() + self.delays[message.exchange]

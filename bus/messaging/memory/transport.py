@@ -85,10 +85,13 @@ class Embedded:
             self._thread.join(seconds)
         if self.reply_address:
             self._broker.queues.pop(self.reply_address, None)
+        for queue in self._options.declares:
+            if queue.kind == "watch":
+                self._broker.forget(queue)
 
     def _route(self, message: Message) -> PublishOutcome:
         if message.exchange == EVENTS_EXCHANGE:
-            outcomes = {self._put(message, queue) for queue in self._broker.listeners[message.queue]}
+            outcomes = {self._put(message, queue) for queue in self._broker.listeners_to(message.queue)}
             return PublishOutcome.FULL if PublishOutcome.FULL in outcomes else PublishOutcome.CONFIRMED
         if message.exchange in self._broker.delays:
             self._broker.delay(message)
