@@ -1,6 +1,8 @@
 """A caller: one HTTP client with a connection that it keeps, and a note of every answer."""
 
+import asyncio
 import http.client
+import io
 import json
 import time
 from collections.abc import Mapping
@@ -35,36 +37,37 @@ class Sample:
         return self.at - self.seconds
 
 
-class Caller:
-    """Sends requests to one front end, and after a lost connection to the next one."""
+class AsyncCaller:
+    """Sends requests to one front end, and after a lost connection to the next one. Thousands share an event loop."""
 
     def __init__(self, urls: list[str], first: int = 0) -> None:
         self._urls = urls
         self._turn = first
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._connected_at = 0.0
 
-    def post(self, path: str, content: object, key: str) -> Sample:
+    async def post(self, path: str, content: object, key: str) -> Sample:
         """Send a command under an idempotency key."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        return self._ask("POST", path, json.dumps(content).encode(), headers)
+        return await self._ask("POST", path, json.dumps(content).encode(), headers)
 
-    def get(self, path: str) -> Sample:
+    async def get(self, path: str) -> Sample:
         """Ask."""
-        return self._ask("GET", path, None, {})
+        return await self._ask("GET", path, b"", {})
 
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
-            self._connection.close()
+            self._connection[1].close()
             self._connection = None
 
-    def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Sample:
+    async def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Sample:
         url = self._urls[self._turn % len(self._urls)]
         started = time.monotonic()
         try:
-            status, content = self._exchange(url, method, path, body, headers)
-        except (OSError, http.client.HTTPException) as error:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                status, content = await self._exchange(url, method, path, body, headers)
+        except (OSError, EOFError, http.client.HTTPException) as error:
             self.close()
             self._turn += 1
             status, content = NO_ANSWER, {"code": type(error).__name__}
@@ -72,16 +75,40 @@ class Caller:
         code = content.get("code", "") if isinstance(content, dict) else ""
         return Sample(ended, ended - started, url, status, code, content, self._connected_at)
 
-    def _exchange(
-        self, url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    async def _exchange(
+        self, url: str, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, Any]:
+        address = urlsplit(url)
         if self._connection is None:
-            address = urlsplit(url)
             self._connected_at = time.monotonic()
-            self._connection = http.client.HTTPConnection(
-                address.hostname or "", address.port, timeout=PATIENCE_SECONDS
-            )
-        self._connection.request(method, path, body, dict(headers))
-        response = self._connection.getresponse()
-        content = response.read()
-        return response.status, json.loads(content) if content else None
+            self._connection = await asyncio.open_connection(address.hostname, address.port)
+        reader, writer = self._connection
+        given = {"Host": address.netloc, "Content-Length": str(len(body)), **headers}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]
+        writer.write("\r\n".join(lines).encode() + body)
+        head = io.BytesIO(await reader.readuntil(b"\r\n\r\n"))
+        status, answered = int(head.readline().split()[1]), http.client.parse_headers(head)
+        content = await reader.readexactly(int(answered["Content-Length"]))
+        if answered.get("Connection", "").lower() == "close":
+            self.close()
+        return status, json.loads(content) if content else None
+
+
+class Caller:
+    """The same for one client alone, which waits for each answer."""
+
+    def __init__(self, urls: list[str], first: int = 0) -> None:
+        self._caller, self._loop = AsyncCaller(urls, first), asyncio.Runner()
+
+    def post(self, path: str, content: object, key: str) -> Sample:
+        """Send a command under an idempotency key."""
+        return self._loop.run(self._caller.post(path, content, key))
+
+    def get(self, path: str) -> Sample:
+        """Ask."""
+        return self._loop.run(self._caller.get(path))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._caller.close()
+        self._loop.close()

@@ -4,6 +4,7 @@ Every product has a name and an idempotency key of its own. What was not answere
 same key; what was accepted is followed until its outcome is known.
 """
 
+import asyncio
 import itertools
 import random
 import threading
@@ -13,12 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from bus.testing.waiting import wait_until
-from faults.caller import NO_ANSWER, Caller, Sample
+from faults.caller import NO_ANSWER, AsyncCaller, Sample
 from faults.census import Census
 from faults.tally import Tally
 
 CLIENTS = 16
-# Between two tries: shorter than Retry-After asks for, so that the load stays a load.
+# Between two tries of the usual clients: shorter than Retry-After asks for, so that the load stays a load. Of a crowd
+# each waits longer, or it would be another load while everything is refused.
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 0.25
 # A product that could not be created by then is given up; no fault lasts as long.
 GIVE_UP_SECONDS = 150.0
@@ -39,6 +41,7 @@ class Load:
     `samples` are the answers to creates, `questions` those to questions for their outcome. `allows` are
     the statuses that the row expects besides a success; all others are unexpected. `path` and `body` are for what is
     created under other names than those of products, and may take longer: `give_up_seconds`.
+    All clients share a thread.
     """
 
     def __init__(
@@ -64,16 +67,15 @@ class Load:
         self._allows = allows | {DONE, ACCEPTED}
         self._prefix, self._path, self._body = prefix, path, body
         self._pace = None if per_second is None else clients / per_second
+        self._clients, self._urls = clients, urls
         self._give_up_seconds = give_up_seconds
         self._numbers = itertools.count()
         self._may_end = threading.Event()
-        callers = [Caller(urls, first) for first in range(clients)]
-        self._threads = [threading.Thread(target=self._work, args=(caller,), daemon=True) for caller in callers]
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._work_all()), daemon=True)
 
     def start(self) -> "Load":
         """Start the clients."""
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
         return self
 
     @property
@@ -84,9 +86,8 @@ class Load:
     def finish(self) -> None:
         """Let the clients finish what they have to do, and wait for them."""
         self._may_end.set()
-        for thread in self._threads:
-            thread.join(2 * self._give_up_seconds)
-            assert not thread.is_alive(), "a client of the load hangs"
+        self._thread.join(2 * self._give_up_seconds)
+        assert not self._thread.is_alive(), "a client of the load hangs"
 
     def run(self) -> None:
         """Create `creates` products and no more."""
@@ -115,13 +116,18 @@ class Load:
     def _successes_after(self, moment: float) -> list[float]:
         return [sample.at for sample in list(self.samples) if sample.status == DONE and sample.at >= moment]
 
-    def _work(self, caller: Caller) -> None:
+    async def _work_all(self) -> None:
+        works = [self._work(AsyncCaller(self._urls, first)) for first in range(self._clients)]
+        ended = await asyncio.gather(*works, return_exceptions=True)
+        self.unexpected += [f"a client failed: {error!r}" for error in ended if error is not None]
+
+    async def _work(self, caller: AsyncCaller) -> None:
         due = time.monotonic()
         for name in self._names():
             if self._pace is not None:
                 due = max(due + self._pace, time.monotonic() - 1)
-                time.sleep(max(0.0, due - time.monotonic()))
-            self._create(name, caller)
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await self._create(name, caller)
         caller.close()
 
     def _names(self) -> Iterator[str]:
@@ -130,12 +136,12 @@ class Load:
                 return
             yield f"{self._prefix} {number}"
 
-    def _create(self, name: str, caller: Caller) -> None:
+    async def _create(self, name: str, caller: AsyncCaller) -> None:
         self.attempted.add(name)
         key, body = key_of(name), self._body(name)
         deadline = time.monotonic() + self._give_up_seconds
         while time.monotonic() < deadline:
-            sample = caller.post(self._path, body, key)
+            sample = await caller.post(self._path, body, key)
             self.samples.append(replace(sample, body=None))  # an hour has many
             if sample.status not in self._allows:
                 self.unexpected.append(f"{name}: {sample.status} {sample.code}")
@@ -143,15 +149,15 @@ class Load:
                 return self._done(name, sample.body)
             if sample.status == ACCEPTED:
                 self.accepted.add(name)
-                return self._follow(name, sample.body["operation"], caller, deadline)
+                return await self._follow(name, sample.body["operation"], caller, deadline)
             if sample.status not in (NO_ANSWER, BUSY, UNAVAILABLE):
                 return None
-            _pause()
+            await self._pause()
         return self.unexpected.append(f"{name}: given up")
 
-    def _follow(self, name: str, operation: str, caller: Caller, deadline: float) -> None:
+    async def _follow(self, name: str, operation: str, caller: AsyncCaller, deadline: float) -> None:
         while time.monotonic() < deadline:
-            sample = caller.get(operation)
+            sample = await caller.get(operation)
             self.questions.append(replace(sample, body=None))
             if sample.status not in self._allows | ANSWERS_TO_QUESTIONS:
                 self.unexpected.append(f"the outcome of {name}: {sample.status} {sample.code}")
@@ -159,8 +165,12 @@ class Load:
                 if sample.body["status"] == DONE:
                     return self._done(name, sample.body["reply"])
                 return self.unexpected.append(f"{name}: its outcome is {sample.body['status']}")
-            _pause()
+            await self._pause()
         return self.unexpected.append(f"{name}: accepted, and never done")
+
+    async def _pause(self) -> None:
+        scale = max(1.0, self._clients / CLIENTS)
+        await asyncio.sleep(scale * random.uniform(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
 
     def _done(self, name: str, reply: dict[str, object]) -> None:
         product = reply.get("product", reply)
@@ -171,7 +181,3 @@ class Load:
 def key_of(name: str) -> str:
     """The idempotency key, and so the message id, of the command for a product."""
     return name.replace(" ", "-")
-
-
-def _pause() -> None:
-    time.sleep(random.uniform(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))

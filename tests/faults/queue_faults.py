@@ -63,7 +63,7 @@ def memory_alarm(servers: Servers, scale: Scale) -> Tally:
     """A broker without memory takes nothing, and every publisher is told at once."""
     tally = Tally()
     with running(servers) as system, Standstills() as standstills:
-        load = Load(system.urls, scale.creates).start()
+        load = Load(system.urls, scale.creates, clients=scale.crowd).start()
         time.sleep(BEFORE_SECONDS)
         servers.broker.ctl("set_vm_memory_high_watermark", "0")
         alarmed = time.monotonic()
@@ -77,14 +77,15 @@ def memory_alarm(servers: Servers, scale: Scale) -> Tally:
         late = [
             sample
             for sample in asked.values()
-            if sample.status != UNAVAILABLE or _seconds(sample, standstills) > QUICKLY_SECONDS
+            if sample.status != UNAVAILABLE or _seconds(sample, standstills) > scale.within_crowd(QUICKLY_SECONDS)
         ]
         tally.must(not late, f"{len(late)} of {len(asked)} answers during the alarm were no quick 503: {late}")
         during = [sample for sample in load.samples if sample.at >= alarmed and sample.begun < clearing]
         slowest, code = max((_seconds(sample, standstills), sample.code) for sample in during)
         tally.note(f"{len(asked)} more asked; the slowest answer took {slowest:.2f} s: {code}")
         # Those whose command was on its way learn of the alarm from the next one that is published.
-        tally.must(slowest < 2 * QUICKLY_SECONDS, f"an answer on its way took {slowest:.2f} s")
+        quickly = scale.within_crowd(2 * QUICKLY_SECONDS)
+        tally.must(slowest < quickly, f"an answer on its way took {slowest:.2f} s")
         count(tally, system, load)
         tally.count(asked, [], Census(system.database_url))
     return tally

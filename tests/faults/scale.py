@@ -7,6 +7,8 @@ T = TypeVar("T")
 
 # In every test run there is another one beside us, on a machine that stands still for seconds at times.
 SLACK_SECONDS = 10.0
+# Of a front end's time, for one request to be taken and answered, where it shares its core with all the others.
+TURN_SECONDS = 0.002
 
 
 class Scale(Enum):
@@ -22,6 +24,15 @@ class Scale(Enum):
     def within(self, seconds: float) -> float:
         """A bound of time: in full, with the machine to itself, as it is, and in every test run with some slack."""
         return self.of(seconds, seconds + SLACK_SECONDS)
+
+    @property
+    def crowd(self) -> int:
+        """How many clients wait at the same time in a row for many of them."""
+        return self.of(1_000, 16)
+
+    def within_crowd(self, seconds: float) -> float:
+        """A bound of time where all of a crowd are answered at once, and one of them is the last."""
+        return seconds + self.crowd * TURN_SECONDS
 
     @property
     def creates(self) -> int:
