@@ -6,7 +6,7 @@ from bus import Invalid
 from bus.contract.validation import accept
 from catalog.contract import CreateProduct
 
-SEEN = ["Lamp", " Lamp ", "Лампа", "灯", "👨\u200d👩", "e\u0301", "-", "\u2800"]
+SEEN = ["Lamp", " Lamp ", "Лампа", "灯", "👨\u200d👩", "e\u0301", "-", "\u2801\u2800\u2803"]
 NOT_SEEN = [
     " ",
     "   ",
@@ -16,6 +16,7 @@ NOT_SEEN = [
     "\ufeff",
     "\u3000",
     "\u3164",
+    "\u2800",
     "\u00ad",
     "\u202e",
 ]
