@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, select, union_all
 
 from bus.contract.codec import read_json
 from bus.contract.operator import OriginalProperties
@@ -24,7 +24,6 @@ from bus.contract.request_history import (
     RelatedDeadLetter,
 )
 from bus.database.tables import dead_letter, dead_letter_action, failed_attempt, inbox, outbox
-from bus.dead_letters.queries import named
 from bus.dead_letters.store import DeadLetter
 from bus.messaging.call import EVENTS, ORIGIN_CHARACTERS, origin_of
 from bus.messaging.topology import is_events_queue
@@ -60,9 +59,11 @@ def known_of(connection: Connection, request: GetRequest) -> KnownOfRequest:
     emissions = _newest_emissions(connection, which) if is_hexadecimal else []
     completions += _causes_of(connection, emissions, known=completions)
     attempts = attempts_with(connection, _attempt.message_id == which, _attempt.trace_id == which)
-    # A letter that was edited is sent as its own id and the number of the action.
-    named_so = [named(each) for each in dict.fromkeys((which, which.rpartition("-")[0])) if each]
-    letters = _letters(connection, or_(*named_so, _letter.trace_id == which))
+    # A letter that was edited is sent as its own id and the number of the action. Each condition has an index.
+    letter_ids = (which, which.rpartition("-")[0])
+    conditions = (_letter.message_id == which, _letter.letter_id.in_(letter_ids), _letter.trace_id == which)
+    numbers = union_all(*(select(_letter.id).where(each) for each in conditions))
+    letters = _letters(connection, _letter.id.in_(numbers))
     return _known(connection, completions, attempts, letters, emissions)
 
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 from support.executing import execute
+from support.plans import instructions_of, plan_of, statements_of_this_block
 
 from bench.many_products import insert_many
 from bus import page_after
@@ -19,7 +19,6 @@ from catalog.handlers import catalog
 COUNT = 100_000
 # SQLite executes at least four instructions for each row that it reads.
 MOST_INSTRUCTIONS = 3 * COUNT
-STEP = 1000
 # Each column, and both directions.
 SORTS = ("id", "-id", "name", "-price", "updated_at")
 HALF = datetime.fromtimestamp(1_700_000_000 + COUNT / 2, UTC)
@@ -75,48 +74,23 @@ def test_a_scan_would_be_seen(database: Database) -> None:
     with database.reading() as transaction:
         statement = "SELECT count(*) FROM products WHERE length(description) = 1"
         if database.kind == "postgresql":
-            assert "Seq Scan" in _plan(transaction.connection, statement, {})
+            assert "Seq Scan" in plan_of(transaction.connection, statement, {})
         else:
-            assert _instructions(transaction.connection, statement, ()) > MOST_INSTRUCTIONS
+            assert instructions_of(transaction.connection, statement, ()) > MOST_INSTRUCTIONS
 
 
 def _check(database: Database, query: Any) -> dict[str, Any]:
     """The answer to a query none of whose statements reads all rows."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        seen.append((statement, parameters))
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
+    with statements_of_this_block() as seen:
         ((status, body),) = execute(catalog, database, query)
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
     assert status == 200
     assert any("products" in statement for statement, _ in seen)
     with database.reading() as transaction:
         for statement, parameters in seen:
             if database.kind == "postgresql":
-                plan = _plan(transaction.connection, statement, parameters)
+                plan = plan_of(transaction.connection, statement, parameters)
                 assert "Seq Scan" not in plan, f"{statement}\n{plan}"
             else:
-                count = _instructions(transaction.connection, statement, parameters)
+                count = instructions_of(transaction.connection, statement, parameters)
                 assert count <= MOST_INSTRUCTIONS, statement
     return body
-
-
-def _plan(connection: Any, statement: str, parameters: Any) -> str:
-    rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
-    return "\n".join(row[0] for row in rows)
-
-
-def _instructions(connection: Any, statement: str, parameters: Any) -> int:
-    """How many instructions SQLite executes for a statement, in thousands rounded down."""
-    steps: list[int] = []
-    raw = connection.connection.driver_connection
-    raw.set_progress_handler(lambda: steps.append(STEP), STEP)
-    try:
-        connection.exec_driver_sql(statement, parameters).all()
-    finally:
-        raw.set_progress_handler(None, 0)
-    return sum(steps)

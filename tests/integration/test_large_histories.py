@@ -1,0 +1,139 @@
+"""One request among a hundred thousand: none of the questions about it reads a whole table."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from support.dead_letters import LETTER_KEY, store_dead_letters
+from support.plans import instructions_of, rows_read_of, statements_of_this_block
+
+from bus.contract.request_history import GetRequest, KnownOfRequest
+from bus.database.engine import Database
+from bus.dead_letters.envelope import dead_letter
+from bus.dead_letters.queries import newest
+from bus.messaging.call import EVENTS, origin_of
+from bus.messaging.message import Message
+from bus.testing.databases import migrated
+from bus.worker.request_history import MAX_SEARCHED, attempts_of, known_of
+from catalog.handlers import catalog
+
+COUNT, ONE = 100_000, 4711
+# The newest events are searched. SQLite executes at least four instructions for each row that it reads.
+MOST_ROWS, MOST_INSTRUCTIONS = MAX_SEARCHED + COUNT // 10, 3 * COUNT
+OPERATION, EVENT = "catalog.create_product", "catalog.product_changed"
+
+_NUMBERS = {
+    "postgresql": "SELECT n FROM generate_series(1, :count) AS g(n)",
+    "sqlite": "WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < :count) SELECT n FROM g",
+}
+_DIGITS = {"postgresql": "lpad(to_hex(n), 16, '0')", "sqlite": "printf('%016x', n)"}
+# A command a second, each with its event, which a listener of the same database has handled, and a try that failed.
+_MOMENT = {
+    "postgresql": "TIMESTAMPTZ '2026-01-01' + n * INTERVAL '1 second'",
+    "sqlite": "datetime('2026-01-01', '+' || n || ' seconds')",
+}
+_ROWS = (
+    "INSERT INTO inbox (message_id, caller, operation, digest, status, location, reply, done_at) "
+    "SELECT 'order-' || n, 'anonymous', '{operation}', {bytes}, 201, '', {bytes}, {moment} FROM ({numbers}) AS all_n",
+    "INSERT INTO inbox (message_id, caller, operation, digest, status, location, reply, done_at) "
+    "SELECT {digits} || {digits}, '{events}', '{event}', {bytes}, 204, '', {bytes}, {moment} FROM ({numbers}) AS all_n",
+    "INSERT INTO outbox (event_id, name, body, made_at, sent_at, traceparent) "
+    "SELECT {digits} || {digits}, '{event}', {bytes}, {moment}, {moment}, '00-' || {digits} || {digits} || '-1-01' "
+    "FROM ({numbers}) AS all_n",
+    "INSERT INTO failed_attempts (message_id, caller, operation, number, failed_at, worker, error_class, detail, "
+    "traceback, trace_id) SELECT 'order-' || n, 'anonymous', '{operation}', 1, {moment}, '', '', '', '', "
+    "{digits} || {digits} FROM ({numbers}) AS all_n",
+    "INSERT INTO dead_letters (letter_id, operation, message_id, properties, body, whole, origin_queue, reason, "
+    "detail, error_class, traceback, attempts, first_at, last_at, state, trace_id) "
+    "SELECT {digits}, '{operation}', 'letter-' || n, {bytes}, {bytes}, 1 = 1, '{operation}', 'fault', '', '', '', 1, "
+    "{moment}, {moment}, 'dead', {digits} || {digits} FROM ({numbers}) AS all_n",
+)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A hundred thousand rows in each table, of both kinds of database in turn."""
+    is_sqlite = request.param == "sqlite"
+    folder = tmp_path_factory.mktemp("large")
+    made = migrated(
+        f"sqlite:///{folder}/x.db" if is_sqlite else request.getfixturevalue("postgres").fresh_database(),
+        "catalog.migrations",
+    )
+    kind = made.kind
+    words = {
+        "operation": OPERATION,
+        "event": EVENT,
+        "events": EVENTS,
+        "bytes": "x'7b7d'" if is_sqlite else "'{}'::bytea",
+    }
+    words |= {"numbers": _NUMBERS[kind], "digits": _DIGITS[kind], "moment": _MOMENT[kind]}
+    with made.transaction() as transaction:
+        for rows in _ROWS:
+            statement = rows.format(**words).replace("::bytea", "\\:\\:bytea")
+            transaction.connection.execute(text(statement), {"count": COUNT})
+        _link(transaction.connection)
+        if not is_sqlite:
+            for index in ("inbox_done_at", "outbox_made_at"):  # as a vacuum does
+                transaction.connection.execute(text(f"SELECT brin_summarize_new_values('{index}')"))
+        transaction.connection.execute(text("ANALYZE"))
+    letter = Message(queue=OPERATION, body=b"{}", message_id=f"order-{ONE}")
+    store_dead_letters(made, catalog, dead_letter(letter, "catalog", b"{}", key=LETTER_KEY, reason="fault", detail="d"))
+    yield made
+    made.close()
+
+
+def _link(connection: Any) -> None:
+    """Give the event of one command the id that such an event has."""
+    origin = origin_of("anonymous", OPERATION, f"order-{ONE}")
+    before = f"{ONE:016x}"
+    for table, column in (("outbox", "event_id"), ("inbox", "message_id")):
+        values = {"new": origin + before, "old": before + before}
+        connection.execute(text(f"UPDATE {table} SET {column} = :new WHERE {column} = :old"), values)
+
+
+def _known(database: Database, which: str, by: Any = "id") -> KnownOfRequest:
+    """The answer to a question none of whose statements reads a table."""
+    with statements_of_this_block() as seen, database.reading() as transaction:
+        known = known_of(transaction.connection, GetRequest(which=which, by=by))
+    _check(database, seen)
+    return known
+
+
+def _check(database: Database, seen: list[tuple[str, Any]]) -> None:
+    assert seen
+    with database.reading() as transaction:
+        for statement, parameters in seen:
+            if database.kind == "postgresql":
+                count = rows_read_of(transaction.connection, statement, parameters)
+                assert count <= MOST_ROWS, f"{count}: {statement}\n{parameters}"
+            else:
+                count = instructions_of(transaction.connection, statement, parameters)
+                assert count <= MOST_INSTRUCTIONS, f"{count}: {statement}"
+
+
+def test_a_command_is_found_by_its_id_with_its_event_and_its_tries(database: Database) -> None:
+    known = _known(database, f"order-{ONE}")
+    assert [len(each) for each in (known.completions, known.attempts, known.letters, known.emissions)] == [1, 1, 1, 1]
+
+
+def test_what_has_come_of_it_is_found_by_its_origin(database: Database) -> None:
+    origin = origin_of("anonymous", OPERATION, f"order-{ONE}")
+    assert [each.caller for each in _known(database, origin, "origin").completions] == [EVENTS]
+
+
+def test_a_new_event_and_a_trace_are_found(database: Database) -> None:
+    last = f"{COUNT:016x}" * 2
+    known = _known(database, last)
+    assert [each.message_id for each in known.emissions] == [last]
+    assert [each.caller for each in known.completions] == [EVENTS]
+    assert [len(known.attempts), len(known.letters)] == [1, 1]
+
+
+def test_the_tries_of_a_dead_letter_are_found(database: Database) -> None:
+    with database.reading() as transaction:
+        letter = newest(transaction.connection, f"order-{ONE}")
+        assert letter is not None
+        with statements_of_this_block() as seen:
+            assert len(attempts_of(transaction.connection, letter)) == 1
+    _check(database, seen)
