@@ -50,7 +50,7 @@ class FailureRecord:
             "failed_at": sql_now(),
             "worker": self._worker,
             "error_class": one_line(failed.error_class, MAX_NAME),
-            "detail": one_line(failed.message, MAX_DETAIL),
+            "detail": one_line(" ".join(failed.message.split()), MAX_DETAIL),
             "traceback": lines(failed.traceback, MAX_TRACEBACK_BYTES),
             "trace_id": delivery.trace.trace_id,
             "retry_seconds": pause,

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -85,6 +85,7 @@ class System:
                 "BUS_OPERATOR_TOKEN": OPERATOR_TOKEN,
                 "CATALOG_DATABASE_URL": self._database_url,
                 "LOG_LEVEL": "error",
+                "RETRY_SECONDS": "1,2,60",
             },
         )
 
@@ -93,13 +94,30 @@ class System:
         self._worker.send_signal(how)
         self._worker.wait(WAIT_SECONDS)
 
-    def publish(self, *bodies: object) -> None:
+    @contextmanager
+    def failing(self, name: str, *, times: int) -> Iterator[None]:
+        """Have the handler fail so many times with products of this name: the database refuses them."""
+        trigger = (
+            f"CREATE TRIGGER failing BEFORE INSERT ON products WHEN NEW.name = '{name}' AND "
+            f"(SELECT count(*) FROM failed_attempts) < {times} BEGIN SELECT RAISE(ABORT, 'as asked'); END"
+        )
+        self._execute(trigger)
+        yield
+        self._execute("DROP TRIGGER failing")
+
+    def _execute(self, statement: str) -> None:
+        database = Database(self._database_url)
+        with database.transaction() as transaction:
+            transaction.connection.exec_driver_sql(statement)
+        database.close()
+
+    def publish(self, *bodies: object, message_id: str | None = None) -> None:
         """Publish commands to create products, as any program does."""
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
             for body in bodies:
-                properties = pika.BasicProperties(delivery_mode=2)
+                properties = pika.BasicProperties(delivery_mode=2, message_id=message_id)
                 channel.basic_publish("", "catalog.create_product", json.dumps(body).encode(), properties)
 
     def names(self) -> list[str]:
@@ -263,6 +281,37 @@ def test_events_are_shown_as_they_are_published_and_filtered(browser: Browser, s
     context.close()
 
 
+def test_a_command_that_fails_twice_is_found_by_its_id_with_each_try(browser: Browser, system: System) -> None:
+    """Found from the head of the overview while it waits, and again when it is done."""
+    troubles: list[str] = []
+    context = browser.new_context(viewport=SIZES["phone"])
+    page = _page(context, troubles)
+    page.goto(f"{system.origin}/?token={TOKEN}")
+    with system.failing("Fragile", times=2):
+        system.publish({**LAMP, "name": "Fragile"}, message_id="order-4711")
+        page.get_by_label("Message id, idempotency key or trace id").fill("order-4711")
+        page.keyboard.press("Enter")
+        page.wait_for_url(asked := f"{system.origin}/requests?id=order-4711")
+        tries = page.get_by_text("of catalog.create_product failed at the worker on")
+        wait_until(lambda: page.goto(asked) and tries.count(), WAIT_SECONDS, "a try has failed")
+        is_done = page.get_by_text("done", exact=True)
+        wait_until(lambda: page.goto(asked) and is_done.count(), WAIT_SECONDS, "it is done")
+    happened = page.locator(".story p:first-of-type").all_inner_texts()
+    assert [text.partition(" failed")[0] for text in happened[:2]] == [
+        "Try 1 of catalog.create_product",
+        "Try 2 of catalog.create_product",
+    ]
+    assert "carried out and committed; the answer is 201 Created" in happened[2]
+    assert "The event catalog.product_changed" in happened[3]
+    page.get_by_text("Traceback", exact=True).first.click()
+    expect(page.get_by_role("region", name="Traceback").first).to_contain_text("IntegrityError")
+    page.locator("p", has_text="Trace ").get_by_role("link").click()
+    expect(page.get_by_role("link", name="order-4711").first).to_be_visible()  # by its trace
+    assert system.names().count("Fragile") == 1
+    assert troubles == []
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_page_is_quiet_fits_and_can_be_read_by_all(
@@ -293,6 +342,9 @@ def test_every_page_is_quiet_fits_and_can_be_read_by_all(
     page.goto(f"{system.origin}/dead-letters/catalog")
     page.locator("tbody a").last.click()
     _look_at(page, "letter", f"{size}-{scheme}", tmp_path)
+    for name, which in (("request", "order-4711"), ("unknown-request", "nothing")):
+        page.goto(f"{system.origin}/requests?id={which}")
+        _look_at(page, name, f"{size}-{scheme}", tmp_path)
     page.goto(f"{system.origin}/dead-letters/catalog")
     page.get_by_role("button", name="Send all").click()
     _look_at(page, "preview", f"{size}-{scheme}", tmp_path)
