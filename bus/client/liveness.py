@@ -15,7 +15,8 @@ from bus.messaging.waiting import Mailbox, mailbox
 
 # After a reply the service counts as alive for this long.
 FRESH_SECONDS = 1.0
-# A ping that takes longer than this counts as silence: the caller gets its 503 within a second.
+# A ping that takes longer than this counts as silence: the caller gets its 503 within a second. Where the broker says
+# that there is no worker, half of it is enough: for one that is restarted.
 PING_SECONDS = 0.6
 # After an unanswered ping the service counts as silent for this long, so that many callers cost one ping.
 SILENCE_SECONDS = 0.2

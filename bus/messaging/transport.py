@@ -127,6 +127,9 @@ class Transport(Protocol):
         """The queues that this process consumes now. Empty if the broker does not answer in `seconds` or there is no
         connection, and for the embedded broker, which cannot lose a consumer."""
 
+    def count_consumers(self, queue: str, on_count: Callable[[int], None]) -> None:
+        """Ask the broker how many consumers a queue has. `on_count` is never called if the broker does not answer."""
+
     def reconnect_consumer(self, reason: str) -> None:
         """Drop the consuming connection, as if it were lost, and open a new one."""
 

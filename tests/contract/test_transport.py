@@ -371,6 +371,14 @@ def test_a_queue_may_have_a_prefetch_of_its_own(open_end: Opener, queue: Queue) 
     assert end.take().message.body == b"2"
 
 
+def test_consumers_of_a_queue_are_counted(open_end: Opener, queue: Queue) -> None:
+    end = open_end(declares=[queue], consumes=[queue])
+    counts: SimpleQueue[int] = SimpleQueue()
+    for name, count in ((queue.name, 1), (f"{queue.name}.none", 0), (queue.name, 1)):
+        end.transport.count_consumers(name, counts.put)
+        assert counts.get(timeout=WAIT_SECONDS) == count
+
+
 def test_on_stopped_is_called_when_nothing_more_is_delivered(open_end: Opener, queue: Queue) -> None:
     end, stopped = open_end(declares=[queue], consumes=[queue], prefetch=1000), threading.Event()
     for _ in range(100):

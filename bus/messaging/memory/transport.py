@@ -75,6 +75,10 @@ class Embedded:
     def view(self, seconds: float) -> Sequence[QueueView]:  # noqa: ARG002  # nothing to wait for
         return ()
 
+    def count_consumers(self, queue: str, on_count: Callable[[int], None]) -> None:
+        """It cannot lose a consumer."""
+        on_count(int(queue in self._broker.queues))
+
     def reconnect_consumer(self, reason: str) -> None:
         """Nothing to do: there is no connection that could fail."""
 

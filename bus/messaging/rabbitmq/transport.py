@@ -96,6 +96,13 @@ class RabbitMQ:
         except Empty:
             return ()
 
+    def count_consumers(self, queue: str, on_count: Callable[[int], None]) -> None:
+        def ask() -> None:
+            if (connection := self._publisher.connection.pika_connection) is not None:
+                QueueCounter(connection, [queue], lambda counts: on_count(counts[queue].consumers))
+
+        self._soon(ask)
+
     def reconnect_consumer(self, reason: str) -> None:
         if consumer := self._consumer:
             self._soon(lambda: consumer.connection.reset(reason))

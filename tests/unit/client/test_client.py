@@ -36,6 +36,7 @@ class Transport:
     def __init__(self, outcome: PublishOutcome = PublishOutcome.CONFIRMED) -> None:
         self.sent: list[Message] = []
         self.reply_address: str | None = "replies"
+        self.consumers, self.is_silent = 1, False
         self._outcome = outcome
         self._options = TransportOptions()
 
@@ -51,10 +52,14 @@ class Transport:
     def publish(self, message: Message, on_outcome: Callable[[PublishOutcome], None]) -> None:
         self.sent.append(message)
         on_outcome(self._outcome)
-        if message.reply_to and self._options.on_reply:
+        if message.reply_to and self._options.on_reply and not self.is_silent:
             body = BODIES.get(message.queue, b'{"count":3}')
             reply = Message(queue="replies", body=body, correlation_id=message.correlation_id, headers={"status": 200})
             self._options.on_reply(reply)
+
+    def count_consumers(self, queue: str, on_count: Callable[[int], None]) -> None:
+        assert queue == "example.ping"
+        on_count(self.consumers)
 
     def close(self, _seconds: float) -> None:
         """Nothing to close."""
@@ -120,3 +125,16 @@ def test_requests_that_wait_are_bounded_and_those_that_are_over_leave_their_plac
     for _ in range(3):
         assert client.call(Count(word="a")) == Counted(count=3)
         client.send(Keep(word="a"))
+
+
+@pytest.mark.parametrize(("consumers", "pings"), [(0, 1), (1, 2)], ids=["there is no worker", "a worker is slow"])
+def test_where_there_is_no_worker_silence_is_believed_sooner(
+    monkeypatch: pytest.MonkeyPatch, consumers: int, pings: int
+) -> None:
+    monkeypatch.setattr("bus.client.liveness.PING_SECONDS", 0.02)
+    transport = Transport()
+    transport.is_silent, transport.consumers = True, consumers
+    with pytest.raises(Unavailable) as refused:
+        _client(transport).call(Count(word="a"))
+    assert refused.value.problem.code == "no-worker"
+    assert [(ping.queue, ping.expiration_ms is not None) for ping in transport.sent] == [("example.ping", True)] * pings
