@@ -4,11 +4,11 @@ A row is written in the transaction of the effect. Its key (message_id, caller) 
 however often its message comes.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 from msgspec import structs
 from sqlalchemy import Connection, Row, bindparam, delete, select, text
 from sqlalchemy.exc import IntegrityError
@@ -27,18 +27,21 @@ TOO_MANY_REQUESTS = 429
 _stored = select(inbox.c.digest, inbox.c.status, inbox.c.location, inbox.c.reply).where(
     inbox.c.caller == bindparam("caller"), inbox.c.message_id == bindparam("message_id")
 )
-# By the key: for `(caller, message_id) IN (VALUES …)` SQLite reads the whole inbox.
-_stored_by_json = text(
-    "SELECT inbox.caller, inbox.message_id, digest, status, location, reply "
-    "FROM json_each(:keys) AS asked CROSS JOIN inbox "
-    "ON inbox.caller = json_extract(asked.value, '$[0]') AND inbox.message_id = json_extract(asked.value, '$[1]')"
-)
-# Constant, so that it is prepared once for batches of any size.
-_stored_by_array = text(
-    "SELECT inbox.caller, inbox.message_id, digest, status, location, reply "
-    "FROM unnest(CAST(:callers AS text[]), CAST(:ids AS text[])) AS asked(caller, message_id) "
-    "JOIN inbox ON inbox.caller = asked.caller AND inbox.message_id = asked.message_id"
-)
+# Constant, so that they are prepared once for batches of any size. All keys are one JSON text: psycopg writes arrays in
+# Python, and for `(caller, message_id) IN (VALUES …)` SQLite reads the whole inbox. So would PostgreSQL for a join
+# without LATERAL and LIMIT, if it made its plan while the inbox was empty: each look, until the inbox is analysed.
+_stored_by_json = {
+    "sqlite": text(
+        "SELECT inbox.caller, inbox.message_id, digest, status, location, reply "
+        "FROM json_each(:keys) AS asked CROSS JOIN inbox "
+        "ON inbox.caller = json_extract(asked.value, '$[0]') AND inbox.message_id = json_extract(asked.value, '$[1]')"
+    ),
+    "postgresql": text(
+        "SELECT found.* FROM json_array_elements(CAST(:keys AS json)) AS asked(key) CROSS JOIN LATERAL ("
+        "SELECT caller, message_id, digest, status, location, reply FROM inbox "
+        "WHERE caller = asked.key ->> 0 AND message_id = asked.key ->> 1 LIMIT 1) AS found"
+    ),
+}
 
 
 class AlreadyDone(Exception):
@@ -79,11 +82,8 @@ def look_up_all(connection: Connection, calls: Sequence[Call]) -> list[EncodedRe
     keys = list(dict.fromkeys((call.recorded_caller, call.message_id) for call in calls if call.message_id is not None))
     if not keys:
         return [None] * len(calls)
-    if connection.dialect.name == "postgresql":
-        callers, ids = zip(*keys, strict=True)
-        rows = connection.execute(_stored_by_array, {"callers": list(callers), "ids": list(ids)}).all()
-    else:
-        rows = connection.execute(_stored_by_json, {"keys": json.dumps(keys)}).all()
+    statement = _stored_by_json[connection.dialect.name]
+    rows = connection.execute(statement, {"keys": msgspec.json.encode(keys).decode()}).all()
     found = {(row.caller, row.message_id): row for row in rows}
     return [_reply_of(found.get((call.recorded_caller, call.message_id)), call) for call in calls]
 

@@ -13,7 +13,9 @@ from bus.database.inbox import AlreadyDone, _stored_by_json, look_up_all, outcom
 from bus.database.tables import inbox
 from bus.messaging.call import Call
 from bus.messaging.replies import EncodedReply
+from bus.testing.databases import migrated
 
+KEYS = {"keys": '[["a", "1"]]'}
 ANSWER = EncodedReply(201, b'{"id":1}', "/words/1")
 
 
@@ -101,6 +103,16 @@ def test_no_secret_is_kept(connection: Connection) -> None:
 
 
 def test_many_ids_are_looked_up_by_the_key_and_not_by_reading_the_inbox(connection: Connection) -> None:
-    plan = connection.execute(text(f"EXPLAIN QUERY PLAN {_stored_by_json.text}"), {"keys": '[["a", "1"]]'}).all()
-    steps = [row.detail for row in plan if "inbox" in row.detail]
+    explain = text(f"EXPLAIN QUERY PLAN {_stored_by_json['sqlite'].text}")
+    steps = [row.detail for row in connection.execute(explain, KEYS).all() if "inbox" in row.detail]
     assert steps == ["SEARCH inbox USING INDEX sqlite_autoindex_inbox_1 (message_id=? AND caller=?)"]
+
+
+def test_postgresql_looks_up_by_the_key_even_if_it_made_its_plan_for_an_empty_inbox(database_url: str) -> None:
+    """A prepared statement keeps that plan while the inbox grows."""
+    database = migrated(database_url, "catalog.migrations")
+    with database.reading() as transaction:
+        explain = text(f"EXPLAIN {_stored_by_json['postgresql'].text}")
+        plan = "\n".join(transaction.connection.execute(explain, KEYS).scalars())
+    database.close()
+    assert "Index Scan using inbox_pkey on inbox" in plan
