@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import pika
 import psycopg
 import pytest
 from click.testing import CliRunner
+from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 from psycopg.sql import SQL, Identifier
 from support.certificates import Authority
@@ -35,6 +36,7 @@ from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.database.trouble import DatabaseUnavailable
 from bus.messaging.rabbitmq import Inspection
+from bus.messaging.rabbitmq.confirm_channel import ConfirmingChannel
 from bus.messaging.transport import TransportFailure
 from bus.testing.servers.ports import free_ports
 from bus.testing.servers.postgres import PROVISIONER as POSTGRES
@@ -177,6 +179,27 @@ def test_the_system_works_over_tls_with_users_of_few_permissions(secured: Secure
     with pika.BlockingConnection(_plain(secured, "catalog-web")) as connection:
         connection.channel().basic_publish("", "catalog.create_product", b"{")
     assert wait_for_letters(database, 1)[0].reason == "malformed-json"
+
+
+def test_messages_and_confirms_are_decoded_by_the_fast_lane_over_tls_too(
+    secured: Secured, system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_pika: list[str] = []
+    for owner, name in ((Channel, "_on_deliver"), (ConfirmingChannel, "_confirmed_by_pika")):
+        monkeypatch.setattr(owner, name, _noted(by_pika, name, getattr(owner, name)))
+    with RetryingClient(secured.bus_url("catalog-web"), name="catalog-web") as client:
+        browser = catalog.web.create_app(client).test_client()
+        created = browser.post("/products", json=LAMP)
+        assert browser.get(created.headers["Location"]).get_json()["name"] == "Lamp"
+    assert not by_pika
+
+
+def _noted(calls: list[str], name: str, function: Callable[..., None]) -> Callable[..., None]:
+    def noted(*arguments: object) -> None:
+        calls.append(name)
+        function(*arguments)
+
+    return noted
 
 
 def _unsent(database: Database) -> int:
