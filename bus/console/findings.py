@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bus.console.watching import Overview, QueueNow, ServiceNow
-from bus.contract.operator import ServiceState
+from bus.contract.operator import MOST_COUNTED, ServiceState
 
 # A queue that is not empty is one that fills when it stays so for this long, or holds as many.
 WAITING_SECONDS, MANY_READY = 5.0, 1000
@@ -44,10 +44,11 @@ def _of_service(service: ServiceNow, at: float) -> Iterator[Finding]:
         if state.outbox_oldest_seconds >= OUTBOX_SECONDS:
             age = _duration(state.outbox_oldest_seconds)
             yield Finding(
-                f"{service.name}: {state.outbox_waiting} committed events are not sent, the oldest for {age}."
+                f"{service.name}: {counted(state.outbox_waiting)} committed events are not sent, the oldest for {age}."
             )
         if state.dead_letters:
-            text = f"{service.name}: {_many(state.dead_letters, 'dead letter')} to look at."
+            letters = f"dead letter{'' if state.dead_letters == 1 else 's'}"
+            text = f"{service.name}: {counted(state.dead_letters)} {letters} to look at."
             yield Finding(text, "look", f"/dead-letters/{service.name}")
     for queue in service.queues:
         if queue.is_consumed:
@@ -74,6 +75,11 @@ def _of_queue(queue: QueueNow, *, is_answering: bool) -> Iterator[Finding]:
         yield Finding(f"{messages} wait, for {_duration(queue.waiting_seconds)} at least.", "look")
     elif is_answering and queue.exists and not queue.consumers:
         yield Finding(f"{queue.name} has no consumer, though workers of its service run.")
+
+
+def counted(count: int) -> str:
+    """A count of a state, which stops at MOST_COUNTED."""
+    return f"more than {MOST_COUNTED:,}" if count > MOST_COUNTED else f"{count:,}"
 
 
 def _many(count: int, noun: str) -> str:

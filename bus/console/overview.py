@@ -10,7 +10,7 @@ from flask import Flask, Response
 
 from bus.console.charts import HEIGHT, WIDTH, chart_of
 from bus.console.console import FILES, Console
-from bus.console.findings import findings_of
+from bus.console.findings import counted, findings_of
 from bus.console.watching import LOOK_SECONDS, Overview
 from bus.http.pages.page import part_of
 from bus.messaging.waiting import mailbox
@@ -43,6 +43,7 @@ def _live(overview: Overview) -> str:
         seen_at=f"{datetime.fromtimestamp(overview.at, UTC):%H:%M:%S}",
         findings=findings_of(overview),
         charts=charts,
+        counted=counted,
         width=WIDTH,
         height=HEIGHT,
     )

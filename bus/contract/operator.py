@@ -23,6 +23,8 @@ from bus.contract.request_history import FailedAttempt, GetRequest
 MAX_LISTED, MAX_SENT = 500, 500
 # Letters that one action takes; more need several actions.
 MAX_LETTERS = 100_000
+# Where a state stops counting: more rows would only burden a database that is behind already.
+MOST_COUNTED = 10_000
 # The end of the name of the query that the console asks every second.
 GET_STATE = ".get_state"
 # No table has more rows.
@@ -279,8 +281,8 @@ class SeenWorker(WorkerState, frozen=True, kw_only=True):
 class ServiceState(Reply):
     """A service as the database sees it. `commands_wait` says why no command can be carried out now.
 
-    `outbox_*` are of committed events that the broker has not taken, or that a full queue has refused; counts end at
-    10,000. `dead_letters` are those that wait for an operator.
+    `outbox_*` are of committed events that the broker has not taken, or that a full queue has refused, `dead_letters`
+    those that wait for an operator. A count above MOST_COUNTED says only that there are more.
     """
 
     service: str

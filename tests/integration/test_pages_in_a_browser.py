@@ -13,6 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from support.accessibility import barriers_of
 from support.html_page import HtmlPage
 from support.in_process_system import APPLICATIONS, RunningSystem
 from support.installed_programs import need_programs
@@ -110,6 +111,7 @@ def test_a_page_is_quiet_asks_nobody_else_and_fits(
     for path in PATHS:
         page = visit.go(path)
         assert page.evaluate(TOO_WIDE) <= 0, path
+        assert barriers_of(page) == [], path
         shot = f"{name}-{path.strip('/') or 'start'}-{size}-{scheme}.png"
         assert page.screenshot(path=_shots(tmp_path) / shot)
         assert visit.troubles == [], path
@@ -126,6 +128,7 @@ def test_an_operation_of_the_docs_fits_a_phone(
     page.locator(".opblock-summary-control").first.click()
     page.locator(".responses-table").first.wait_for()
     assert page.evaluate(TOO_WIDE) <= 0
+    assert barriers_of(page) == []
     assert page.screenshot(path=_shots(tmp_path) / f"catalog-docs-open-phone-{scheme}.png")
     assert visit.troubles == []
     context.close()

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from bus.columns import UtcDateTime
+from bus.contract.operator import MOST_COUNTED
 from bus.database.engine import Database
 from bus.database.tables import dead_letter, is_new, is_refused, outbox
 from bus.dead_letters.store import DEAD
@@ -13,20 +14,18 @@ from bus.worker.background.periodic import PeriodicTask
 
 # Between two counts: as often as Prometheus usually asks.
 LOOK_SECONDS = 10.0
-# The gauges stop here: counting more rows would only burden a database that is behind already.
-MOST_COUNTED = 10_000
 
 _now = func.now(type_=UtcDateTime).label("now")
 _oldest_new, _oldest_refused = (
     select(outbox.c.made_at, _now).where(condition).order_by(outbox.c.id).limit(1) for condition in (is_new, is_refused)
 )
 _how_many_new, _how_many_refused = (
-    select(func.count()).select_from(select(outbox.c.id).where(condition).limit(MOST_COUNTED).subquery())
+    select(func.count()).select_from(select(outbox.c.id).where(condition).limit(MOST_COUNTED + 1).subquery())
     for condition in (is_new, is_refused)
 )
 _is_waiting = dead_letter.c.state == DEAD
 _how_many_letters = select(func.count()).select_from(
-    select(dead_letter.c.id).where(_is_waiting).limit(MOST_COUNTED).subquery()
+    select(dead_letter.c.id).where(_is_waiting).limit(MOST_COUNTED + 1).subquery()
 )
 
 

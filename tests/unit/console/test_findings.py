@@ -90,6 +90,8 @@ def test_when_all_is_well_there_is_nothing_to_say() -> None:
             "shop: 12 committed events are not sent, the oldest for 30 s.",
         ),
         (_overview(dead_letters=1), "shop: 1 dead letter to look at."),
+        (_overview(dead_letters=10_000), "shop: 10,000 dead letters to look at."),
+        (_overview(dead_letters=10_001), "shop: more than 10,000 dead letters to look at."),
         (_overview(_queue(ready=2, consumers=0)), "shop.order: 2 messages and no consumer."),
         (
             _overview(_queue(ready=9000)),
