@@ -66,12 +66,19 @@ def main() -> None:
     _open_standard_streams()
     failpoints.arm(os.environ)
     try:
+        _run()
+    except (click.Abort, KeyboardInterrupt):  # wherever Ctrl-C meets us, also while an error is looked at
+        sys.exit(130)
+
+
+def _run() -> None:
+    try:
         bus(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+    except click.Abort:
+        raise
     except Exception as error:
         code = _exit_code(error)
         if code is None:

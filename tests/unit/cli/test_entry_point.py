@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from bus.cli import bus
-from bus.cli.entry_point import Commands
+from bus.cli.entry_point import Commands, main
 from bus.cli.groups import first_sentence
 
 HEAVY = ("sqlalchemy", "flask", "pika", "alembic", "kombu", "prometheus_client", "structlog", "joserfc", "argon2")
@@ -60,3 +60,17 @@ def test_a_closed_standard_stream_ends_no_command(closed: list[int]) -> None:
     )
     assert (run.returncode, run.stderr) == (0, "")
     assert ("No problems found." in run.stdout) == (1 not in closed)
+
+
+def test_ctrl_c_shows_no_trace_while_an_error_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_error: Exception) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bus.cli.entry_point._exit_code", interrupt)
+    monkeypatch.setattr("sys.argv", ["bus", "topology", "--check"])
+    monkeypatch.setenv("BUS_URL", "rabbit")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capfd.readouterr().err) == (130, "")
