@@ -8,6 +8,7 @@ import msgspec
 from bus.cli.dead_letters_common import AS_JSON, Operating, installed_names, operating
 from bus.cli.groups import MAY_BEGIN_WITH_A_DASH
 from bus.client.request_story import UNKNOWN, Story, story_of
+from bus.contract.problems import Invalid
 from bus.contract.request_history import GetRequest, KnownOfRequest
 
 
@@ -21,7 +22,10 @@ def request(which: str, as_json: bool) -> None:
     listeners. Times are UTC.
     """
     with operating() as services:
-        story = story_of(which, installed_names(), partial(_ask, services))
+        try:
+            story = story_of(which, installed_names(), partial(_ask, services))
+        except Invalid as invalid:
+            raise click.UsageError(invalid.problem.detail) from None
     if as_json:
         click.echo(msgspec.json.encode(story).decode())
         return

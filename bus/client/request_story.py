@@ -20,6 +20,7 @@ from bus.contract.request_history import (
     RelatedDeadLetter,
 )
 from bus.messaging.call import EVENTS
+from bus.messaging.message import check_message_id
 
 # Questions to each service: one leads to the next, from a trace to its requests, from these to events and replays.
 MAX_QUESTIONS = 12
@@ -76,7 +77,11 @@ class Story:
 
 
 def story_of(which: str, services: Sequence[str], ask: Ask) -> Story:
-    """Ask the services, and tell what they know. `ask` may raise ProblemError for a service that does not answer."""
+    """Ask the services, and tell what they know. `ask` may raise ProblemError for a service that does not answer.
+
+    Raises Invalid for what cannot be an id.
+    """
+    check_message_id(which)
     questions, told, troubles = [GetRequest(which=which)], _Told(), dict[str, str]()
     for question in questions:  # which grow meanwhile
         for service in services:

@@ -10,8 +10,6 @@ from bus.console.console import Console
 from bus.console.watching import ANSWER_SECONDS, QueueNow
 from bus.contract.request_history import GetRequest, KnownOfRequest
 
-MAX_CHARACTERS = 255
-
 
 def add_requests(app: Flask, console: Console) -> None:
     """Add `/requests`."""
@@ -19,7 +17,7 @@ def add_requests(app: Flask, console: Console) -> None:
 
 
 def _page(console: Console) -> Response:
-    which = request.args.get("id", "").strip()[:MAX_CHARACTERS]
+    which = request.args.get("id", "").strip()
     story = story_of(which, console.watcher.services, partial(_ask, console)) if which else Story(which)
     return console.page(
         "request.html.jinja", which=which, story=story, unknown=UNKNOWN, queues=_where_messages_wait(console)

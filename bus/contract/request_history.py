@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import msgspec
-from msgspec import Meta
 
+from bus.contract.builtin import MessageId
 from bus.contract.operations import Authentication, Query, Reply
 
 # Of each kind, in one answer.
@@ -107,5 +107,5 @@ class GetRequest(Query[KnownOfRequest]):
 
     authentication: ClassVar[Authentication] = "operator"
 
-    which: Annotated[str, Meta(min_length=1, max_length=255)]
+    which: MessageId
     by: Literal["id", "origin"] = "id"

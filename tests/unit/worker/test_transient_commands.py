@@ -13,7 +13,7 @@ from support.example_service import Grant, Granted, Keep, make_service, words_in
 
 from bus.contract.identity import JsonWebKeySet
 from bus.database.engine import Database
-from bus.database.tables import inbox
+from bus.database.tables import failed_attempt, inbox
 from bus.database.trouble import DatabaseBusy, DatabaseUnavailable
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery, Message
@@ -32,6 +32,7 @@ from bus.worker.dispatcher import Dispatcher
 from bus.worker.execution import Executor
 from bus.worker.failures import FailureRecord
 from bus.worker.handler_runs import HandlerFailed
+from bus.worker.request_history import attempts_with
 from bus.worker.requests import RequestConsumer
 from bus.worker.telemetry import MessageTelemetry
 from bus.worker.threads import ConsumerThreads, DatabaseWaits
@@ -126,6 +127,10 @@ def test_one_that_is_refused_or_fails_leaves_nothing_and_is_neither_retried_nor_
     assert words_in(database) == ["fine"]
     outcomes = [(line["event"], line["status"]) for line in logs if line.get("operation") and "status" in line]
     assert outcomes == [("answered", 409), ("answered", 500), ("answered", 201)]
+    with database.reading() as transaction:
+        (failed,) = attempts_with(transaction.connection, failed_attempt.c.id > 0)
+    assert (failed.operation, failed.message_id, failed.caller) == ("example.grant", "the-same", "anonymous")
+    assert (failed.number, failed.error_class, failed.retry_seconds) == (1, "Broken", None)
 
 
 def test_one_whose_caller_has_stopped_waiting_is_dropped(database: Database) -> None:
