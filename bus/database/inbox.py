@@ -18,7 +18,7 @@ from bus.contract.operations import Reply
 from bus.contract.problems import FieldError, Invalid
 from bus.database.bulk import insert_all
 from bus.database.tables import inbox
-from bus.messaging.call import Call
+from bus.messaging.call import EVENTS, Call
 from bus.messaging.replies import EncodedReply
 
 # The status of a refusal that is not final (RFC 6585, section 4): the same message may be sent again later.
@@ -53,7 +53,7 @@ def record(connection: Connection, calls: Iterable[tuple[Call, EncodedReply]]) -
     rows = [
         {
             "message_id": call.message_id,
-            "caller": call.recorded_caller,
+            "caller": EVENTS if call.kind == "event" else call.caller.id,
             "operation": call.operation.operation_name,
             "digest": call.digest,
             "status": reply.status,
@@ -79,19 +79,19 @@ def look_up_all(connection: Connection, calls: Sequence[Call]) -> list[EncodedRe
     The reply is a refusal where the message id was used for another request; it names the fields that differ. One
     statement looks up all.
     """
-    keys = list(dict.fromkeys((call.recorded_caller, call.message_id) for call in calls if call.message_id is not None))
+    keys = list(dict.fromkeys((_caller_of(call), call.message_id) for call in calls if call.message_id is not None))
     if not keys:
         return [None] * len(calls)
     statement = _stored_by_json[connection.dialect.name]
     rows = connection.execute(statement, {"keys": msgspec.json.encode(keys).decode()}).all()
     found = {(row.caller, row.message_id): row for row in rows}
-    return [_reply_of(found.get((call.recorded_caller, call.message_id)), call) for call in calls]
+    return [_reply_of(found.get((_caller_of(call), call.message_id)), call) for call in calls]
 
 
 def forget_unfinal(connection: Connection, calls: Iterable[Call]) -> None:
     """Delete the rows of these calls whose reply is not final, so that they can be carried out again."""
     for call in calls:
-        is_it = (inbox.c.caller == call.recorded_caller, inbox.c.message_id == call.message_id)
+        is_it = (inbox.c.caller == _caller_of(call), inbox.c.message_id == call.message_id)
         connection.execute(delete(inbox).where(*is_it, inbox.c.status == TOO_MANY_REQUESTS))
 
 
@@ -117,6 +117,10 @@ def _version_of(row: Row[Any], call: Call) -> str:
     for name in path.split("."):
         found = found.get(name) if isinstance(found, dict) else None
     return "" if found is None else str(found)
+
+
+def _caller_of(call: Call) -> str:
+    return EVENTS if call.kind == "event" else call.caller.id
 
 
 def outcome_of(connection: Connection, caller: str, message_id: str) -> EncodedReply | None:

@@ -33,7 +33,17 @@ _any_new, _any_refused = (select(exists().where(condition)) for condition in (is
 
 def write(connection: Connection, messages: Sequence[Outgoing]) -> None:
     """Write messages in their order, to be sent when the transaction is committed."""
-    insert_all(connection, outbox, [_row(message) for message in messages])
+    rows = [
+        {
+            "event_id": message_id or uuid4().hex,
+            "name": type(message).operation_name,
+            "body": encode(message),
+            "traceparent": trace.traceparent if trace else None,
+            "tracestate": trace.state if trace and trace.state else None,
+        }
+        for message, trace, message_id in messages
+    ]
+    insert_all(connection, outbox, rows)
 
 
 def has_unsent(connection: Connection, *, refused: bool = False) -> bool:
@@ -78,14 +88,3 @@ def published(name: str, body: bytes, message_id: str, hop: Trace) -> Message:
         persistent=True,
         headers={SENT_AT: now_ms(), **hop.headers},
     )
-
-
-def _row(outgoing: Outgoing) -> dict[str, object]:
-    message, trace, message_id = outgoing
-    return {
-        "event_id": message_id or uuid4().hex,
-        "name": type(message).operation_name,
-        "body": encode(message),
-        "traceparent": trace.traceparent if trace else None,
-        "tracestate": trace.state if trace and trace.state else None,
-    }

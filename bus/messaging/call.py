@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +29,7 @@ Kind = Literal["request", "event"]
 
 # Stands in the place of a caller for events. No caller's name has a space in it.
 EVENTS = "an event"
-# Of an id that names its origin: half of it is random.
+# Of an id of 32, the rest of which is random.
 ORIGIN_CHARACTERS = 16
 
 # Of a digest: SHA-256 of the whole, then CRC-32 of the operation's name and of each field.
@@ -81,21 +80,6 @@ class Call(msgspec.Struct, frozen=True):
     client_address: str = ""
     came_back: bool = False
 
-    @property
-    def recorded_caller(self) -> str:
-        """The caller, as what is stored of the call has it: message ids are unique for each."""
-        return EVENTS if self.kind == "event" else self.caller.id
-
-    def new_id(self) -> str:
-        """A new id for what the call emits or sends. It begins with the call's origin, so that the two belong together.
-
-        So they can be found by each other, though nothing more is stored.
-        """
-        if self.message_id is None:
-            return uuid4().hex
-        origin = origin_of(self.recorded_caller, self.operation.operation_name, self.message_id)
-        return origin + secrets.token_hex(ORIGIN_CHARACTERS // 2)
-
     def derived_id(self, operation: type[Operation[Any]], number: int) -> str:
         """The message id of the call of another service that is the handler's `number`th.
 
@@ -140,9 +124,9 @@ class Call(msgspec.Struct, frozen=True):
 
 
 def origin_of(caller: str, operation: str, message_id: str) -> str:
-    """The beginning of the ids of all that a message has emitted and sent, in hexadecimal digits.
+    """The beginning of the ids of all that a call has emitted and sent, in hexadecimal digits.
 
-    `caller` is the recorded one, `operation` the name of the event for an event.
+    So the two are found by each other, though nothing more is stored. The caller of an event is anonymous.
     """
     return hashlib.sha256("\0".join((caller, operation, message_id)).encode()).hexdigest()[:ORIGIN_CHARACTERS]
 

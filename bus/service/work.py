@@ -10,14 +10,14 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from bus.client.client import ANSWER_SECONDS
-from bus.contract.builtin import Send, send_of
+from bus.contract.builtin import send_of
 from bus.contract.codec import encode
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
 from bus.contract.identity import Caller
 from bus.contract.operations import Operation, Reply, service_of
 from bus.database.engine import Outgoing, Transaction
-from bus.messaging.call import Call
+from bus.messaging.call import ORIGIN_CHARACTERS, Call, origin_of
 from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
 from bus.service.nested_calls import NestedCalls
 
@@ -160,7 +160,7 @@ class Work:
             raise TypeError(f"{self._service} does not declare this: Service(…, sends=[{operation.__name__}])")
         sent = send_of(self._service)(operation=operation.operation_name, body=encode(command).decode())
         check_body(JSON, None, len(encode(sent)), MAX_BODY_BYTES)
-        return self._hand_over(sent, request)
+        return self.emit(sent, request)  # type: ignore[arg-type]  # it is stored and published as an event is
 
     def emit(self, event: Event, request: Operation[Any] | None = None) -> str:
         """Send an event to its listeners once this transaction is committed; returns its message id.
@@ -175,12 +175,12 @@ class Work:
             raise TypeError(f"{type(event).operation_name} has secret fields, and events are stored and sent readable")
         if service_of(type(event)) != self._service:
             raise TypeError(f"{type(event).operation_name} belongs to another service than {self._service}")
-        return self._hand_over(event, request)
-
-    def _hand_over(self, message: Event | Send, request: Operation[Any] | None) -> str:
-        cause = self._calls[0] if len(self._calls) == 1 else self._by_request.get(id(request))
-        trace, message_id = (None, uuid4().hex) if cause is None else (cause.trace, cause.new_id())
-        self._transaction.outgoing.append(Outgoing(message, trace, message_id))
+        call = self._calls[0] if len(self._calls) == 1 else self._by_request.get(id(request))
+        message_id = uuid4().hex
+        if call is not None and call.message_id is not None:
+            origin = origin_of(call.caller.id, call.operation.operation_name, call.message_id)
+            message_id = origin + message_id[ORIGIN_CHARACTERS:]
+        self._transaction.outgoing.append(Outgoing(event, None if call is None else call.trace, message_id))
         return message_id
 
     @cached_property

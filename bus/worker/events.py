@@ -9,7 +9,7 @@ from bus.contract.events import Event
 from bus.contract.problems import Invalid
 from bus.contract.validation import decode_event
 from bus.database.engine import Database
-from bus.messaging.call import Call
+from bus.messaging.call import EVENTS, Call
 from bus.messaging.message import Delivery, check_message
 from bus.messaging.replies import EncodedReply
 from bus.messaging.topology import DELIVERY_LIMIT, SUSPECT_DELIVERIES, Limits
@@ -122,7 +122,7 @@ class EventConsumer:
         name, trace_id = delivery.message.type, delivery.trace.trace_id
         log.error("listener_failed", event_name=name, attempt=attempt, trace_id=trace_id, exception=failed.traceback)
         pause = self._pauses[attempt - 1] if attempt <= len(self._pauses) else None
-        self._failures.add(delivery, failed, call.operation.operation_name, call.recorded_caller, attempt, pause)
+        self._failures.add(delivery, failed, call.operation.operation_name, EVENTS, attempt, pause)
         if pause is not None:
             facts = {"event_name": name, "attempt": attempt, "seconds": pause}
             self._telemetry.record("retried", delivery, call, is_last=False, **facts)

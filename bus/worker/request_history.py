@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, select, union_all
 
 from bus.contract.codec import read_json
+from bus.contract.identity import ANONYMOUS
 from bus.contract.operator import OriginalProperties
 from bus.contract.request_history import (
     MAX_KNOWN,
@@ -120,8 +121,14 @@ def _completions(connection: Connection, which: ColumnElement[bool]) -> list[Com
 
 def _completion(row: Row[Any]) -> Completion:
     reply = bytes(row.reply).decode("utf-8", "replace")[:MAX_REPLY]
-    origin = origin_of(row.caller, row.operation, row.message_id)
-    return Completion(**{**row._mapping, "reply": reply, "origin": origin})
+    return Completion(
+        **{**row._mapping, "reply": reply, "origin": _origin_of(row.message_id, row.caller, row.operation)}
+    )
+
+
+def _origin_of(message_id: str, caller: str, operation: str) -> str:
+    """The origin by a row of the inbox."""
+    return origin_of(ANONYMOUS.id if caller == EVENTS else caller, operation, message_id)
 
 
 def _newest_emissions(connection: Connection, which: str) -> list[Emission]:
@@ -155,7 +162,7 @@ def _causes_of(connection: Connection, emissions: Sequence[Emission], known: Ite
     for moment in list(dict.fromkeys(left.values()))[:MAX_CAUSES]:
         then = select(*_keys).where(_at(connection, _inbox.done_at, moment)).limit(MAX_OF_A_MOMENT)
         for row in connection.execute(then).all():
-            if left.pop(origin_of(row.caller, row.operation, row.message_id), None) is not None:
+            if left.pop(_origin_of(row.message_id, row.caller, row.operation), None) is not None:
                 is_it = and_(_inbox.message_id == row.message_id, _inbox.caller == row.caller)
                 found += _completions(connection, is_it)
     return found
