@@ -41,7 +41,7 @@ def run(services: Sequence[str], with_console: bool) -> None:
     console_token = new_token(settings) if with_console else ""
 
     def on_ready() -> None:
-        click.echo(_banner(applications, settings, console_token))
+        _say(_banner(applications, settings, console_token))
 
     has_ended = True
     if settings.is_embedded:
@@ -49,7 +49,7 @@ def run(services: Sequence[str], with_console: bool) -> None:
     elif code := run_processes(applications, settings, on_ready, console_token):
         sys.exit(code)
     ignore_signals()
-    click.echo("Stopped.")
+    _say("Stopped.")
     if not has_ended:
         end_now(0)
 
@@ -85,7 +85,7 @@ def _console() -> None:
 
     def on_ready() -> None:
         if SUPERVISOR not in os.environ:  # which prints the URL itself
-            click.echo(f"Console   {console_url(applications, settings, token)}")
+            _say(f"Console   {console_url(applications, settings, token)}")
 
     if not run_console(applications, settings, token, on_ready):
         end_now(0)
@@ -128,6 +128,16 @@ def migrate(services: Sequence[str]) -> None:
     for application in applications:
         revision = migrate_service(application, settings)
         click.echo(f"{application.name}: at revision {revision}")
+
+
+def _say(text: str) -> None:
+    """Print. Where that fails, as on a full disk or to a reader that has gone, the system works on without a word."""
+    try:
+        click.echo(text)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # also for what is buffered, and would fail again at the end
+        os.close(nowhere)
 
 
 def _banner(applications: Sequence[Application], settings: Settings, console_token: str) -> str:
