@@ -319,13 +319,10 @@ class Client:
 
     def _ping(self, service: str, seconds: float) -> None:
         """Raises Unavailable or ReplyTimeout: after half of the time, if there is no worker that could answer."""
-        ping = ping_of(service)
-        try:
-            self._ask(ping, seconds / 2)
-        except ReplyTimeout:
-            if not self._is_consumed(ping.operation_name):
-                raise
-            self._ask(ping, seconds / 2)
+        ping, deadline = ping_of(service), time.monotonic() + seconds
+        if not self._is_consumed(ping.operation_name):
+            deadline -= seconds / 2
+        self._ask(ping, deadline - time.monotonic())
 
     def _is_consumed(self, queue: str) -> bool:
         """Whether a queue has a consumer, as far as the broker says so in time."""

@@ -6,7 +6,7 @@ Its rules:
 - Every new connection is a new session: it declares all queues with their bindings, then consumes them, then opens the
   reply queue, and only then is ready. What an old session delivered is not acknowledged any more, because the broker
   delivers it again.
-- While it is open, everything is declared again every two seconds (`declaring.py`), since anything may be deleted.
+- While it is open, everything is declared again every three seconds (`declaring.py`), since anything may be deleted.
 - Of a body that is longer than the options say, the rest is dropped as it comes. So the memory for unacknowledged
   messages is bounded by their number.
 - A message is acknowledged, and never rejected or requeued. What is unacknowledged goes back to its queue when the

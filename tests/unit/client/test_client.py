@@ -6,6 +6,7 @@ import pytest
 from support.example_service import Count, Counted, Keep, KeepGuarded, WhoAmI
 
 from bus.client.client import Client
+from bus.client.liveness import PING_SECONDS
 from bus.contract.builtin import SealingKey
 from bus.contract.codec import encode
 from bus.contract.problems import Unavailable
@@ -127,14 +128,13 @@ def test_requests_that_wait_are_bounded_and_those_that_are_over_leave_their_plac
         client.send(Keep(word="a"))
 
 
-@pytest.mark.parametrize(("consumers", "pings"), [(0, 1), (1, 2)], ids=["there is no worker", "a worker is slow"])
-def test_where_there_is_no_worker_silence_is_believed_sooner(
-    monkeypatch: pytest.MonkeyPatch, consumers: int, pings: int
-) -> None:
-    monkeypatch.setattr("bus.client.liveness.PING_SECONDS", 0.02)
+@pytest.mark.parametrize("consumers", [0, 1], ids=["there is no worker", "a worker is slow"])
+def test_where_there_is_no_worker_silence_is_believed_sooner(consumers: int) -> None:
     transport = Transport()
     transport.is_silent, transport.consumers = True, consumers
     with pytest.raises(Unavailable) as refused:
         _client(transport).call(Count(word="a"))
     assert refused.value.problem.code == "no-worker"
-    assert [(ping.queue, ping.expiration_ms is not None) for ping in transport.sent] == [("example.ping", True)] * pings
+    (ping,) = transport.sent
+    assert ping.queue == "example.ping"
+    assert ((ping.expiration_ms or 0) > 1000 * PING_SECONDS / 2) == bool(consumers)

@@ -23,7 +23,7 @@ def test_a_stream_shows_the_events_of_its_pattern_until_it_is_stopped(memory_url
         assert publish_all(transport, events, WAIT_SECONDS) == [PublishOutcome.CONFIRMED] * 2
         publish_all(transport, events[:1], WAIT_SECONDS)
         shown = []
-        for _, received_at in stream.events(stopping):
+        for _, received_at in stream.events(stopping.is_set):
             shown.append(received_at)
             if len(shown) == 2:
                 stopping.set()

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, select
+from structlog.testing import capture_logs
 from support.example_service import Broken, Keep, KeepSecret, call, create_tables, make_service
 
 from bus.contract.request_history import FailedAttempt
@@ -88,19 +90,47 @@ def test_while_the_database_is_away_the_message_goes_its_way(
     with monkeypatch.context() as patch:
         patch.setattr(database, "transaction", away)
         record.add(_delivery(), _failure("x"), "example.keep", "a", 1, 5)
+    record.add(_delivery(), _failure("x"), "example.keep", "a", 2, 5)  # so soon it is not tried again
     assert _stored(database) == []
-    record.add(_delivery(), _failure("x"), "example.keep", "a", 1, 5)
-    assert len(_stored(database)) == 1
+    monkeypatch.setattr(record, "_silent_until", 0.0)
+    record.add(_delivery(), _failure("x"), "example.keep", "a", 3, 5)
+    assert [each.number for each in _stored(database)] == [3]
 
 
-def test_no_more_than_so_many_a_second_are_written(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "MOST_A_SECOND", 3)
-    seconds = iter([7.0] * 5 + [8.1])
-    monkeypatch.setattr(failures.time, "monotonic", lambda: next(seconds))
+def test_a_table_that_is_missing_changes_nothing_for_the_message(words: Database) -> None:
+    with words.transaction() as transaction:
+        transaction.connection.exec_driver_sql("DROP TABLE failed_attempts")
+    record = FailureRecord("example", words)
+    with capture_logs() as logs:
+        for number in (1, 2):
+            record.add(_delivery(), _failure("x"), "example.keep", "a", number, 5)
+    assert [(each["event"], each["reason"]) for each in logs] == [
+        ("failure_not_stored", "OperationalError" if words.kind == "sqlite" else "UndefinedTable")
+    ]
+
+
+def test_a_message_does_not_wait_for_a_lock_that_another_holds(database_url: str) -> None:
+    database = migrated(database_url, "catalog.migrations")
     record = FailureRecord("example", database)
-    for number in range(6):
+    with database.transaction() as transaction, capture_logs() as logs:
+        transaction.connection.exec_driver_sql("LOCK TABLE failed_attempts")
+        record.add(_delivery(), _failure("x"), "example.keep", "a", 1, 5)  # or it would wait for ever
+    database.close()
+    assert [each["event"] for each in logs] == ["failure_not_stored"]
+
+
+def test_no_more_than_so_many_a_second_are_written_for_each_operation(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "MOST_A_SECOND", 3)
+    seconds = iter([7.0] * 6 + [8.1])
+    monkeypatch.setattr(failures, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    record = FailureRecord("example", database)
+    for number in range(5):
         record.add(_delivery(), _failure("x"), "example.keep", "a", number, 5)
-    assert [each.number for each in _stored(database)] == [0, 1, 2, 5]
+    record.add(_delivery(), _failure("x"), "example.count", "a", 5, 5)
+    record.add(_delivery(), _failure("x"), "example.keep", "a", 6, 5)
+    assert [each.number for each in _stored(database)] == [0, 1, 2, 5, 6]
 
 
 def test_a_success_executes_no_statement_for_it(database: Database) -> None:
