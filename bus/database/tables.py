@@ -114,8 +114,8 @@ Index(
     *(dead_letter.c[name] for name in ("state", "operation", "reason", "error_class", "last_at", "first_at")),
     *(dead_letter.c[name] for name in ("whole", "origin_queue", "id")),
 )
-# A replay takes the letters of its action in their order, a batch at a time.
-Index("dead_letters_action", dead_letter.c.action_id, dead_letter.c.state, dead_letter.c.id)
+# A replay takes the letters of its action in their order, a batch at a time, and looks which of them died again.
+Index("dead_letters_action", *(dead_letter.c[name] for name in ("action_id", "state", "id", "replayed_as")))
 
 # Tries at which a handler failed, the last ones. `caller` is as in the inbox. `number` counts the tries of a delivery;
 # the next one comes after `retry_seconds`, which is null where there is none.
