@@ -62,7 +62,7 @@ class Decoder:
         self._pass_on = pass_on
         self._consumers: dict[tuple[int, bytes], tuple[str, OnMessage, int]] = {}
         self._on_confirm: dict[int, OnConfirm] = {}
-        self._cut: _CutMessage | None = None
+        self._cut: dict[int, _CutMessage] = {}
         self._kept: list[bytes] = []
         self._length = self._needed = 0
         self._is_closed = False
@@ -104,9 +104,11 @@ class Decoder:
             self._is_closed = kind not in (_METHOD, _HEADER, _BODY, _HEARTBEAT)
             self._needed = after - place
             return 0
-        if kind == _BODY and self._cut is not None and channel == self._cut.channel and data[after - 1] == _END:
-            self._cut_body(self._cut, data[place + 7 : after - 1])
-            return after
+        if self._cut and channel in self._cut:
+            if kind == _BODY and data[after - 1] == _END:
+                self._cut_body(channel, data[place + 7 : after - 1])
+                return after
+            del self._cut[channel]  # any other frame ends its content (AMQP 0-9-1, section 4.2.6)
         if kind == _METHOD and data[after - 1] == _END:
             method = data[place + 7 : place + 11]
             if method == _DELIVER:
@@ -119,11 +121,12 @@ class Decoder:
         self._pass_on(data[place:after])
         return after
 
-    def _cut_body(self, cut: "_CutMessage", piece: bytes) -> None:
+    def _cut_body(self, channel: int, piece: bytes) -> None:
         """Take a piece of a body that is too long; with the last one, decode the message that is left of it."""
+        cut = self._cut[channel]
         if message := cut.take(piece):
-            self._cut = None
-            if self._delivered(message, cut.channel, 0, cut.method_bytes) <= 0:
+            del self._cut[channel]
+            if self._delivered(message, channel, 0, cut.method_bytes) <= 0:
                 self._pass_on(message)
 
     def _delivered(self, data: bytes, channel: int, place: int, after: int) -> int:
@@ -146,7 +149,7 @@ class Decoder:
         if len(data) - place < self._needed:
             return -1
         if is_too_long:
-            self._cut = _CutMessage(channel, data[place:after], data[after:body_at], body_size, consumer[2])
+            self._cut[channel] = _CutMessage(channel, data[place:after], data[after:body_at], body_size, consumer[2])
             return body_at
         if data[body_at - 1] != _END:
             return 0

@@ -346,6 +346,28 @@ def test_other_frames_may_come_between_the_pieces_of_a_body_that_is_cut() -> Non
     assert by_the_fast_lane([stream], MOST)[0] == expected + by_pika(content(CHANNEL, DELIVER, USUAL, TOO_LONG[:MOST]))
 
 
+def test_bodies_that_are_cut_may_come_at_the_same_time_over_two_channels() -> None:
+    seen: list[tuple[int, bytes]] = []
+    decoder = Decoder(lambda _data: seen.append((0, b"")))
+    for channel in (CHANNEL, OTHER):
+        decoder.consume(
+            channel, TAG, QUEUE, lambda _tag, _again, message, of=channel: seen.append((of, message.body)), MOST
+        )
+    head, piece = len(content(CHANNEL, DELIVER, USUAL, b"")), 58
+    one, other = (content(channel, DELIVER, USUAL, TOO_LONG, 50) for channel in (CHANNEL, OTHER))
+    for start, end in ((0, head), (head, head + piece), (head + piece, len(one))):
+        decoder.receive(one[start:end] + other[start:end])
+    assert seen == [(CHANNEL, TOO_LONG[:MOST]), (OTHER, TOO_LONG[:MOST])]
+
+
+def test_a_body_that_is_cut_ends_with_its_channel() -> None:
+    """Any other frame of a channel ends its content (AMQP 0-9-1, section 4.2.6)."""
+    begun = content(CHANNEL, DELIVER, USUAL, TOO_LONG, 50)[:-58]
+    closed = frame.Method(CHANNEL, spec.Channel.CloseOk()).marshal()
+    after = content(CHANNEL, DELIVER, USUAL, LAMP[:MOST])
+    assert by_the_fast_lane([begun + closed + after], MOST)[0] == by_pika(closed + after)
+
+
 def test_of_a_body_that_is_cut_no_more_is_held_than_its_reader_accepts() -> None:
     decoder = Decoder(lambda _data: None)
     decoder.consume(CHANNEL, TAG, QUEUE, lambda *_: None, MOST)
