@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from bus.cli.broker import in_words, reachable_broker_of
 from bus.cli.common import chosen_applications, operations_of, settings_for
 from bus.client.client import ANSWER_SECONDS, Client
 from bus.contract.codec import encode, parse, parse_value
+from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation
 from bus.contract.problems import Invalid, ProblemError, ReplyTimeout
 from bus.contract.text_fields import from_text, structured_fields
@@ -38,7 +40,8 @@ def call(
     """Call OPERATION and print its reply.
 
     FIELDS is one JSON object, `-` for one from standard input, or name=value pairs. A list or an object as a value is
-    JSON, as in 'lines=[{"product_id":1}]'. Exits with 1 if the reply is an error.
+    JSON, as in 'lines=[{"product_id":1}]'. `password=-` asks for a secret field, and `password=@FILE` reads it. Exits
+    with 1 if the reply is an error.
     """
     request, client = _prepare(operation, fields)
     with client:
@@ -89,6 +92,7 @@ def _request(operation: type[Operation[Any]], fields: Sequence[str]) -> Operatio
         if len(fields) == 1 and fields[0].lstrip().startswith("{"):
             return accept(parse(fields[0].encode()), operation)
         pairs = _pairs(fields)
+        pairs |= {name: _secret(name, pairs[name]) for name in secrets_of(operation) if name in pairs}
         written = [name for name in structured_fields(operation) & pairs.keys() if pairs[name].startswith(("[", "{"))]
         structured = {name: _parsed(name, pairs.pop(name)) for name in written}
         return accept(from_text(pairs, operation) | structured, operation)
@@ -101,6 +105,23 @@ def _pairs(fields: Sequence[str]) -> dict[str, str]:
     if not all(equals for _, equals, _ in pairs):
         raise click.UsageError("Give the fields as one JSON object or as name=value pairs.")
     return {name: value for name, _, value in pairs}
+
+
+def _secret(name: str, given: str) -> str:
+    """A secret field, which other users of this machine could read on the command line."""
+    if given == "-":
+        return (
+            str(click.prompt(name, hide_input=True, err=True))
+            if sys.stdin.isatty()
+            else sys.stdin.readline().rstrip("\r\n")
+        )
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:  # ValueError: it is not UTF-8
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise click.UsageError(f"{name}: the file after '@' cannot be read: {reason}.") from None
 
 
 def _parsed(name: str, text: str) -> Any:
