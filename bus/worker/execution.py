@@ -47,7 +47,7 @@ QUICK_TRIES = 3
 LONGEST_PAUSE_SECONDS = 0.1
 # How long a command waits for another transaction, once it or its batch has waited in vain.
 SHORT_LOCK_SECONDS = 0.2
-# After a duplicate. A look costs a batch of creates about a thirtieth of its time, a batch done twice all of it.
+# After a duplicate. A look costs a batch of creates about a twentieth of its time, a batch done twice all of it.
 LOOK_FIRST_BATCHES = 100
 
 OnEvents = Callable[[], None]
