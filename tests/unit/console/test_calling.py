@@ -54,7 +54,7 @@ def test_a_command_is_sent_once_recorded_and_its_reply_is_shown(operating: Any, 
     assert _id_of(first.text) != message_id  # another call is another command
     called = ("call", "the console's token (console)", f"catalog.create_product {message_id}")
     assert _recorded(database) == [called, called]
-    assert message_id in operating.get("/dead-letters/catalog/actions")
+    assert f'href="/requests?id={message_id}"' in operating.get("/dead-letters/catalog/actions")
     assert "The operation was called" in operating.get("/dead-letters/catalog/actions/1")
 
 
