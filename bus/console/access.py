@@ -18,8 +18,8 @@ IDLE_SECONDS, LONGEST_SECONDS = 30 * 60.0, 8 * 3600.0
 # Sessions at the same time; a new one ends the one that was used least recently.
 MAX_SESSIONS = 100
 # How old the last word of auth may be when a page is shown, and when something is changed. While auth is away, it is
-# asked again this often.
-CONFIRM_SECONDS, MOST_UNCONFIRMED_SECONDS, ASK_AGAIN_SECONDS = 25.0, 60.0, 5.0
+# asked again this often: three times before a refresh token whose answer was lost is taken for stolen.
+CONFIRM_SECONDS, MOST_UNCONFIRMED_SECONDS, ASK_AGAIN_SECONDS = 25.0, 60.0, 3.0
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Access:
             log_in = found.log_in if now >= found.ask_at else None
             if log_in is not None:
                 found.ask_at = now + ASK_AGAIN_SECONDS  # others do not ask meanwhile
-        if log_in is not None and not self._holds(found, log_in):
+        if log_in is not None and not self._holds(cookie, found, log_in):
             self._forget(cookie)
             return None
         return found
@@ -90,17 +90,27 @@ class Access:
         if session is not None and session.log_in is not None:
             self._accounts.log_out(session.log_in)
 
-    def _holds(self, session: Session, log_in: AccountLogIn) -> bool:
+    def _holds(self, cookie: str, session: Session, log_in: AccountLogIn) -> bool:
         """Ask auth whether the log-in of a session holds. While auth is away, it does."""
         try:
-            session.log_in = self._accounts.confirm(log_in)
+            if self._accounts.is_ending(log_in):
+                session.log_in = log_in = self._accounts.renew(log_in)
+            self._accounts.check(log_in)
         except AccountsAway:
+            if self._accounts.is_ending(log_in):
+                self._ask_again(cookie, session)
             return True
         except Denied:
             return False
         session.confirmed_at = self._clock()
         session.ask_at = session.confirmed_at + CONFIRM_SECONDS
         return True
+
+    def _ask_again(self, cookie: str, session: Session) -> None:
+        """Ask for new tokens again soon, though nobody may look: auth may have given some, and the answer is lost."""
+        again = threading.Timer(session.ask_at - self._clock(), self.session, [cookie], {"is_used": False})
+        again.daemon = True
+        again.start()
 
     def _begin(self, name: str, log_in: AccountLogIn | None = None) -> str:
         now, cookie = self._clock(), secrets.token_urlsafe(32)

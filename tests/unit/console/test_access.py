@@ -1,27 +1,32 @@
 """Access: nothing is shown without a session, and nothing changes without the CSRF token of its forms."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 from support.access_tokens import Signer
 
+from auth.storage.sessions import REUSE_SECONDS
 from bus.client.client import Client
-from bus.console.access import CONFIRM_SECONDS, IDLE_SECONDS, LONGEST_SECONDS, MAX_SESSIONS, Access
-from bus.console.accounts import Denied
+from bus.console import access as access_module
+from bus.console.access import ASK_AGAIN_SECONDS, CONFIRM_SECONDS, IDLE_SECONDS, LONGEST_SECONDS, MAX_SESSIONS, Access
+from bus.console.accounts import ASK_SECONDS, Denied
 from bus.console.application import LONG_FORM_BYTES
 from bus.contract.identity import (
     GivenTokens,
-    JsonWebKeySet,
     OwnAccount,
-    key_set_query,
     log_in_command,
     log_out_command,
     own_account_query,
     refresh_command,
 )
-from bus.contract.problems import Unavailable
+from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.contract.refusals import Refusal
+from bus.security.operators import Operator
+from bus.testing.waiting import wait_until
+
+WAIT_SECONDS = 30.0
 
 PATHS = ("/", "/live", "/dead-letters", "/dead-letters/catalog", "/dead-letters/catalog/actions", "/nothing")
 
@@ -104,21 +109,24 @@ class SessionOver(Refusal, code="auth.session_over", status=401):
 
 
 class Accounts:
-    """Stands for the client of a console: auth answers for an account with these scopes, or with this error."""
+    """Stands for the client of a console: auth answers for an account with these scopes, or with this error.
+
+    `errors` are those of single operations, `roles` the stored ones, if they are not those of its tokens.
+    """
 
     def __init__(self, signer: Signer, scopes: str = "", error: Exception | None = None) -> None:
         self._signer, self.scopes, self.error = signer, scopes, error
+        self.errors: dict[str, Exception] = {}
+        self.roles: str | None = None
         self.asked: list[tuple[str, str]] = []
 
     def call(self, request: Any, *, timeout: float = 0.0, token: str = "", client_address: str = "") -> Any:
         self.asked.append((request.operation_name, client_address))
-        if isinstance(request, key_set_query()):
-            return JsonWebKeySet(keys=[self._signer.jwk])
-        if self.error is not None:
-            raise self.error
+        if error := self.error or self.errors.get(request.operation_name):
+            raise error
         if isinstance(request, own_account_query()):
             assert token.count(".") == 2
-            return OwnAccount(roles=self.scopes.split())
+            return OwnAccount(roles=(self.scopes if self.roles is None else self.roles).split())
         assert isinstance(request, log_in_command() | refresh_command())
         access_token = self._signer.token(scope=self.scopes)
         return GivenTokens(access_token=access_token, refresh_token=f"refresh-{len(self.asked)}", expires_in=600)
@@ -142,13 +150,71 @@ def test_an_account_needs_the_role_admin() -> None:
         _access(Accounts(signer, error=WrongCredentials())).log_in("ada", "wrong", "")
     with pytest.raises(Denied, match="Accounts cannot be asked"):
         _access(Accounts(signer, error=Unavailable("no-worker", "No worker."))).log_in("ada", "wrong", "")
-    forged = Accounts(Signer(), "admin")
-    forged._signer, keys = signer, forged._signer  # a token that other keys have signed
-    forged.call = lambda request, call=forged.call, **given: (  # type: ignore[method-assign, misc]
-        JsonWebKeySet(keys=[keys.jwk]) if isinstance(request, key_set_query()) else call(request, **given)
-    )
-    with pytest.raises(Denied):
-        _access(forged).log_in("ada", "secret", "")
+
+
+AWAY = Unavailable("no-worker", "No worker.")
+LATE = ReplyTimeout("auth.refresh", "id", 2.0)
+
+
+@pytest.mark.parametrize(("error", "said"), [(SessionOver(), "has ended"), (AWAY, "cannot be asked")])
+def test_tokens_that_auth_does_not_take_are_no_log_in_and_leave_no_session(error: Exception, said: str) -> None:
+    accounts = Accounts(Signer(), "admin")
+    accounts.errors["auth.get_account"] = error
+    with pytest.raises(Denied, match=said):
+        _access(accounts).log_in("ada", "secret", "")
+    if error is AWAY:
+        assert accounts.asked[-1] == ("auth.log_out", "refresh-1")
+
+
+def test_new_tokens_are_kept_though_auth_is_away_right_after() -> None:
+    now, accounts = [0.0], Accounts(Signer(), "admin")
+    access = _access(accounts, lambda: now[0])
+    cookie = access.log_in("ada", "secret", "")
+    accounts.errors["auth.get_account"] = AWAY
+    now[0] += 700
+    session = access.session(cookie)
+    assert session is not None
+    assert not access.may_change(session)
+    renewed = session.log_in
+    accounts.errors.clear()
+    now[0] += ASK_AGAIN_SECONDS
+    assert access.session(cookie) is session
+    assert access.may_change(session)
+    assert session.log_in is renewed
+    assert [name for name, _ in accounts.asked].count("auth.refresh") == 1
+
+
+def test_when_the_answer_with_new_tokens_is_lost_they_are_asked_for_again_before_that_looks_like_a_theft(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert ASK_SECONDS < ASK_AGAIN_SECONDS
+    assert 3 * ASK_AGAIN_SECONDS < REUSE_SECONDS
+    monkeypatch.setattr(access_module, "ASK_AGAIN_SECONDS", 0.01)
+    accounts, passed = Accounts(Signer(), "admin"), [0.0]
+    access = _access(accounts, lambda: time.monotonic() + passed[0])
+    cookie = access.log_in("ada", "secret", "")
+    accounts.errors["auth.refresh"] = LATE
+    passed[0] = 700.0
+    session = access.session(cookie)  # and nobody looks after this
+    assert session is not None
+    assert session.log_in is not None
+    old = session.log_in.refresh_token
+    wait_until(lambda: [name for name, _ in accounts.asked].count("auth.refresh") > 2, WAIT_SECONDS, "it asks again")
+    accounts.errors.clear()
+    wait_until(lambda: session.log_in and session.log_in.refresh_token != old, WAIT_SECONDS, "it has new tokens")
+
+
+def test_what_counts_are_the_roles_of_the_tokens_not_those_that_are_stored() -> None:
+    now, accounts = [0.0], Accounts(Signer(), "")
+    accounts.roles = "admin"  # an administrator without the second factor that AUTH_REQUIRE_TOTP asks for
+    access = _access(accounts, lambda: now[0])
+    with pytest.raises(Denied, match="does not have the role admin"):
+        access.log_in("ada", "secret", "")
+    accounts.scopes = "admin"
+    cookie = access.log_in("ada", "secret", "")
+    accounts.scopes = ""
+    now[0] += 541
+    assert access.session(cookie) is None
 
 
 def test_no_client_is_asked_for_what_is_no_name(memory_url: str) -> None:
@@ -219,6 +285,11 @@ def test_what_may_not_be_changed_is_said_and_log_out_is_possible(operating: Any)
     assert "ada" in operating.get("/dead-letters")
     refused = operating.post("/call/catalog.get_product", **{"field.product_id": "1"})
     assert (refused.status_code, "accounts do not answer" in refused.text) == (503, True)
+    assert operating.post("/dead-letters/catalog/actions", kind="discard", reason="x").status_code == 503
+    assert operating.post("/dead-letters/catalog/preview", kind="discard", state="dead").status_code == 200
+    operating.console.replays.start(Operator("ada", "token"), "catalog", 1, rate=1, growing=False)
+    assert operating.post("/dead-letters/catalog/actions/1/stop").status_code == 303
+    assert operating.console.replays.of("catalog", 1).replay._stopping.is_set()
     assert operating.post("/logout").status_code == 303
     assert accounts.asked[-1][0] == "auth.log_out"
     assert access._sessions == {}
