@@ -139,3 +139,8 @@ def test_every_field_at_fault_is_named() -> None:
     with pytest.raises(Invalid) as refused:
         request_of(catalog.contract.GetProduct, {})
     assert refused.value.problem.errors[0].code == "missing-field"
+
+
+def test_line_breaks_of_a_browser_arrive_as_they_were_typed() -> None:
+    form = {"field.word": "x", "field.pin": "1", "empty.nullable": NULL, "field.lines": "first\r\n\r\nlast"}
+    assert parse(request_of(Odd, form))["lines"] == "first\n\nlast"
