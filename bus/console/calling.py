@@ -97,25 +97,30 @@ class _Pages:
         try:
             check_message_id(message_id)
             body = request_of(operation, form)
-            if operation.operation_kind == "transient":
-                self._once.use(message_id)
             if operation.operation_kind != "query":
                 service, name = service_of(operation), operation.operation_name
                 self._console.ask(service, RecordCall, operation=name, message_id=message_id)
         except ProblemError as error:
             return _failed(error.problem, was_sent=False)
+        if operation.operation_kind == "transient":
+            self._once.use(message_id)
         token = form.get("token", "").strip() or (self._own_token() if "as_me" in form else None)
         try:
             reply = self._console.client.exchange(
-                operation, body, timeout=ANSWER_SECONDS, message_id=message_id, token=token
+                operation,
+                body,
+                timeout=ANSWER_SECONDS,
+                message_id=message_id,
+                token=token,
+                client_address=request.remote_addr or "",
             )
         except ReplyTimeout as late:
             if operation.is_durable:
-                return Answer(ACCEPTED, "", {}, outcome=_outcome(operation, message_id))
+                return Answer(ACCEPTED, "", {}, outcome=_outcome(operation, message_id, form))
             return _failed(late.problem)
         except Unavailable as error:
             return _failed(error.problem)
-        return _answered(operation, reply, message_id)
+        return _answered(operation, reply, message_id, form)
 
     def _page(
         self,
@@ -142,7 +147,7 @@ class _Pages:
             has_secret_reply=holds_secrets(operation.reply_type),
             reads_token=operation.authentication != "none",
             needs=needs_of(operation),
-            is_mine="as_me" in values if answer else operation.authentication == "required",
+            is_mine="as_me" in values or (answer is None and operation.authentication == "required"),
             has_example=bool(fields) and bool(known_examples(operation)),
         )
 
@@ -197,15 +202,17 @@ def _inside(operation: type[Operation[Any]], field: FormField) -> list[tuple[str
     return [(each.name, each.kind) for each in fields_in_words(operation) if each.name.startswith(prefixes)]
 
 
-def _outcome(operation: type[Operation[Any]], message_id: str) -> str:
+def _outcome(operation: type[Operation[Any]], message_id: str, form: Mapping[str, str]) -> str:
+    """The page to ask with the log-in that the command was sent with: outcomes are those of an account."""
     query = outcome_query_of(service_of(operation))
-    return f"/call/{query.operation_name}?{urlencode({f'{VALUE}message_id': message_id})}"
+    given = {f"{VALUE}message_id": message_id, **({"as_me": "on"} if "as_me" in form else {})}
+    return f"/call/{query.operation_name}?{urlencode(given)}"
 
 
-def _answered(operation: type[Operation[Any]], reply: Message, message_id: str) -> Answer:
+def _answered(operation: type[Operation[Any]], reply: Message, message_id: str, form: Mapping[str, str]) -> Answer:
     status = status_of(reply)
     headers = {name: str(reply.headers[name]) for name in SHOWN_HEADERS if name in reply.headers}
-    outcome = _outcome(operation, message_id) if status == ACCEPTED else ""
+    outcome = _outcome(operation, message_id, form) if status == ACCEPTED else ""
     problem = msgspec.json.decode(reply.body, type=Problem) if status >= 400 else None
     return Answer(status, _readable(reply.body), headers, problem, outcome=outcome)
 

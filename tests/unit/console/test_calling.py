@@ -1,6 +1,7 @@
 """Calls from the console: forms, replies and what is recorded, as an operator without a browser gets them."""
 
 import html
+import math
 import re
 from typing import Any
 
@@ -9,7 +10,8 @@ from sqlalchemy import select
 from support.hostile_text import HOSTILE, check_shown_as_text
 from support.html_page import HtmlPage
 
-from bus.contract.problems import ReplyTimeout
+from bus.console.accounts import AccountLogIn
+from bus.contract.problems import ReplyTimeout, Unavailable
 from bus.database.engine import Database
 from bus.database.tables import dead_letter_action, inbox
 from catalog.tables import product
@@ -115,6 +117,30 @@ def test_a_late_command_leads_to_its_outcome(operating: Any, monkeypatch: pytest
     assert _id_of(page) == "order-1"  # sent again, it is the same command
 
 
+def test_what_was_sent_with_a_log_in_is_asked_for_with_it(operating: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    operating.enter()
+    (session,) = operating.console.access._sessions.values()
+    session.log_in, session.ask_at = AccountLogIn("a.b.c", "refresh", math.inf), math.inf
+    session.confirmed_at = math.inf
+    given: list[dict[str, object]] = []
+
+    def late(*_: object, message_id: str, **words: object) -> None:
+        given.append(words)
+        raise ReplyTimeout("catalog.create_product", message_id, 5.0)
+
+    monkeypatch.setattr(operating.console.client, "exchange", late)
+    monkeypatch.setattr(operating.console, "ask", lambda *_, **__: None)
+    for as_me, token in (("on", ""), ("", ""), ("", "x.y.z")):
+        mine = {"as_me": as_me} if as_me else {}
+        page = operating.post(CREATE, message_id="order-1", token=token, **mine, **LAMP).text
+        assert ("with the same access token" in page) is bool(token)
+        assert "x.y.z" not in page
+        (link,) = re.findall(r'href="(/call/catalog.get_outcome[^"]+)"', page)
+        assert ('name="as_me" checked' in operating.get(html.unescape(link))) is bool(as_me)
+    assert [words["token"] for words in given] == ["a.b.c", None, "x.y.z"]
+    assert {words["client_address"] for words in given} == {"127.0.0.1"}
+
+
 def test_a_secret_is_never_shown_again_and_stands_in_no_record(of_auth: Any, sent: Sent) -> None:
     of_auth.enter()
     path = "/call/auth.register"
@@ -145,7 +171,23 @@ def test_a_form_that_comes_twice_logs_in_once(of_auth: Any, sent: Sent) -> None:
     again = of_auth.post("/call/auth.log_in", **given)
     assert again.status_code == 409
     assert "This form was sent before" in again.text
+    assert [name for name, _ in sent] == ["recorded", "auth.log_in", "recorded"]
+
+
+def test_a_log_in_that_could_not_be_recorded_can_be_sent_again(
+    of_auth: Any, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_auth.enter()
+    given = {"field.login": "ada", "field.password": "secret", "message_id": "one"}
+    with monkeypatch.context() as patch:
+        patch.setattr(of_auth.console, "ask", _no_worker)
+        assert of_auth.post("/call/auth.log_in", **given).status_code == 503
+    assert of_auth.post("/call/auth.log_in", **given).status_code == 200
     assert [name for name, _ in sent] == ["recorded", "auth.log_in"]
+
+
+def _no_worker(*_: object, **__: object) -> None:
+    raise Unavailable("no-worker", "No worker.")
 
 
 def test_nothing_is_sent_that_cannot_be_recorded(operating: Any, memory_url: str, database: Database) -> None:
