@@ -19,13 +19,15 @@ from bus.worker.request_history import MAX_SEARCHED, attempts_of, known_of
 from catalog.handlers import catalog
 
 COUNT, ONE = 100_000, 4711
+# Rows of one statement: it is given up after half a minute, and the machine may be busy.
+AT_ONCE = 10_000
 # The newest events are searched. SQLite executes at least four instructions for each row that it reads.
 MOST_ROWS, MOST_INSTRUCTIONS = MAX_SEARCHED + COUNT // 10, 3 * COUNT
 OPERATION, EVENT = "catalog.create_product", "catalog.product_changed"
 
 _NUMBERS = {
-    "postgresql": "SELECT n FROM generate_series(1, :count) AS g(n)",
-    "sqlite": "WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < :count) SELECT n FROM g",
+    "postgresql": "SELECT n FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS g(n)",
+    "sqlite": "WITH RECURSIVE g(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM g WHERE n < :last) SELECT n FROM g",
 }
 _DIGITS = {"postgresql": "lpad(to_hex(n), 16, '0')", "sqlite": "printf('%016x', n)"}
 # A command a second, each with its event, which a listener of the same database has handled, and a try that failed.
@@ -70,8 +72,9 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     words |= {"numbers": _NUMBERS[kind], "digits": _DIGITS[kind], "moment": _MOMENT[kind]}
     with made.transaction() as transaction:
         for rows in _ROWS:
-            statement = rows.format(**words).replace("::bytea", "\\:\\:bytea")
-            transaction.connection.execute(text(statement), {"count": COUNT})
+            statement = text(rows.format(**words).replace("::bytea", "\\:\\:bytea"))
+            for first in range(1, COUNT, AT_ONCE):
+                transaction.connection.execute(statement, {"first": first, "last": first + AT_ONCE - 1})
         _link(transaction.connection)
         if not is_sqlite:
             for index in ("inbox_done_at", "outbox_made_at"):  # as a vacuum does
