@@ -24,9 +24,11 @@ COOKIE = "errand_console"
 OPEN_PATHS = frozenset({"/login", "/console.js", "/health/live"})
 # What is possible while accounts are away: to leave, to stop what runs, and to see what an action would take.
 HARMLESS = frozenset({"log_out", "dead_letters_stop", "dead_letters_preview"})
-# Forms with the body of a message: it may have MAX_MESSAGE_BYTES, and indented it is longer.
+# Forms with the body of a message. A page shows one of MAX_MESSAGE_BYTES with a replacement character of three bytes,
+# or an escape of four, for each byte that is no text; indented it is no longer, and a browser sends CR LF for a line
+# break (HTML, "Constructing the entry list").
 LONG_FORMS = frozenset({"dead_letters_edit", "call"})
-LONG_FORM_BYTES = 2 * MAX_MESSAGE_BYTES
+LONG_FORM_BYTES = 4 * MAX_MESSAGE_BYTES + MAX_BODY_BYTES
 
 
 def console_application(console: Console) -> Flask:

@@ -25,7 +25,7 @@ from bus.contract.operator import (
 )
 from bus.contract.problems import Invalid, Problem, ProblemError
 from bus.contract.validation import decode
-from bus.dead_letters.body import readable
+from bus.dead_letters.body import compact, readable
 from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
 
 # Letters on one page of a list, and those that a preview shows.
@@ -215,6 +215,7 @@ class _Pages:
 
     def _checked(self, service: str, operation_name: str, body: str) -> str:
         """The body with its secrets sealed. Raises Invalid for one that breaks the contract, where that is known."""
+        body = compact(body)
         raw = body.encode()
         check_body(JSON, None, len(raw), MAX_BODY_BYTES)
         operation = self._console.known[service].operations.get(operation_name)

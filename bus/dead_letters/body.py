@@ -43,9 +43,18 @@ def body_to_keep(message: Message, origin: str, operations: Operations) -> tuple
 
 
 def readable(body: str) -> str:
-    """A body for a person: JSON with line breaks and indents, anything else as it is; without control characters."""
+    """A body for a person, without control characters. JSON has line breaks and indents, unless that makes it too long.
+
+    A body may be all numbers in lists, and eight times as long with indents.
+    """
     pretty = msgspec.json.format(body, indent=2) if is_json(body) else body
-    return lines(pretty, len(pretty))
+    shown = pretty if len(pretty) <= MAX_BODY_BYTES else body
+    return lines(shown, len(shown))
+
+
+def compact(body: str) -> str:
+    """The body without the line breaks and indents that `readable` or a person made; as it is if it is no JSON."""
+    return msgspec.json.format(body, indent=-1) if is_json(body) else body
 
 
 def is_json(body: str) -> bool:

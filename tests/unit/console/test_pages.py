@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 from support.hostile_text import HOSTILE, check_shown_as_text
 from support.html_page import HtmlPage
@@ -13,7 +14,7 @@ from bus.console.replays import MAX_RUNNING, Running
 from bus.contract.operator import DeadLetterFilter, GroupName
 from bus.database.engine import Database
 from bus.dead_letters.envelope import Fault, dead_letter
-from bus.messaging.message import Message
+from bus.messaging.message import MAX_BODY_BYTES, Message
 from bus.testing.waiting import wait_until
 from catalog.handlers import catalog
 
@@ -216,3 +217,28 @@ def test_hostile_text_is_shown_as_text_wherever_it_stands(operating: Any, databa
 
 def test_the_filter_that_is_recorded_is_what_was_chosen() -> None:
     assert str(DeadLetterFilter(ids=[3, 4], state="dead")) == "--id 3 --id 4"
+
+
+LONGEST = MAX_BODY_BYTES - 1  # one that is as long as the limit was cut, or may have been
+
+
+@pytest.mark.parametrize("value", ["4.0,", '"\x7f",', '"ä",', "[[[[[[],[]]]]]],"])
+@pytest.mark.parametrize("length", [LONGEST, LONGEST * 4 // 9])  # as it is, and indented to just this length
+def test_the_longest_letter_can_be_edited_as_a_browser_sends_it(
+    operating: Any, database: Database, value: str, length: int
+) -> None:
+    operating.enter()
+    head, tail = '{"name":"Lamp","price":9.9,"quantity":3,"tags":[', "0]}"
+    count = (length - len(head) - len(tail)) // len(value.encode())
+    body = f"{head}{value * count}{tail}"
+    _store(database, _request("order-1", f"{body}{' ' * (length - len(body.encode()))}"))
+    (letter,) = letters_in(database)
+    page = operating.get(f"{LETTERS}/letters/{letter.id}")
+    (shown,) = re.findall(r'<textarea name="body"[^>]*>([^<]*)</textarea>', page)
+    sent = html.unescape(shown).replace("\n", "\r\n")
+    csrf = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
+    edited = operating.http.post(
+        f"{LETTERS}/letters/{letter.id}/edit", data={"csrf": csrf, "body": sent}, content_type="multipart/form-data"
+    )
+    # Its tags are no texts: it has been read as a whole.
+    assert (edited.status_code, "<code>tags" in edited.text) == (422, True)
