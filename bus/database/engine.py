@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, select
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, NullPool, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 
@@ -43,6 +43,7 @@ _LIMITS = (
     f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{{:.0f}}ms'; "
     f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
 )
+_NO_LIMITS = "SET statement_timeout = 0; SET lock_timeout = 0"
 
 
 class Database:
@@ -88,6 +89,28 @@ class Database:
     def reading(self) -> Iterator["Transaction"]:
         """For reads: each statement in a transaction of its own. Raises DatabaseUnavailable, and DatabaseBusy."""
         yield from self._lazily(Transaction(self._reading, self._reading))
+
+    @contextmanager
+    def without_limits(self) -> Iterator[Connection]:
+        """A connection of its own to PostgreSQL, whose statements may last: each is a transaction.
+
+        Raises DatabaseUnavailable, and DBAPIError.
+        """
+        engine = create_engine(
+            self._engine.url,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args=_tcp_limits(self._engine.url),
+        )
+        event.listen(engine, "do_connect", for_psycopg)
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql(_NO_LIMITS)  # else those of the role, or of the server
+                yield connection
+        except DBAPIError as error:
+            if trouble := trouble_of(error):
+                raise trouble from error
+            raise
 
     def answers(self) -> bool:
         """Whether the database can be reached now."""
@@ -225,7 +248,7 @@ def _open_postgresql(url: str, connections: int, lock_seconds: float, deadlines:
         parsed,
         pool_size=connections,
         hide_parameters=True,  # errors show the statement, never what a caller sent
-        connect_args={name: value for name, value in TCP_LIMITS.items() if name not in parsed.query},
+        connect_args=_tcp_limits(parsed),
     )
 
     @event.listens_for(engine, "connect")
@@ -242,6 +265,10 @@ def _open_postgresql(url: str, connections: int, lock_seconds: float, deadlines:
 
     deadlines.watch_statements(engine, ANSWER_SECONDS)
     return engine
+
+
+def _tcp_limits(url: URL) -> dict[str, int]:
+    return {name: value for name, value in TCP_LIMITS.items() if name not in url.query}
 
 
 def _open_sqlite(url: str) -> Engine:

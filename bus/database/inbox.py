@@ -1,6 +1,6 @@
 """The inbox: which messages were handled, and the reply to each.
 
-A row is written in the transaction of the effect. Its key (message_id, caller) makes an effect happen once,
+A row is written in the transaction of the effect. Its key (caller, message_id) makes an effect happen once,
 however often its message comes.
 """
 
@@ -52,8 +52,8 @@ def record(connection: Connection, calls: Iterable[tuple[Call, EncodedReply]]) -
     """Write the replies to the calls that have a message id. Raises AlreadyDone."""
     rows = [
         {
-            "message_id": call.message_id,
             "caller": EVENTS if call.kind == "event" else call.caller.id,
+            "message_id": call.message_id,
             "operation": call.operation.operation_name,
             "digest": call.digest,
             "status": reply.status,
@@ -66,7 +66,7 @@ def record(connection: Connection, calls: Iterable[tuple[Call, EncodedReply]]) -
     if not rows:
         return
     # In one order for all workers: two that got the same messages then wait for each other in turn, without a deadlock.
-    rows.sort(key=itemgetter("message_id", "caller"))
+    rows.sort(key=itemgetter("caller", "message_id"))
     try:
         insert_all(connection, inbox, rows)
     except IntegrityError as error:

@@ -7,6 +7,8 @@ same moment: one does the work, the others find it done.
 A revision that says `compatible = True` leaves a database that the release before it can still work with. Only the
 newer release has that file, so `bus migrate` writes down which older revisions the database still serves, in
 `compatible_revisions`; a worker whose newest revision is among them starts.
+
+Indexes of large tables follow when the migration is committed (`concurrent_indexes.py`).
 """
 
 import fcntl
@@ -27,6 +29,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData, Table, delete, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
+from bus.database import concurrent_indexes
 from bus.database.connecting import check_file, check_usable
 from bus.database.encryption import check_key, write_check
 from bus.database.engine import Database
@@ -132,7 +135,9 @@ class _History:
 
 
 def migrate(database: Database, migrations: str | None) -> str:
-    """Bring a database up to date, in one transaction; returns the revision of the service's history.
+    """Bring a database up to date; returns the revision of the service's history.
+
+    All revisions are one transaction. On PostgreSQL, indexes of large tables are built after it, beside other work.
 
     `migrations` is the package of that history; None for a service without tables of its own. A database that a newer
     release has migrated stays as it is, if it still serves this one. Waits for another migration of the same database,
@@ -153,9 +158,25 @@ def migrate(database: Database, migrations: str | None) -> str:
             write_check(connection)
             for history in histories:
                 history.write_compatible(connection)
-            return str(histories[-1].current(connection))
+            revision = str(histories[-1].current(connection))
+        _build_indexes(database, histories[0])
+        return revision
     except DBAPIError as error:
         raise NotMigrated(f"the database refuses the migration: {error.orig}") from error
+
+
+def _build_indexes(database: Database, ours: _History) -> None:
+    """Make the library's indexes that are missing, unless a newer release says which ones there are."""
+    with database.reading() as transaction:
+        if not concurrent_indexes.missing(transaction.connection):
+            return
+    with _exclusive(database) as connection:
+        if ours.current(connection) != ours.newest:
+            return
+        indexes = concurrent_indexes.missing(connection)
+        # It only holds the lock now. As the last statement this one leaves no snapshot, for whose end PostgreSQL waits.
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        concurrent_indexes.build(database, indexes)
 
 
 def check_migrated(database: Database, migrations: str) -> None:

@@ -22,12 +22,15 @@ from bus.columns import Encrypted, Id, UtcDateTime
 
 metadata = MetaData()
 
+# Of an index that PostgreSQL builds after the migration (`concurrent_indexes.py`).
+BUILT_CONCURRENTLY = {"concurrently": True}
+
 # Messages that were handled, and the reply to each.
 inbox = Table(
     "inbox",
     metadata,
-    Column("message_id", Text, primary_key=True),
     Column("caller", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
     Column("operation", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("status", Integer, nullable=False),
@@ -37,6 +40,8 @@ inbox = Table(
 )
 # Rows come in the order of their time: a block range index costs next to nothing to keep.
 Index("inbox_done_at", inbox.c.done_at, postgresql_using="brin")
+# For operators: one message id of all callers.
+Index("inbox_message_id", inbox.c.message_id, info=BUILT_CONCURRENTLY)
 
 # The events of committed changes: to be sent while `sent_at` is empty, then kept for replays. `refused_at` is when the
 # full queue of a listener first refused one.
@@ -106,7 +111,7 @@ dead_letter = Table(
     sqlite_autoincrement=True,
 )
 Index("dead_letters_message_id", dead_letter.c.message_id)
-Index("dead_letters_trace_id", dead_letter.c.trace_id)
+Index("dead_letters_trace_id", dead_letter.c.trace_id, info=BUILT_CONCURRENTLY)
 # To list and count them without reading their bodies: a page of letters, and all that a filter asks for.
 Index("dead_letters_listed", dead_letter.c.state, dead_letter.c.id)
 Index(

@@ -135,16 +135,16 @@ class _Unique(str):
 
 
 def _shape(view: Any) -> dict[str, Any]:
-    """Of each table its columns, and its rules. In which order a key has its columns, is no rule."""
+    """Of each table its columns, and its rules."""
     return {
         name: (
-            {each["name"]: {**each, "primary_key": bool(each.get("primary_key"))} for each in view.get_columns(name)},
+            {column["name"]: column for column in view.get_columns(name)},
             [
                 *(str(each) for each in view.get_unique_constraints(name)),
                 *(str(each) for each in view.get_check_constraints(name)),
                 *(str(each) for each in view.get_foreign_keys(name)),
                 *(_Unique(str(each), each["column_names"]) for each in view.get_indexes(name) if each["unique"]),
-                f"key {sorted(view.get_pk_constraint(name)['constrained_columns'])}",
+                str(view.get_pk_constraint(name)),
             ],
         )
         for name in view.get_table_names()
