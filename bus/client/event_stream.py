@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from bus.messaging.connect import connected
 from bus.messaging.message import Delivery, Message
 from bus.messaging.topology import stream_queue
-from bus.messaging.transport import Transport, TransportOptions
+from bus.messaging.transport import Transport, TransportOptions, is_connected
 
 # Between two checks whether to stop.
 STOP_CHECK_SECONDS = 0.2
@@ -26,6 +26,11 @@ class EventStream:
     def broker(self) -> str:
         """The broker in a few words, without credentials."""
         return self._transport.describe()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether events come now; it connects again by itself."""
+        return is_connected(self._transport)
 
     def events(self, is_over: Callable[[], bool]) -> Iterator[tuple[Message, datetime]]:
         """Each event with the time it was received, until `is_over()`. Raises TransportFailure."""

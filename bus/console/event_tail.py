@@ -13,19 +13,23 @@ from datetime import UTC, datetime
 
 import structlog
 
-from bus.client.event_stream import event_stream
+from bus.client.event_stream import EventStream, event_stream
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets
 from bus.contract.problems import Invalid
 from bus.contract.redaction import CUT, encode_without_secrets
 from bus.contract.validation import decode_event
+from bus.messaging.headers import lines, one_line
 from bus.messaging.message import Message
 from bus.messaging.transport import TransportFailure
 
 # Events that are kept, and the characters that are kept of each.
 MOST_KEPT, MOST_CHARACTERS = 2_000, 2_000
+MAX_NAME = 255
 # It ends when nobody has looked for this long.
 UNWATCHED_SECONDS = 60.0
+# After trouble, such as a user of the broker who lacks a permission, it begins again no sooner than this.
+PAUSE_SECONDS = 5.0
 
 log = structlog.get_logger("bus.console")
 
@@ -63,20 +67,25 @@ class EventTail:
         self._lock = threading.Lock()
         self._kept: deque[SeenEvent] = deque(maxlen=MOST_KEPT)
         self._count, self._since, self._trouble = 0, datetime.now(UTC), ""
-        self._wanted_until = 0.0
+        self._wanted_until = self._paused_until = 0.0
         self._thread: threading.Thread | None = None
+        self._stream: EventStream | None = None
 
     def look(self) -> Seen:
         """What it has seen; it listens from now on, for a while."""
         with self._lock:
-            self._wanted_until = time.monotonic() + UNWATCHED_SECONDS
-            if self._thread is None:
+            now = time.monotonic()
+            self._wanted_until = now + UNWATCHED_SECONDS
+            if self._thread is None and now >= self._paused_until:
                 if not self._trouble:
                     self._kept.clear()
                     self._count, self._since = 0, datetime.now(UTC)
                 self._thread = threading.Thread(target=self._run, name="console-events", daemon=True)
                 self._thread.start()
-            return Seen(self._since, self._count, tuple(self._kept), self._trouble)
+            trouble = self._trouble
+            if self._stream is not None and not self._stream.is_connected:
+                trouble = f"The connection to {self._stream.broker} is lost. Events are missed until it is there again."
+            return Seen(self._since, self._count, tuple(self._kept), trouble)
 
     def stop(self) -> None:
         """Stop listening soon."""
@@ -87,7 +96,7 @@ class EventTail:
         trouble = ""
         try:
             with event_stream(self._url, "#") as stream:
-                self._trouble = ""
+                self._trouble, self._stream = "", stream
                 for message, received_at in stream.events(self._is_over):
                     self._keep(message, received_at)
         except TransportFailure as failure:
@@ -96,7 +105,9 @@ class EventTail:
             log.exception("event_tail_failed")
             trouble = "The console failed to read an event; its log has the reason."
         with self._lock:
-            self._thread, self._trouble = None, trouble
+            self._thread, self._stream, self._trouble = None, None, trouble
+            if trouble:
+                self._paused_until = time.monotonic() + PAUSE_SECONDS
 
     def _is_over(self) -> bool:
         return time.monotonic() > self._wanted_until
@@ -109,9 +120,9 @@ class EventTail:
                 SeenEvent(
                     self._count,
                     received_at,
-                    (message.type or "")[:255],
-                    (message.message_id or "")[:255],
-                    body[:MOST_CHARACTERS],
+                    one_line(message.type, MAX_NAME),
+                    one_line(message.message_id, MAX_NAME),
+                    lines(body[:MOST_CHARACTERS], MOST_CHARACTERS),
                     len(body) > MOST_CHARACTERS,
                 )
             )

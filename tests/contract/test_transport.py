@@ -220,6 +220,23 @@ def test_a_full_queue_refuses_messages_until_it_is_emptied(open_end: Opener, kin
     )
 
 
+def test_a_full_queue_of_somebody_who_watches_drops_its_oldest_and_refuses_nobody(open_end: Opener) -> None:
+    name = uuid.uuid4().hex[:12]
+    queue = Queue(f"bus.watch.{name}", "watch", bound=3, topics=(f"{name}.*",))
+    end = open_end(declares=[queue], consumes=[queue], prefetch=1)
+    end.publish(f"{name}.happened", b"0", exchange=EVENTS_EXCHANGE)
+    held = end.take()
+    for number in range(1, 7):
+        published = end.publish(f"{name}.happened", b"%d" % number, exchange=EVENTS_EXCHANGE)
+        assert published is PublishOutcome.CONFIRMED
+    seen = []
+    for _ in range(3):
+        end.transport.acknowledge([held])
+        held = end.take()
+        seen.append(held.message.body)
+    assert seen == [b"4", b"5", b"6"]
+
+
 def test_no_more_than_the_prefetch_is_unacknowledged(open_end: Opener, queue: Queue) -> None:
     end = open_end(declares=[queue], consumes=[queue], prefetch=2)
     for number in range(5):

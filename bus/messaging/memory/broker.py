@@ -8,7 +8,9 @@ import itertools
 import threading
 import time
 from collections import defaultdict
+from contextlib import suppress
 from functools import cache
+from queue import Empty
 from queue import Queue as Buffer
 from typing import Any
 
@@ -23,11 +25,15 @@ IDLE_SECONDS = 1.0
 
 
 class Broker:
-    """The queues of one URL, the delayed messages of its retry queues, and the condition that wakes its consumers."""
+    """The queues of one URL, the delayed messages of its retry queues, and the condition that wakes its consumers.
+
+    `lock` is held while a message is put into a queue: kombu makes a queue again that is deleted meanwhile.
+    """
 
     def __init__(self) -> None:
         self.queues: dict[str, Buffer[Any]] = {}
-        self.bounds: dict[str, int] = {}
+        self.declared: dict[str, Queue] = {}
+        self.lock = threading.Lock()
         self.delays: dict[str, int] = {}
         self.listeners: dict[str, set[str]] = defaultdict(set)
         self.delayed: list[tuple[float, int, Message]] = []
@@ -51,7 +57,7 @@ class Broker:
         self._transport = Transport
 
     def declare(self, queue: Queue) -> None:
-        self.bounds[queue.name] = queue.bound
+        self.declared[queue.name] = queue
         if queue.kind == "retry":
             self.delays[queue.name] = queue.delay_seconds
         for topic in queue.topics:
@@ -59,9 +65,21 @@ class Broker:
 
     def forget(self, queue: Queue) -> None:
         """Delete a queue that belonged to one connection."""
-        self.queues.pop(queue.name, None)
-        for topic in queue.topics:
-            self.listeners[topic].discard(queue.name)
+        with self.lock:
+            self.queues.pop(queue.name, None)
+            self.declared.pop(queue.name, None)
+            for topic in queue.topics:
+                self.listeners[topic].discard(queue.name)
+
+    def has_room(self, name: str) -> bool:
+        """Whether a queue takes one more message. A `watch` queue always does: it drops its oldest one."""
+        queue, messages = self.declared.get(name), self.queues[name]
+        if queue is None or not queue.bound or messages.qsize() < queue.bound:
+            return True
+        if queue.kind == "watch":
+            with suppress(Empty):  # its consumer was faster
+                messages.get_nowait()
+        return queue.kind == "watch"
 
     def listeners_to(self, name: str) -> set[str]:
         """The queues that receive the events of this name."""

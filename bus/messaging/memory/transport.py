@@ -36,7 +36,6 @@ class Embedded:
         self._stopped = self._closed = False
         self._on_stopped: Callable[[], None] = lambda: None
         self._publishing = self._broker.connect()
-        self._lock = threading.Lock()
         self.reply_address: str | None = None
 
     def describe(self) -> str:
@@ -56,7 +55,7 @@ class Embedded:
         return self._thread.is_alive()
 
     def publish(self, message: Message, on_outcome: Callable[[PublishOutcome], None] | None = None) -> None:
-        with self._lock:
+        with self._broker.lock:
             outcome = self._route(message) if message.exchange else self._put(message, message.queue)
         if on_outcome is not None:
             on_outcome(outcome)
@@ -88,7 +87,8 @@ class Embedded:
         if self._thread.is_alive():
             self._thread.join(seconds)
         if self.reply_address:
-            self._broker.queues.pop(self.reply_address, None)
+            with self._broker.lock:
+                self._broker.queues.pop(self.reply_address, None)
         for queue in self._options.declares:
             if queue.kind == "watch":
                 self._broker.forget(queue)
@@ -104,15 +104,14 @@ class Embedded:
 
     def _publish_due(self) -> None:
         for message in self._broker.due():
-            with self._lock:
+            with self._broker.lock:
                 self._put(message, message.queue)
 
     def _put(self, message: Message, queue: str) -> PublishOutcome:
         channel, broker = self._publishing.default_channel, self._broker
         if queue not in broker.queues:
             return PublishOutcome.UNROUTABLE
-        bound = broker.bounds.get(queue, 0)
-        if bound and broker.queues[queue].qsize() >= bound:
+        if not broker.has_room(queue):
             return PublishOutcome.FULL
         properties = {name: getattr(message, name) for name in _PROPERTIES}
         payload = channel.prepare_message(

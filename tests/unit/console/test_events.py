@@ -13,10 +13,11 @@ from bus.console.events import MOST_SHOWN
 from bus.contract.events import Event
 from bus.contract.fields import Secret
 from bus.messaging.connect import connected
+from bus.messaging.memory import Embedded
 from bus.messaging.memory.broker import broker_of
 from bus.messaging.message import Message
 from bus.messaging.topology import EVENTS_EXCHANGE, matches_topic
-from bus.messaging.transport import Transport
+from bus.messaging.transport import Transport, TransportFailure
 from bus.testing.waiting import wait_until
 
 WAIT_SECONDS = 30.0
@@ -50,6 +51,8 @@ def _listening(tail: EventTail, publisher: Transport) -> None:
         return tail.look().count > 0
 
     wait_until(hears, WAIT_SECONDS, "it listens")
+    _publish(publisher, "house.bell_rung", b"{}", "the last one")
+    wait_until(lambda: tail.look().kept[-1].message_id == "the last one", WAIT_SECONDS, "all have come")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,7 @@ def test_it_stops_listening_when_nobody_looks(
     tail.look()
     wait_until(lambda: tail._thread is None, WAIT_SECONDS, "it has ended")
     assert not [queue for queue in broker_of(memory_url).queues if queue.startswith("bus.watch.")]
+    assert not [queue for queue in broker_of(memory_url).declared if queue.startswith("bus.watch.")]
     assert not broker_of(memory_url).listeners["#"]
 
 
@@ -152,4 +156,47 @@ def test_a_broker_that_is_away_is_said_so() -> None:
     tail = EventTail("amqp://guest:guest@127.0.0.1:1/", {})
     tail.look()
     wait_until(lambda: "cannot be reached" in tail.look().trouble, WAIT_SECONDS, "it says so")
+    tail.stop()
+
+
+def test_after_trouble_the_broker_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def refused(url: str, *_: str) -> None:
+        opened.append(url)
+        raise TransportFailure("This user may not make queues.")
+
+    monkeypatch.setattr(event_tail, "event_stream", refused)
+    tail = EventTail("memory://refused", {})
+    tail.look()
+    wait_until(lambda: tail._thread is None, WAIT_SECONDS, "it has been refused")
+    for _ in range(3):
+        assert tail.look().trouble == "This user may not make queues."
+        assert tail._thread is None
+    assert len(opened) == 1
+    tail._paused_until = 0.0
+    wait_until(lambda: tail.look() and len(opened) == 2, WAIT_SECONDS, "it begins again")
+
+
+def test_a_connection_that_is_lost_is_said_so_until_it_is_there_again(
+    memory_url: str, publisher: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail = EventTail(memory_url, {})
+    _listening(tail, publisher)
+    assert tail.look().trouble == ""
+    with monkeypatch.context() as lost:
+        lost.setattr(Embedded, "wait_until_ready", lambda *_: False)
+        assert "is lost. Events are missed" in tail.look().trouble
+    assert tail.look().trouble == ""
+    tail.stop()
+
+
+def test_what_would_turn_or_hide_text_is_replaced(memory_url: str, publisher: Transport) -> None:
+    tail = EventTail(memory_url, {})
+    _listening(tail, publisher)
+    _publish(publisher, "house.\u202ebell", '{"a": "\u202ex\x00",\n"b": 1}'.encode(), "id\x1b")
+    wait_until(lambda: tail.look().kept[-1].name != "house.bell_rung", WAIT_SECONDS, "it has come")
+    seen = tail.look().kept[-1]
+    assert (seen.name, seen.message_id) == ("house.\ufffdbell", "id\ufffd")
+    assert seen.body == '{"a": "\ufffdx\ufffd",\n"b": 1}'
     tail.stop()
