@@ -40,7 +40,10 @@ def _ask(services: Operating, service: str, question: GetRequest) -> KnownOfRequ
 
 def _lines(story: Story) -> list[str]:
     lines = [f"{service} is not known: {trouble}" for service, trouble in story.troubles.items()]
-    lines += [f"{each.state:<8} {each.service:<12} {each.text}" for each in story.verdicts]
+    lines += story.limits
+    for verdict in story.verdicts:
+        which = f" ({verdict.message_id})" if verdict.state == "unknown" else ""
+        lines.append(f"{verdict.state:<8} {verdict.service:<12} {verdict.text}{which}")
     if not story.verdicts:
         lines += UNKNOWN
     for entry in story.entries:

@@ -3,15 +3,25 @@
 Rules only, and the questions to ask; who asks has the operator's token.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from http import HTTPStatus
+from datetime import timedelta
 from typing import Literal
 
-from bus.contract.builtin import is_send
+from bus.client.request_entries import (
+    Entry,
+    answer_in_words,
+    caller_in_words,
+    of_attempt,
+    of_completion,
+    of_dead,
+    of_emission,
+    place_of,
+)
 from bus.contract.problems import ProblemError
 from bus.contract.request_history import (
+    MAX_KNOWN,
     Completion,
     Emission,
     FailedAttempt,
@@ -25,7 +35,8 @@ from bus.messaging.message import check_message_id
 # Questions to each service: one leads to the next, from a trace to its requests, from these to events and replays.
 MAX_QUESTIONS = 12
 
-State = Literal["done", "pending", "dead"]
+# What is `unknown` was named in an answer, and its own id was not asked for.
+State = Literal["done", "pending", "dead", "unknown"]
 _DONE: State = "done"
 # What may have become of a request that no service knows.
 UNKNOWN = (
@@ -41,20 +52,6 @@ Ask = Callable[[str, GetRequest], KnownOfRequest]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One thing that happened, as a sentence. `detail` and `traceback` say more; `letter` is a dead letter's number."""
-
-    at: datetime
-    service: str
-    text: str
-    level: Literal["", "wrong", "done"] = ""
-    detail: str = ""
-    traceback: str = ""
-    letter: int = 0
-    action: int = 0
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What became of one request of one caller, or of one event at one listener."""
 
@@ -67,13 +64,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Story:
-    """What became of what was asked for. `troubles` are the services that did not answer, and why."""
+    """What became of what was asked for.
+
+    `troubles` are the services that did not answer, and why; `limits` say in sentences what was left out.
+    """
 
     which: str
     verdicts: Sequence[Verdict] = ()
     entries: Sequence[Entry] = ()
     traces: Sequence[str] = ()
     troubles: dict[str, str] = field(default_factory=dict)
+    limits: Sequence[str] = ()
 
 
 def story_of(which: str, services: Sequence[str], ask: Ask) -> Story:
@@ -83,6 +84,7 @@ def story_of(which: str, services: Sequence[str], ask: Ask) -> Story:
     """
     check_message_id(which)
     questions, told, troubles = [GetRequest(which=which)], _Told(), dict[str, str]()
+    left_out: dict[GetRequest, None] = {}
     for question in questions:  # which grow meanwhile
         for service in services:
             if service in troubles:
@@ -92,17 +94,22 @@ def story_of(which: str, services: Sequence[str], ask: Ask) -> Story:
             except ProblemError as problem:
                 troubles[service] = problem.problem.detail or problem.problem.title
                 continue
-            told.add(service, known)
+            told.add(service, question, known)
             for lead in _leads_of(known):
-                if lead not in questions and len(questions) < MAX_QUESTIONS:
+                if lead in questions:
+                    continue
+                if len(questions) < MAX_QUESTIONS:
                     questions.append(lead)
-    found = (told.completions, told.attempts, told.letters)
-    keys = dict.fromkeys((service, *_key(each)) for group in found for service, each in group)
-    verdicts = [told.verdict(service, key) for service, *key in keys]
+                else:
+                    left_out[lead] = None
     named = [each.trace_id for _, each in told.attempts] + [each.trace_id for _, each in told.letters]
     traces = dict.fromkeys([*named, *(each.trace_id for _, each in told.emissions)])
-    entries = sorted(told.entries(), key=lambda each: _place_of(each.at))
-    return Story(which, verdicts, entries, [each for each in traces if each and each != which], troubles)
+    entries = sorted(told.entries(), key=lambda each: place_of(each.at))
+    limits = list(told.limits)
+    if left_out:
+        limits.append(f"{len(left_out)} more questions follow from it, and {MAX_QUESTIONS} were asked.")
+    others = [each for each in traces if each and each != which]
+    return Story(which, list(told.verdicts()), entries, others, troubles, limits)
 
 
 def _leads_of(known: KnownOfRequest) -> Iterator[GetRequest]:
@@ -111,9 +118,11 @@ def _leads_of(known: KnownOfRequest) -> Iterator[GetRequest]:
         for message_id in (letter.message_id, letter.replayed_as):
             if message_id:
                 yield GetRequest(which=message_id)
+    # An event that was handled is done: its id would lead to nothing more.
+    handled = {each.message_id for each in known.completions if each.caller == EVENTS}
     parts: list[Part] = [*known.completions, *known.attempts]
-    for message_id, caller, _ in map(_key, parts):
-        if message_id and caller != EVENTS:
+    for message_id, *_ in map(_key, parts):
+        if message_id and message_id not in handled:
             yield GetRequest(which=message_id)
     # Whether or not its service has its events still: a listener may.
     for completion in known.completions:
@@ -123,9 +132,21 @@ def _leads_of(known: KnownOfRequest) -> Iterator[GetRequest]:
 Part = Completion | FailedAttempt | RelatedDeadLetter
 
 
-def _key(part: Part) -> list[str]:
+Key = tuple[str, str, str]
+
+
+def _key(part: Part) -> Key:
     """What is the same in all parts of one request."""
-    return [part.message_id or "", part.caller, part.operation]
+    return part.message_id or "", part.caller, part.operation
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What one service knows of one request, or one event."""
+
+    completions: list[Completion] = field(default_factory=list)
+    letters: list[RelatedDeadLetter] = field(default_factory=list)
+    attempts: list[FailedAttempt] = field(default_factory=list)
 
 
 class _Told:
@@ -137,41 +158,58 @@ class _Told:
         self.letters: dict[tuple[str, RelatedDeadLetter], None] = {}
         self.emissions: dict[tuple[str, Emission], None] = {}
 
-    def add(self, service: str, known: KnownOfRequest) -> None:
+        self.limits: dict[str, None] = {}
+        self._looked_up: set[tuple[str, str]] = set()
+
+    def add(self, service: str, question: GetRequest, known: KnownOfRequest) -> None:
         self.completions |= {(service, each): None for each in known.completions}
         self.attempts |= {(service, each): None for each in known.attempts}
         self.letters |= {(service, each): None for each in known.letters}
         self.emissions |= {(service, each): None for each in known.emissions}
+        if question.by == "id":
+            self._looked_up.add((service, question.which))
+        for kind in known.__struct_fields__:
+            if len(getattr(known, kind)) >= MAX_KNOWN:
+                self.limits[f"{service} tells only the newest {MAX_KNOWN} {kind} of {question.which}."] = None
 
-    def verdict(self, service: str, key: Sequence[str]) -> Verdict:
-        """What became of one request, or one event; `key` is that of one of its parts."""
-        message_id, caller, operation = key
-        is_event = caller == EVENTS
-        done = [each for at, each in self.completions if at == service and _key(each) == key]
-        letters = [each for at, each in self.letters if at == service and _key(each) == key]
-        if done:
-            state, text = _DONE, "handled" if is_event else answer_in_words(done[-1].status)
-        elif letters:
-            state, text = _of_letter(letters[-1], self._done_as(service, letters[-1]))
-        else:
-            state, text = _of_last([each for at, each in self.attempts if at == service and _key(each) == key][-1])
-        who = "" if is_event else f" of {caller_in_words(caller)}"
-        return Verdict(service, message_id, state, f"{operation}{who}: {text}", is_event)
+    def verdicts(self) -> Iterator[Verdict]:
+        """What became of each request, and of each event."""
+        found: dict[tuple[str, Key], _Parts] = defaultdict(_Parts)
+        for service, done in self.completions:
+            found[service, _key(done)].completions.append(done)
+        for service, attempt in self.attempts:
+            found[service, _key(attempt)].attempts.append(attempt)
+        for service, letter in self.letters:
+            found[service, _key(letter)].letters.append(letter)
+        done_by_id = {(service, done.message_id): done for service, done in self.completions}
+        for (service, (message_id, caller, operation)), parts in found.items():
+            is_event = caller == EVENTS
+            if parts.completions:
+                state, text = _DONE, "handled" if is_event else answer_in_words(parts.completions[-1].status)
+            elif not self._is_known(service, message_id, parts):
+                state, text = "unknown", "not looked up with the others, ask for its own id"
+            elif parts.letters:
+                letter = parts.letters[-1]
+                state, text = _of_letter(letter, done_by_id.get((service, letter.replayed_as or "")))
+            else:
+                state, text = _of_last(parts.attempts[-1])
+            who = "" if is_event else f" of {caller_in_words(caller)}"
+            yield Verdict(service, message_id, state, f"{operation}{who}: {text}", is_event)
 
-    def _done_as(self, service: str, letter: RelatedDeadLetter) -> Completion | None:
-        """The answer to what a letter was sent again as."""
-        found = [each for at, each in self.completions if at == service and each.message_id == letter.replayed_as]
-        return found[-1] if found else None
+    def _is_known(self, service: str, message_id: str, parts: _Parts) -> bool:
+        """Whether the service was asked for all ids under which the request may have been done since."""
+        ids = {message_id, *(each.replayed_as or "" for each in parts.letters)} - {""}
+        return all((service, each) in self._looked_up for each in ids)
 
     def entries(self) -> Iterator[Entry]:
         for service, attempt in self.attempts:
-            yield _of_attempt(service, attempt)
+            yield of_attempt(service, attempt)
         for service, letter in self.letters:
-            yield from _of_dead(service, letter)
+            yield from of_dead(service, letter)
         for service, done in self.completions:
-            yield _of_completion(service, done)
+            yield of_completion(service, done)
         for service, emission in self.emissions:
-            yield from _of_emission(service, emission)
+            yield from of_emission(service, emission)
 
 
 def _of_last(attempt: FailedAttempt) -> tuple[State, str]:
@@ -192,74 +230,3 @@ def _of_letter(letter: RelatedDeadLetter, done: Completion | None) -> tuple[Stat
     if done is not None:
         return _DONE, f"{sent} as {letter.replayed_as}: {answer_in_words(done.status)}"
     return "pending", f"{sent} as {letter.replayed_as} and not done yet"
-
-
-def _of_attempt(service: str, attempt: FailedAttempt) -> Entry:
-    what = f"Try {attempt.number} of {attempt.operation} failed at the worker on {attempt.worker}"
-    is_last = attempt.retry_seconds is None
-    after = "It was the last." if is_last else f"The next one comes {attempt.retry_seconds} s later."
-    error = f"{attempt.error_class}: {attempt.detail}" if attempt.detail else attempt.error_class
-    return Entry(attempt.failed_at, service, f"{what}. {after}", "wrong", error, attempt.traceback)
-
-
-def _of_dead(service: str, letter: RelatedDeadLetter) -> Iterator[Entry]:
-    text = f"{letter.operation or 'A message'} became dead letter {letter.id}: {letter.reason}."
-    yield Entry(letter.last_at, service, text, "wrong", letter.detail, letter=letter.id)
-    if letter.taken_at is None:
-        return
-    why = f" ({letter.taken_for})" if letter.taken_for else ""
-    if letter.state == "discarded":
-        what = "discarded it"
-    elif letter.replayed_as is None:
-        what = "took it, to be sent again"
-    else:
-        same = letter.replayed_as == letter.message_id
-        what = f"had it sent again, {'with the same message id' if same else f'as {letter.replayed_as}'}"
-    text = f"Action {letter.action_id} of {letter.taken_by} {what}{why}."
-    yield Entry(letter.taken_at, service, text, letter=letter.id, action=letter.action_id or 0)
-
-
-def _of_completion(service: str, done: Completion) -> Entry:
-    if done.caller == EVENTS:
-        return Entry(done.done_at, service, f"The listener {service} handled the event {done.operation}.", "done")
-    verb = "refused" if done.status >= 400 else "carried out and committed"
-    answer = answer_in_words(done.status)
-    unfinal = " It is not final: sent again, it is tried again." if done.status == HTTPStatus.TOO_MANY_REQUESTS else ""
-    text = f"{done.operation}, sent by {caller_in_words(done.caller)}, was {verb}; {answer}.{unfinal}"
-    return Entry(done.done_at, service, text, "done", done.reply)
-
-
-def _of_emission(service: str, emission: Emission) -> Iterator[Entry]:
-    what = "The command that it sends" if is_send(emission.name) else f"The event {emission.name}"
-    name = f"{what} ({emission.message_id})"
-    yield Entry(emission.made_at, service, f"{name} was committed with it.")
-    if emission.sent_at is not None:
-        yield Entry(emission.sent_at, service, f"{name} was sent to the broker.", "done")
-    elif emission.refused_at is not None:
-        text = f"{name} was refused by the full queue of a listener. It is tried again and again."
-        yield Entry(emission.refused_at, service, text, "wrong")
-    else:
-        yield Entry(emission.made_at, service, f"{name} waits to be sent.")
-
-
-def caller_in_words(caller: str) -> str:
-    """A recorded caller, for a person."""
-    if caller == "anonymous":
-        return "a caller without an account"
-    return caller.replace("service:", "the service ") if caller.startswith("service:") else f"account {caller}"
-
-
-def answer_in_words(status: int) -> str:
-    """A stored status, for a person."""
-    try:
-        return f"the answer is {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"the answer is {status}"
-
-
-def _place_of(moment: datetime) -> datetime:
-    """For the order: in the milliseconds that a dead letter has.
-
-    Rows of SQLite have whole seconds: what has no parts of one comes after what is known better.
-    """
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000 if moment.microsecond else 999_999)

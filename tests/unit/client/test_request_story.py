@@ -1,5 +1,6 @@
 """The story of one request: from a question to the ones that follow, and from what is stored to sentences."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -179,8 +180,47 @@ def test_a_trace_of_many_requests_asks_a_bounded_number_of_questions() -> None:
     many = _known(attempts=[_attempt(1, 0, message_id=f"order-{number}") for number in range(100)])
     story, asked = _story({("shop", TRACE): many}, TRACE)
     assert len(asked) == 2 * MAX_QUESTIONS
-    assert len(story.verdicts) == 100
+    by_state = Counter(each.state for each in story.verdicts)
+    # The trace itself is one of the questions, and nothing is known of the ids that were not asked for.
+    assert by_state == {"pending": MAX_QUESTIONS - 1, "unknown": 101 - MAX_QUESTIONS}
+    assert story.verdicts[-1].text.endswith("not looked up with the others, ask for its own id")
+    assert story.limits == [
+        f"shop tells only the newest 100 attempts of {TRACE}.",
+        f"{101 - MAX_QUESTIONS} more questions follow from it, and {MAX_QUESTIONS} were asked.",
+    ]
     assert story.traces == []
+
+
+def test_what_was_done_since_is_not_pending_though_its_trace_names_tries_alone() -> None:
+    many = [_attempt(1, 0, message_id=f"order-{number}") for number in range(50)]
+    answers = {("shop", TRACE): _known(attempts=many)}
+    for attempt in many:
+        done = _done(6, message_id=attempt.message_id)
+        answers["shop", str(attempt.message_id)] = _known(attempts=[attempt], completions=[done])
+    story, _ = _story(answers, TRACE)
+    assert Counter(each.state for each in story.verdicts) == {"done": MAX_QUESTIONS - 1, "unknown": 51 - MAX_QUESTIONS}
+
+
+def test_a_listener_that_has_handled_an_event_since_is_done() -> None:
+    missed = _attempt(1, 0, message_id=EVENT_ID, caller=EVENTS, operation="shop.ordered")
+    taken = _done(6, message_id=EVENT_ID, caller=EVENTS, operation="shop.ordered", status=204)
+    answers = {("feed", TRACE): _known(attempts=[missed]), ("feed", EVENT_ID): _known(completions=[taken])}
+    assert [each.state for each in _story(answers, TRACE)[0].verdicts] == ["done"]
+
+
+def test_a_letter_is_not_pending_while_what_it_was_sent_again_as_was_not_looked_up() -> None:
+    sent = [_letter(id=n, message_id=f"order-{n}", state="replayed", replayed_as=f"again-{n}") for n in range(50)]
+    story, _ = _story({("shop", TRACE): _known(letters=sent)}, TRACE)
+    assert Counter(each.state for each in story.verdicts) == {"pending": 5, "unknown": 45}
+
+
+def test_a_service_that_stops_answering_is_not_said_to_have_nothing_done() -> None:
+    def ask(_service: str, question: GetRequest) -> KnownOfRequest:
+        if question.which == TRACE:
+            return _known(attempts=[_attempt(1, 0)])
+        raise Unavailable("no-worker", "No worker of shop answers.")
+
+    assert [each.state for each in story_of(TRACE, ["shop"], ask).verdicts] == ["unknown"]
 
 
 def test_what_has_only_whole_seconds_comes_after_what_is_known_better() -> None:
