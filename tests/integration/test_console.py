@@ -331,6 +331,8 @@ def test_every_page_is_quiet_fits_and_can_be_read_by_all(
         page.goto(f"{system.origin}/dead-letters{path}")
         _look_at(page, name, f"{size}-{scheme}", tmp_path)
     page.goto(f"{system.origin}/events?name=catalog.*&still=1")
+    places = [page.get_by_label(name).bounding_box() for name in ("Name", "Service", "Text in the body")]
+    assert size == "phone" or len({(place["y"], place["height"]) for place in places if place}) == 1
     _look_at(page, "events", f"{size}-{scheme}", tmp_path)
     page.goto(f"{system.origin}/call")
     _look_at(page, "calls", f"{size}-{scheme}", tmp_path)
@@ -338,6 +340,7 @@ def test_every_page_is_quiet_fits_and_can_be_read_by_all(
     page.get_by_role("button", name="Send the command").click()
     page.locator("#field-price-fault").wait_for()
     troubles.clear()  # the status 422
+    assert size == "phone" or page.locator("#message_id").evaluate("field => field.scrollWidth <= field.clientWidth")
     _look_at(page, "call", f"{size}-{scheme}", tmp_path)
     page.goto(f"{system.origin}/dead-letters/catalog")
     page.locator("tbody a[href*=letters]").last.click()

@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 _FILES = Path(__file__).parent / "templates"
 _FRAME = "frame.css"
@@ -29,6 +30,7 @@ _POLICY = {
     "form-action": _NONE,
     "frame-ancestors": _NONE,
 }
+_CODE = re.compile("`([^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,17 @@ def _file(name: str, folder: Path) -> str:
 
 @cache
 def _environment(folder: Path) -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader([folder, _FILES]),
         undefined=StrictUndefined,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["with_code"] = _with_code
+    return environment
+
+
+def _with_code(text: str) -> Markup:
+    """A text of a contract, in which what stands between backticks is code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # escaped

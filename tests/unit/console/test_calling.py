@@ -43,6 +43,7 @@ def test_a_command_is_sent_once_recorded_and_its_reply_is_shown(operating: Any, 
     form = operating.get(CREATE)
     HtmlPage(form)
     assert "changes something" in form
+    assert "Two products never have the same <code>sku</code>." in form
     assert "number, 0 to 9999999999.99, at most 2 digits" in form
     message_id = _id_of(form)
     first = operating.post(CREATE, message_id=message_id, **LAMP)
