@@ -36,3 +36,6 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":  # PostgreSQL builds them after the migration (`concurrent_indexes.py`)
         op.create_index("dead_letters_trace_id", "dead_letters", ["trace_id"])
         op.create_index("inbox_message_id", "inbox", ["message_id"])
+    else:
+        for index in ("inbox_done_at", "outbox_made_at"):
+            op.execute(f"ALTER INDEX {index} SET (autosummarize = on)")
