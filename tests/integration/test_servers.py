@@ -32,7 +32,8 @@ import subprocess
 from signal import SIGTERM
 from bus.testing.servers.parent_watch import ParentWatch
 group = ParentWatch(SIGTERM).group
-subprocess.Popen(["sh", "-c", "echo $$; kill -KILL $PPID; exec sleep 1000 >&-"], process_group=group)
+program = ["sh", "-c", "echo $$; kill -KILL $PPID; exec sleep 1000 >&-"]
+subprocess.Popen(program, process_group=group).wait()  # or it might end by itself before it is killed
 """
 
 QUEUE = "durable"

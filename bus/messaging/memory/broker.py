@@ -8,9 +8,7 @@ import itertools
 import threading
 import time
 from collections import defaultdict
-from contextlib import suppress
 from functools import cache
-from queue import Empty
 from queue import Queue as Buffer
 from typing import Any
 
@@ -70,16 +68,6 @@ class Broker:
             self.declared.pop(queue.name, None)
             for topic in queue.topics:
                 self.listeners[topic].discard(queue.name)
-
-    def has_room(self, name: str) -> bool:
-        """Whether a queue takes one more message. A `watch` queue always does: it drops its oldest one."""
-        queue, messages = self.declared.get(name), self.queues[name]
-        if queue is None or not queue.bound or messages.qsize() < queue.bound:
-            return True
-        if queue.kind == "watch":
-            with suppress(Empty):  # its consumer was faster
-                messages.get_nowait()
-        return queue.kind == "watch"
 
     def listeners_to(self, name: str) -> set[str]:
         """The queues that receive the events of this name."""

@@ -4,6 +4,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from queue import Empty
 from typing import Any
 
@@ -109,10 +110,14 @@ class Embedded:
 
     def _put(self, message: Message, queue: str) -> PublishOutcome:
         channel, broker = self._publishing.default_channel, self._broker
-        if queue not in broker.queues:
+        if (messages := broker.queues.get(queue)) is None:
             return PublishOutcome.UNROUTABLE
-        if not broker.has_room(queue):
-            return PublishOutcome.FULL
+        declared = broker.declared.get(queue)
+        if declared is not None and declared.bound and messages.qsize() >= declared.bound:
+            if declared.kind != "watch":
+                return PublishOutcome.FULL
+            with suppress(Empty):  # a watcher misses its oldest event; its consumer may have been faster
+                messages.get_nowait()
         properties = {name: getattr(message, name) for name in _PROPERTIES}
         payload = channel.prepare_message(
             message.body,
