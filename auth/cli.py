@@ -106,6 +106,7 @@ def create_service_account(name: str, roles: tuple[str, ...]) -> None:
     try:
         with service_work("auth") as work:
             secret = service_accounts.create(work.connection, name, roles)
+            activity.note_service(work, name, "created")
     except IntegrityError:
         raise click.UsageError(
             f"There is a service account {name!r} already. `new-secret` replaces its secret."
@@ -128,6 +129,7 @@ def replace_secret(name: str) -> None:
     with service_work("auth") as work:
         if (secret := service_accounts.replace_secret(work.connection, name)) is None:
             raise click.UsageError(f"There is no service account {name!r}.")
+        activity.note_service(work, name, "secret_replaced")
     click.echo(secret)
 
 
@@ -138,6 +140,15 @@ def delete_service_account(name: str) -> None:
     with service_work("auth") as work:
         if not service_accounts.remove(work.connection, name):
             raise click.UsageError(f"There is no service account {name!r}.")
+        activity.note_service(work, name, "deleted")
+
+
+@accounts_of_services.command("activity")
+def list_service_activity() -> None:
+    """List what was done with the accounts of services, also with those that are deleted, the oldest first."""
+    with service_work("auth") as work:
+        for row in activity.of_services(work):
+            click.echo(f"{row.at:%Y-%m-%d %H:%M:%S}  {row.what:15}  {row.service}")
 
 
 @commands.group()

@@ -62,9 +62,10 @@ throttle = Table(
     Column("waits_until", UtcDateTime, nullable=False),
 )
 
-# What was done with accounts: rows are added, and never changed. `user_id` is whose account, 0 for a log-in to none
-# (deleted after a while); `by_id` is which person did it, if that is known. Both may be accounts that were deleted
-# since. `address` is that of the HTTP client, if there was one.
+# What was done with accounts: rows are added, and never changed. `user_id` is whose account; it is 0 for a log-in to
+# none (deleted after a while), and for the account of a service, whose name is `service` then. `by_id` is which person
+# did it, if that is known. All may be accounts that were deleted since. `address` is that of the HTTP client, if there
+# was one.
 activity = Table(
     "activity",
     metadata,
@@ -75,6 +76,7 @@ activity = Table(
     Column("device", Text, nullable=False),
     Column("address", Text, nullable=False, server_default=""),
     Column("at", UtcDateTime, nullable=False),
+    Column("service", Text),
     sqlite_autoincrement=True,
 )
 Index("activity_user_id", activity.c.user_id, activity.c.id)

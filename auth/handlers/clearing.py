@@ -31,7 +31,8 @@ def clear_throttles(work: Work) -> None:
 @auth.every(CLEARING_SECONDS)
 def clear_failures(work: Work) -> None:
     """Delete what is noted of log-ins to no account. What was done with an account stays."""
-    old = (done.c.user_id == activity.NO_ACCOUNT, done.c.at < now(work.connection) - FAILURES_KEPT)
+    is_failure = (done.c.user_id == activity.NO_ACCOUNT, done.c.service.is_(None))
+    old = (*is_failure, done.c.at < now(work.connection) - FAILURES_KEPT)
     ids = select(done.c.id).where(*old).order_by(done.c.id).limit(MOST)
     work.connection.execute(delete(done).where(done.c.id.in_(ids)))
 

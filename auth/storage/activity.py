@@ -1,12 +1,15 @@
 """Activity: what was done with an account, written in the transaction of what was done."""
 
-from sqlalchemy import insert
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, insert, select
 
 from auth.tables import activity
 from bus import Caller, Work
 from bus.database import sql_now
 
-# The id of no account, for a log-in that failed because there is none.
+# The id of no person's account: for a log-in that failed because there is none, and for accounts of services.
 NO_ACCOUNT = 0
 
 _add = insert(activity).values(at=sql_now())
@@ -22,6 +25,18 @@ def note(work: Work, user_id: int, what: str, *, device: str = "", by_id: int | 
         "address": work.client_address,
     }
     work.connection.execute(_add, row)
+
+
+def note_service(work: Work, name: str, what: str) -> None:
+    """Add a row about the account of a service. `what` is a word in the past, such as `created`."""
+    row = {"user_id": NO_ACCOUNT, "service": name, "what": what, "device": "", "address": work.client_address}
+    work.connection.execute(_add, row)
+
+
+def of_services(work: Work) -> Sequence[Row[Any]]:
+    """What was done with accounts of services, the oldest first."""
+    is_one = (activity.c.user_id == NO_ACCOUNT, activity.c.service.is_not(None))
+    return work.connection.execute(select(activity).where(*is_one).order_by(activity.c.id)).all()
 
 
 def person(caller: Caller) -> int | None:

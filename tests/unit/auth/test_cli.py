@@ -160,6 +160,13 @@ def test_a_service_account_is_made_listed_given_another_secret_and_deleted(datab
         assert _run("service-accounts", command, "orders").exit_code == 2
 
 
+def test_what_was_done_with_service_accounts_is_recorded_and_stays_when_they_are_deleted(database: Database) -> None:
+    for command in ("create", "create", "new-secret", "delete", "delete"):  # the second of two is refused
+        _run("service-accounts", command, "orders")
+    lines = [line.split()[2:] for line in _run("service-accounts", "activity").output.splitlines()]
+    assert lines == [["created", "orders"], ["secret_replaced", "orders"], ["deleted", "orders"]]
+
+
 def _has_secret(database: Database, secret: str) -> bool:
     with database.reading() as transaction:
         return service_accounts.find(transaction.connection, "orders", secret) is not None

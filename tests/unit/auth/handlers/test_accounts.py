@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 from support.auth_over_http import (
     PASSWORD,
     address_of,
@@ -257,19 +257,21 @@ def test_counts_without_effect_are_deleted(database: Database, http: FlaskClient
     assert long_ago not in names
 
 
-def test_failures_of_no_account_are_deleted_after_a_while_and_those_of_accounts_stay(
+def test_failures_of_no_account_are_deleted_after_a_while_and_what_was_done_with_accounts_stays(
     http: FlaskClient, database: Database, name: str
 ) -> None:
     for login, device in (("nobody", "long ago"), (name, "long ago"), ("nobody", "just now")):
         tried = {"login": login, "password": "another password", "device": f"{name} {device}"}
         assert http.post("/login", json=tried).status_code == 401
+    of_service = {"user_id": 0, "service": name, "what": "created", "device": f"{name} long ago", "at": _days_ago(0)}
+    run(database, insert(activity).values(of_service))
     is_old = activity.c.device == f"{name} long ago"
     run(database, update(activity).where(is_old).values(at=_days_ago(31)))
     _do(database, clear_failures)
     with database.reading() as transaction:
         left = select(activity.c.user_id > 0, activity.c.device).where(activity.c.device.startswith(name))
         rows = transaction.connection.execute(left.order_by(activity.c.id)).all()
-    assert rows == [(True, f"{name} long ago"), (False, f"{name} just now")]
+    assert rows == [(True, f"{name} long ago"), (False, f"{name} just now"), (False, f"{name} long ago")]
 
 
 def _session_of(tokens: dict[str, Any]) -> str:
