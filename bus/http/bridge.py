@@ -30,7 +30,9 @@ BODY_SECONDS = 20.0
 # The value of a header that is not ASCII; nothing that we read accepts it.
 UNREADABLE = "\ufffd"
 
-_SEPARATORS = {"HTTP_COOKIE": "; "}  # of several headers of one name; a comma for all others (RFC 9110, section 5.3)
+# Of several headers of one name. Others have a comma and a blank (RFC 9110, section 5.3): one that must not be a list,
+# such as a key without blanks, then has no valid value.
+_SEPARATORS = {"HTTP_COOKIE": "; "}
 
 Headers = list[tuple[str, str]]
 
@@ -98,18 +100,19 @@ class Bridge:
         environ["SERVER_NAME"], _, environ["SERVER_PORT"] = scope.server.rpartition(":")
         environ["REMOTE_ADDR"] = scope.client.rpartition(":")[0].strip("[]")
         headers = scope.headers
-        items = headers.items()
-        for name, value in items:
+        # The server leaves out values that are not ASCII, and a header that is there must not look absent. Where such a
+        # value comes after one that is ASCII, nothing shows it.
+        for name in headers:
+            if headers.get(name) is None:
+                environ[_variable(name)] = UNREADABLE
+        for name, value in headers.items():
             variable = _variable(name)
             if variable not in environ:
                 environ[variable] = value
             else:
-                environ[variable] += _SEPARATORS.get(variable, ",") + value
+                environ[variable] += _SEPARATORS.get(variable, ", ") + value
         if scope.authority:
             environ["HTTP_HOST"] = scope.authority
-        # The server leaves out values that are not ASCII, and a header that is there must not look absent.
-        for name in headers.keys() - dict(items).keys():
-            environ[_variable(name)] = UNREADABLE
         environ.pop("", None)
         if self._is_behind_proxy:
             prefix = _last(environ, "HTTP_X_FORWARDED_PREFIX").rstrip("/")

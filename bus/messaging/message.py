@@ -124,9 +124,8 @@ def _is_json(content_type: str) -> bool:
 def check_message_id(message_id: str) -> None:
     """Check a message id. Raises Invalid (400)."""
     if not MESSAGE_ID.fullmatch(message_id):
-        raise Invalid(
-            "invalid-message-id", 400, "Invalid message id", "A message id is 1 to 255 visible ASCII characters."
-        )
+        detail = "A message id is 1 to 255 visible ASCII characters. Over HTTP it is the one header Idempotency-Key."
+        raise Invalid("invalid-message-id", 400, "Invalid message id", detail)
 
 
 def is_undecodable(refused: ProblemError) -> bool:

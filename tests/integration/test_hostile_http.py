@@ -570,6 +570,8 @@ KEYS: dict[str, str | bytes] = {
     "latin-1": b"\xe9",
     "utf-8": "é".encode(),
     "two of them": "a, b",
+    "two headers": "a\r\nIdempotency-Key: b",
+    "two headers, the first not ASCII": b"\xe9\r\nIdempotency-Key: a",
 }
 
 

@@ -127,7 +127,7 @@ def test_a_request_is_what_the_client_has_sent(shown: str) -> None:
 
 def test_headers_of_one_name_are_joined(shown: str) -> None:
     environ = _environ(shown, b"GET /", b"A: 1\r\nCookie: a=1\r\na: 2\r\nCookie: b=2\r\n")
-    assert (environ["HTTP_A"], environ["HTTP_COOKIE"]) == ("1,2", "a=1; b=2")
+    assert (environ["HTTP_A"], environ["HTTP_COOKIE"]) == ("1, 2", "a=1; b=2")
 
 
 def test_a_header_with_an_underscore_is_not_taken_for_another(shown: str) -> None:
@@ -136,6 +136,11 @@ def test_a_header_with_an_underscore_is_not_taken_for_another(shown: str) -> Non
 
 def test_a_header_that_is_not_ascii_is_there_and_unreadable(shown: str) -> None:
     assert _environ(shown, b"GET /", b"Idempotency-Key: \xc3\xa9\r\n")["HTTP_IDEMPOTENCY_KEY"] == bridge.UNREADABLE
+
+
+def test_a_header_that_is_not_ascii_is_there_before_one_that_is(shown: str) -> None:
+    environ = _environ(shown, b"GET /", b"Idempotency-Key: \xc3\xa9\r\nIdempotency-Key: a\r\n")
+    assert environ["HTTP_IDEMPOTENCY_KEY"] == f"{bridge.UNREADABLE}, a"
 
 
 def test_a_body_in_pieces_is_read(shown: str) -> None:
