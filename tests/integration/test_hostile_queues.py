@@ -11,6 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from bus.messaging import trace_context
 from bus.messaging.connect import transport_for
 from bus.messaging.topology import Limits, Queue, queues_of
 from bus.messaging.transport import TransportOptions
+from bus.testing.servers.rabbitmq import Broker
 from bus.testing.waiting import wait_until
 from catalog.handlers import catalog as catalog_service
 
@@ -35,17 +37,19 @@ LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 BODY = json.dumps(LAMP).encode()
 
 
-@pytest.fixture
-def system(broker_url: str, tmp_path: Path) -> Iterator[System]:
-    with all_services(broker_url, tmp_path) as system:
+@pytest.fixture(scope="module")
+def system(rabbitmq: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One for the whole file: its workers must outlive all of it. Each test reads all dead letters that it makes."""
+    url = rabbitmq.fresh_vhost()
+    with all_services(url, tmp_path_factory.mktemp("services")) as system:
         yield system
+    rabbitmq.return_vhost(url)
 
 
 @pytest.fixture
-def publisher(broker_url: str) -> Iterator[PlainPublisher]:
-    publisher = PlainPublisher(broker_url)
-    yield publisher
-    publisher.close()
+def publisher(system: System) -> Iterator[PlainPublisher]:
+    with closing(PlainPublisher(system.url)) as publisher:
+        yield publisher
 
 
 HOSTILE: dict[str, tuple[bytes, dict[str, Any], int, str]] = {
@@ -95,13 +99,14 @@ HOSTILE: dict[str, tuple[bytes, dict[str, Any], int, str]] = {
 
 
 def test_what_makes_no_sense_is_answered_and_kept_for_a_person(system: System, publisher: PlainPublisher) -> None:
+    before = system.products()
     for row, (body, properties, status, code) in HOSTILE.items():
         answer = publisher.ask("catalog.create_product", body, correlation_id=row, **properties)
         assert (answer.status, answer.code, answer.properties.correlation_id) == (status, code, row)
         letter = system.letters["catalog"].next()
         assert (letter.reason, letter.origin_queue) == (code, "catalog.create_product"), row
         assert letter.body == body[: 256 * 1024]
-    assert system.products() == 0
+    assert system.products() == before
     assert can_create_product(publisher)
 
 
@@ -175,18 +180,19 @@ FORBIDDEN: dict[str, str | bytes] = {
 def test_a_reply_address_that_is_none_is_refused(
     system: System, publisher: PlainPublisher, address: str | bytes
 ) -> None:
+    before = system.products()
     publisher.send("catalog.create_product", LAMP, reply_to=address)
     letter = system.letters["catalog"].next()
     assert letter.reason == "reply-to-forbidden"
     assert can_create_product(publisher)
-    assert system.products() == 1  # the one that `can_create_product` made
+    assert system.products() == before + 1  # the one that `can_create_product` made
     assert not any(system.letters[service].has_more() for service in ("auth", "catalog"))
 
 
 def test_a_reply_queue_that_is_gone_hinders_nothing_and_is_not_made(system: System, publisher: PlainPublisher) -> None:
-    gone = f"reply-{uuid.uuid4().hex}"
+    gone, before = f"reply-{uuid.uuid4().hex}", system.products()
     publisher.send("catalog.create_product", LAMP, reply_to=gone)
-    wait_until(lambda: system.products() == 1, WAIT_SECONDS, "the product is there")
+    wait_until(lambda: system.products() == before + 1, WAIT_SECONDS, "the product is there")
     assert can_create_product(publisher)
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="404"):
         publisher.channel.connection.channel().queue_declare(gone, passive=True)
@@ -252,7 +258,7 @@ STRANGE_TABLES = {
 @pytest.mark.parametrize("headers", STRANGE_TABLES.values(), ids=STRANGE_TABLES)
 @pytest.mark.parametrize(
     ("queue", "body"),
-    [("catalog.create_product", LAMP), ("catalog.get_product", {"product_id": 1})],
+    [("catalog.create_product", LAMP), ("catalog.get_product", {"product_id": 4711})],
     ids=["command", "query"],
 )
 def test_headers_that_nobody_can_read_stop_nobody(
@@ -279,30 +285,31 @@ def test_a_correlation_id_comes_back_unchanged_or_not_at_all(
 def test_what_is_published_into_the_quarantine_is_handled_like_any_message(
     system: System, publisher: PlainPublisher
 ) -> None:
+    before = system.products()
     publisher.send("catalog.quarantine", LAMP)
     assert system.letters["catalog"].next().reason == "unknown-operation"
     publisher.send("catalog.quarantine", LAMP, headers={"origin-queue": "auth.register"})
     assert system.letters["catalog"].next().reason == "unknown-operation"
     answer = publisher.ask("catalog.quarantine", b"{", headers={"origin-queue": "catalog.create_product"})
     assert (answer.status, system.letters["catalog"].next().reason) == (400, "malformed-json")
-    assert system.products() == 0
+    assert system.products() == before
     assert can_create_product(publisher)
 
 
-def test_what_is_published_into_a_retry_queue_stops_no_retry(system: System, publisher: PlainPublisher) -> None:
-    for _ in range(50):
-        publisher.send("catalog.retry.1s", LAMP)
-        publisher.send("nobody", LAMP, exchange="catalog.retry.1s")
-    answer = publisher.ask("catalog.create_product", LAMP, exchange="catalog.retry.1s")
-    assert answer.status == 201
+def test_what_is_published_into_a_retry_queue_stops_no_retry(broker_url: str, tmp_path: Path) -> None:
+    """In a system of its own, where nobody waits for what becomes of them."""
+    with all_services(broker_url, tmp_path), closing(PlainPublisher(broker_url)) as publisher:
+        for _ in range(50):
+            publisher.send("catalog.retry.1s", LAMP)
+            publisher.send("nobody", LAMP, exchange="catalog.retry.1s")
+        answer = publisher.ask("catalog.create_product", LAMP, exchange="catalog.retry.1s")
+        assert answer.status == 201
 
 
 # Too much of it, and a name that is taken.
 
 
-def test_more_than_the_queue_holds_is_refused_while_the_other_service_answers(
-    broker_url: str, publisher: PlainPublisher, tmp_path: Path
-) -> None:
+def test_more_than_the_queue_holds_is_refused_while_the_other_service_answers(broker_url: str, tmp_path: Path) -> None:
     bound = 100
     stopped = transport_for(broker_url, "declares")
     stopped.open(TransportOptions(declares=queues_of(catalog_service.operations.values(), Limits(queue_bound=bound))))
@@ -310,7 +317,7 @@ def test_more_than_the_queue_holds_is_refused_while_the_other_service_answers(
     stopped.close(RUN_SECONDS)
     database = Database(f"sqlite:///{tmp_path}/auth.db")
     migrate(database, "auth.migrations")
-    with System(broker_url) as system:
+    with System(broker_url) as system, closing(PlainPublisher(broker_url)) as publisher:
         system.start(auth_service, database)
         taken = sum(_is_taken(publisher) for _ in range(3 * bound))
         assert bound <= taken < 2 * bound  # a quorum queue learns of its length a few messages late
