@@ -8,7 +8,7 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
-# mypy reads all libraries without a cache; the rest takes seconds.
+# mypy reads all libraries where it has no cache; the rest takes seconds.
 COMMAND_SECONDS = 300
 
 
