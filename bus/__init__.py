@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bus.contract.refusals import Refusal, Refused
     from bus.contract.settings import MayBeOpen, Settings
     from bus.contract.validation import accept
+    from bus.contract.visible_text import READABLE, VISIBLE
     from bus.database.past_events import PastEvent
     from bus.service.application import Application
     from bus.service.job import Job
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANONYMOUS",
+    "READABLE",
+    "VISIBLE",
     "Application",
     "Caller",
     "Client",
@@ -112,6 +115,7 @@ __getattr__ = lazy_exports(
         "bus.contract.refusals": ("Refusal", "Refused"),
         "bus.contract.settings": ("MayBeOpen", "Settings"),
         "bus.contract.validation": ("accept",),
+        "bus.contract.visible_text": ("READABLE", "VISIBLE"),
         "bus.database.past_events": ("PastEvent",),
         "bus.service.application": ("Application",),
         "bus.service.job": ("Job",),

@@ -15,9 +15,9 @@ from auth.contract.accounts import (
     WrongPassword,
 )
 from auth.contract.registration import EmailTaken, SpecialDomain, UsernameTaken
-from bus import Command, Query, Reply
+from bus import READABLE, Command, Query, Reply
 
-DisplayName = Annotated[str, Meta(max_length=200, examples=["Ada Lovelace"])]
+DisplayName = Annotated[str, Meta(max_length=200, examples=["Ada Lovelace"]), READABLE]
 
 
 class AccountDeleted(Reply):

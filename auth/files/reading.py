@@ -85,7 +85,7 @@ def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
     named = {_OF_DJANGO.get(name, name): value for name, value in fields.items() if name not in _DJANGO_ALONE}
     names = [str(named.pop(name, "") or "") for name in ("first_name", "last_name")]
     if any(names):
-        named.setdefault("display_name", " ".join(filter(None, names)))
+        named.setdefault("display_name", " ".join(filter(None, names)).strip())
     if "is_active" in named:
         is_active = named.pop("is_active")
         if is_active not in (True, False):  # 1 and 0 are equal to them: MySQL and SQLite have no others

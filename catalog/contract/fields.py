@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from bus import DecimalRange, MultiLine, RuleViolation
+from bus import READABLE, VISIBLE, DecimalRange, MultiLine, RuleViolation
 from catalog.domain import money
 from catalog.domain.attributes import MOST_BYTES, MOST_NAME_CHARACTERS, size_of
-from catalog.domain.names import IN_WORDS, NO_CONTROL, READABLE, VISIBLE, VISIBLE_IN_WORDS
 from catalog.domain.stock import MOST_PIECES
+
+_NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 
 class _InCurrency:
@@ -47,7 +48,7 @@ class _AttributeBounds:
 
     def json_schema(self) -> dict[str, object]:
         """Of the names. A schema cannot count bytes."""
-        return {"propertyNames": {"minLength": 1, "maxLength": MOST_NAME_CHARACTERS, "pattern": NO_CONTROL}}
+        return {"propertyNames": {"minLength": 1, "maxLength": MOST_NAME_CHARACTERS, "pattern": _NO_CONTROL}}
 
     def in_words(self) -> str:
         """Such as the documents have it."""
@@ -55,7 +56,7 @@ class _AttributeBounds:
 
 
 Moment = Annotated[datetime, Meta(tz=True)]
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=READABLE, examples=["Lamp"], extra=IN_WORDS)]
+Name = Annotated[str, Meta(min_length=1, max_length=200, examples=["Lamp"]), READABLE]
 Price = Annotated[Decimal, Meta(examples=[Decimal("9.90")]), _InCurrency()]
 # Without an example, because a list of all that cost this has nothing on it.
 PriceBound = Annotated[Decimal, _InCurrency()]
@@ -65,8 +66,8 @@ Version = Annotated[int, Meta(ge=0, le=10**18 - 1)]
 ProductId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[1])]
 
 # Without an example, because a second product with it would be refused.
-Sku = Annotated[str, Meta(min_length=1, max_length=100, pattern=VISIBLE, extra=VISIBLE_IN_WORDS)]
-Tag = Annotated[str, Meta(min_length=1, max_length=50, pattern=VISIBLE, extra=VISIBLE_IN_WORDS)]
+Sku = Annotated[str, Meta(min_length=1, max_length=100), VISIBLE]
+Tag = Annotated[str, Meta(min_length=1, max_length=50), VISIBLE]
 Tags = Annotated[list[Tag], Meta(max_length=50)]
 Description = Annotated[str, Meta(max_length=10_000, extra={"in_words": "line breaks allowed"}), MultiLine()]
 # All whole numbers of this size are exact in every language.

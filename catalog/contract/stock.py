@@ -4,14 +4,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from bus import Command, Refusal, Reply
+from bus import READABLE, Command, Refusal, Reply
 from catalog.contract.fields import ProductId
 from catalog.contract.products import InsufficientStock, Product, ProductNotFound
-from catalog.domain.names import IN_WORDS, READABLE
 from catalog.domain.stock import MOST_PIECES
 
 StockChange = Annotated[int, Meta(ge=-MOST_PIECES, le=MOST_PIECES, examples=[-1])]
-Reason = Annotated[str, Meta(min_length=1, max_length=200, pattern=READABLE, examples=["sold"], extra=IN_WORDS)]
+Reason = Annotated[str, Meta(min_length=1, max_length=200, examples=["sold"]), READABLE]
 
 
 class StockTooLarge(Refusal, code="catalog.stock_too_large", status=409):

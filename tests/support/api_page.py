@@ -51,9 +51,11 @@ def _section(name: str, value: Any) -> str:
 
 
 def _comment_above(name: str, value: object) -> str:
-    """What is written above a name that is neither a class nor a function, in a package or beside its class."""
-    for package in (*PACKAGES, type(value).__module__):
-        source = inspect.getsource(import_module(package))
+    """What is written above a name that is neither a class nor a function, in the module of the library that has it."""
+    for module in [each for each in sys.modules.values() if each.__name__.partition(".")[0] == "bus"]:
+        if vars(module).get(name) is not value:
+            continue
+        source = inspect.getsource(module)
         if found := re.search(rf"((?:^# .*\n)+){name}\b.* = ", source, re.MULTILINE):
             return found[1].replace("# ", "").strip()
     raise LookupError(f"{name} has no comment above its definition")

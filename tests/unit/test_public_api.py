@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "bus": [
         "ANONYMOUS",
+        "READABLE",
+        "VISIBLE",
         "Application",
         "Caller",
         "Client",

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from types import ModuleType
@@ -15,6 +16,8 @@ from bus.contract.events import Event, events_in
 from bus.contract.identity import takes_secrets
 from bus.contract.installed import version_of
 from bus.contract.operations import Operation, operations_in
+
+_BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,12 @@ def words(declared: object) -> dict[str, Any]:
 
 
 def as_text(document: dict[str, Any]) -> str:
-    """The JSON text of a document, as it is printed, stored and served. Numbers keep their digits."""
-    return msgspec.json.format(encode_fields(document), indent=2).decode() + "\n"
+    """The JSON text of a document, as it is printed, stored and served. Numbers keep their digits.
+
+    Characters beyond U+FFFF are escaped (RFC 8259, section 7): the invisible ones of patterns could not be read.
+    """
+    text = msgspec.json.format(encode_fields(document), indent=2).decode() + "\n"
+    return _BEYOND_BMP.sub(lambda found: json.dumps(found[0]).strip('"'), text)
 
 
 class NotADocument(ValueError):
