@@ -20,12 +20,14 @@ $(error BROKER must be rabbitmq or embedded, not '$(BROKER)')
 endif
 endif
 endif
+# What is run ends with this make, also when it is killed.
+WITH_MAKE = exec env BUS_SUPERVISOR_PID=$$PPID
 run: $(VENV)/.run ## Run front ends and workers; BROKER=rabbitmq runs them on a private RabbitMQ
 ifeq ($(BROKER),rabbitmq)
 run: $(VENV)/.dev
-	@$(BIN)/python -P -m bus.testing run rabbitmq -- $(BIN)/bus run --console $(SERVICES)
+	@$(WITH_MAKE) $(BIN)/python -P -m bus.testing run rabbitmq -- $(BIN)/bus run --console $(SERVICES)
 else
-	@$(BIN)/bus run --console $(SERVICES)
+	@$(WITH_MAKE) $(BIN)/bus run --console $(SERVICES)
 endif
 
 test: $(VENV)/.dev ## Test everything, with a real RabbitMQ and a real PostgreSQL

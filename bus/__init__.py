@@ -20,6 +20,7 @@ The packages, each of which imports only those below it:
     telemetry          logs, metrics, traces
     messaging          the wire and the two transports
     contract           operations, events, refusals, fields
+    parent             ends a process with the one that started it
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -12,11 +12,12 @@ import click
 
 from bus.cli.broker import broker_of
 from bus.cli.common import application_and_settings, chosen_applications, settings_for
+from bus.parent import SUPERVISOR, end_with_supervisor, stop_with_supervisor
 from bus.runtime.console import CONSOLE, console_url, new_token, run_console
 from bus.runtime.embedded import run_embedded
 from bus.runtime.local_http import base_url
 from bus.runtime.ports import check_port
-from bus.runtime.process import SUPERVISOR, end_now, end_with_supervisor, ignore_signals, stop_on_signals
+from bus.runtime.process import end_now, ignore_signals, stop_on_signals
 from bus.runtime.running import migrate_service, run_processes, run_web, run_worker
 from bus.runtime.settings import Settings
 from bus.runtime.supervisor import Supervisor
@@ -34,6 +35,7 @@ def run(services: Sequence[str], with_console: bool) -> None:
 
     Without BUS_URL everything runs in one process, with an embedded broker.
     """
+    stop_with_supervisor(os.environ)  # of `make`, which nothing starts again
     applications = chosen_applications(services)
     settings = settings_for(applications)
     configure_logs(settings.log_level, settings.log_format)

@@ -1,22 +1,13 @@
-"""What a process does about its environment: signals, a parent that has died, its own end."""
+"""What a process does about its environment: signals, and its own end."""
 
 import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Mapping
 from typing import NoReturn
-
-# The variable in which a supervisor gives its own process id to the processes that it starts.
-SUPERVISOR = "BUS_SUPERVISOR_PID"
 
 # After SIGTERM: time to finish the messages or requests that the process is working on.
 DRAIN_SECONDS = 20
-
-# Between two checks whether the parent lives. Shorter than any supervisor takes to start the parent again
-# (`bus run` waits a second).
-PARENT_CHECK_SECONDS = 0.2
 
 
 def stop_on_signals() -> threading.Event:
@@ -41,20 +32,6 @@ def ignore_signals() -> None:
     """Ignore SIGTERM and SIGINT from now on: another Ctrl-C would kill an interpreter that is about to exit."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-
-
-def end_with_supervisor(environment: Mapping[str, str]) -> None:
-    """Start a thread that ends this process when the supervisor that started it has died; nothing if none did."""
-    supervisor = environment.get(SUPERVISOR)
-    if supervisor is not None and supervisor.isdecimal():
-        threading.Thread(target=_watch, args=(int(supervisor),), name="parent-watch", daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(PARENT_CHECK_SECONDS)
-    # At once, because the parent was killed: a parent that ends in order stops this process first.
-    os._exit(1)
 
 
 def end_now(code: int) -> NoReturn:

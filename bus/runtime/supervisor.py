@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import structlog
 
-from bus.runtime.process import SUPERVISOR
+from bus.parent import SUPERVISOR
 
 # The pause before a process that has ended by itself is started again.
 RESTART_SECONDS = 1.0

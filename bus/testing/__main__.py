@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
+from bus.parent import SUPERVISOR, stop_with_supervisor
 from bus.testing.servers import postgres, rabbitmq
 from bus.testing.servers.errors import ProvisioningFailed
 from bus.testing.servers.parent_watch import ParentWatch
@@ -30,6 +31,7 @@ DATABASE_VARIABLES = ("AUTH_DATABASE_URL", "CATALOG_DATABASE_URL")
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return the exit code."""
     signal.signal(signal.SIGTERM, _leave)
+    stop_with_supervisor(os.environ)
     try:
         if list(arguments) == ["check"]:
             return _check()
@@ -52,7 +54,7 @@ def _check() -> int:
 
 
 def _run(servers: Sequence[str], command: Sequence[str]) -> int:
-    environment = dict(os.environ)
+    environment = {name: value for name, value in os.environ.items() if name != SUPERVISOR}  # which is not its parent
     with contextlib.ExitStack() as running:
         if "rabbitmq" in servers:
             broker = running.enter_context(rabbitmq.find_broker())

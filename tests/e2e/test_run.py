@@ -21,6 +21,7 @@ from bus.testing.servers.postgres import PostgresServer
 from bus.testing.servers.rabbitmq import Broker
 from bus.testing.waiting import wait_until
 
+ROOT = Path(__file__).parents[2]
 USER = {"username": "ada", "email": "ada@example.org", "password": "correct horse battery staple"}
 
 
@@ -96,6 +97,28 @@ def test_ctrl_c_ends_it_cleanly_and_products_survive_and_are_seeded_once(start: 
 
 def test_without_the_seed_the_catalog_is_empty(start: Start) -> None:
     assert start(SEED="0").wait_until_started().names() == []
+
+
+class _Made(System):
+    """The same with `make run`."""
+
+    def bus(self, *command: str) -> subprocess.Popen[str]:
+        make = ["make", "--silent", f"VENV={sys.prefix}", *command]
+        return subprocess.Popen(
+            make, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+
+def test_when_make_is_killed_the_system_ends_in_order_by_itself(tmp_path: Path) -> None:
+    system = _Made(tmp_path, CONSOLE_PORT=str(free_ports(1)[0])).wait_until_started()
+    [run] = psutil.Process(system.process.pid).children()
+    system.process.kill()
+    try:
+        assert system.wait(STOP_SECONDS) == -signal.SIGKILL  # and the output, which both had, is at its end
+        assert system.output[-1] == "Stopped."
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            run.kill()
 
 
 def test_an_impatient_operator_who_presses_ctrl_c_many_times_gets_the_same_clean_end(start: Start) -> None:

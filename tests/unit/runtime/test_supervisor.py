@@ -18,7 +18,7 @@ END_SECONDS = 60.0
 # Notes that it was started, then sleeps for a while and ends with a code.
 PROGRAM = """
 import os, sys, time
-from bus.runtime.process import end_with_supervisor
+from bus.parent import end_with_supervisor
 end_with_supervisor(os.environ)
 name, seconds, code = sys.argv[1:]
 with open(name, "a") as file:
