@@ -13,8 +13,6 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "bus": [
         "ANONYMOUS",
-        "READABLE",
-        "VISIBLE",
         "Application",
         "Caller",
         "Client",
@@ -33,6 +31,7 @@ PUBLIC = {
         "PastEvent",
         "Problem",
         "Query",
+        "READABLE",
         "Refusal",
         "Refused",
         "Reply",
@@ -45,6 +44,7 @@ PUBLIC = {
         "SigningJwk",
         "TransientCommand",
         "Unavailable",
+        "VISIBLE",
         "Work",
         "accept",
         "page_after",

@@ -13,7 +13,20 @@ from bus.contract.validation import accept
 from catalog.contract import CreateProduct
 
 ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
-SEEN = ["Lamp", " Lamp ", "Лампа", "灯", "👨\u200d👩", "❤\ufe0f", ENGLAND, "e\u0301", "-", "\u2801\u2800\u2803", "\U0001fae8"]
+BRAND_NEW = "\U0001fae8"  # not known to the Unicode of Python 3.11
+SEEN = [
+    "Lamp",
+    " Lamp ",
+    "Лампа",
+    "灯",
+    "👨\u200d👩",
+    "❤\ufe0f",
+    ENGLAND,
+    "e\u0301",
+    "-",
+    "\u2801\u2800\u2803",
+    BRAND_NEW,
+]
 NOT_SEEN = [
     " ",
     "   ",
