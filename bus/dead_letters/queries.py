@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true,
 
 from bus.contract.codec import read_json
 from bus.contract.operator import DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, OriginalProperties
+from bus.database.numbers import among_first
 from bus.database.tables import dead_letter, dead_letter_action
 from bus.dead_letters.body import Operations
-from bus.dead_letters.store import CHOSEN, REPLAYED, DeadLetter
+from bus.dead_letters.store import CHOSEN, REPLAYED, STATES, DeadLetter
 from bus.messaging.topology import is_events_queue
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -22,7 +23,7 @@ _SUMMARY = tuple(_column[name] for name in DeadLetterSummary.__struct_fields__)
 
 def matching(filter_: DeadLetterFilter) -> ColumnElement[bool]:
     """The filter as an SQL condition."""
-    conditions = [_column.state == filter_.state if filter_.state else true()]
+    conditions = [_in_state(filter_)]
     if filter_.operation:
         conditions.append(_column.operation == filter_.operation)
     if filter_.error:
@@ -45,9 +46,7 @@ def matching(filter_: DeadLetterFilter) -> ColumnElement[bool]:
 
 def named(which: str) -> ColumnElement[bool]:
     """The letters with this message id, number or letter id."""
-    found = [select(_column.id).where(name == which) for name in (_column.message_id, _column.letter_id)]
-    names = _column.id.in_(union_all(*found))
-    return or_(names, _column.id == int(which)) if _NUMBER.fullmatch(which) else names
+    return _column.id.in_(union_all(*(select(_column.id).where(each) for each in _names(which))))
 
 
 def why_not(letter: DeadLetterSummary, operations: Operations, *, has_other_body: bool = False) -> str:
@@ -90,10 +89,12 @@ def each(
 
     `after` is the number of the letter before the first one.
     """
-    statement = select(*_SUMMARY).where(matching(filter_))
+    which = matching(filter_)
     if after:
-        statement = statement.where(_column.id < after if newest_first else _column.id > after)
-    statement = statement.order_by(_column.id.desc() if newest_first else _column.id)
+        which = and_(which, _column.id < after if newest_first else _column.id > after)
+    if limit >= 0 and _is_narrow(filter_):
+        which = among_first(_column.id, which, most=limit, newest_first=newest_first)
+    statement = select(*_SUMMARY).where(which).order_by(_column.id.desc() if newest_first else _column.id)
     rows = connection.execute(statement if limit < 0 else statement.limit(limit))
     return [DeadLetterSummary(**row._mapping) for row in rows]
 
@@ -108,8 +109,7 @@ def counted(connection: Connection, filter_: DeadLetterFilter, operations: Opera
 
 def newest(connection: Connection, which: str) -> DeadLetter | None:
     """The newest letter with this number, letter id or message id; None without one."""
-    statement = select(dead_letter).where(named(which)).order_by(_column.id.desc()).limit(1)
-    row = connection.execute(statement).one_or_none()
+    row = connection.execute(select(dead_letter).where(among_first(_column.id, *_names(which), most=1))).one_or_none()
     return DeadLetter.of_row(row) if row else None
 
 
@@ -145,3 +145,24 @@ def ids_of_those_that_died_again(connection: Connection, action_id: int) -> Sequ
     made_at = select(dead_letter_action.c.made_at).where(dead_letter_action.c.id == action_id).scalar_subquery()
     again = select(_column.message_id).where(_column.message_id.in_(sent_as), _column.last_at >= made_at)
     return list(connection.execute(again.distinct()).scalars())
+
+
+def _names(which: str) -> Sequence[ColumnElement[bool]]:
+    """What a letter may be named by. Each has an index."""
+    names = [_column.message_id == which, _column.letter_id == which]
+    return [*names, _column.id == int(which)] if _NUMBER.fullmatch(which) else names
+
+
+def _is_narrow(filter_: DeadLetterFilter) -> bool:
+    """Whether it asks for more than a state: then there may be few such letters, far from each other."""
+    return bool(filter_.action) or not filter_.is_everything
+
+
+def _in_state(filter_: DeadLetterFilter) -> ColumnElement[bool]:
+    """The state as a condition, so that the right index is chosen."""
+    if filter_.which or filter_.ids:  # few letters, with indexes of their own: another text than the column has none
+        return _column.state + "" == filter_.state if filter_.state else true()
+    if filter_.state:
+        return _column.state == filter_.state
+    # The index that has everything else begins with it.
+    return _column.state.in_(STATES) if _is_narrow(filter_) else true()

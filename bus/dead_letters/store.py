@@ -16,6 +16,7 @@ from bus.database.tables import dead_letter
 
 DEAD, CHOSEN, REPLAYED, DISCARDED = "dead", "chosen", "replayed", "discarded"
 HANDLED = (REPLAYED, DISCARDED)
+STATES = (DEAD, CHOSEN, *HANDLED)
 
 _newest = (
     select(dead_letter.c.state, dead_letter.c.reason, dead_letter.c.replayed_as)

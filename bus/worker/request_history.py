@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, select
 
 from bus.contract.codec import read_json
 from bus.contract.identity import ANONYMOUS
@@ -24,6 +24,7 @@ from bus.contract.request_history import (
     KnownOfRequest,
     RelatedDeadLetter,
 )
+from bus.database.numbers import among_first
 from bus.database.tables import dead_letter, dead_letter_action, failed_attempt, inbox, outbox
 from bus.dead_letters.store import DeadLetter
 from bus.messaging.call import EVENTS, ORIGIN_CHARACTERS, origin_of
@@ -60,11 +61,10 @@ def known_of(connection: Connection, request: GetRequest) -> KnownOfRequest:
     emissions = _newest_emissions(connection, which) if is_hexadecimal else []
     completions += _causes_of(connection, emissions, known=completions)
     attempts = attempts_with(connection, _attempt.message_id == which, _attempt.trace_id == which)
-    # A letter that was edited is sent as its own id and the number of the action. Each condition has an index.
+    # A letter that was edited is sent as its own id and the number of the action.
     letter_ids = (which, which.rpartition("-")[0])
-    conditions = (_letter.message_id == which, _letter.letter_id.in_(letter_ids), _letter.trace_id == which)
-    numbers = union_all(*(select(_letter.id).where(each) for each in conditions))
-    letters = _letters(connection, _letter.id.in_(numbers))
+    names = (_letter.message_id == which, _letter.letter_id.in_(letter_ids), _letter.trace_id == which)
+    letters = _letters(connection, *names)
     return _known(connection, completions, attempts, letters, emissions)
 
 
@@ -78,12 +78,9 @@ def attempts_of(connection: Connection, letter: DeadLetter) -> Sequence[FailedAt
 
 def attempts_with(connection: Connection, *conditions: ColumnElement[bool]) -> list[FailedAttempt]:
     """The newest tries for which one of the conditions holds, the oldest first."""
-    # Each by its own index.
-    numbers = select(_attempt.id).where(or_(*conditions))
-    rows = connection.execute(
-        select(*_attempt_columns).where(_attempt.id.in_(numbers)).order_by(_attempt.id.desc()).limit(MAX_KNOWN)
-    )
-    return [FailedAttempt(**row._mapping) for row in reversed(rows.all())]
+    which = among_first(_attempt.id, *conditions, most=MAX_KNOWN)
+    rows = connection.execute(select(*_attempt_columns).where(which).order_by(_attempt.id))
+    return [FailedAttempt(**row._mapping) for row in rows]
 
 
 def _begun_with(connection: Connection, origin: str) -> KnownOfRequest:
@@ -120,7 +117,8 @@ def _completions(connection: Connection, which: ColumnElement[bool]) -> list[Com
 
 
 def _completion(row: Row[Any]) -> Completion:
-    reply = bytes(row.reply).decode("utf-8", "replace")[:MAX_REPLY]
+    # The beginning of an empty one is null on SQLite.
+    reply = bytes(row.reply or b"").decode("utf-8", "replace")[:MAX_REPLY]
     return Completion(
         **{**row._mapping, "reply": reply, "origin": _origin_of(row.message_id, row.caller, row.operation)}
     )
@@ -168,7 +166,7 @@ def _causes_of(connection: Connection, emissions: Sequence[Emission], known: Ite
     return found
 
 
-def _letters(connection: Connection, which: ColumnElement[bool]) -> list[RelatedDeadLetter]:
+def _letters(connection: Connection, *conditions: ColumnElement[bool]) -> list[RelatedDeadLetter]:
     columns = (
         *(_letter[name] for name in RelatedDeadLetter.__struct_fields__ if name in _letter),
         *(_letter.origin_queue, _letter.properties, _action.made_at.label("taken_at")),
@@ -176,8 +174,9 @@ def _letters(connection: Connection, which: ColumnElement[bool]) -> list[Related
         func.coalesce(_action.reason, "").label("taken_for"),
     )
     taken = dead_letter.outerjoin(dead_letter_action, _letter.action_id == _action.id)
-    statement = select(*columns).select_from(taken).where(which).order_by(_letter.id.desc()).limit(MAX_KNOWN)
-    return [_related(row) for row in reversed(connection.execute(statement).all())]
+    which = among_first(_letter.id, *conditions, most=MAX_KNOWN)
+    statement = select(*columns).select_from(taken).where(which).order_by(_letter.id)
+    return [_related(row) for row in connection.execute(statement)]
 
 
 def _related(row: Row[Any]) -> RelatedDeadLetter:

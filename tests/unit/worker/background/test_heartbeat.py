@@ -35,14 +35,15 @@ def test_the_state_of_a_service_has_its_workers_and_what_waits(database: Databas
         each.start()
     with Client(memory_url) as client:
         client.call(ListProducts())
-        wait_until(lambda: any(each.handler_ms_p50 for each in _state(client).workers), WAIT_SECONDS, "a time is known")
+        # A ping has a time too, but is not counted.
+        wait_until(lambda: any(each.handled for each in _state(client).workers), WAIT_SECONDS, "a message is counted")
         wait_until(lambda: len(_state(client).workers) == 2, WAIT_SECONDS, "both have written")
         state = _state(client)
         assert (state.service, state.database, state.commands_wait) == ("catalog", "sqlite", "")
         assert (state.outbox_waiting, state.dead_letters) == (0, 0)
         assert {"catalog.create_product", "catalog.dead", "catalog.get_state"} <= {queue.name for queue in state.queues}
         assert not any(each.is_lost or each.why_not_ready for each in state.workers)
-        assert sum(each.handled for each in state.workers) >= 1
+        assert any(each.handler_ms_p50 for each in state.workers)
         workers[0].stop(WAIT_SECONDS)
         (left,) = _state(client).workers  # one that stops in order is not missed
         with database.transaction() as transaction:
