@@ -7,7 +7,7 @@ import msgspec
 
 from bus.cli.dead_letters_common import AS_JSON, Operating, installed_names, operating
 from bus.cli.groups import MAY_BEGIN_WITH_A_DASH
-from bus.client.request_story import UNKNOWN, Story, story_of
+from bus.client.request_story import Story, story_of
 from bus.contract.problems import Invalid
 from bus.contract.request_history import GetRequest, KnownOfRequest
 
@@ -44,8 +44,7 @@ def _lines(story: Story) -> list[str]:
     for verdict in story.verdicts:
         which = f" ({verdict.message_id})" if verdict.state == "unknown" else ""
         lines.append(f"{verdict.state:<8} {verdict.service:<12} {verdict.text}{which}")
-    if not story.verdicts:
-        lines += UNKNOWN
+    lines += story.unknown
     for entry in story.entries:
         lines.append(f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.service:<12} {entry.text}")
         if entry.level == "wrong" and entry.detail:

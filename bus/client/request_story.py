@@ -31,6 +31,7 @@ from bus.contract.request_history import (
 )
 from bus.messaging.call import EVENTS
 from bus.messaging.message import check_message_id
+from bus.messaging.trace_context import read
 
 # Questions to each service: one leads to the next, from a trace to its requests, from these to events and replays.
 MAX_QUESTIONS = 12
@@ -39,8 +40,7 @@ MAX_QUESTIONS = 12
 State = Literal["done", "pending", "dead", "unknown"]
 _DONE: State = "done"
 # What may have become of a request that no service knows.
-UNKNOWN = (
-    "No service knows it. Then it is one of these:",
+_UNKNOWN = (
     "It waits in its queue, or for the database, a lock or a service that is away; no worker has failed with it.",
     "It was refused before it was carried out, because it was not acceptable, or its caller was not known.",
     "It is a query, or a transient command such as a log-in, and was answered.",
@@ -66,7 +66,8 @@ class Verdict:
 class Story:
     """What became of what was asked for.
 
-    `troubles` are the services that did not answer, and why; `limits` say in sentences what was left out.
+    `troubles` are the services that did not answer, and why; `limits` say in sentences what was left out. `unknown`
+    says in sentences what may have become of a request of which nothing is known; empty where something is.
     """
 
     which: str
@@ -75,14 +76,17 @@ class Story:
     traces: Sequence[str] = ()
     troubles: dict[str, str] = field(default_factory=dict)
     limits: Sequence[str] = ()
+    unknown: Sequence[str] = ()
 
 
 def story_of(which: str, services: Sequence[str], ask: Ask) -> Story:
     """Ask the services, and tell what they know. `ask` may raise ProblemError for a service that does not answer.
 
-    Raises Invalid for what cannot be an id.
+    A `traceparent` stands for its trace id. Raises Invalid for what cannot be an id.
     """
     check_message_id(which)
+    if trace := read(which):
+        which = trace.trace_id
     questions, told, troubles = [GetRequest(which=which)], _Told(), dict[str, str]()
     left_out: dict[GetRequest, None] = {}
     for question in questions:  # which grow meanwhile
@@ -109,7 +113,18 @@ def story_of(which: str, services: Sequence[str], ask: Ask) -> Story:
     if left_out:
         limits.append(f"{len(left_out)} more questions follow from it, and {MAX_QUESTIONS} were asked.")
     others = [each for each in traces if each and each != which]
-    return Story(which, list(told.verdicts()), entries, others, troubles, limits)
+    verdicts = list(told.verdicts())
+    unknown = () if verdicts else _unknown(len(services), list(troubles))
+    return Story(which, verdicts, entries, others, troubles, limits, unknown)
+
+
+def _unknown(asked: int, silent: Sequence[str]) -> Sequence[str]:
+    if len(silent) == asked:
+        return ("Nothing is known of it, because no service answered.",)
+    if silent:
+        first = "No service that answered knows it. Then it is one of these:"
+        return first, f"It is known to {' or '.join(silent)}.", *_UNKNOWN
+    return "No service knows it. Then it is one of these:", *_UNKNOWN
 
 
 def _leads_of(known: KnownOfRequest) -> Iterator[GetRequest]:

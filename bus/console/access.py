@@ -21,6 +21,8 @@ MAX_SESSIONS = 100
 # asked again this often: three times before a refresh token whose answer was lost is taken for stolen.
 CONFIRM_SECONDS, MOST_UNCONFIRMED_SECONDS, ASK_AGAIN_SECONDS = 25.0, 60.0, 3.0
 
+WRONG_TOKEN = "This is not the token of this console."  # noqa: S105  # words about it
+
 
 @dataclass
 class Session:
@@ -74,7 +76,7 @@ class Access:
     def enter_with_token(self, token: str) -> str:
         """Begin a session with the printed token; returns its cookie. Raises Denied."""
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode()):
-            raise Denied("This is not the token that the console has printed.")
+            raise Denied(WRONG_TOKEN)
         return self._begin("the console's token")
 
     def log_in(self, login: str, password: str, otp: str, address: str = "") -> str:

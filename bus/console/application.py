@@ -2,12 +2,12 @@
 
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from flask import Flask, Response, g, redirect, request
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, NotFound, ServiceUnavailable
 
-from bus.console.access import Access
+from bus.console.access import WRONG_TOKEN, Access
 from bus.console.accounts import Denied
 from bus.console.calling import add_calling
 from bus.console.console import FILES, Console
@@ -24,6 +24,11 @@ COOKIE = "errand_console"
 OPEN_PATHS = frozenset({"/login", "/console.js", "/health/live"})
 # What is possible while accounts are away: to leave, to stop what runs, and to see what an action would take.
 HARMLESS = frozenset({"log_out", "dead_letters_stop", "dead_letters_preview"})
+# What the framework says to those who have typed an address, for people who follow links and send forms.
+_IN_WORDS: dict[str | None, str] = {
+    NotFound.description: "There is no such page.",
+    MethodNotAllowed.description: "This address takes a form, and is no page.",
+}
 # Forms with the body of a message. A page shows one of MAX_MESSAGE_BYTES with a replacement character of three bytes,
 # or an escape of four, for each byte that is no text; indented it is no longer, and a browser sends CR LF for a line
 # break (HTML, "Constructing the entry list").
@@ -56,7 +61,7 @@ def console_application(console: Console) -> Flask:
 def _check_access(access: Access) -> Any:
     """Let in requests with a session; those that change something need its CSRF token and our own origin."""
     if request.method == "POST" and _is_from_elsewhere():
-        return Response("This form came from another page.", 403, content_type="text/plain")
+        raise Forbidden("This form came from another page.")
     if request.path in OPEN_PATHS:
         return None
     if token := request.args.get("token") if request.method == "GET" else None:
@@ -64,16 +69,29 @@ def _check_access(access: Access) -> Any:
     # A live page asks for its stream again and again, whether or not somebody sits before it.
     session = access.session(request.cookies.get(COOKIE, ""), is_used=request.path not in (STREAM, EVENTS_STREAM))
     if session is None:
-        return redirect("/login", 303)
+        return redirect(_way_to_log_in(), 303)
     if request.endpoint in LONG_FORMS:
         request.max_content_length = request.max_form_memory_size = LONG_FORM_BYTES
-    if request.method == "POST" and request.form.get("csrf") != session.csrf:
-        detail = "This form is not from this session. Go back, reload the page and try again."
-        return Response(detail, 403, content_type="text/plain")
     g.session = session
+    if request.method == "POST" and request.form.get("csrf") != session.csrf:
+        raise Forbidden("This form is from before your log-in. Go back, reload the page and fill it in again.")
     if request.method == "POST" and request.endpoint not in HARMLESS and not access.may_change(session):
         raise ServiceUnavailable("Whether you may still do this cannot be found out, because accounts do not answer.")
     return None
+
+
+def _way_to_log_in() -> str:
+    """The page for the log-in, which leads back to the page that is asked for."""
+    wanted = request.full_path.removesuffix("?")
+    is_page = request.method == "GET" and request.path not in ("/", STREAM, EVENTS_STREAM)
+    return f"/login?{urlencode({'next': wanted})}" if is_page else "/login"
+
+
+def _wanted() -> str:
+    """The page that was asked for before the log-in, one of ours."""
+    path = request.values.get("next", "")
+    is_ours = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_ours else "/"
 
 
 def _is_from_elsewhere() -> bool:
@@ -95,10 +113,15 @@ def _entered(access: Access, token: str) -> Any:
 
 def _log_in_page(console: Console, denied: str = "", login: str = "") -> Response:
     if not denied and "denied" in request.args:
-        denied = "This is not the token that the console has printed. It prints a new one at each start."
+        denied = f"{WRONG_TOKEN} Unless BUS_CONSOLE_TOKEN sets one, it is new at each start."
     status = 403 if request.method == "POST" else 200
     return console.page(
-        "login.html.jinja", status, denied=denied, login=login, with_accounts=console.access.with_accounts
+        "login.html.jinja",
+        status,
+        denied=denied,
+        login=login,
+        with_accounts=console.access.with_accounts,
+        wanted=_wanted(),
     )
 
 
@@ -111,10 +134,10 @@ def _log_in(console: Console) -> Any:
             given = (form.get("login", ""), form.get("password", ""), form.get("otp", "").strip())
             cookie = access.log_in(*given, request.remote_addr or "")
         else:
-            raise Denied("Give the token that the console has printed.")
+            raise Denied("Give the token of the console.")
     except Denied as denied:
         return _log_in_page(console, str(denied), form.get("login", ""))
-    return _with_cookie(redirect("/", 303), cookie)
+    return _with_cookie(redirect(_wanted(), 303), cookie)
 
 
 def _log_out(access: Access) -> Any:
@@ -145,9 +168,12 @@ def _trouble(console: Console, error: ProblemError) -> Response:
 
 
 def _http_error(console: Console, error: HTTPException) -> Response:
-    return _trouble_page(console, error.code or 500, error.name, error.description or "")
+    said = error.description or ""
+    detail = _IN_WORDS.get(said, said)
+    return _trouble_page(console, error.code or 500, error.name, detail)
 
 
 def _trouble_page(console: Console, status: int, title: str, detail: str) -> Response:
     is_form = request.method == "POST"  # its path may be for forms alone
-    return console.page("trouble.html.jinja", status, title=title, detail=detail, is_form=is_form)
+    again = "" if is_form or status < 500 else request.full_path.removesuffix("?")
+    return console.page("trouble.html.jinja", status, title=title, detail=detail, is_form=is_form, again=again)

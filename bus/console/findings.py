@@ -50,9 +50,10 @@ def _of_service(service: ServiceNow, at: float) -> Iterator[Finding]:
             letters = f"dead letter{'' if state.dead_letters == 1 else 's'}"
             text = f"{service.name}: {counted(state.dead_letters)} {letters} to look at."
             yield Finding(text, "look", f"/dead-letters/{service.name}")
+    handles = state is not None and any(not (worker.is_lost or worker.why_not_ready) for worker in state.workers)
     for queue in service.queues:
         if queue.is_consumed:
-            yield from _of_queue(queue, is_answering=state is not None)
+            yield from _of_queue(queue, service_handles=handles)
 
 
 def _of_workers(name: str, state: ServiceState, now: datetime) -> Iterator[Finding]:
@@ -65,15 +66,18 @@ def _of_workers(name: str, state: ServiceState, now: datetime) -> Iterator[Findi
             yield Finding(f"{who} handles nothing. {worker.why_not_ready}")
 
 
-def _of_queue(queue: QueueNow, *, is_answering: bool) -> Iterator[Finding]:
+def _of_queue(queue: QueueNow, *, service_handles: bool) -> Iterator[Finding]:
     messages = f"{queue.name}: {_many(queue.ready, 'message')}"
+    waiting = f"{messages} {'is' if queue.ready == 1 else 'are'} waiting"
     if queue.ready and not queue.consumers:
         yield Finding(f"{messages} and no consumer.")
     elif queue.bound and queue.ready >= NEARLY_FULL * queue.bound:
         yield Finding(f"{messages} of {queue.bound:,} that it can hold; then it refuses more.")
-    elif queue.ready >= MANY_READY or queue.waiting_seconds >= WAITING_SECONDS:
-        yield Finding(f"{messages} wait, for {_duration(queue.waiting_seconds)} at least.", "look")
-    elif is_answering and queue.exists and not queue.consumers:
+    elif queue.waiting_seconds >= WAITING_SECONDS:
+        yield Finding(f"{waiting}, and there have been some for {_duration(queue.waiting_seconds)}.", "look")
+    elif queue.ready >= MANY_READY:
+        yield Finding(f"{waiting}.", "look")
+    elif service_handles and queue.exists and not queue.consumers:
         yield Finding(f"{queue.name} has no consumer, though workers of its service run.")
 
 

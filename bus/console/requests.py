@@ -5,7 +5,7 @@ from functools import partial
 
 from flask import Flask, Response, request
 
-from bus.client.request_story import UNKNOWN, Story, story_of
+from bus.client.request_story import Story, story_of
 from bus.console.console import Console
 from bus.console.watching import ANSWER_SECONDS, QueueNow
 from bus.contract.request_history import GetRequest, KnownOfRequest
@@ -19,9 +19,7 @@ def add_requests(app: Flask, console: Console) -> None:
 def _page(console: Console) -> Response:
     which = request.args.get("id", "").strip()
     story = story_of(which, console.watcher.services, partial(_ask, console)) if which else Story(which)
-    return console.page(
-        "request.html.jinja", which=which, story=story, unknown=UNKNOWN, queues=_where_messages_wait(console)
-    )
+    return console.page("request.html.jinja", which=which, story=story, queues=_where_messages_wait(console))
 
 
 def _ask(console: Console, service: str, question: GetRequest) -> KnownOfRequest:

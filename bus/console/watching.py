@@ -47,11 +47,6 @@ class QueueNow:
         """Whether workers should consume it."""
         return self.kind in CONSUMED_KINDS
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether there is nothing to say about it."""
-        return not (self.ready or self.unacknowledged) and self.exists and bool(self.consumers or not self.is_consumed)
-
 
 @dataclass(frozen=True)
 class ServiceNow:
@@ -66,6 +61,21 @@ class ServiceNow:
     queues: Sequence[QueueNow]
     arrived: Sequence[float] = ()
     done: Sequence[float] = ()
+
+    @property
+    def quiet_queues(self) -> list[QueueNow]:
+        """Those of which there is nothing to say."""
+        return [queue for queue in self.queues if self._is_quiet(queue)]
+
+    @property
+    def busy_queues(self) -> list[QueueNow]:
+        """All others."""
+        return [queue for queue in self.queues if not self._is_quiet(queue)]
+
+    def _is_quiet(self, queue: QueueNow) -> bool:
+        # That a queue has no consumer goes without saying while no worker answers.
+        has_consumers = bool(queue.consumers) or not queue.is_consumed or self.state is None
+        return queue.exists and has_consumers and not (queue.ready or queue.unacknowledged)
 
 
 @dataclass(frozen=True)

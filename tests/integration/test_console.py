@@ -16,7 +16,7 @@ from typing import Self
 
 import pika
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 from support.accessibility import barriers_of
 from support.installed_programs import need_programs
 from support.long_timeouts import use_long_timeouts
@@ -30,6 +30,7 @@ from bus.console.console import Console, Known
 from bus.contract.operator import QueueInState
 from bus.database.engine import Database
 from bus.database.migrate import migrate
+from bus.testing.servers.postgres import find_database
 from bus.testing.servers.rabbitmq import Broker
 from bus.testing.waiting import wait_until
 from catalog.contract import ListProducts
@@ -49,8 +50,8 @@ LAMP = {"name": "Lamp", "price": 9.9, "quantity": 3}
 class System:
     """A worker of the catalog in a process of its own, and a console for it."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self._folder = url, folder
+    def __init__(self, url: str, database_url: str) -> None:
+        self.url, self._database_url = url, database_url
         self._closing = ExitStack()
         self._worker: subprocess.Popen[bytes] | None = None
         self.origin = ""
@@ -73,10 +74,6 @@ class System:
     def __exit__(self, *_: object) -> None:
         self._closing.close()
         self.end_worker(signal.SIGTERM)
-
-    @property
-    def _database_url(self) -> str:
-        return f"sqlite:///{self._folder}/catalog.db"
 
     def start_worker(self) -> None:
         self._worker = subprocess.Popen(
@@ -144,7 +141,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def system(rabbitmq: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with System(rabbitmq.fresh_vhost(), tmp_path_factory.mktemp("console")) as system:
+    with System(rabbitmq.fresh_vhost(), f"sqlite:///{tmp_path_factory.mktemp('console')}/catalog.db") as system:
         wait_until(lambda: system.names() == [], WAIT_SECONDS, "the worker answers")
         yield system
 
@@ -161,6 +158,11 @@ def _page(context: BrowserContext, troubles: list[str]) -> Page:
     return page
 
 
+def _finding(page: Page, words: str) -> Locator:
+    """Where it is shown; it is read out too."""
+    return page.locator(".finding", has_text=words).first
+
+
 def test_a_command_that_died_is_found_mended_and_carried_out(browser: Browser, system: System) -> None:
     """From the log-in to the product, by keyboard where it can be."""
     troubles: list[str] = []
@@ -170,12 +172,13 @@ def test_a_command_that_died_is_found_mended_and_carried_out(browser: Browser, s
     page.get_by_label("Token").fill("wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("not the token")
+    expect(page.get_by_label("Token")).to_be_focused()
     troubles.clear()  # the browser notes the status 403
-    page.get_by_label("Token").fill(TOKEN)
+    page.keyboard.type(TOKEN)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="All is well")).to_be_visible()
     system.publish({**LAMP, "price": -1}, "garbage", {**LAMP, "name": "Chair"})
-    finding = page.get_by_text("catalog: 2 dead letters to look at.")
+    finding = _finding(page, "catalog: 2 dead letters to look at.")
     expect(finding).to_be_visible()  # without a reload
     page.get_by_role("link", name="Show").click()
     page.get_by_label("Reason or error").fill("out-of-range")
@@ -186,10 +189,11 @@ def test_a_command_that_died_is_found_mended_and_carried_out(browser: Browser, s
     body.fill(json.dumps({**LAMP, "price": -2}))
     page.get_by_role("button", name="Send with this body").click()
     expect(page.get_by_role("alert")).to_contain_text("price: Expected a number")
+    expect(body).to_be_focused()
     troubles.clear()  # the status 422
     body.fill(json.dumps({**LAMP, "name": "Mended"}))
     page.get_by_label("Reason").press("Enter")
-    expect(page.get_by_text("All are done.")).to_be_visible()
+    expect(_finding(page, "All are done.")).to_be_visible()
     assert sorted(system.names()) == ["Chair", "Mended"]
     page.get_by_role("link", name="Dead letters", exact=True).click()
     page.get_by_role("link", name="catalog", exact=True).click()
@@ -213,9 +217,10 @@ def test_a_killed_worker_and_a_queue_that_fills_are_said_until_it_is_over(browse
     page.goto(f"{system.origin}/?token={TOKEN}")
     expect(page.get_by_role("heading", name="All is well")).to_be_visible()
     system.end_worker(signal.SIGKILL)
-    expect(page.get_by_text("catalog: No worker of catalog answers.")).to_be_visible()
+    expect(_finding(page, "catalog: No worker of catalog answers.")).to_be_visible()
+    expect(page.locator("[aria-live]")).to_contain_text("No worker of catalog answers.")  # and is read out
     system.publish(*({**LAMP, "name": f"Lamp {number}"} for number in range(3)))
-    expect(page.get_by_text("catalog.create_product: 3 messages and no consumer.")).to_be_visible()
+    expect(_finding(page, "catalog.create_product: 3 messages and no consumer.")).to_be_visible()
     system.start_worker()
     expect(page.get_by_role("heading", name="All is well")).to_be_visible()
     assert "Lamp 2" in system.names()
@@ -224,6 +229,94 @@ def test_a_killed_worker_and_a_queue_that_fills_are_said_until_it_is_over(browse
     other.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()  # its next stream was refused
     context.close()
+
+
+def test_who_looks_at_what_changes_is_left_in_peace(browser: Browser, system: System) -> None:
+    """What is scrolled, focused or marked stays so, while the page shows what is new."""
+    context = browser.new_context(viewport=SIZES["phone"])
+    page = _page(context, [])
+    page.goto(f"{system.origin}/?token={TOKEN}")
+    workers, shown_at = page.get_by_role("region", name="Workers of catalog"), page.locator("#live > .where")
+
+    def see_more() -> None:
+        """Wait until the part that changes has been replaced."""
+        before = shown_at.inner_text()
+        expect(shown_at).not_to_have_text(before)
+
+    workers.evaluate("each => { each.scrollLeft = 100 }")
+    page.get_by_text("Queues with nothing in them").click()
+    page.get_by_role("region", name="Queues with nothing in them").focus()
+    system.publish({**LAMP, "price": -1})
+    expect(_finding(page, "to look at.")).to_be_visible()  # a link more before what has the focus
+    assert workers.evaluate("each => each.scrollLeft") == 100
+    expect(page.get_by_role("region", name="Queues with nothing in them")).to_be_focused()
+    page.get_by_role("heading", name="catalog").dblclick()
+    for _ in range(2):
+        page.wait_for_timeout(1500)  # longer than from one look to the next
+        assert page.evaluate("getSelection().toString()").strip() == "catalog"
+    see_more()  # some time it goes on
+    context.close()
+
+
+def test_a_replay_is_stopped_by_keyboard_while_its_page_shows_how_far_it_is(browser: Browser, system: System) -> None:
+    context = browser.new_context(viewport=SIZES["desktop"])
+    page = _page(context, [])
+    page.goto(f"{system.origin}/?token={TOKEN}")
+    system.publish(*({**LAMP, "price": -1 - number} for number in range(30)))
+    page.goto(f"{system.origin}/dead-letters/catalog")
+    page.get_by_role("button", name="Send all").click()
+    page.get_by_label("At most so many a second").fill("1")
+    page.get_by_label("Begin with one").uncheck()
+    page.get_by_role("button", name="Send again").click()
+    progress = page.get_by_role("status")
+    page.get_by_role("button", name="Stop").focus()
+    before = progress.inner_text()
+    expect(progress).not_to_have_text(before)
+    expect(page.get_by_role("button", name="Stop")).to_be_focused()
+    page.keyboard.press("Enter")
+    rate = page.get_by_label("At most so many a second")
+    rate.fill("7")
+    page.wait_for_timeout(2500)  # in which it would be replaced
+    expect(rate).to_have_value("7")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()  # one of them has died again
+    context.close()
+
+
+def test_while_the_database_is_away_each_page_says_so_and_afterwards_all_is_well(
+    browser: Browser, rabbitmq: Broker
+) -> None:
+    away = "The database cannot be reached."
+    with find_database() as server, System(rabbitmq.fresh_vhost(), server.fresh_database()) as system:
+        wait_until(lambda: system.names() == [], WAIT_SECONDS, "the worker answers")
+        context = browser.new_context(viewport=SIZES["desktop"])
+        page, other = _page(context, []), _page(context, [])
+        page.goto(f"{system.origin}/?token={TOKEN}")
+        expect(page.get_by_role("heading", name="All is well")).to_be_visible()
+        server.stop(immediate=True)
+        expect(_finding(page, f"catalog: {away}")).to_be_visible()
+        assert barriers_of(page) == []
+        for path, status in (
+            ("dead-letters", 200),
+            ("dead-letters/catalog", 503),
+            ("dead-letters/catalog/letters/1", 503),
+            ("dead-letters/catalog/actions", 503),
+            ("requests?id=order-1", 200),
+        ):
+            answer = other.goto(f"{system.origin}/{path}")
+            assert answer is not None
+            assert (answer.status, other.get_by_text(away).count()) == (status, 1), path
+        assert barriers_of(other) == []
+        other.goto(f"{system.origin}/call/catalog.create_product?example=1")
+        other.get_by_role("button", name="Send the command").click()
+        expect(other.get_by_role("alert")).to_contain_text(away)
+        expect(other.get_by_role("heading", name="Not sent")).to_be_visible()
+        server.start()
+        expect(page.get_by_role("heading", name="All is well")).to_be_visible()
+        other.get_by_role("button", name="Send the command").click()
+        expect(other.get_by_role("status")).to_have_text("201")
+        assert len(system.names()) == 1
+        context.close()
 
 
 def test_an_operation_is_called_once_and_what_is_wrong_stands_beside_its_field(
@@ -240,9 +333,11 @@ def test_an_operation_is_called_once_and_what_is_wrong_stands_beside_its_field(
     page.get_by_role("button", name="Send the command").click()
     expect(page.locator("#field-price-fault")).to_contain_text("A number has a point")
     assert page.get_by_label("price required").get_attribute("aria-invalid") == "true"
+    expect(page.get_by_label("price required")).to_be_focused()
     page.get_by_label("price required").fill("9.90")
     page.get_by_role("button", name="Send the command").dblclick()
     expect(page.get_by_role("status")).to_have_text("201")
+    expect(page.get_by_role("region", name="Reply", exact=True)).to_be_focused()
     expect(page.get_by_role("region", name="Body of the reply")).to_contain_text('"name": "Called"')
     assert system.names().count("Called") == 1
     page.goto(f"{system.origin}/dead-letters/catalog/actions")
@@ -327,7 +422,7 @@ def test_every_page_is_quiet_fits_and_can_be_read_by_all(
     page.locator("summary").first.wait_for()
     _look_at(page, "overview", f"{size}-{scheme}", tmp_path)
     system.publish({**LAMP, "price": -1, "name": "<script>alert(1)</script>" * 4}, {**LAMP, "price": -2})
-    page.get_by_text("dead letters to look at").wait_for()
+    _finding(page, "dead letters to look at").wait_for()
     for name, path in (("groups", ""), ("letters", "/catalog"), ("actions", "/catalog/actions")):
         page.goto(f"{system.origin}/dead-letters{path}")
         _look_at(page, name, f"{size}-{scheme}", tmp_path)
@@ -353,7 +448,7 @@ def test_every_page_is_quiet_fits_and_can_be_read_by_all(
     page.get_by_role("button", name="Send all").click()
     _look_at(page, "preview", f"{size}-{scheme}", tmp_path)
     page.get_by_role("button", name="Send again").click()
-    page.get_by_text("became dead letters again").first.wait_for()
+    _finding(page, "became dead letters again").wait_for()
     page.get_by_role("button", name="Go on").wait_for()
     _look_at(page, "action", f"{size}-{scheme}", tmp_path)
     assert troubles == []
@@ -373,7 +468,7 @@ def test_without_scripts_a_group_is_replayed_all_the_same(browser: Browser, syst
     page.goto(f"{system.origin}/?token={TOKEN}")
     assert page.locator("noscript meta[http-equiv=refresh]").count() == 1
     system.publish({**LAMP, "price": -3})
-    expect(page.get_by_text("to look at.")).to_be_visible()  # the page reloads itself
+    expect(_finding(page, "to look at.")).to_be_visible()  # the page reloads itself
     page.goto(f"{system.origin}/dead-letters/catalog")
     page.locator("tbody input").first.check()
     page.get_by_role("button", name="Send the selected again …").click()

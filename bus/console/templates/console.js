@@ -1,22 +1,50 @@
 "use strict";
 (() => {
-  // Replaces the part of the page that changes. What is open, and what has the focus, stays so.
+  // What is this, whatever comes or goes before it?
+  const nameOf = (each) =>
+    [
+      each.closest("section")?.getAttribute("aria-labelledby"),
+      each.closest("details")?.dataset.key,
+      each.getAttribute("href") ?? each.getAttribute("aria-label") ?? each.getAttribute("name"),
+      each.localName,
+    ].join(" ");
+  const findings = (part) => [...part.querySelectorAll("#findings, .finding")].map((each) => each.textContent.trim());
+  // Ages and counts change all the time, and are not read out again.
+  const sayIfNew = (before, now) => {
+    const sense = (words) => words.join(" ").replace(/\d+/g, "");
+    if (sense(before) !== sense(now)) document.getElementById("said").textContent = now.join(" ");
+  };
+  // Replaces the content of a part of the page. What is open, scrolled or has the focus stays so.
+  const replace = (part, html) => {
+    const before = findings(part);
+    const named = (selector) => [...part.querySelectorAll(selector)].map((each) => [nameOf(each), each]);
+    const open = new Map(named("details > summary").map(([name, each]) => [name, each.parentElement.open]));
+    const scrolled = new Map(named("[tabindex]").map(([name, each]) => [name, [each.scrollLeft, each.scrollTop]]));
+    const focused = part.contains(document.activeElement) ? nameOf(document.activeElement) : "";
+    part.innerHTML = html;
+    for (const [name, each] of named("details > summary")) each.parentElement.open = open.get(name) ?? each.parentElement.open;
+    for (const [name, each] of named("[tabindex]")) [each.scrollLeft, each.scrollTop] = scrolled.get(name) ?? [0, 0];
+    const found = focused && named("a, button, input, summary, [tabindex]").find(([name]) => name === focused);
+    if (found) found[1].focus({ preventScroll: true });
+    sayIfNew(before, findings(part));
+  };
+  // While somebody types in a part, or marks something in it to copy it, it is left alone; the latter for some seconds.
+  let marked = 0;
+  document.addEventListener("selectionchange", () => (marked = Date.now()));
+  const isInUse = (part) => {
+    const selection = getSelection();
+    const isMarking = selection.type === "Range" && part.contains(selection.anchorNode) && Date.now() - marked < 10000;
+    return isMarking || (part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea"));
+  };
   const live = document.querySelector("[data-stream]");
   if (live) {
     const still = document.getElementById("still");
-    const focusable = () => [...live.querySelectorAll("a, summary, [tabindex]")];
     // A stream ends in order now and then, and the browser opens the next one. Only a silence says that none answers.
     const waiting = () => setTimeout(() => (still.hidden = false), 8000);
     let silence = waiting();
     const stream = new EventSource(live.dataset.stream);
     stream.onmessage = (event) => {
-      const open = new Map([...live.querySelectorAll("details")].map((each) => [each.dataset.key, each.open]));
-      const place = focusable().indexOf(document.activeElement);
-      live.innerHTML = JSON.parse(event.data);
-      for (const each of live.querySelectorAll("details")) {
-        if (open.has(each.dataset.key)) each.open = open.get(each.dataset.key);
-      }
-      if (place >= 0) focusable()[place]?.focus({ preventScroll: true });
+      if (!isInUse(live)) replace(live, JSON.parse(event.data));
       still.hidden = true;
       clearTimeout(silence);
       silence = waiting();
@@ -39,7 +67,17 @@
   const allow = (allowed) => buttons.forEach((button) => (button.disabled = !allowed));
   document.querySelector("[data-once]")?.addEventListener("submit", () => allow(false));
   addEventListener("pageshow", () => allow(true));
-  // A page about something that is under way.
-  const again = document.querySelector("[data-reload]");
-  if (again) setTimeout(() => location.reload(), 1000 * Number(again.dataset.reload));
+  // A page about something that is under way is asked for again until it is over.
+  const main = document.getElementById("main");
+  const pause = () => 1000 * Number(main.querySelector("[data-reload]")?.dataset.reload ?? 0);
+  const lookAgain = async () => {
+    if (!isInUse(main)) {
+      const answer = await fetch(location.href).catch(() => null);
+      // The log-in, a fault, or no console any more: the browser shows it.
+      if (!answer?.ok || answer.redirected) return location.reload();
+      replace(main, new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main").innerHTML);
+    }
+    if (pause()) setTimeout(lookAgain, pause());
+  };
+  if (pause()) setTimeout(lookAgain, pause());
 })();

@@ -168,12 +168,16 @@ def test_a_service_that_does_not_answer_is_named_and_not_asked_again() -> None:
         asked.append(service)
         if service == "feed":
             raise Unavailable("no-worker", "No worker of feed answers.")
-        return _known(completions=[_done(0)])
+        return _known(completions=[_done(0)] if question.which == "order-1" else [])
 
     story = story_of("order-1", ["feed", "shop"], ask)
     assert story.troubles == {"feed": "No worker of feed answers."}
+    assert story.unknown == ()
     assert asked == ["feed", "shop", "shop"]
     assert [each.state for each in story.verdicts] == ["done"]
+    nothing = story_of("order-2", ["feed", "shop"], ask).unknown
+    assert nothing[:2] == ("No service that answered knows it. Then it is one of these:", "It is known to feed.")
+    assert story_of("order-2", ["feed"], ask).unknown == ("Nothing is known of it, because no service answered.",)
 
 
 def test_a_trace_of_many_requests_asks_a_bounded_number_of_questions() -> None:

@@ -97,7 +97,15 @@ def test_when_all_is_well_there_is_nothing_to_say() -> None:
             _overview(_queue(ready=9000)),
             "shop.order: 9,000 messages of 10,000 that it can hold; then it refuses more.",
         ),
-        (_overview(_queue(ready=5, waiting_seconds=8.0)), "shop.order: 5 messages wait, for 8 s at least."),
+        (
+            _overview(_queue(ready=5, waiting_seconds=8.0)),
+            "shop.order: 5 messages are waiting, and there have been some for 8 s.",
+        ),
+        (
+            _overview(_queue(ready=1, waiting_seconds=60.0)),
+            "shop.order: 1 message is waiting, and there have been some for 60 s.",
+        ),
+        (_overview(_queue(ready=1000)), "shop.order: 1,000 messages are waiting."),
         (_overview(_queue(consumers=0)), "shop.order has no consumer, though workers of its service run."),
         (
             Overview(0.0, "RabbitMQ", "", [ServiceNow("shop", None, "No worker of shop answers.", [])]),
@@ -111,6 +119,17 @@ def test_when_all_is_well_there_is_nothing_to_say() -> None:
 )
 def test_what_is_wrong_is_one_sentence(overview: Overview, text: str) -> None:
     assert [finding.text for finding in findings_of(overview)] == [text]
+
+
+def test_that_queues_have_no_consumer_is_not_said_while_their_service_starts_or_is_lost() -> None:
+    starting = _worker(why_not_ready="There is no connection to the broker.")
+    assert len(findings_of(_overview(_queue(consumers=0), workers=[starting]))) == 1
+    found = findings_of(_overview(_queue(consumers=0), workers=[starting, _worker(id="2")]))
+    assert [finding.text for finding in found][1:] == ["shop.order has no consumer, though workers of its service run."]
+    # Nor are all its queues shown then as though there was something to see.
+    silent = ServiceNow("shop", None, "No worker of shop answers.", [_queue(consumers=0), _queue(ready=1, consumers=0)])
+    assert [queue.ready for queue in silent.busy_queues] == [1]
+    assert [queue.ready for queue in silent.quiet_queues] == [0]
 
 
 def test_a_lost_worker_is_not_missed_once_another_has_come_and_what_is_wrong_comes_first() -> None:

@@ -3,10 +3,12 @@
 import re
 from typing import Any
 
+import pytest
 from sqlalchemy import insert
 from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 from support.html_page import HtmlPage
 
+from bus.contract.problems import Unavailable
 from bus.contract.request_history import FailedAttempt
 from bus.database.clock import sql_now
 from bus.database.engine import Database
@@ -51,8 +53,8 @@ def test_a_command_is_found_with_its_answer_and_its_event(operating: Any) -> Non
     (event_id,) = {*re.findall(r"catalog\.product_changed \(([0-9a-f]{32})\)", page)}
     assert "catalog.create_product of a caller" in _page(operating, event_id)  # from the event to its command
     (trace,) = re.findall(r'Trace <a href="/requests\?id=([0-9a-f]{32})"', page)
-    by_trace = _page(operating, trace)
-    assert 'href="/requests?id=order-1"' in by_trace
+    for which in (trace, f"00-{trace}-{'1' * 16}-01"):  # the latter as headers have it
+        assert 'href="/requests?id=order-1"' in _page(operating, which)
 
 
 def test_one_that_waits_for_its_next_try_and_one_that_died(operating: Any, database: Database) -> None:
@@ -87,3 +89,19 @@ def test_what_nobody_knows_may_still_wait_and_says_so(operating: Any) -> None:
     _page(operating, "%3Cscript%3Ealert(1)%3C/script%3E%22%27onfocus=alert(1)")
     for wrong in ("%00", "%C3%A9", "a%20b", "x" * 256):
         assert "A message id is 1 to 255 visible ASCII characters." in operating.get(f"/requests?id={wrong}", 400)
+
+
+def test_what_could_not_be_asked_for_is_not_taken_for_what_nobody_knows(
+    operating: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operating.enter()
+
+    def ask(*_: object, **__: object) -> None:
+        raise Unavailable("database-unavailable", "The database cannot be reached.")
+
+    monkeypatch.setattr(operating.console, "ask", ask)
+    page = _page(operating, "order-1")
+    assert "catalog did not answer: The database cannot be reached." in page
+    assert "Nothing is known of it, because no service answered." in page
+    assert "No service" not in page
+    assert operating.get("/dead-letters/catalog?which=order-1&amp;state=any", 503).count('state=any">Try again') == 1
