@@ -4,6 +4,8 @@ from importlib import import_module
 
 import click
 
+from bus.contract.installed import importing
+
 # For commands whose argument may begin with a dash. They have no short options, not even -h: click would find them in
 # the middle of an identifier.
 MAY_BEGIN_WITH_A_DASH = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
@@ -42,7 +44,8 @@ class LazyGroup(SentenceGroup):
         if cmd_name not in self.sentences:
             return None
         attribute = cmd_name.replace("-", "_")
-        command = getattr(import_module(f"bus.cli.{self.modules.get(cmd_name, attribute)}"), attribute)
+        with importing():
+            command = getattr(import_module(f"bus.cli.{self.modules.get(cmd_name, attribute)}"), attribute)
         return command if isinstance(command, click.Command) else None
 
     def sentence(self, ctx: click.Context, name: str) -> str:  # noqa: ARG002

@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from bus.client.client import Client
-from bus.contract.installed import named_services
+from bus.contract.installed import importing, named_services
 from bus.contract.operations import Operation, operations_in
 from bus.contract.settings import Settings
 from bus.service.service import Service
@@ -47,5 +47,6 @@ def declared_by(applications: Sequence[Application]) -> tuple[dict[str, int], di
 
 def installed_applications() -> dict[str, Application]:
     """All services of the installed packages by name. Raises what importing them raises."""
-    found = (entry_point.load() for entry_point in named_services())
+    with importing():
+        found = [entry_point.load() for entry_point in named_services()]
     return {application.name: application for application in sorted(found, key=lambda each: each.name)}
