@@ -258,9 +258,9 @@ def test_a_full_queue_is_unavailable_and_what_was_accepted_is_there(
         assert len(words_in(database)) == len(accepted)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def lonely_broker() -> Iterator[Broker]:
-    """A broker of this test alone."""
+    """A broker of the tests below alone, which stop and halt it; each has a vhost of its own."""
     with find_broker() as broker:
         yield broker
 
@@ -275,7 +275,7 @@ def words(tmp_path: Path) -> Iterator[Database]:
 
 
 def test_without_the_broker_nothing_is_accepted(lonely_broker: Broker, words: Database) -> None:
-    with _running(make_service(), lonely_broker.url, words) as http:
+    with _running(make_service(), lonely_broker.fresh_vhost(), words) as http:
         assert _keep(http, "wait=20").status_code == 201
         lonely_broker.stop()
 
@@ -294,7 +294,7 @@ def test_without_the_broker_nothing_is_accepted(lonely_broker: Broker, words: Da
 def test_a_broker_that_takes_a_command_and_says_nothing_leaves_it_unknown_and_the_key_settles_it(
     lonely_broker: Broker, words: Database, monkeypatch: pytest.MonkeyPatch, prefer: str
 ) -> None:
-    with _running(make_service(), lonely_broker.url, words) as http:
+    with _running(make_service(), lonely_broker.fresh_vhost(), words) as http:
         assert _keep(http, "wait=20").status_code == 201
         with _halted(lonely_broker), monkeypatch.context() as patch:
             patch.setattr(liveness, "FRESH_SECONDS", WAIT_SECONDS)  # heard just now, so that nobody pings first
