@@ -22,7 +22,8 @@ from bus.columns import Encrypted, Id, UtcDateTime
 
 metadata = MetaData()
 
-# Of an index that PostgreSQL builds after the migration (`concurrent_indexes.py`).
+# Of an index that PostgreSQL builds after the migration (`concurrent_indexes.py`). `replaces` names an index that is
+# dropped once this one is there.
 BUILT_CONCURRENTLY = {"concurrently": True}
 
 # Messages that were handled, and the reply to each.
@@ -122,7 +123,11 @@ Index(
     *(dead_letter.c[name] for name in ("whole", "origin_queue", "id")),
 )
 # A replay takes the letters of its action in their order, a batch at a time, and looks which of them died again.
-Index("dead_letters_action", *(dead_letter.c[name] for name in ("action_id", "state", "id", "replayed_as")))
+Index(
+    "dead_letters_of_action",
+    *(dead_letter.c[name] for name in ("action_id", "state", "id", "replayed_as")),
+    info={**BUILT_CONCURRENTLY, "replaces": "dead_letters_action"},
+)
 
 # Tries at which a handler failed, the last ones. `caller` is as in the inbox. `number` counts the tries of a delivery;
 # the next one comes after `retry_seconds`, which is null where there is none.

@@ -19,19 +19,24 @@ from bus.testing.waiting import wait_until
 HISTORY, OURS = "catalog.migrations", "bus.database.migrations"
 WAIT_SECONDS = 30.0
 _STATES = "SELECT relname, indisvalid FROM pg_index JOIN pg_class ON oid = indexrelid WHERE relname = ANY(%s)"
-BUILT = ["dead_letters_trace_id", "inbox_message_id"]
+BUILT = ["dead_letters_of_action", "dead_letters_trace_id", "inbox_message_id"]
+REPLACED = "dead_letters_action"
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """A PostgreSQL database as the release before these indexes left it."""
     made = Database(database_url)
-    config = _History(OURS, VERSION_TABLE).config
-    with made.transaction() as transaction:
-        config.attributes["connection"] = transaction.connection
-        command.upgrade(config, "0007")
+    _upgrade(made, "0007")
     yield made
     made.close()
+
+
+def _upgrade(database: Database, revision: str) -> None:
+    config = _History(OURS, VERSION_TABLE).config
+    with database.transaction() as transaction:
+        config.attributes["connection"] = transaction.connection
+        command.upgrade(config, revision)
 
 
 def _write(connection: Connection, message_id: str) -> None:
@@ -40,9 +45,9 @@ def _write(connection: Connection, message_id: str) -> None:
 
 
 def _states(database: Database) -> dict[str, bool]:
-    """Which of the indexes are there, and whether they can be used."""
+    """Which of the indexes are there, the replaced one among them, and whether they can be used."""
     with database.reading() as transaction:
-        rows = transaction.connection.exec_driver_sql(_STATES, (BUILT,)).all()
+        rows = transaction.connection.exec_driver_sql(_STATES, ([*BUILT, REPLACED],)).all()
         return {row.relname: row.indisvalid for row in rows}
 
 
@@ -71,6 +76,27 @@ def test_an_index_whose_building_was_broken_off_is_built_again(database: Databas
     assert _states(database) == dict.fromkeys(BUILT, True)
     with database.reading() as transaction:
         assert concurrent_indexes.missing(transaction.connection) == []
+
+
+def test_an_index_with_other_columns_replaces_the_old_one_when_it_is_there(database: Database) -> None:
+    """Nothing of it waits for a writer's lock in the migration's transaction."""
+    _upgrade(database, "0008")
+    with ThreadPoolExecutor() as thread:
+        with database.transaction() as before:
+            before.connection.exec_driver_sql("LOCK TABLE dead_letters IN ROW EXCLUSIVE MODE")  # as a writer has it
+            migrating = thread.submit(migrate, database, HISTORY)
+            wait_until(lambda: _states(database).get(BUILT[0]) is False, WAIT_SECONDS, "it is being built")
+            assert _states(database)[REPLACED]
+        migrating.result(WAIT_SECONDS)
+    assert _states(database) == dict.fromkeys(BUILT, True)
+
+
+def test_a_replaced_index_that_was_left_is_dropped(database: Database) -> None:
+    migrate(database, HISTORY)
+    with database.transaction() as transaction:
+        transaction.connection.exec_driver_sql(f"CREATE INDEX {REPLACED} ON dead_letters (action_id)")
+    migrate(database, HISTORY)
+    assert _states(database) == dict.fromkeys(BUILT, True)
 
 
 def test_an_older_release_builds_nothing(database: Database) -> None:

@@ -9,5 +9,6 @@ compatible = True
 
 
 def upgrade() -> None:
-    op.drop_index("dead_letters_action", "dead_letters")
-    op.create_index("dead_letters_action", "dead_letters", ["action_id", "state", "id", "replayed_as"])
+    if op.get_bind().dialect.name == "sqlite":  # PostgreSQL does both after the migration (`concurrent_indexes.py`)
+        op.create_index("dead_letters_of_action", "dead_letters", ["action_id", "state", "id", "replayed_as"])
+        op.drop_index("dead_letters_action", "dead_letters")
