@@ -1,6 +1,6 @@
-"""Databases: opening PostgreSQL or SQLite so that both behave alike, with an end to every wait.
+"""Databases: their transactions, and what is done for each: PostgreSQL and SQLite behave alike.
 
-What an error of a database means is decided in `trouble.py`.
+How connections are opened is in `opening.py`; what an error of a database means is decided in `trouble.py`.
 """
 
 import os
@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, NullPool, create_engine, event, select
+from sqlalchemy import Connection, Engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 
@@ -17,33 +17,10 @@ from bus.columns import ciphers
 from bus.contract.builtin import Send
 from bus.contract.events import Event
 from bus.database.answer_deadlines import AnswerDeadlines
-from bus.database.connecting import for_psycopg
 from bus.database.encryption import DatabaseKeys
-from bus.database.trouble import READ_ONLY_STATE, DatabaseUnavailable, trouble_of
+from bus.database.opening import COMMIT_SECONDS, LOCK_SECONDS, open_engine, open_without_limits, sqlite_file
+from bus.database.trouble import DatabaseUnavailable, trouble_of
 from bus.messaging.trace_context import Trace
-
-# No statement, and no wait for a row that another transaction holds, lasts longer.
-STATEMENT_SECONDS = 30
-LOCK_SECONDS = 10
-CONNECT_SECONDS = 3
-# A transaction of a process that stands still keeps its rows no longer than this.
-IDLE_SECONDS = 30
-# A server that is there answers within this time. One that does not is silent: the connection is given up.
-ANSWER_SECONDS = STATEMENT_SECONDS + 5
-COMMIT_SECONDS = 15
-# The kernel notices by itself that nobody is at the other end any more (libpq, 34.1.2).
-TCP_LIMITS = {
-    "connect_timeout": CONNECT_SECONDS,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": COMMIT_SECONDS * 1000,
-}
-_LIMITS = (
-    f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{{:.0f}}ms'; "
-    f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
-)
-_NO_LIMITS = "SET statement_timeout = 0; SET lock_timeout = 0"
 
 
 class Database:
@@ -61,12 +38,12 @@ class Database:
         self.file, self.keys = sqlite_file(url), keys or DatabaseKeys()
         # SQLite has no server that could fall silent.
         self._deadlines = AnswerDeadlines() if make_url(url).get_backend_name() == "postgresql" else None
-        self._engine = _open(url, connections, lock_seconds, self._deadlines)
+        self._engine = open_engine(url, connections, lock_seconds, self._deadlines)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         ciphers[self._engine.dialect] = self.keys
-        if self._deadlines is not None:
-            event.listen(self._engine, "do_connect", for_psycopg)
-        elif self.file is not None:
+        if self._deadlines is None:
+            _lock_at_begin(self._engine)
+        if self.file is not None:
             _watch_file(self._engine, self.file)
         _call_followers(self._engine)
 
@@ -96,16 +73,8 @@ class Database:
 
         Raises DatabaseUnavailable, and DBAPIError.
         """
-        engine = create_engine(
-            self._engine.url,
-            poolclass=NullPool,
-            isolation_level="AUTOCOMMIT",
-            connect_args=_tcp_limits(self._engine.url),
-        )
-        event.listen(engine, "do_connect", for_psycopg)
         try:
-            with engine.connect() as connection:
-                connection.exec_driver_sql(_NO_LIMITS)  # else those of the role, or of the server
+            with open_without_limits(self._engine.url).connect() as connection:
                 yield connection
         except DBAPIError as error:
             if trouble := trouble_of(error):
@@ -225,70 +194,13 @@ def _call_followers(engine: Engine) -> None:
             follower.after(cursor, statement)
 
 
-def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite database; None for one in memory, and for another kind."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        return None
-    return Path(str(parsed.database))
-
-
-def _open(url: str, connections: int, lock_seconds: float, deadlines: AnswerDeadlines | None) -> Engine:
-    kind = make_url(url).get_backend_name()
-    if deadlines is not None:
-        return _open_postgresql(url, connections, lock_seconds, deadlines)
-    if kind == "sqlite":
-        return _open_sqlite(url)
-    raise ValueError(f"no support for {kind}: use postgresql+psycopg:// or sqlite:///")
-
-
-def _open_postgresql(url: str, connections: int, lock_seconds: float, deadlines: AnswerDeadlines) -> Engine:
-    parsed = make_url(url).set(drivername="postgresql+psycopg")
-    engine = create_engine(
-        parsed,
-        pool_size=connections,
-        hide_parameters=True,  # errors show the statement, never what a caller sent
-        connect_args=_tcp_limits(parsed),
-    )
-
-    @event.listens_for(engine, "connect")
-    def set_limits(connection: Any, _record: object) -> None:
-        with deadlines.within(ANSWER_SECONDS, connection):
-            connection.execute(_LIMITS.format(lock_seconds * 1000))
-            connection.commit()
-
-    @event.listens_for(engine, "handle_error")
-    def renew(context: ExceptionContext) -> None:
-        # The primary may be elsewhere by now, and the host or the list of hosts in the URL lead to it.
-        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY_STATE:
-            context.is_disconnect = True
-
-    deadlines.watch_statements(engine, ANSWER_SECONDS)
-    return engine
-
-
-def _tcp_limits(url: URL) -> dict[str, int]:
-    return {name: value for name, value in TCP_LIMITS.items() if name not in url.query}
-
-
-def _open_sqlite(url: str) -> Engine:
-    waiting = {"timeout": LOCK_SECONDS, "check_same_thread": False}
-    engine = create_engine(url, hide_parameters=True, connect_args=waiting)
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # transactions begin at the event below
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+def _lock_at_begin(engine: Engine) -> None:
+    """Take SQLite's write lock first, which waits for it; upgrading a read lock later could only fail."""
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # Taking the write lock first waits for it; upgrading a read lock later could only fail.
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
 
 
 class DatabaseFileGone(Exception):

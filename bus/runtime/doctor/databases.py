@@ -7,8 +7,9 @@ from sqlalchemy import Connection, func, select
 
 from bus.database.connecting import DatabaseUnusable, check_file
 from bus.database.encryption import DatabaseKeyError, DatabaseKeys
-from bus.database.engine import Database, sqlite_file
+from bus.database.engine import Database
 from bus.database.migrate import NotMigrated, check_migrated
+from bus.database.opening import sqlite_file
 from bus.database.trouble import DatabaseUnavailable
 from bus.runtime.doctor.findings import Finding, clock_finding, ok, wrong
 from bus.service.application import Application

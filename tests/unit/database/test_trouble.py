@@ -18,7 +18,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from support.example_service import create_tables, words_in
 
-from bus.database import answer_deadlines, engine
+from bus.database import answer_deadlines, engine, opening
 from bus.database.engine import Database
 from bus.database.trouble import DatabaseBusy, DatabaseUnavailable, trouble_of
 from bus.testing.servers.postgres import PostgresServer
@@ -59,7 +59,7 @@ class TestSqlite:
     """One file, one lock for all writers: nobody can write, so commands wait, and reads go on."""
 
     def test_a_write_lock_that_another_program_holds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(engine, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(opening, "LOCK_SECONDS", 0.1)
         database = Database(f"sqlite:///{tmp_path}/locked.db")
         create_tables(database)
         other = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
@@ -201,7 +201,7 @@ class TestPostgres:
     ) -> None:
         """Somebody acknowledges what we send, and nobody answers."""
         monkeypatch.setattr(engine, "COMMIT_SECONDS", 0.5)
-        monkeypatch.setattr(engine, "ANSWER_SECONDS", 0.5)
+        monkeypatch.setattr(opening, "ANSWER_SECONDS", 0.5)
         monkeypatch.setattr(answer_deadlines, "LOOK_SECONDS", 0.1)
         given = server_database._engine.url
         with _Link(str(given.host), int(given.port or 0)) as link:

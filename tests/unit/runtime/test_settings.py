@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from bus.contract.fields import Secret
 from bus.contract.settings import Settings
-from bus.database.engine import sqlite_file
+from bus.database.opening import sqlite_file
 from bus.messaging.topology import Limits
 from bus.runtime.settings import ServiceSettings, SettingsError, read_settings
 
