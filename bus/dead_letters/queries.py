@@ -143,8 +143,20 @@ def ids_of_those_that_died_again(connection: Connection, action_id: int) -> Sequ
     """The message ids with which letters of an action were sent, and which became dead letters again since."""
     sent_as = select(_column.replayed_as).where(_column.action_id == action_id, _column.state == REPLAYED)
     made_at = select(dead_letter_action.c.made_at).where(dead_letter_action.c.id == action_id).scalar_subquery()
-    again = select(_column.message_id).where(_column.message_id.in_(sent_as), _column.last_at >= made_at)
+    # What died since has a higher number than all that the action took.
+    is_new = and_(_column.id > _last_taken(connection, action_id), _column.last_at >= made_at)
+    again = select(_column.message_id).where(_column.message_id.in_(sent_as), is_new)
     return list(connection.execute(again.distinct()).scalars())
+
+
+def _last_taken(connection: Connection, action_id: int) -> int:
+    """The highest number among the letters of an action, by its index: one look for each state."""
+    numbers = (
+        select(func.max(_column.id).label("number")).where(_column.action_id == action_id, _column.state == state)
+        for state in STATES
+    )
+    last: int | None = connection.execute(select(func.max(union_all(*numbers).subquery().c.number))).scalar()
+    return last or 0
 
 
 def _names(which: str) -> Sequence[ColumnElement[bool]]:
