@@ -13,7 +13,7 @@ _REFUSED_BY_BROKER = {
     PublishOutcome.FULL: ("queue-full", "{} has more requests waiting than it can take."),
     PublishOutcome.UNROUTABLE: ("no-such-queue", "There is no queue {}: its service has never run on this broker."),
     PublishOutcome.BLOCKED: ("broker-blocked", "The broker is short of memory or disk and takes no requests."),
-    PublishOutcome.DISCONNECTED: ("broker-away", "The broker cannot be reached; the message was not sent."),
+    PublishOutcome.DISCONNECTED: ("broker-away", "The broker cannot be reached; nothing was sent."),
     PublishOutcome.UNKNOWN: (
         "outcome-unknown",
         "The broker did not confirm {}. Send it again with the same id: it will be carried out once.",
