@@ -5,27 +5,24 @@ from msgspec import structs
 
 from bus.cli import dead_letters_text
 from bus.cli.dead_letters_common import (
-    AS_JSON,
     DRY_RUN,
     EVERYTHING,
-    REASON,
-    SERVICE,
     YES,
     confirm,
-    installed_names,
+    letters_of,
     limit_of,
-    operating,
     require_filter,
     with_filter,
 )
 from bus.cli.groups import MAY_BEGIN_WITH_A_DASH, SentenceGroup
-from bus.contract.operator import (
+from bus.cli.operating import AS_JSON, REASON, SERVICE, installed_names, operating
+from bus.contract.operator.actions import ListActions
+from bus.contract.operator.dead_letters import (
     MAX_LETTERS,
     DeadLetterFilter,
     DeadLetterGroup,
     GetDeadLetter,
     GroupDeadLetters,
-    ListDeadLetterActions,
     ListedDeadLetter,
     TakeDeadLetters,
 )
@@ -70,7 +67,7 @@ def list_letters(
     with operating(service) as services:
         for name in [service] if service else installed_names():
             if one_by_one:
-                letters[name] = services.letters(name, letter_filter, limit)
+                letters[name] = letters_of(services, name, letter_filter, limit)
             else:
                 groups[name] = services.ask(name, GroupDeadLetters, filter=letter_filter, limit=limit).groups
     found = letters or groups
@@ -134,7 +131,7 @@ def discard(
     chosen = structs.replace(letter_filter, state=state)
     action, count = None, 0
     with operating(service) as services:
-        letters = services.letters(service, chosen, limit)
+        letters = letters_of(services, service, chosen, limit)
         confirm(f"Discard {len(letters)} dead letters?", letters, yes=yes or dry_run, quiet=as_json)
         if letters and not dry_run:
             frozen = structs.replace(chosen, up_to=letters[-1].id)
@@ -154,7 +151,7 @@ def discard(
 def actions(service: str, limit: int, as_json: bool) -> None:
     """List what operators did at SERVICE: replays, discards and calls from the console, when and by whom."""
     with operating(service) as services:
-        found = services.ask(service, ListDeadLetterActions, limit=limit).actions
+        found = services.ask(service, ListActions, limit=limit).actions
     if as_json:
         click.echo(dead_letters_text.in_json(found))
     else:

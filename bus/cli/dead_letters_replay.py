@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing, suppress
 from pathlib import Path
 
 import click
@@ -11,31 +10,23 @@ from msgspec import UNSET, structs
 
 from bus.cli.broker import in_words
 from bus.cli.dead_letters_common import (
-    AS_JSON,
     DRY_RUN,
     EVERYTHING,
-    REASON,
-    SERVICE,
     YES,
-    Operating,
     confirm,
+    letters_of,
     limit_of,
-    operating,
     require_filter,
     with_filter,
 )
 from bus.cli.dead_letters_text import in_json
+from bus.cli.operating import AS_JSON, REASON, SERVICE, Operating, operating, show_progress
 from bus.client.client import Client
-from bus.client.dead_letter_replay import Replay, ReplayStopped
+from bus.client.replay import Replay
 from bus.contract.codec import encode
-from bus.contract.operator import (
-    MAX_LETTERS,
-    DeadLetterFilter,
-    GetDeadLetterAction,
-    ListedDeadLetter,
-    TakeDeadLetters,
-)
-from bus.contract.problems import Invalid, ProblemError
+from bus.contract.operator.actions import GetAction
+from bus.contract.operator.dead_letters import MAX_LETTERS, DeadLetterFilter, ListedDeadLetter, TakeDeadLetters
+from bus.contract.problems import Invalid
 from bus.contract.validation import decode
 from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
 
@@ -91,7 +82,7 @@ def replay(
         if resume:
             letters = _left_of(services, service, resume, body)
         else:
-            letters = services.letters(service, structs.replace(letter_filter, state="dead"), limit)
+            letters = letters_of(services, service, structs.replace(letter_filter, state="dead"), limit)
         other_body = None if body is None else _checked(body, letters, services.client)
         picked, skipped = _sorted_out(letters, has_other_body=body is not None)
         if resume is None:
@@ -110,7 +101,7 @@ def replay(
                     services.client, services.operator, service, action, rate=rate, growing=growing, body=other_body
                 )
                 resuming = f"bus dead-letters replay {service} --resume {action}"
-                sent = _show_progress(run, resuming, quiet=as_json)
+                sent = show_progress(run, resuming, quiet=as_json)
     if as_json:
         would = {"would_replay": len(picked), "letters": picked} if dry_run else {}
         click.echo(in_json({"action": action, "replayed": sent, **would, "skipped": skipped}))
@@ -121,13 +112,13 @@ def replay(
 
 def _left_of(services: Operating, service: str, action: int, body: str | None) -> list[ListedDeadLetter]:
     """The dead letters that an interrupted replay has left. Raises click.UsageError."""
-    found = services.ask(service, GetDeadLetterAction, action=action).action
+    found = services.ask(service, GetAction, action=action).action
     if found.kind not in ("replay", "edit"):
         raise click.UsageError(f"There is no replay {action}. `bus dead-letters actions` lists them.")
     if (found.kind == "edit") != (body is not None):
         remedy = "another body: give it again with" if found.kind == "edit" else "the stored bodies: leave out"
         raise click.UsageError(f"Replay {action} sends {remedy} --body.")
-    return services.letters(service, DeadLetterFilter(state="chosen", action=action), MAX_LETTERS)
+    return letters_of(services, service, DeadLetterFilter(state="chosen", action=action), MAX_LETTERS)
 
 
 def _checked(body: str, letters: Sequence[ListedDeadLetter], client: Client) -> str:
@@ -166,26 +157,3 @@ def _sorted_out(
         else:
             picked.append(letter)
     return picked, skipped
-
-
-def _show_progress(replay: Replay, resume_command: str, *, quiet: bool) -> int:
-    """Show the progress, and how to resume if it is interrupted; returns the number of dead letters sent."""
-    run = replay.run()
-    sent, left = next(run)
-    is_complete = False
-    try:
-        hidden = quiet or not sys.stderr.isatty()
-        with closing(run), click.progressbar(length=left, file=sys.stderr, hidden=hidden) as bar:
-            for progress in run:
-                bar.update(progress.sent - sent)
-                sent, left = progress
-        is_complete = True
-    except ReplayStopped as stopped:
-        raise click.ClickException(str(stopped)) from None
-    finally:
-        if not is_complete:
-            with suppress(ProblemError):  # the service may have sent what it was not waited for
-                now_left = replay.left()
-                sent, left = sent + left - now_left, now_left
-            click.echo(f"{sent} sent, {left} left. Resume with: {resume_command}", err=True)
-    return sent

@@ -7,8 +7,9 @@ from typing import Any
 import click
 import msgspec
 
-from bus.contract.operator import Action, DeadLetterGroup, DeadLetterInFull, DeadLetterSummary
-from bus.contract.request_history import FailedAttempt
+from bus.contract.operator.actions import Action
+from bus.contract.operator.dead_letters import DeadLetterGroup, DeadLetterInFull, DeadLetterSummary
+from bus.contract.operator.requests import FailedAttempt
 from bus.dead_letters.body import is_json, readable
 
 # Wide enough for "original message id" and two spaces.
@@ -61,12 +62,12 @@ def actions_table(actions: Iterable[Action]) -> list[str]:
     """A heading, and a line for each action."""
     rows = [
         (
-            *(str(each.id), each.kind, _time(each.made_at), each.made_by, str(each.letters), str(each.left)),
+            *(str(each.id), each.kind, _time(each.made_at), each.made_by, str(each.taken), str(each.left)),
             *(each.chosen_by, each.reason),
         )
         for each in actions
     ]
-    return _table(("ACTION", "KIND", "MADE", "BY", "LETTERS", "LEFT", "CHOSEN BY", "REASON"), rows)
+    return _table(("ACTION", "KIND", "MADE", "BY", "TAKEN", "LEFT", "CHOSEN BY", "REASON"), rows)
 
 
 def letter_text(found: DeadLetterInFull) -> str:

@@ -8,22 +8,24 @@ import click
 import msgspec
 
 from bus.cli.broker import broker_of
-from bus.cli.common import application_and_settings, chosen_applications, migrated_database, settings_for
+from bus.cli.common import chosen_applications, settings_for
 from bus.cli.groups import SentenceGroup
+from bus.cli.operating import REASON, SERVICE, operating, show_progress
 from bus.cli.times import Time
 from bus.client.event_stream import event_stream
+from bus.client.replay import Replay
 from bus.contract.codec import parse
+from bus.contract.operator.actions import GetAction
+from bus.contract.operator.events import MAX_EVENTS, BeginEventReplay, CountEvents, EventCount, EventFilter
 from bus.contract.problems import Invalid
-from bus.database.engine import Database
-from bus.database.outbox_replay import EventFilter, ReplayStopped, count, replay
-from bus.database.past_events import PastEvents
-from bus.messaging.connect import connected
 from bus.messaging.message import Message
 from bus.runtime.process import stop_on_signals
 from bus.telemetry.logs import configure_logs
 
 # A routing key in AMQP is a short string (AMQP 0-9-1, section 4.2.5.3).
 MAX_PATTERN_BYTES = 255
+# Events a second that a replay sends where nothing else is asked for: as many as it can.
+MOST_RATE = 100_000
 
 
 @click.group(cls=SentenceGroup)
@@ -54,44 +56,52 @@ def tail(pattern: str, as_json: bool) -> None:
 
 
 @events.command("replay")
-@click.argument("service")
-@click.option("--since", type=Time(), required=True, help="From this time on: ISO 8601 in UTC, or an age such as 2h.")
+@SERVICE
+@click.option("--since", type=Time(), help="From this time on: ISO 8601 in UTC, or an age such as 2h.")
 @click.option("--until", type=Time(), help="Before this time.")
-@click.option("--to", "queue", required=True, help="The listener's queue, such as feed.events.")
-@click.option("--name", help="Only events with this name.")
-@click.option("--rate", type=click.IntRange(1, 100_000), help="At most this many a second.")
+@click.option("--to", "queue", help="The listener's queue, such as feed.events.")
+@click.option("--name", default="", help="Only events with this name.")
+@click.option("--rate", type=click.IntRange(1, MOST_RATE), default=MOST_RATE, help="At most this many a second.")
+@click.option("--resume", type=click.IntRange(1), metavar="ACTION", help="Continue an interrupted replay.")
+@REASON
 @click.option("--dry-run", is_flag=True, help="Print how many events would be sent, and send nothing.")
 def replay_command(
     service: str,
-    since: datetime,
+    since: datetime | None,
     until: datetime | None,
-    queue: str,
-    name: str | None,
-    rate: int | None,
+    queue: str | None,
+    name: str,
+    rate: int,
+    resume: int | None,
+    reason: str,
     dry_run: bool,
 ) -> None:
-    """Send events of SERVICE to one queue again, in their order and with their ids.
+    """Send events of SERVICE to one queue again, in their order and with their ids. A worker of SERVICE sends them.
 
     A listener handles each id once. Events are kept for KEEP_DAYS, unless the service has a history of them.
     """
-    application, settings = application_and_settings(service)
-    url, chosen, past = broker_of(settings), EventFilter(since, until, name), application.service.past
-    configure_logs("warning")
-    with migrated_database(application, settings) as database:
-        if dry_run:
-            click.echo(f"{count(database, chosen, past)} events would be sent to {queue}.")
+    with operating(service) as services:
+        if resume is None:
+            if since is None or queue is None:
+                raise click.UsageError("Give --since and --to, or --resume.")
+            if until is not None and until <= since:
+                raise click.UsageError("--until is not later than --since.")
+            chosen = EventFilter(since=since, until=until, name=name)
+            if dry_run:
+                found: EventCount = services.ask(service, CountEvents, filter=chosen)
+                more = "More than " if found.is_more else ""
+                click.echo(f"{more}{min(found.total, MAX_EVENTS)} events would be sent to {queue}.")
+                return
+            action = services.ask(service, BeginEventReplay, filter=chosen, queue=queue, reason=reason).action
+        elif since or until or queue or name or reason or dry_run:
+            raise click.UsageError("--resume continues with the events of its action: give only --rate with it.")
         else:
-            click.echo(f"{_replay(url, database, chosen, queue, rate, past)} events were sent to {queue}.")
-
-
-def _replay(
-    url: str, database: Database, chosen: EventFilter, queue: str, rate: int | None, past: PastEvents | None
-) -> int:
-    try:
-        with connected(url, "bus-events-replay") as transport:
-            return replay(database, transport, chosen, queue, rate, past)
-    except ReplayStopped as stopped:
-        raise click.ClickException(str(stopped)) from None
+            action = resume
+            if services.ask(service, GetAction, action=action).action.kind != "events":
+                raise click.UsageError(f"Action {action} sends no events. `bus dead-letters actions` lists them.")
+        run = Replay(services.client, services.operator, service, action, rate=rate)
+        sent = show_progress(run, f"bus events replay {service} --resume {action}", quiet=False)
+    click.echo(f"{sent} events were sent{f' to {queue}' if queue else ''}.")
 
 
 def line_of(message: Message, received_at: datetime) -> str:

@@ -5,11 +5,11 @@ from functools import partial
 import click
 import msgspec
 
-from bus.cli.dead_letters_common import AS_JSON, Operating, installed_names, operating
 from bus.cli.groups import MAY_BEGIN_WITH_A_DASH
+from bus.cli.operating import AS_JSON, Operating, installed_names, operating
 from bus.client.request_story import Story, story_of
+from bus.contract.operator.requests import GetRequest, KnownOfRequest
 from bus.contract.problems import Invalid
-from bus.contract.request_history import GetRequest, KnownOfRequest
 
 
 @click.command(context_settings=MAY_BEGIN_WITH_A_DASH)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from bus.contract.builtin import is_send
-from bus.contract.request_history import Completion, Emission, FailedAttempt, RelatedDeadLetter
+from bus.contract.operator.requests import Completion, Emission, FailedAttempt, RelatedDeadLetter
 from bus.messaging.call import EVENTS
 
 

@@ -19,8 +19,7 @@ from bus.client.request_entries import (
     of_emission,
     place_of,
 )
-from bus.contract.problems import ProblemError
-from bus.contract.request_history import (
+from bus.contract.operator.requests import (
     MAX_KNOWN,
     Completion,
     Emission,
@@ -29,6 +28,7 @@ from bus.contract.request_history import (
     KnownOfRequest,
     RelatedDeadLetter,
 )
+from bus.contract.problems import ProblemError
 from bus.messaging.call import EVENTS
 from bus.messaging.message import check_message_id
 from bus.messaging.trace_context import read

@@ -9,9 +9,11 @@ from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, NotF
 
 from bus.console.access import WRONG_TOKEN, Access
 from bus.console.accounts import Denied
+from bus.console.actions import add_actions
 from bus.console.calling import add_calling
 from bus.console.console import FILES, Console
 from bus.console.dead_letters import add_dead_letters
+from bus.console.event_replays import add_event_replays
 from bus.console.events import EVENTS_STREAM, add_events
 from bus.console.overview import STREAM, add_overview
 from bus.console.requests import add_requests
@@ -23,7 +25,7 @@ COOKIE = "errand_console"
 # Reached without a session.
 OPEN_PATHS = frozenset({"/login", "/console.js", "/health/live"})
 # What is possible while accounts are away: to leave, to stop what runs, and to see what an action would take.
-HARMLESS = frozenset({"log_out", "dead_letters_stop", "dead_letters_preview"})
+HARMLESS = frozenset({"log_out", "action_stop", "dead_letters_preview", "event_replay_preview"})
 # What the framework says to those who have typed an address, for people who follow links and send forms.
 _IN_WORDS: dict[str | None, str] = {
     NotFound.description: "There is no such page.",
@@ -55,6 +57,8 @@ def console_application(console: Console) -> Flask:
     add_calling(app, console)
     add_requests(app, console)
     add_events(app, console)
+    add_event_replays(app, console)
+    add_actions(app, console)
     return app
 
 

@@ -23,7 +23,7 @@ from bus.console.forms import VALUE, FormField, filled, form_of, request_of
 from bus.contract.builtin import is_send, outcome_query_of
 from bus.contract.fields import holds_secrets
 from bus.contract.operations import Operation, service_of
-from bus.contract.operator import RecordCall
+from bus.contract.operator.actions import RecordCall
 from bus.contract.problems import Problem, ProblemError, ReplyTimeout, Unavailable
 from bus.http.documents.description import words
 from bus.http.documents.examples import known_examples

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Response, g, request
+from werkzeug.exceptions import NotFound
 
 from bus.client.client import ANSWER_SECONDS, Client
 from bus.console.access import Access, Session
@@ -15,7 +16,8 @@ from bus.console.replays import Replays
 from bus.console.watching import Watcher
 from bus.contract.events import Event
 from bus.contract.operations import Operation
-from bus.contract.operator import QueueInState, operator_operations
+from bus.contract.operator.operations import operator_operations
+from bus.contract.operator.state import QueueInState
 from bus.http.pages.page import made_of
 from bus.security.operators import Operator
 
@@ -63,6 +65,11 @@ class Console:
         """
         request = operator_operations(service)[operation](**fields)
         return self.client.call(request, timeout=timeout, token=self.operator())
+
+    def require_service(self, name: str) -> None:
+        """Raises NotFound for a service that the console does not know."""
+        if name not in self.watcher.services:
+            raise NotFound(f"There is no service {name}.")
 
     def page(self, template: str, status: int = 200, **words: Any) -> Response:
         """A page with the console's frame."""

@@ -4,22 +4,21 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Flask, Response, redirect, request
-from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.exceptions import BadRequest, Conflict
 
-from bus.client.dead_letter_replay import TAKE_SECONDS
+from bus.client.replay import TAKE_SECONDS
+from bus.console.actions import go_on
 from bus.console.console import Console
+from bus.console.form_values import MOST_RATE, RATE, chosen_rate, chosen_reason, number_of
 from bus.contract.codec import encode
-from bus.contract.operator import (
+from bus.contract.operator.dead_letters import (
     MAX_LETTERS,
-    ActionProgress,
     BodyNotAcceptable,
     DeadLetterFilter,
     DeadLetterInFull,
     GetDeadLetter,
-    GetDeadLetterAction,
     GroupDeadLetters,
     GroupName,
-    ListDeadLetterActions,
     ListDeadLetters,
     TakeDeadLetters,
 )
@@ -30,8 +29,8 @@ from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
 
 # Letters on one page of a list, and those that a preview shows.
 PAGE, SHOWN = 50, 20
-MOST_RATE, RATE = 1000.0, 100.0
-MOST_GROUPS, MOST_ACTIONS = 500, 200
+MOST_GROUPS = 500
+NOTHING_LEFT = "None of these letters waits any more: another operator has handled them."
 
 
 def add_dead_letters(app: Flask, console: Console) -> None:
@@ -43,11 +42,7 @@ def add_dead_letters(app: Flask, console: Console) -> None:
         ("/<service>/letters/<int:number>", "GET", pages.letter),
         ("/<service>/letters/<int:number>/edit", "POST", pages.edit),
         ("/<service>/preview", "POST", pages.preview),
-        ("/<service>/actions", "GET", pages.actions),
         ("/<service>/actions", "POST", pages.begin),
-        ("/<service>/actions/<int:action>", "GET", pages.action),
-        ("/<service>/actions/<int:action>/stop", "POST", pages.stop),
-        ("/<service>/actions/<int:action>/resume", "POST", pages.resume),
     ):
         app.add_url_rule(f"/dead-letters{path}", f"dead_letters_{view.__name__}", view, methods=[method])
 
@@ -71,8 +66,8 @@ class _Pages:
 
     def letters(self, service: str) -> Response:
         """The letters of a service that match the filter of the query string, the newest first."""
-        self._check(service)
-        chosen, after = _filter(request.args), _number(request.args.get("after", "0"))
+        self._console.require_service(service)
+        chosen, after = _filter(request.args), number_of(request.args.get("after", "0"))
         page = self._console.ask(
             service, ListDeadLetters, filter=chosen, after=after, limit=PAGE, newest_first=True, counted=True
         )
@@ -95,15 +90,15 @@ class _Pages:
         try:
             sealed = self._checked(service, found.letter.operation, body)
             chosen = DeadLetterFilter(ids=[number], state="dead")
-            fields = {"kind": "edit", "filter": chosen, "reason": _reason(), "body": sealed}
+            fields = {"kind": "edit", "filter": chosen, "reason": chosen_reason(), "body": sealed}
             taken = self._console.ask(service, TakeDeadLetters, timeout=TAKE_SECONDS, **fields)
         except (Invalid, BodyNotAcceptable) as error:
             return self._letter(service, found, body, error.problem, 422)
-        return self._go_on(service, taken.action, rate=RATE, growing=False, body=sealed)
+        return go_on(self._console, service, taken.action, rate=RATE, body=sealed)
 
     def preview(self, service: str) -> Response:
         """What an action would take: exactly what was shown, and nothing that has come since."""
-        self._check(service)
+        self._console.require_service(service)
         kind = request.form.get("kind")
         if kind not in ("replay", "discard"):
             raise BadRequest("The form names neither a replay nor a discard.")
@@ -125,71 +120,29 @@ class _Pages:
 
     def begin(self, service: str) -> Any:
         """Do what the preview has shown."""
-        self._check(service)
+        self._console.require_service(service)
         kind, chosen = request.form.get("kind"), _filter(request.form)
         if kind not in ("replay", "discard"):
             raise BadRequest("The form names neither a replay nor a discard.")
-        fields: dict[str, Any] = {"kind": kind, "filter": chosen, "reason": _reason()}
+        fields: dict[str, Any] = {"kind": kind, "filter": chosen, "reason": chosen_reason()}
         if first := request.form.get("first", "").strip():
-            fields["limit"] = _number(first)
+            fields["limit"] = number_of(first)
             if not 0 < fields["limit"] <= MAX_LETTERS:
                 raise BadRequest(f"Only the first is a number from 1 to {MAX_LETTERS}, or empty for all.")
-        rate = _rate()
+        rate = chosen_rate()
         if kind == "discard" and not fields["reason"]:
             raise BadRequest("A discard has a reason. Go back and give one.")
         if kind == "replay":
             self._console.replays.require_room()
         taken = self._console.ask(service, TakeDeadLetters, timeout=TAKE_SECONDS, **fields)
+        if taken.action is None:
+            raise Conflict(NOTHING_LEFT)
         if kind == "replay":
-            return self._go_on(service, taken.action, rate=rate, growing="growing" in request.form)
-        return redirect(f"/dead-letters/{service}/actions", 303)
-
-    def actions(self, service: str) -> Response:
-        """What operators did with the dead letters of a service, the newest first."""
-        self._check(service)
-        found = self._console.ask(service, ListDeadLetterActions, limit=MOST_ACTIONS).actions
-        return self._console.page("actions.html.jinja", name=service, actions=list(reversed(found)))
-
-    def action(self, service: str, action: int) -> Response:
-        """How far an action is."""
-        self._check(service)
-        running = self._console.replays.of(service, action)
-        is_running = running is not None and not running.is_over  # before the count, which may be the last one
-        progress: ActionProgress = self._console.ask(service, GetDeadLetterAction, action=action)
-        return self._console.page(
-            "action.html.jinja",
-            name=service,
-            progress=progress,
-            action=progress.action,
-            is_running=is_running,
-            trouble="" if running is None or is_running else running.trouble,
-            rate=RATE,
-        )
-
-    def stop(self, service: str, action: int) -> Any:
-        """Stop a replay; what is left stays with it."""
-        self._check(service)
-        self._console.replays.stop(service, action)
-        return redirect(f"/dead-letters/{service}/actions/{action}", 303)
-
-    def resume(self, service: str, action: int) -> Any:
-        """Go on with a replay that was stopped."""
-        self._check(service)
-        return self._go_on(service, action, rate=_rate(), growing="growing" in request.form)
-
-    def _go_on(self, service: str, action: int | None, *, rate: float, growing: bool, body: str | None = None) -> Any:
-        if action is None:
-            return redirect(f"/dead-letters/{service}", 303)
-        operator = self._console.operator()
-        self._console.replays.start(operator, service, action, rate=rate, growing=growing, body=body)
-        return redirect(f"/dead-letters/{service}/actions/{action}", 303)
-
-    def _check(self, service: str) -> None:
-        if service not in self._console.watcher.services:
-            raise NotFound(f"There is no service {service}.")
+            return go_on(self._console, service, taken.action, rate=rate, growing="growing" in request.form)
+        return redirect(f"/actions?service={service}", 303)
 
     def _found(self, service: str, number: int) -> DeadLetterInFull:
-        self._check(service)
+        self._console.require_service(service)
         found: DeadLetterInFull = self._console.ask(service, GetDeadLetter, which=str(number))
         return found
 
@@ -239,19 +192,7 @@ def _filter(given: Any) -> DeadLetterFilter:
         **words,
         group=group,
         state="" if state == "any" else state,
-        action=_number(given.get("action", "0")),
-        ids=[_number(each) for each in given.getlist("ids")],
-        up_to=_number(given.get("up_to", "0")),
+        action=number_of(given.get("action", "0")),
+        ids=[number_of(each) for each in given.getlist("ids")],
+        up_to=number_of(given.get("up_to", "0")),
     )
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
-
-
-def _rate() -> float:
-    return min(MOST_RATE, float(max(1, _number(request.form.get("rate", "")))))
-
-
-def _reason() -> str:
-    return request.form.get("reason", "").strip()[:500]

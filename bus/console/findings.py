@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bus.console.watching import Overview, QueueNow, ServiceNow
-from bus.contract.operator import MOST_COUNTED, ServiceState
+from bus.contract.operator.state import MOST_COUNTED, ServiceState
 
 # A queue that is not empty is one that fills when it stays so for this long, or holds as many.
 WAITING_SECONDS, MANY_READY = 5.0, 1000

@@ -7,7 +7,7 @@ import structlog
 from werkzeug.exceptions import BadRequest
 
 from bus.client.client import Client
-from bus.client.dead_letter_replay import Replay, ReplayStopped
+from bus.client.replay import Replay, ReplayStopped
 from bus.contract.problems import ProblemError
 from bus.security.operators import Operator
 

@@ -8,7 +8,7 @@ from flask import Flask, Response, request
 from bus.client.request_story import Story, story_of
 from bus.console.console import Console
 from bus.console.watching import ANSWER_SECONDS, QueueNow
-from bus.contract.request_history import GetRequest, KnownOfRequest
+from bus.contract.operator.requests import GetRequest, KnownOfRequest
 
 
 def add_requests(app: Flask, console: Console) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from bus.client.client import Client
-from bus.contract.operator import GetState, QueueInState, ServiceState, operator_operations
+from bus.contract.operator.operations import operator_operations
+from bus.contract.operator.state import GetState, QueueInState, ServiceState
 from bus.contract.problems import ProblemError
 from bus.messaging.queue_counting import QueueCounting
 from bus.messaging.topology import CONSUMED_KINDS

@@ -68,8 +68,8 @@ Index("outbox_new", outbox.c.id, postgresql_where=is_new, sqlite_where=is_new)
 Index("outbox_refused", outbox.c.id, postgresql_where=is_refused, sqlite_where=is_refused)
 Index("outbox_made_at", outbox.c.made_at, postgresql_using="brin", postgresql_with=_SUMMARIES)
 
-# What an operator did, mostly with dead letters, and the reason given; `letters` is how many the action took. `held_by`
-# sends a batch of them now; its lease ends at `held_until`.
+# What an operator did, mostly with dead letters, and the reason given; `letters` is how many messages the action took.
+# `held_by` sends a batch of them now; its lease ends at `held_until`.
 dead_letter_action = Table(
     "dead_letter_actions",
     metadata,
@@ -83,6 +83,24 @@ dead_letter_action = Table(
     Column("made_at", UtcDateTime, nullable=False, server_default=func.now()),
     Column("reason", Text, nullable=False, server_default=""),
     sqlite_autoincrement=True,
+)
+
+# Actions that send events again, to one queue: which events, and how far it is. `after_kept` is the last row of the
+# outbox that was sent, `after_past` the last position of the service's own tables (`past_events.py`), `reached` when
+# the last event that was sent was made.
+event_replay = Table(
+    "event_replays",
+    metadata,
+    Column("action_id", Id, primary_key=True, autoincrement=False),
+    Column("queue", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("after_kept", BigInteger, nullable=False),
+    Column("after_past", BigInteger, nullable=False),
+    Column("sent", BigInteger, nullable=False),
+    Column("reached", UtcDateTime),
+    Column("is_over", Boolean, nullable=False),
 )
 
 # Messages set aside for a person. `state` is dead, chosen (taken by an action, not sent again yet), replayed or

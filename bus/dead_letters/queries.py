@@ -8,11 +8,18 @@ from msgspec import structs
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, union_all
 
 from bus.contract.codec import read_json
-from bus.contract.operator import DeadLetterFilter, DeadLetterGroup, DeadLetterSummary, OriginalProperties
+from bus.contract.operator.dead_letters import (
+    CHOSEN,
+    REPLAYED,
+    DeadLetterFilter,
+    DeadLetterGroup,
+    DeadLetterSummary,
+    OriginalProperties,
+)
 from bus.database.numbers import among_first
 from bus.database.tables import dead_letter, dead_letter_action
 from bus.dead_letters.body import Operations
-from bus.dead_letters.store import CHOSEN, REPLAYED, STATES, DeadLetter
+from bus.dead_letters.store import STATES, DeadLetter
 from bus.messaging.topology import is_events_queue
 
 _NUMBER = re.compile(r"[0-9]{1,18}")

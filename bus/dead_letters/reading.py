@@ -16,7 +16,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from bus.contract.identity import ANONYMOUS
-from bus.contract.operator import OriginalProperties
+from bus.contract.operator.dead_letters import OriginalProperties
 from bus.dead_letters.body import NOT_KEPT, Operations, body_to_keep
 from bus.dead_letters.envelope import MAX_DETAIL, MAX_TRACEBACK_BYTES, is_authentic
 from bus.dead_letters.store import ReceivedDeadLetter

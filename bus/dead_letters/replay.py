@@ -6,12 +6,13 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from bus import failpoints
-from bus.contract.operator import ActionProgress, DeadLettersSent, UnknownAction
+from bus.contract.operator.actions import Action, ActionProgress, Sent
+from bus.database.actions import claim_lease, release_lease
 from bus.database.engine import Database
 from bus.database.inbox import done_of
-from bus.dead_letters.actions import actions, claim_lease, mark_replayed, release_lease
 from bus.dead_letters.queries import ids_of_those_that_died_again, last_replayed, next_chosen
 from bus.dead_letters.store import DeadLetter
+from bus.dead_letters.taking import mark_replayed
 from bus.messaging.call import EVENTS
 from bus.messaging.message import JSON, SENT_AT, Message, now_ms
 from bus.messaging.publishing import not_taken
@@ -27,9 +28,7 @@ MOST_LOOKED_UP = 1000
 Send = Callable[[Sequence[Message]], Sequence[PublishOutcome]]
 
 
-def send_next(
-    database: Database, action_id: int, most: int, send: Send, other_body: bytes | None = None
-) -> DeadLettersSent:
+def send_next(database: Database, action_id: int, most: int, send: Send, other_body: bytes | None = None) -> Sent:
     """Send the next letters of an action, at most `most`, and mark those that the broker has confirmed.
 
     No transaction is open while they are sent. `other_body` replaces the letter's own. Letters that are not sent stay
@@ -64,7 +63,7 @@ def send_next(
     failed = [place for place, outcome in enumerate(outcomes) if outcome is not PublishOutcome.CONFIRMED]
     why_stopped = str(not_taken(messages[failed[0]].queue, outcomes[failed[0]])) if failed else ""
     is_full = bool(failed) and outcomes[failed[0]] is PublishOutcome.FULL
-    return DeadLettersSent(sent=len(confirmed), left=left - len(confirmed), why_stopped=why_stopped, is_full=is_full)
+    return Sent(sent=len(confirmed), left=left - len(confirmed), why_stopped=why_stopped, is_full=is_full)
 
 
 def message_of(letter: DeadLetter, action_id: int, other_body: bytes | None) -> Message:
@@ -89,17 +88,14 @@ def message_of(letter: DeadLetter, action_id: int, other_body: bytes | None) -> 
     )
 
 
-def progress_of(connection: Connection, action_id: int) -> ActionProgress:
-    """How far an action is, and what became of the letters that it has sent. Raises UnknownAction."""
-    found = actions(connection, 1, action_id)
-    if not found:
-        raise UnknownAction
-    died = set(ids_of_those_that_died_again(connection, action_id))
+def progress_of(connection: Connection, action: Action) -> ActionProgress:
+    """How far an action is, and what became of the letters that it has sent."""
+    died = set(ids_of_those_that_died_again(connection, action.id))
     asked: dict[str, set[str]] = {}
-    for letter in last_replayed(connection, action_id, MOST_LOOKED_UP):
+    for letter in last_replayed(connection, action.id, MOST_LOOKED_UP):
         if letter.sent_as not in died:
             is_event = is_events_queue(letter.origin_queue)
             caller = EVENTS if is_event else caller_named(letter.properties.caller).id
             asked.setdefault(caller, set()).add(letter.sent_as)
     is_open = {sent_as for caller, ids in asked.items() for sent_as in ids - done_of(connection, caller, ids)}
-    return ActionProgress(action=found[0], died_again=len(died), open=len(is_open))
+    return ActionProgress(action=action, sent=action.taken - action.left, died_again=len(died), open=len(is_open))

@@ -10,11 +10,10 @@ from msgspec import structs
 from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from bus.contract.codec import read_json
-from bus.contract.operator import DeadLetterSummary, OriginalProperties
+from bus.contract.operator.dead_letters import CHOSEN, DEAD, DISCARDED, REPLAYED, DeadLetterSummary, OriginalProperties
 from bus.database.bulk import find_all, insert_all
 from bus.database.tables import dead_letter
 
-DEAD, CHOSEN, REPLAYED, DISCARDED = "dead", "chosen", "replayed", "discarded"
 HANDLED = (REPLAYED, DISCARDED)
 STATES = (DEAD, CHOSEN, *HANDLED)
 

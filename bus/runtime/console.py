@@ -9,7 +9,7 @@ from bus.console.application import LONG_FORM_BYTES, console_application
 from bus.console.console import Console, Known
 from bus.contract.events import events_in
 from bus.contract.identity import TOKEN_SERVICE
-from bus.contract.operator import QueueInState
+from bus.contract.operator.state import QueueInState
 from bus.messaging.connect import transport_for
 from bus.runtime.local_http import base_url
 from bus.runtime.process import stop_on_signals

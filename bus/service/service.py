@@ -1,21 +1,20 @@
 """Services: which function handles which operation."""
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Select
 
 from bus.contract.builtin import outcome_query_of, ping_of, sealing_key_query_of
 from bus.contract.events import Event
 from bus.contract.fields import holds_secrets, holds_secrets_inside
 from bus.contract.identity import takes_secrets
 from bus.contract.operations import Operation, Reply, service_of
-from bus.contract.operator import operator_operations
+from bus.contract.operator.operations import operator_operations
 from bus.contract.refusals import Refusal, Refused
 from bus.contract.settings import Settings
-from bus.database.past_events import PastEvent, PastEvents
+from bus.database.past_events import PastEvents, ReadsPast
 from bus.messaging.topology import DEFAULT_LIMITS, Limits, Queue, queues_of
 from bus.security.seal import SEALED
 from bus.service.handler import (
@@ -191,25 +190,19 @@ class Service:
 
         return register
 
-    def past_events(
-        self, *events: type[Event]
-    ) -> Callable[
-        [Callable[[Connection, datetime], Iterable[PastEvent]]], Callable[[Connection, datetime], Iterable[PastEvent]]
-    ]:
-        """Register a function of (connection, since) that gives past events of these classes, for `bus events replay`.
+    def past_events(self, *events: type[Event]) -> Callable[[ReadsPast], ReadsPast]:
+        """Register a function of (connection, since, after, most) that gives past events of these classes, for replays.
 
         Without it a replay reaches as far back as the outbox, KEEP_DAYS. The function is the only source of these
-        events then, and reads them from tables of the service: all that were committed when it begins and made at
-        `since` or later, in the order in which they were emitted, each equal to the one that listeners got, with the
-        message id that `work.emit` returned. It yields them while it reads, a page at a time, because there may be
-        millions. The connection is for reads, each statement by itself.
+        events then, and reads them from tables of the service: the next ones with a position greater than `after`, made
+        at `since` or later, at most `most`, in the order of their positions. Each is equal to the one that listeners
+        got, with the message id that `work.emit` returned; the position is a whole number from 1, such as the number of
+        a row, and grows in the order in which they were emitted. The connection is for reads, each statement by itself.
 
         Raises TypeError for events of another service, for none, and for a second function.
         """
 
-        def register(
-            function: Callable[[Connection, datetime], Iterable[PastEvent]],
-        ) -> Callable[[Connection, datetime], Iterable[PastEvent]]:
+        def register(function: ReadsPast) -> ReadsPast:
             if self.past is not None or not events:
                 raise TypeError(f"{self.name}: past events come from one function, for at least one class of events")
             for event in events:

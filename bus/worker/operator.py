@@ -1,5 +1,5 @@
 """What a worker answers to operators: the state of its service, what it knows of a request, and what they do with its
-dead letters."""
+dead letters and events."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,40 +12,43 @@ from sqlalchemy import ColumnElement, true
 from bus.contract.codec import encode, parse
 from bus.contract.fields import secrets_of
 from bus.contract.operations import Operation
-from bus.contract.operator import (
+from bus.contract.operator.actions import (
     ActionProgress,
     Actions,
-    BodyNotAcceptable,
     CallRecorded,
+    GetAction,
+    ListActions,
+    RecordCall,
+    SendNext,
+    Sent,
+)
+from bus.contract.operator.dead_letters import (
+    DEAD,
+    BodyNotAcceptable,
     DeadLetterGroups,
     DeadLetterInFull,
     DeadLetterList,
-    DeadLettersSent,
     DeadLettersTaken,
     DeadLetterSummary,
     GetDeadLetter,
-    GetDeadLetterAction,
-    GetState,
     GroupDeadLetters,
-    ListDeadLetterActions,
     ListDeadLetters,
     ListedDeadLetter,
-    QueueInState,
-    RecordCall,
-    SendDeadLetters,
-    ServiceState,
     TakeDeadLetters,
     UnknownDeadLetter,
-    operator_operations,
 )
+from bus.contract.operator.events import BeginEventReplay, CountEvents, EventCount, EventReplayBegun, NotAListener
+from bus.contract.operator.operations import operator_operations
+from bus.contract.operator.requests import GetRequest, KnownOfRequest
+from bus.contract.operator.state import GetState, QueueInState, ServiceState
 from bus.contract.problems import Invalid
-from bus.contract.request_history import GetRequest, KnownOfRequest
 from bus.contract.validation import accept
+from bus.database import event_replays
+from bus.database.actions import action_with, actions, kind_of, record
 from bus.database.engine import Database
-from bus.dead_letters import actions, queries
+from bus.dead_letters import queries, replay
 from bus.dead_letters.body import is_sealed
-from bus.dead_letters.replay import progress_of, send_next
-from bus.dead_letters.store import DEAD
+from bus.dead_letters.taking import take
 from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
 from bus.messaging.publishing import publish_all
 from bus.messaging.topology import Limits
@@ -91,10 +94,12 @@ class OperatorHandlers:
             GroupDeadLetters: self._group,
             GetDeadLetter: self._letter,
             GetRequest: self._request,
-            ListDeadLetterActions: self._list_actions,
-            GetDeadLetterAction: self._progress,
             TakeDeadLetters: self._take,
-            SendDeadLetters: self._send,
+            CountEvents: self._count_events,
+            BeginEventReplay: self._begin_event_replay,
+            ListActions: self._list_actions,
+            GetAction: self._progress,
+            SendNext: self._send,
             RecordCall: self._record,
         }
         # With threads of its own, each has its transaction for itself, and opens it only when it needs it.
@@ -148,12 +153,6 @@ class OperatorHandlers:
     def _request(self, request: GetRequest, work: Work) -> KnownOfRequest:
         return known_of(work.connection, request)
 
-    def _list_actions(self, request: ListDeadLetterActions, work: Work) -> Actions:
-        return Actions(actions=actions.actions(work.connection, request.limit))
-
-    def _progress(self, request: GetDeadLetterAction, work: Work) -> ActionProgress:
-        return progress_of(work.connection, request.action)
-
     def _take(self, request: TakeDeadLetters, work: Work) -> DeadLettersTaken:
         connection, chosen = work.connection, structs.replace(request.filter, state=request.filter.state or DEAD)
         may_be_taken: ColumnElement[bool] = true()
@@ -171,28 +170,46 @@ class OperatorHandlers:
             return DeadLettersTaken(action=None, letters=0, skipped=0)
         skipped = matching - replayable if request.kind == "replay" else 0
         operator = work.caller.id
-        action, count = actions.take(
-            connection, request.kind, operator, chosen, may_be_taken, request.limit, request.reason
-        )
+        action, count = take(connection, request.kind, operator, chosen, may_be_taken, request.limit, request.reason)
         log.info("dead_letters_taken", service=self._service.name, kind=request.kind, operator=operator, count=count)
         return DeadLettersTaken(action=action, letters=count, skipped=skipped)
+
+    def _count_events(self, request: CountEvents, work: Work) -> EventCount:
+        return event_replays.counted(work.connection, request.filter, self._service.past)
+
+    def _begin_event_replay(self, request: BeginEventReplay, work: Work) -> EventReplayBegun:
+        if any(queue.name == request.queue and queue.kind != "events" for queue in self._queues):
+            raise NotAListener
+        operator, queue, past = work.caller.id, request.queue, self._service.past
+        action = event_replays.begin(work.connection, operator, request.filter, queue, request.reason, past)
+        log.info("event_replay_begun", service=self._service.name, queue=queue, operator=operator, action=action)
+        return EventReplayBegun(action=action)
+
+    def _list_actions(self, request: ListActions, work: Work) -> Actions:
+        return Actions(actions=actions(work.connection, request.limit))
+
+    def _progress(self, request: GetAction, work: Work) -> ActionProgress:
+        action = action_with(work.connection, request.action)
+        if action.kind == "events":
+            return event_replays.progress_of(work.connection, action)
+        return replay.progress_of(work.connection, action)
 
     def _record(self, request: RecordCall, work: Work) -> CallRecorded:
         made_by, called = work.caller.id, f"{request.operation} {request.message_id}"
         log.info("operator_calls", service=self._service.name, operation=request.operation, operator=made_by)
-        return CallRecorded(action=actions.record(work.connection, "call", made_by, called))
+        return CallRecorded(action=record(work.connection, "call", made_by, called))
 
-    def _send(self, request: SendDeadLetters, _work: Work) -> DeadLettersSent:
+    def _send(self, request: SendNext, _work: Work) -> Sent:
         with self._database.reading() as transaction:
-            found = actions.actions(transaction.connection, 1, request.action)
+            kind = kind_of(transaction.connection, request.action)
             letters = queries.next_chosen(transaction.connection, request.action, 1)
-        other_body = None
-        if found and letters and (found[0].kind == "edit" or request.body is not UNSET):
-            if found[0].kind != "edit":
-                raise BodyNotAcceptable(f"Replay {request.action} sends the stored bodies: give no other body.")
-            other_body = self._check_body(letters[0], request.body)
         send = partial(publish_all, self._transport, seconds=CONFIRM_SECONDS)
-        return send_next(self._database, request.action, request.limit, send, other_body)
+        if request.body is not UNSET and kind != "edit":
+            raise BodyNotAcceptable(f"Replay {request.action} sends the stored bodies: give no other body.")
+        if kind == "events":
+            return event_replays.send_next(self._database, self._service.past, request.action, request.limit, send)
+        other_body = self._check_body(letters[0], request.body) if letters and kind == "edit" else None
+        return replay.send_next(self._database, request.action, request.limit, send, other_body)
 
     def _listed(self, letter: DeadLetterSummary) -> ListedDeadLetter:
         columns = {name: getattr(letter, name) for name in DeadLetterSummary.__struct_fields__}

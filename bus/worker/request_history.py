@@ -13,8 +13,8 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, 
 
 from bus.contract.codec import read_json
 from bus.contract.identity import ANONYMOUS
-from bus.contract.operator import OriginalProperties
-from bus.contract.request_history import (
+from bus.contract.operator.dead_letters import OriginalProperties
+from bus.contract.operator.requests import (
     MAX_KNOWN,
     MAX_REPLY,
     Completion,

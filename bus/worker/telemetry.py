@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from bus.contract.builtin import PING
-from bus.contract.operator import GET_STATE
+from bus.contract.operator.state import GET_STATE
 from bus.messaging.call import Call
 from bus.messaging.message import Delivery
 from bus.messaging.redelivery import ATTEMPTS, attempts_of

@@ -14,7 +14,7 @@ from bus.client.client import Client
 from bus.contract.builtin import SealingKey
 from bus.contract.identity import ANONYMOUS, JsonWebKeySet, key_set_query
 from bus.contract.operations import Operation
-from bus.contract.operator import GET_STATE
+from bus.contract.operator.state import GET_STATE
 from bus.contract.problems import Unavailable
 from bus.contract.settings import is_open
 from bus.database.engine import Database

@@ -1,10 +1,10 @@
 """The history of products: what each change was, and the events of all time; `changes.py` writes it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from bus import Event, PastEvent, Work
 from bus.database import page_of
@@ -25,24 +25,16 @@ from catalog.storage.changes import stock_changed
 from catalog.storage.product_rows import changed, shown, version_of
 from catalog.tables import history, product
 
-# Rows of the history that are read together for a replay.
-MOST_ROWS = 500
-
 _REMOVED = ProductRemoved.operation_name
 _exists = select(product.c.id).where(product.c.id == bindparam("product_id"))
 _before = select(history).where(
     history.c.product_id == bindparam("product_id"), history.c.version == bindparam("version")
 )
-_last = select(func.max(history.c.id))
 _next = (
     select(history)
-    .where(
-        history.c.id > bindparam("after"),
-        history.c.id <= bindparam("last"),
-        history.c.updated_ms >= bindparam("since"),
-    )
+    .where(history.c.id > bindparam("after"), history.c.updated_ms >= bindparam("since"))
     .order_by(history.c.id)
-    .limit(MOST_ROWS)
+    .limit(bindparam("most"))
 )
 
 
@@ -60,14 +52,11 @@ def get_history(query: GetHistory, work: Work) -> HistoryPage:
 
 
 @catalog.past_events(ProductChanged, StockChanged, ProductRemoved, ProductRestored)
-def past_events(connection: Connection, since: datetime) -> Iterator[PastEvent]:
+def past_events(connection: Connection, since: datetime, after: int, most: int) -> list[PastEvent]:
     """All events of products, from the history."""
-    last = connection.execute(_last).scalar_one()
-    bounds = {"after": 0, "last": last or 0, "since": milliseconds(since)}
-    while rows := connection.execute(_next, bounds).all():
-        for row in rows:
-            yield PastEvent(_event_of(row), row.event_id, moment(row.updated_ms))
-        bounds["after"] = rows[-1].id
+    bounds = {"after": after, "since": milliseconds(since), "most": most}
+    rows = connection.execute(_next, bounds)
+    return [PastEvent(row.id, _event_of(row), row.event_id, moment(row.updated_ms)) for row in rows]
 
 
 def _entry(row: Row[Any], versions: Mapping[int, Row[Any]]) -> HistoryEntry:

@@ -27,7 +27,7 @@ from bus.client.retrying import RetryingClient
 from bus.console.access import Access
 from bus.console.application import LONG_FORM_BYTES, console_application
 from bus.console.console import Console, Known
-from bus.contract.operator import QueueInState
+from bus.contract.operator.state import QueueInState
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.testing.servers.postgres import find_database
@@ -306,7 +306,7 @@ def test_while_the_database_is_away_each_page_says_so_and_afterwards_all_is_well
             ("dead-letters", 200),
             ("dead-letters/catalog", 503),
             ("dead-letters/catalog/letters/1", 503),
-            ("dead-letters/catalog/actions", 503),
+            ("actions?service=catalog", 200),
             ("requests?id=order-1", 200),
         ):
             answer = other.goto(f"{system.origin}/{path}")
@@ -346,7 +346,7 @@ def test_an_operation_is_called_once_and_what_is_wrong_stands_beside_its_field(
     expect(page.get_by_role("region", name="Reply", exact=True)).to_be_focused()
     expect(page.get_by_role("region", name="Body of the reply")).to_contain_text('"name": "Called"')
     assert system.names().count("Called") == 1
-    page.goto(f"{system.origin}/dead-letters/catalog/actions")
+    page.goto(f"{system.origin}/actions?service=catalog")
     expect(page.get_by_role("cell", name="catalog.create_product")).to_have_count(1)
     context.close()
 
@@ -381,6 +381,42 @@ def test_events_are_shown_as_they_are_published_and_filtered(browser: Browser, s
     expect(listed.get_by_role("cell", name="catalog.product_changed").first).to_be_visible()
     assert listed.locator("noscript meta[http-equiv=refresh]").count() == 1
     plain.close()
+    context.close()
+
+
+def test_events_are_sent_to_a_listener_again_by_keyboard_alone(browser: Browser, system: System) -> None:
+    context = browser.new_context(viewport=SIZES["phone"])
+    page = _page(context, [])
+    system.publish({**LAMP, "name": "Told"})
+    wait_until(lambda: "Told" in system.names(), WAIT_SECONDS, "it is created")
+    page.goto(f"{system.origin}/?token={TOKEN}")
+    page.goto(f"{system.origin}/events")
+    page.get_by_role("link", name="Send again").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{system.origin}/events/replay")
+    page.get_by_label("Service required").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.type("copies.events")
+    page.keyboard.press("Tab")
+    page.keyboard.type("soon")
+    page.keyboard.press("Enter")
+    expect(page.locator("#since-fault")).to_contain_text("This is not a time")
+    page.get_by_label("From required").fill("1h")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("of catalog to copies.events?")
+    count = page.locator("td.number").first.inner_text()
+    with pika.BlockingConnection(pika.URLParameters(system.url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare("copies.events", durable=True)
+        page.get_by_label("Reason").focus()
+        page.keyboard.type("a new copy")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text(f"{count} of {count} sent")).to_be_visible()
+        expect(_finding(page, "All are sent.")).to_be_visible()
+        assert f"{channel.queue_declare('copies.events', passive=True).method.message_count:,}" == count
+        channel.queue_delete("copies.events")
+    page.get_by_role("link", name="What was done").first.click()
+    expect(page.get_by_role("cell", name="a new copy")).to_be_visible()
     context.close()
 
 
@@ -429,13 +465,22 @@ def test_every_page_is_quiet_fits_and_can_be_read_by_all(
     _look_at(page, "overview", f"{size}-{scheme}", tmp_path)
     system.publish({**LAMP, "price": -1, "name": "<script>alert(1)</script>" * 4}, {**LAMP, "price": -2})
     _finding(page, "dead letters to look at").wait_for()
-    for name, path in (("groups", ""), ("letters", "/catalog"), ("actions", "/catalog/actions")):
-        page.goto(f"{system.origin}/dead-letters{path}")
+    for name, path in (("groups", "dead-letters"), ("letters", "dead-letters/catalog"), ("actions", "actions")):
+        page.goto(f"{system.origin}/{path}")
         _look_at(page, name, f"{size}-{scheme}", tmp_path)
     page.goto(f"{system.origin}/events?name=catalog.*&still=1")
     places = [page.get_by_label(name).bounding_box() for name in ("Name", "Service", "Text in the body")]
     assert size == "phone" or len({(place["y"], place["height"]) for place in places if place}) == 1
     _look_at(page, "events", f"{size}-{scheme}", tmp_path)
+    page.goto(f"{system.origin}/events/replay")
+    _look_at(page, "event-replay-form", f"{size}-{scheme}", tmp_path)
+    page.get_by_label("To the queue").fill("feed.events")
+    page.get_by_role("button", name="Show what would be sent").click()
+    page.get_by_role("heading", name="to feed.events?").wait_for()
+    _look_at(page, "event-replay", f"{size}-{scheme}", tmp_path)
+    page.get_by_role("button", name="Send again").click()
+    _finding(page, "There is no queue feed.events").wait_for()
+    _look_at(page, "event-replay-stopped", f"{size}-{scheme}", tmp_path)
     page.goto(f"{system.origin}/call")
     _look_at(page, "calls", f"{size}-{scheme}", tmp_path)
     page.goto(f"{system.origin}/call/catalog.create_product?example=1&field.price=9,90")
@@ -454,7 +499,7 @@ def test_every_page_is_quiet_fits_and_can_be_read_by_all(
     page.get_by_role("button", name="Send all").click()
     _look_at(page, "preview", f"{size}-{scheme}", tmp_path)
     page.get_by_role("button", name="Send again").click()
-    _finding(page, "became dead letters again").wait_for()
+    _finding(page, "of them became").wait_for()
     page.get_by_role("button", name="Go on").wait_for()
     _look_at(page, "action", f"{size}-{scheme}", tmp_path)
     assert troubles == []

@@ -22,15 +22,15 @@ import bus.cli.dead_letters_replay
 from auth.handlers import auth
 from bus.cli import bus as command
 from bus.client.client import Client
-from bus.contract.operator import (
-    ActionKind,
+from bus.contract.operator.actions import ActionKind
+from bus.contract.operator.dead_letters import (
     BodyNotAcceptable,
     DeadLetterFilter,
     DeadLettersTaken,
     GetDeadLetter,
     TakeDeadLetters,
-    operator_operations,
 )
+from bus.contract.operator.operations import operator_operations
 from bus.contract.refusals import Refused
 from bus.database.engine import Database
 from bus.database.inbox import outcome_of
@@ -331,7 +331,7 @@ def test_an_interrupted_replay_says_how_to_go_on_and_goes_on(sqlite_shop: Shop) 
     assert sqlite_shop.json("replay", "catalog", "--resume", "1") == {"action": 1, "replayed": 4, "skipped": []}
     sqlite_shop.wait_for_products(5)
     (action,) = sqlite_shop.json("actions", "catalog")
-    assert (action["letters"], action["left"], action["chosen_by"]) == (5, 0, "--all")
+    assert (action["taken"], action["left"], action["chosen_by"]) == (5, 0, "--all")
 
 
 def test_two_replays_at_once_send_every_letter_once(shop: Shop) -> None:

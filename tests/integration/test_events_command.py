@@ -14,16 +14,23 @@ from typing import Any
 
 import pika
 import pytest
+from click.testing import CliRunner
 from support.event_services import WordAdded
 
+from bus.cli import bus as command
 from bus.database import outbox
 from bus.database.engine import Database, Outgoing
 from bus.database.migrate import migrate
+from bus.messaging.connect import transport_for
 from bus.testing.servers.rabbitmq import Broker, find_broker
 from bus.testing.waiting import wait_until
+from bus.worker.worker import Worker
+from catalog.handlers import catalog
 
 START_SECONDS = 60.0
 WAIT_SECONDS = 60.0
+STOP_SECONDS = 10.0
+TOKEN = "the operator token of this installation"
 
 
 class Tail:
@@ -47,8 +54,8 @@ class Tail:
             self.lines.append(line)
 
 
-def _environment(broker_url: str, database_url: str = "") -> dict[str, str]:
-    return {**os.environ, "BUS_URL": broker_url, "CATALOG_DATABASE_URL": database_url}
+def _environment(broker_url: str) -> dict[str, str]:
+    return {**os.environ, "BUS_URL": broker_url, "BUS_OPERATOR_TOKEN": TOKEN}
 
 
 @contextmanager
@@ -122,9 +129,9 @@ def test_a_tail_leaves_no_queue_behind(rabbitmq: Broker, broker_url: str) -> Non
 
 
 def test_a_tail_ends_well_when_its_reader_has_enough(broker_url: str) -> None:
-    command = f"set -o pipefail; {sys.executable} -m bus.cli events tail | head -n 1"
+    script = f"set -o pipefail; {sys.executable} -m bus.cli events tail | head -n 1"
     run = subprocess.Popen(
-        ["bash", "-c", command], env=_environment(broker_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ["bash", "-c", script], env=_environment(broker_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
     def has_ended() -> bool:
@@ -141,11 +148,10 @@ def test_a_tail_ends_well_when_its_reader_has_enough(broker_url: str) -> None:
 
 
 class Outbox:
-    """An outbox of the catalog with three events, and a queue to send them to."""
+    """An outbox of the catalog with three events, its worker, and a queue to send them to."""
 
-    def __init__(self, broker_url: str, database: Database, database_url: str) -> None:
-        self._url, self._database = broker_url, database
-        self._environment = _environment(broker_url, database_url)
+    def __init__(self, broker_url: str, database: Database) -> None:
+        self._url, self.environment = broker_url, _environment(broker_url)
         with database.transaction() as transaction:
             told = [Outgoing(WordAdded(thing=1, version=version, word="told")) for version in (1, 2, 3)]
             outbox.write(transaction.connection, told)
@@ -154,13 +160,15 @@ class Outbox:
             outbox.mark_sent(transaction.connection, [row.id for row in rows[:2]])
         with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
             connection.channel().queue_declare("new.events", durable=True)
+        transport = transport_for(broker_url, "catalog")
+        self.worker = Worker(catalog, transport, database, operator_token=TOKEN)
+        self.worker.start()
+        assert transport.wait_until_ready(START_SECONDS)
 
     def replay(self, *options: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "bus.cli", "events", "replay", "catalog", *options]
-        run = subprocess.run(
-            command, env=self._environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
-        )
-        return run.returncode, run.stdout + run.stderr
+        """Run `bus events replay catalog …` in this process; its exit code and what it printed."""
+        run = CliRunner().invoke(command, ["events", "replay", "catalog", *options], env=self.environment)
+        return run.exit_code, run.output
 
     def taken(self) -> list[tuple[pika.BasicProperties, Any]]:
         """What is in the queue."""
@@ -177,7 +185,9 @@ def filled(request: pytest.FixtureRequest, broker_url: str, tmp_path: Path) -> I
     url = f"sqlite:///{tmp_path}/catalog.db" if sqlite else request.getfixturevalue("database_url")
     database = Database(url)
     migrate(database, "catalog.migrations")
-    yield Outbox(broker_url, database, url)
+    filled = Outbox(broker_url, database)
+    yield filled
+    filled.worker.stop(STOP_SECONDS)
     database.close()
 
 
@@ -214,12 +224,32 @@ def test_a_replay_with_a_rate_takes_its_time(filled: Outbox) -> None:
     assert time.monotonic() - begun >= 3
 
 
-def test_a_replay_to_a_queue_that_is_not_there_says_so(filled: Outbox) -> None:
-    code, printed = filled.replay("--since", "1h", "--to", "nowhere.events")
-    assert (code, printed) == (1, "Error: There is no queue nowhere.events. Stopped after 0 events.\n")
+def test_a_replay_to_a_queue_that_is_not_there_says_so_and_is_resumed(filled: Outbox) -> None:
+    code, printed = filled.replay("--since", "1h", "--to", "later.events", "--reason", "it is new")
+    assert (code, "There is no queue later.events: its service has never run" in printed) == (1, True)
+    assert "0 sent, 3 left. Resume with: bus events replay catalog --resume 1\n" in printed
+    with pika.BlockingConnection(pika.URLParameters(filled.environment["BUS_URL"])) as connection:
+        connection.channel().queue_declare("later.events", durable=True)
+    assert filled.replay("--resume", "1") == (0, "3 events were sent.\n")
+    actions = CliRunner().invoke(command, ["dead-letters", "actions", "catalog"], env=filled.environment).output
+    assert "--to later.events  it is new" in actions
 
 
-@pytest.mark.parametrize("command", [("tail",), ("replay", "catalog", "--since", "1h", "--to", "x")])
+def test_a_replay_needs_to_know_what_to_send(filled: Outbox) -> None:
+    for options, said in {
+        ("--to", "new.events"): "Give --since and --to, or --resume.",
+        ("--since", "1h"): "Give --since and --to, or --resume.",
+        ("--resume", "1", "--to", "x"): "give only --rate with it",
+        ("--resume", "4711"): "There is no such action.",
+        ("--since", "1h", "--until", "2h", "--to", "x"): "--until is not later than --since.",
+        ("--since", "1h", "--to", "catalog.create_product"): "This queue of the service is for requests.",
+    }.items():
+        code, printed = filled.replay(*options)
+        assert (code, said in printed) == (2, True), printed
+    assert filled.taken() == []
+
+
+@pytest.mark.parametrize("arguments", [("tail",), ("replay", "catalog", "--since", "1h", "--to", "x")])
 @pytest.mark.parametrize(
     ("url", "code", "said"),
     [
@@ -227,16 +257,10 @@ def test_a_replay_to_a_queue_that_is_not_there_says_so(filled: Outbox) -> None:
         ("amqp://guest:guest@127.0.0.1:1/", 2, "RabbitMQ at 127.0.0.1:1 cannot be reached: Connection refused."),
     ],
 )
-def test_without_a_broker_one_sentence_says_so(
-    tmp_path: Path, command: tuple[str, ...], url: str, code: int, said: str
-) -> None:
-    database_url = f"sqlite:///{tmp_path}/catalog.db"
-    database = Database(database_url)
-    migrate(database, "catalog.migrations")
-    database.close()
+def test_without_a_broker_one_sentence_says_so(arguments: tuple[str, ...], url: str, code: int, said: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "bus.cli", "events", *command],
-        env=_environment(url, database_url),
+        [sys.executable, "-m", "bus.cli", "events", *arguments],
+        env=_environment(url),
         capture_output=True,
         text=True,
         timeout=WAIT_SECONDS,

@@ -19,11 +19,11 @@ from support.plain_publisher import PlainPublisher
 from bus.client.client import Client
 from bus.contract.identity import GetServiceToken, JsonWebKeySet, ServiceToken
 from bus.contract.operations import Command, Query
-from bus.contract.operator import DeadLetterFilter
+from bus.contract.operator.dead_letters import DeadLetterFilter
 from bus.database.engine import Database
 from bus.database.migrate import migrate
-from bus.dead_letters.actions import take
 from bus.dead_letters.replay import send_next
+from bus.dead_letters.taking import take
 from bus.http import front_end
 from bus.messaging.connect import connected, transport_for
 from bus.messaging.publishing import publish_all

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from support.dead_letters import LETTER_KEY, store_dead_letters
 from support.plans import instructions_of, rows_read_of, statements_of_this_block
 
-from bus.contract.operator import DeadLetterFilter
-from bus.contract.request_history import MAX_KNOWN, GetRequest, KnownOfRequest
+from bus.contract.operator.dead_letters import DeadLetterFilter
+from bus.contract.operator.requests import MAX_KNOWN, GetRequest, KnownOfRequest
 from bus.database.engine import Database
 from bus.dead_letters.envelope import dead_letter
 from bus.dead_letters.queries import counted, each, newest

@@ -9,25 +9,21 @@ import pytest
 from sqlalchemy import true, update
 from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 
-from bus.cli.times import time_of
 from bus.contract.builtin import CommandOutcome, outcome_query_of
 from bus.contract.identity import ANONYMOUS
-from bus.contract.operator import ActionBusy, DeadLetterFilter, UnknownAction
+from bus.contract.operator.actions import ActionBusy, UnknownAction
+from bus.contract.operator.dead_letters import DeadLetterFilter
+from bus.contract.times import time_of
+from bus.database.actions import actions, claim_lease, release_lease
 from bus.database.engine import Database
 from bus.database.inbox import record
 from bus.database.migrate import migrate
 from bus.database.tables import dead_letter as table
 from bus.database.tables import dead_letter_action
-from bus.dead_letters.actions import (
-    actions,
-    claim_lease,
-    mark_replayed,
-    release_lease,
-    take,
-)
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.dead_letters.queries import grouped, newest, next_chosen
 from bus.dead_letters.store import purge
+from bus.dead_letters.taking import mark_replayed, take
 from bus.messaging.call import Call
 from bus.messaging.message import Message
 from bus.messaging.replies import EncodedReply
@@ -164,7 +160,7 @@ def test_an_action_takes_exactly_the_letters_it_was_shown(shop: Database) -> Non
     with shop.reading() as transaction:
         (action,) = actions(transaction.connection, 10)
     assert (action.kind, action.made_by, action.reason) == ("discard", "ann@here", "why")
-    assert (action.letters, action.left) == (2, 0)
+    assert (action.taken, action.left) == (2, 0)
 
 
 def test_no_letter_belongs_to_two_actions(shop: Database) -> None:
@@ -173,7 +169,7 @@ def test_no_letter_belongs_to_two_actions(shop: Database) -> None:
     first, second = _begin(shop, "replay", one), _begin(shop, "replay", one, two)
     assert [letter.action_id for letter in letters_in(shop)] == [first, second]
     with shop.reading() as transaction:
-        assert [action.letters for action in actions(transaction.connection, 10)] == [1, 1]
+        assert [action.taken for action in actions(transaction.connection, 10)] == [1, 1]
 
 
 def test_one_worker_at_a_time_sends_an_actions_letters(shop: Database) -> None:

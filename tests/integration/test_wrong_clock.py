@@ -15,11 +15,13 @@ from auth.storage.mails import ask, take
 from auth.storage.throttle import check_wait, count
 from auth.tables import mail, session, throttle, user
 from bus.contract.identity import ANONYMOUS
-from bus.contract.operator import ActionBusy, DeadLetterFilter
+from bus.contract.operator.actions import ActionBusy
+from bus.contract.operator.dead_letters import DeadLetterFilter
+from bus.database.actions import claim_lease
 from bus.database.engine import Database
 from bus.database.migrate import migrate
 from bus.database.tables import inbox
-from bus.dead_letters import actions
+from bus.dead_letters.taking import take as take_letters
 from bus.security.key_store import rotate
 from bus.service.work import Work
 from bus.worker.background.retention import Retention
@@ -56,8 +58,8 @@ def test_it_deletes_and_takes_nothing_before_its_time(database: Database, monkey
         assert take(connection) is not None
         for _ in range(MAILS.free + 1):
             count(connection, [("name", MAILS)])
-        action, _ = actions.take(connection, "replay", "me", DeadLetterFilter(state="dead"), true(), 1, "")
-        actions.claim_lease(connection, action, "another")
+        action, _ = take_letters(connection, "replay", "me", DeadLetterFilter(state="dead"), true(), 1, "")
+        claim_lease(connection, action, "another")
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in ("auth", "bus") and getattr(module, "datetime", None) is datetime:
             monkeypatch.setattr(module, "datetime", Wrong)
@@ -74,6 +76,6 @@ def test_it_deletes_and_takes_nothing_before_its_time(database: Database, monkey
         with pytest.raises(TooManyTries):
             check_wait(connection, [("name", MAILS)])
         with pytest.raises(ActionBusy):
-            actions.claim_lease(connection, action, "me")
+            claim_lease(connection, action, "me")
     assert counts == [1, 1, 1, 1]
     database.close()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bus.contract.operator import DeadLetterFilter, DeadLetterSummary
+from bus.contract.operator.dead_letters import DeadLetterFilter, DeadLetterSummary
 from bus.database.engine import Database
 from bus.dead_letters.queries import each, newest
 from bus.dead_letters.reading import read_dead_letter

@@ -23,6 +23,7 @@ from support.plain_publisher import PlainPublisher
 START_SECONDS = 60.0
 # For what happens apart from the reply, such as a dead letter.
 WAIT_SECONDS = 60.0
+OPERATOR_TOKEN = "the operator token of this installation"
 
 
 class System:
@@ -37,7 +38,7 @@ class System:
     def start(self, service: Service, database: Database) -> None:
         """Start a worker; returns when it is connected."""
         transport = transport_for(self.url, service.name)
-        worker = Worker(service, transport, database, Limits(retry_seconds=(1,)))
+        worker = Worker(service, transport, database, Limits(retry_seconds=(1,)), operator_token=OPERATOR_TOKEN)
         self.databases[service.name] = database
         self.letters[service.name] = DeadLetterReader(database)
         self._workers.append(worker)

@@ -5,10 +5,10 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from bus.columns import UtcDateTime
-from bus.contract.operator import MOST_COUNTED
+from bus.contract.operator.dead_letters import DEAD
+from bus.contract.operator.state import MOST_COUNTED
 from bus.database.engine import Database
 from bus.database.tables import dead_letter, is_new, is_refused, outbox
-from bus.dead_letters.store import DEAD
 from bus.telemetry.metrics import Metrics
 from bus.worker.background.periodic import PeriodicTask
 

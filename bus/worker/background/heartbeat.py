@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from bus.contract.operator import SeenWorker, WorkerState
+from bus.contract.operator.state import SeenWorker, WorkerState
 from bus.database.clock import now
 from bus.database.engine import Database
 from bus.database.tables import worker

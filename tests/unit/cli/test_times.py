@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import click
 import pytest
 
-from bus.cli.times import Time, time_of
+from bus.cli.times import Time
+from bus.contract.times import time_of
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 

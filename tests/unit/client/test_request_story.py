@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bus.client.request_story import MAX_QUESTIONS, Story, story_of
-from bus.contract.problems import Unavailable
-from bus.contract.request_history import (
+from bus.contract.operator.requests import (
     Completion,
     Emission,
     FailedAttempt,
@@ -15,6 +14,7 @@ from bus.contract.request_history import (
     KnownOfRequest,
     RelatedDeadLetter,
 )
+from bus.contract.problems import Unavailable
 from bus.messaging.call import EVENTS
 
 NOON = datetime(2026, 11, 1, 12, 0, 0, 250_000, tzinfo=UTC)

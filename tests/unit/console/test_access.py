@@ -31,7 +31,7 @@ from bus.testing.waiting import wait_until
 
 WAIT_SECONDS = 30.0
 
-PATHS = ("/", "/live", "/dead-letters", "/dead-letters/catalog", "/dead-letters/catalog/actions", "/nothing")
+PATHS = ("/", "/live", "/dead-letters", "/dead-letters/catalog", "/actions", "/actions/catalog/1", "/nothing")
 
 
 def test_without_a_session_there_is_only_the_log_in(operating: Any) -> None:
@@ -293,7 +293,7 @@ def test_what_may_not_be_changed_is_said_and_log_out_is_possible(operating: Any)
     assert operating.post("/dead-letters/catalog/actions", kind="discard", reason="x").status_code == 503
     assert operating.post("/dead-letters/catalog/preview", kind="discard", state="dead").status_code == 200
     operating.console.replays.start(Operator("ada", "token"), "catalog", 1, rate=1, growing=False)
-    assert operating.post("/dead-letters/catalog/actions/1/stop").status_code == 303
+    assert operating.post("/actions/catalog/1/stop").status_code == 303
     assert operating.console.replays.of("catalog", 1).replay._stopping.is_set()
     assert operating.post("/logout").status_code == 303
     assert accounts.asked[-1][0] == "auth.log_out"

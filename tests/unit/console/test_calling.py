@@ -57,8 +57,8 @@ def test_a_command_is_sent_once_recorded_and_its_reply_is_shown(operating: Any, 
     assert _id_of(first.text) != message_id  # another call is another command
     called = ("call", "the console's token (console)", f"catalog.create_product {message_id}")
     assert _recorded(database) == [called, called]
-    assert f'href="/requests?id={message_id}"' in operating.get("/dead-letters/catalog/actions")
-    assert "The operation was called" in operating.get("/dead-letters/catalog/actions/1")
+    assert f'href="/requests?id={message_id}"' in operating.get("/actions?service=catalog")
+    assert "The operation was called" in operating.get("/actions/catalog/1")
 
 
 def test_a_query_is_not_recorded_and_a_refusal_is_shown(operating: Any, database: Database) -> None:

@@ -8,7 +8,7 @@ import pytest
 from bus.console.charts import chart_of
 from bus.console.findings import findings_of
 from bus.console.watching import Overview, QueueNow, ServiceNow
-from bus.contract.operator import SeenWorker, ServiceState
+from bus.contract.operator.state import SeenWorker, ServiceState
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from support.hostile_text import HOSTILE, check_shown_as_text
 from support.html_page import HtmlPage
 
 from bus.console.replays import MAX_RUNNING, Running
-from bus.contract.operator import DeadLetterFilter, GroupName
+from bus.contract.operator.dead_letters import DeadLetterFilter, GroupName
 from bus.database.engine import Database
 from bus.dead_letters.envelope import Fault, dead_letter
 from bus.messaging.message import MAX_BODY_BYTES, Message
@@ -86,18 +86,18 @@ def test_what_was_previewed_is_replayed_and_nothing_that_came_since(operating: A
     preview = operating.post(f"{LETTERS}/preview", kind="replay", state="dead", up_to=newest).text
     HtmlPage(preview)
     assert "Send again 2 dead letters of catalog?" in preview
-    assert "1 cannot be sent again as they are" in preview
+    assert "1 cannot be sent again as it is" in preview
     _store(database, _request("later"))
     form = {"kind": "replay", "state": "dead", "up_to": newest, "rate": 50, "reason": "it is mended"}
     begun = operating.post(f"{LETTERS}/actions", **form)
-    assert (begun.status_code, begun.location) == (303, f"{LETTERS}/actions/1")
+    assert (begun.status_code, begun.location) == (303, "/actions/catalog/1")
     wait_until(lambda: "All are done." in operating.get(begun.location), WAIT_SECONDS, "it is done")
     page = operating.get(begun.location)
     HtmlPage(page)
     assert "2 of 2 sent" in page
     assert "it is mended" in page
     assert _states(database) == ["replayed", "dead", "replayed", "dead"]
-    actions = operating.get(f"{LETTERS}/actions")
+    actions = operating.get("/actions?service=catalog")
     assert "the console&#39;s token (console)" in actions
     again = operating.post(f"{LETTERS}/actions", **form)  # as another operator on the same preview
     assert again.status_code == 303
@@ -111,8 +111,8 @@ def test_a_growing_replay_stops_by_itself_and_one_letter_is_mended(operating: An
     begun = operating.post(f"{LETTERS}/actions", kind="replay", state="dead", ids=ids, rate=50, growing="on")
     wait_until(lambda: "so the others were not sent" in operating.get(begun.location), WAIT_SECONDS, "it has stopped")
     page = operating.get(begun.location)
-    assert "1 of them became dead letters again" in page
-    assert "Go on with the 1 that are left" in page
+    assert "1 of them became a dead letter again" in page
+    assert "Go on with the 1 that is left" in page
     operating.post(f"{begun.location}/resume", rate=50)
     wait_until(lambda: "2 of 2 sent" in operating.get(begun.location), WAIT_SECONDS, "it has gone on")
     (dead,) = letters_in(database, state="dead")
@@ -135,7 +135,7 @@ def test_a_discard_has_a_reason_and_a_stopped_replay_keeps_the_rest(operating: A
     first = letters_in(database)[0].id
     assert "Discard 1 dead letter of catalog?" in operating.post(f"{LETTERS}/preview", kind="discard", ids=first).text
     discarded = operating.post(f"{LETTERS}/actions", kind="discard", ids=first, reason="ordered twice")
-    assert discarded.location == f"{LETTERS}/actions"
+    assert discarded.location == "/actions?service=catalog"
     assert "ordered twice" in operating.get(discarded.location)
     assert _states(database).count("discarded") == 1
     begun = operating.post(f"{LETTERS}/actions", kind="replay", state="dead", rate=1)
@@ -184,7 +184,9 @@ def test_what_another_operator_has_handled_is_said_so(operating: Any, database: 
     nothing = operating.post(f"{LETTERS}/actions", kind="replay", state="dead", ids=cut, rate=50)
     assert "It took no letter" in operating.get(nothing.location)
     assert "All are done." not in operating.get(nothing.location)
-    operating.post(f"{LETTERS}/actions", kind="discard", ids=first, reason="ordered twice")
+    for status in (303, 409):
+        discarded = operating.post(f"{LETTERS}/actions", kind="discard", ids=first, reason="ordered twice")
+        assert (discarded.status_code, "another operator has handled them" in discarded.text) == (status, status == 409)
     edited = operating.post(f"{LETTERS}/letters/{first}/edit", body=LAMP)
     assert edited.status_code == 422
     assert "It is not dead any more: another operator has handled it." in edited.text
@@ -210,7 +212,7 @@ def test_hostile_text_is_shown_as_text_wherever_it_stands(operating: Any, databa
     paths = ["/dead-letters", LETTERS, f"{LETTERS}?{'error=' + '%3Cscript%3Ealert(1)%3C/script%3E'}"]
     paths += [f"{LETTERS}/letters/{letter.id}" for letter in letters_in(database)]
     operating.post(f"{LETTERS}/actions", kind="discard", ids=letters_in(database)[0].id, reason=HOSTILE[0])
-    paths.append(f"{LETTERS}/actions")
+    paths += ["/actions", "/actions?service=catalog"]
     for path in paths:
         check_shown_as_text(operating.get(path), path)
 

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bus.client.client import Client
-from bus.client.dead_letter_replay import Replay
+from bus.client.replay import Replay
 from bus.console.replays import MOST_OVER, Replays
 from bus.security.operators import Operator
 from bus.testing.waiting import wait_until

@@ -11,8 +11,8 @@ from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 from support.hostile_text import HOSTILE, check_shown_as_text
 from support.html_page import HtmlPage
 
+from bus.contract.operator.requests import FailedAttempt
 from bus.contract.problems import Unavailable
-from bus.contract.request_history import FailedAttempt
 from bus.database.clock import sql_now
 from bus.database.engine import Database
 from bus.database.tables import failed_attempt

@@ -10,9 +10,11 @@ from msgspec import structs
 from support.dead_letters import LETTER_KEY, letters_in, store_dead_letters
 
 from bus.client.client import Client
-from bus.client.dead_letter_replay import Replay, ReplayStopped
-from bus.contract.operator import DeadLetterFilter, TakeDeadLetters, operator_operations
+from bus.client.replay import Replay, ReplayStopped
+from bus.contract.operator.dead_letters import DeadLetterFilter, TakeDeadLetters
+from bus.contract.operator.operations import operator_operations
 from bus.contract.problems import Invalid
+from bus.database.actions import action_with
 from bus.database.engine import Database
 from bus.dead_letters.envelope import dead_letter
 from bus.dead_letters.queries import grouped, newest
@@ -191,10 +193,10 @@ def test_only_letters_that_died_since_have_died_again(client: Client, database: 
     store_dead_letters(database, catalog, *late)
     send_next(database, action, 1, Broker([PublishOutcome.CONFIRMED]).send)
     with database.reading() as transaction:
-        assert progress_of(transaction.connection, action).died_again == 0
+        assert progress_of(transaction.connection, action_with(transaction.connection, action)).died_again == 0
     _store(database, *_requests("1"))
     with database.reading() as transaction:
-        assert progress_of(transaction.connection, action).died_again == 1
+        assert progress_of(transaction.connection, action_with(transaction.connection, action)).died_again == 1
 
 
 def test_the_latest_groups_are_kept_and_the_latest_comes_last(database: Database) -> None:

@@ -13,7 +13,7 @@ from support.example_service import Count, Counted, Keep, Kept, make_service
 
 from bus.contract.fields import Secret
 from bus.contract.operations import Command
-from bus.contract.operator import operator_operations
+from bus.contract.operator.operations import operator_operations
 from bus.contract.refusals import Refusal, Refused
 from bus.database.past_events import PastEvent
 from bus.service.handler import CALLING_THREADS
@@ -62,7 +62,7 @@ def test_a_secret_that_could_not_be_sealed_is_a_type_error() -> None:
 
 
 def test_past_events_come_from_one_function_of_the_service_that_emits_them() -> None:
-    def none(_connection: Connection, _since: datetime) -> list[PastEvent]:
+    def none(_connection: Connection, _since: datetime, _after: int, _most: int) -> list[PastEvent]:
         return []
 
     service = Service("emitter")

@@ -8,7 +8,9 @@ from support.example_service import make_service
 
 from bus.client.client import Client
 from bus.contract.builtin import ping_of
-from bus.contract.operator import DeadLetterGroup, GetState, GroupDeadLetters, operator_operations
+from bus.contract.operator.dead_letters import DeadLetterGroup, GroupDeadLetters
+from bus.contract.operator.operations import operator_operations
+from bus.contract.operator.state import GetState
 from bus.database.engine import Database
 from bus.messaging.call import Call
 from bus.messaging.connect import transport_for

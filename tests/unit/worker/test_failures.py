@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event, select
 from structlog.testing import capture_logs
 from support.example_service import Broken, Keep, KeepSecret, call, create_tables, make_service
 
-from bus.contract.request_history import FailedAttempt
+from bus.contract.operator.requests import FailedAttempt
 from bus.database.engine import Database
 from bus.database.tables import failed_attempt
 from bus.database.trouble import DatabaseUnavailable

@@ -10,7 +10,7 @@ from support.dead_letters import LETTER_KEY, store_dead_letters
 from support.event_services import AddWord, WordAdded, make_emitter, make_listener, metadata
 
 from bus.contract.identity import Caller
-from bus.contract.request_history import GetRequest, KnownOfRequest
+from bus.contract.operator.requests import GetRequest, KnownOfRequest
 from bus.database import outbox
 from bus.database.clock import sql_now
 from bus.database.engine import Database

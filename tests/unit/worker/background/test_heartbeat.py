@@ -6,7 +6,8 @@ import msgspec
 from sqlalchemy import insert
 
 from bus.client.client import Client
-from bus.contract.operator import GetState, ServiceState, operator_operations
+from bus.contract.operator.operations import operator_operations
+from bus.contract.operator.state import GetState, ServiceState
 from bus.database.engine import Database
 from bus.database.tables import worker as table
 from bus.messaging.connect import transport_for

@@ -1,8 +1,9 @@
-"""Replays of dead letters: has a service send the letters of an action again, at a rate, batch by batch.
+"""Replays: has a service send the dead letters or events of an action again, at a rate, batch by batch.
 
 What is sent is recorded by the service. So whoever drives a replay may stop at any time, and another one may go on.
 """
 
+import math
 import threading
 import time
 from collections.abc import Generator
@@ -11,35 +12,31 @@ from typing import NamedTuple
 from msgspec import UNSET
 
 from bus.client.client import Client
-from bus.contract.operator import (
-    MAX_SENT,
-    ActionBusy,
-    ActionProgress,
-    DeadLettersSent,
-    GetDeadLetterAction,
-    SendDeadLetters,
-    operator_operations,
-)
+from bus.contract.operator.actions import MAX_SENT, ActionBusy, ActionProgress, GetAction, SendNext, Sent
+from bus.contract.operator.dead_letters import TakeDeadLetters
+from bus.contract.operator.events import BeginEventReplay, CountEvents
+from bus.contract.operator.operations import operator_operations
 from bus.security.operators import Operator
 
-# Letters that are sent together: as many as the rate allows in this time.
+# Messages that are sent together: as many as the rate allows in this time.
 BATCH_SECONDS = 0.1
 # A batch waits for the confirms of the broker, and on a full queue for the next try.
 SEND_SECONDS = 15.0
 # A queue whose service works makes room soon; one that has made none after this many tries stops the replay.
 FULL_SECONDS, FULL_TRIES = 1.0, 60
-# An action that takes all letters of a service changes 100,000 rows.
+# An action that takes all letters of a service changes 100,000 rows; one of its events counts as many.
 TAKE_SECONDS = 60.0
+TAKES_LONG = frozenset({TakeDeadLetters, CountEvents, BeginEventReplay})
 # With growing batches, the next one waits until the one before is done, at most this long.
 FIRST_BATCH, GROWTH, SETTLE_SECONDS, LOOK_SECONDS = 1, 10, 60.0, 0.5
 
 
 class ReplayStopped(Exception):
-    """The replay did not go on. The message says why; the letters that were not sent stay with their action."""
+    """The replay did not go on. The message says why; what was not sent stays with its action."""
 
 
 class Progress(NamedTuple):
-    """How many letters were sent by this replay, and how many are left."""
+    """How many messages were sent by this replay, and how many are left, as `Action.left` is."""
 
     sent: int
     left: int
@@ -48,8 +45,8 @@ class Progress(NamedTuple):
 class Replay:
     """The replay of one action. `stop()` ends it after the batch that is under way.
 
-    `rate` is in letters a second. With `growing` it sends 1 letter, then 10, 100 and so on, each time when those before
-    are done, and ends when one of them has become a dead letter again. `body` is for an edited letter.
+    `rate` is in messages a second. With `growing`, which is for letters, it sends 1, then 10, 100 and so on, each time
+    when those before are done, and ends when one of them has become a dead letter again. `body` is for an edited one.
     """
 
     def __init__(
@@ -72,17 +69,17 @@ class Replay:
         self._stopping.set()
 
     def left(self) -> int:
-        """How many letters are left, as the service counts them. Raises what `Client.call` raises."""
+        """How many are left, as the service counts them. Raises what `Client.call` raises."""
         return self._progress().action.left
 
     def run(self) -> Generator[Progress, None, None]:
         """Send; yields before the first batch and after each. Raises ReplayStopped, and what `Client.call` raises."""
         before = self._progress()
         sent, left, tries = 0, before.action.left, 0
-        batch_end = FIRST_BATCH if self._growing else left
+        batch_end = FIRST_BATCH if self._growing else math.inf
         yield Progress(sent, left)
         while left and not self._stopping.is_set():
-            most = max(1, min(MAX_SENT, int(self._rate * BATCH_SECONDS), batch_end - sent))
+            most = max(1, min(MAX_SENT, int(self._rate * BATCH_SECONDS), int(min(MAX_SENT, batch_end - sent))))
             next_at = time.monotonic() + most / self._rate
             try:
                 done = self._send(most)
@@ -101,14 +98,14 @@ class Replay:
             elif left:
                 self._stopping.wait(max(0.0, next_at - time.monotonic()))
 
-    def _send(self, most: int) -> DeadLettersSent:
+    def _send(self, most: int) -> Sent:
         body = UNSET if self._body is None else self._body
-        request = self._operations[SendDeadLetters](action=self._action, limit=most, body=body)
-        found: DeadLettersSent = self._client.call(request, timeout=SEND_SECONDS, token=self._operator)
+        request = self._operations[SendNext](action=self._action, limit=most, body=body)
+        found: Sent = self._client.call(request, timeout=SEND_SECONDS, token=self._operator)
         return found
 
     def _progress(self) -> ActionProgress:
-        request = self._operations[GetDeadLetterAction](action=self._action)
+        request = self._operations[GetAction](action=self._action)
         found: ActionProgress = self._client.call(request, token=self._operator)
         return found
 

@@ -1,54 +1,34 @@
-"""The operations with which an operator looks at a service and acts on it. Every service has them.
-
-Only an operator may call them: the holder of the installation's operator token, see `bus.security.operators`. The
-console and the command line use them, so neither needs a database.
-"""
+"""Dead letters: grouped, listed, shown, and taken for an action."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from bus.contract.builtin import MessageId, builtin_operation
 from bus.contract.fields import MultiLine
-from bus.contract.operations import Authentication, Operation, Query, Reply, TransientCommand
+from bus.contract.operations import Authentication, Query, Reply, TransientCommand
+from bus.contract.operator.requests import FailedAttempt
 from bus.contract.problems import FieldError
 from bus.contract.refusals import Refusal
-from bus.contract.request_history import FailedAttempt, GetRequest
 
-# Of one page of a list, and of one batch that is sent again.
-MAX_LISTED, MAX_SENT = 500, 500
+# Of one page of a list.
+MAX_LISTED = 500
 # Letters that one action takes; more need several actions.
 MAX_LETTERS = 100_000
-# Where a state stops counting: more rows would only burden a database that is behind already.
-MOST_COUNTED = 10_000
-# The end of the name of the query that the console asks every second.
-GET_STATE = ".get_state"
-# No table has more rows.
-_MOST = 2**62
+# The number of a row; no table has more.
+Number = Annotated[int, Meta(ge=0, le=2**62)]
+Word = Annotated[str, Meta(max_length=255)]
 
+# The states of a letter: chosen is taken by an action, and not sent again yet.
+DEAD, CHOSEN, REPLAYED, DISCARDED = "dead", "chosen", "replayed", "discarded"
 DeadLetterState = Literal["", "dead", "chosen", "replayed", "discarded"]
-# What is done with dead letters, and everything that is recorded of an operator.
 LetterActionKind = Literal["replay", "edit", "discard"]
-ActionKind = Literal[LetterActionKind, "call"]
-
-_Word = Annotated[str, Meta(max_length=255)]
-_Number = Annotated[int, Meta(ge=0, le=_MOST)]
 
 
 class UnknownDeadLetter(Refusal, code="unknown-dead-letter", status=404):
     """There is no such dead letter. `bus dead-letters list` lists them."""
-
-
-class UnknownAction(Refusal, code="unknown-action", status=404):
-    """There is no such replay. `bus dead-letters actions` lists them."""
-
-
-class ActionBusy(Refusal, code="action-busy", status=409):
-    """Another worker sends the letters of this action now, or was lost while it did. Try again in 30 s at most."""
 
 
 class BodyNotAcceptable(Refusal, code="body-not-acceptable", status=422):
@@ -58,9 +38,9 @@ class BodyNotAcceptable(Refusal, code="body-not-acceptable", status=422):
 class GroupName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the letters of a group have in common; here an empty text is that text."""
 
-    operation: _Word
-    reason: _Word
-    error_class: _Word
+    operation: Word
+    reason: Word
+    error_class: Word
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -71,14 +51,14 @@ class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     last. `up_to` is the highest number of a letter: later ones do not match. `group` is exactly one group.
     """
 
-    operation: _Word = ""
-    error: _Word = ""
+    operation: Word = ""
+    error: Word = ""
     since: Annotated[datetime, Meta(tz=True)] | None = None
-    which: _Word = ""
+    which: Word = ""
     state: DeadLetterState = ""
-    action: _Number = 0
-    ids: Annotated[Sequence[_Number], Meta(max_length=MAX_LISTED)] = ()
-    up_to: _Number = 0
+    action: Number = 0
+    ids: Annotated[Sequence[Number], Meta(max_length=MAX_LISTED)] = ()
+    up_to: Number = 0
     group: GroupName | None = None
 
     @property
@@ -184,43 +164,6 @@ class DeadLetterInFull(Reply):
     attempts: Sequence[FailedAttempt] = ()
 
 
-class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator did. `letters` is how many it took, `left` how many of them are still to be sent.
-
-    Of a call, `chosen_by` is the operation and the message id.
-    """
-
-    id: int
-    kind: ActionKind
-    made_by: str
-    chosen_by: str
-    reason: str
-    letters: int
-    left: int
-    made_at: datetime
-
-
-class Actions(Reply):
-    """Actions, the newest last."""
-
-    actions: Sequence[Action]
-
-
-class ActionProgress(Reply):
-    """How a replay goes. Of the letters that were sent, `died_again` have become dead letters again, and of the
-    last ones that were sent, at most 1000, `open` are neither done nor dead yet."""
-
-    action: Action
-    died_again: int
-    open: int
-
-
-class CallRecorded(Reply):
-    """The number of the action."""
-
-    action: int
-
-
 class DeadLettersTaken(Reply):
     """The number of the new action, None if it found no letter to take, how many letters it took, and how many it left
     because they cannot be sent again."""
@@ -228,78 +171,6 @@ class DeadLettersTaken(Reply):
     action: int | None
     letters: int
     skipped: int
-
-
-class DeadLettersSent(Reply):
-    """How many letters were sent now, and how many are left.
-
-    `why_stopped` says why the broker took no more; with `is_full` a queue needs time to make room.
-    """
-
-    sent: int
-    left: int
-    why_stopped: str = ""
-    is_full: bool = False
-
-
-class QueueInState(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue of the service. `bound` is its greatest length in messages, 0 for unlimited."""
-
-    name: str
-    kind: str
-    bound: int
-
-
-class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker has written of itself. `why_not_ready` is empty while it handles messages.
-
-    `handled` counts messages since its start. `batch` is the mean size of its last batches; the handler times are those
-    of its last messages, None without any. `unacknowledged` are open messages by queue, some seconds old.
-    """
-
-    id: str
-    host: str
-    pid: int
-    version: str
-    since: datetime
-    why_not_ready: str
-    handled: int
-    failed: int
-    batch: float
-    handler_ms_p50: float | None
-    handler_ms_p99: float | None
-    unacknowledged: Mapping[str, int]
-
-
-class SeenWorker(WorkerState, frozen=True, kw_only=True):
-    """A worker, and whether it is lost: it has neither stopped in order nor written anything for some seconds."""
-
-    seen_seconds_ago: float
-    is_lost: bool
-
-
-class ServiceState(Reply):
-    """A service as the database sees it. `commands_wait` says why no command can be carried out now.
-
-    `outbox_*` are of committed events that the broker has not taken, or that a full queue has refused, `dead_letters`
-    those that wait for an operator. A count above MOST_COUNTED says only that there are more.
-    """
-
-    service: str
-    database: str
-    commands_wait: str
-    outbox_waiting: int
-    outbox_refused: int
-    outbox_oldest_seconds: float
-    dead_letters: int
-    workers: Sequence[SeenWorker]
-    queues: Sequence[QueueInState]
-
-
-class GetState(Query[ServiceState]):
-    """The state of the service: its workers, queues, outbox, database and dead letters."""
-
-    authentication: ClassVar[Authentication] = "operator"
 
 
 class ListDeadLetters(Query[DeadLetterList]):
@@ -311,7 +182,7 @@ class ListDeadLetters(Query[DeadLetterList]):
     authentication: ClassVar[Authentication] = "operator"
 
     filter: DeadLetterFilter = DeadLetterFilter()
-    after: _Number = 0
+    after: Number = 0
     limit: Annotated[int, Meta(ge=1, le=MAX_LISTED)] = 100
     newest_first: bool = False
     counted: bool = False
@@ -332,24 +203,7 @@ class GetDeadLetter(Query[DeadLetterInFull]):
     authentication: ClassVar[Authentication] = "operator"
     refusals: ClassVar[Mapping[str, type[Refusal]]] = {UnknownDeadLetter.code: UnknownDeadLetter}
 
-    which: _Word
-
-
-class ListDeadLetterActions(Query[Actions]):
-    """What operators did; the last `limit` actions."""
-
-    authentication: ClassVar[Authentication] = "operator"
-
-    limit: Annotated[int, Meta(ge=1, le=MAX_LETTERS)] = 100
-
-
-class GetDeadLetterAction(Query[ActionProgress]):
-    """How far a replay is, and whether its letters die again."""
-
-    authentication: ClassVar[Authentication] = "operator"
-    refusals: ClassVar[Mapping[str, type[Refusal]]] = {UnknownAction.code: UnknownAction}
-
-    action: _Number
+    which: Word
 
 
 class TakeDeadLetters(TransientCommand[DeadLettersTaken]):
@@ -374,45 +228,3 @@ class TakeDeadLetters(TransientCommand[DeadLettersTaken]):
             return
         states = "dead or chosen" if self.kind == "discard" else "dead"
         yield FieldError("/filter/state", f"A {self.kind} takes letters that are {states}.", "wrong-state")
-
-
-class SendDeadLetters(TransientCommand[DeadLettersSent]):
-    """Send the next letters of an action to their operations again. An edited one needs its new body again."""
-
-    authentication: ClassVar[Authentication] = "operator"
-    refusals: ClassVar[Mapping[str, type[Refusal]]] = {
-        each.code: each for each in (UnknownAction, ActionBusy, BodyNotAcceptable)
-    }
-
-    action: _Number
-    limit: Annotated[int, Meta(ge=1, le=MAX_SENT)] = MAX_SENT
-    body: Annotated[str, MultiLine()] | UnsetType = UNSET
-
-
-class RecordCall(TransientCommand[CallRecorded]):
-    """Record that an operator is about to call an operation that changes something, with this message id."""
-
-    authentication: ClassVar[Authentication] = "operator"
-
-    operation: _Word
-    message_id: MessageId
-
-
-_VERBS: Mapping[type[Operation[Any]], str] = {
-    GetState: "get_state",
-    ListDeadLetters: "list_dead_letters",
-    GroupDeadLetters: "group_dead_letters",
-    GetDeadLetter: "get_dead_letter",
-    GetRequest: "get_request",
-    ListDeadLetterActions: "list_dead_letter_actions",
-    GetDeadLetterAction: "get_dead_letter_action",
-    TakeDeadLetters: "take_dead_letters",
-    SendDeadLetters: "send_dead_letters",
-    RecordCall: "record_call",
-}
-
-
-@cache
-def operator_operations(service: str) -> Mapping[type[Operation[Any]], type[Operation[Any]]]:
-    """The operator's operations of one service, by the classes above."""
-    return {declared: builtin_operation(service, verb, declared) for declared, verb in _VERBS.items()}
