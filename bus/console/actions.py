@@ -6,9 +6,8 @@ from flask import Flask, Response, redirect, request
 
 from bus.console.console import Console
 from bus.console.form_values import MOST_RATE, RATE, chosen_rate
-from bus.contract.operator.actions import Action, ActionProgress, GetAction, ListActions
+from bus.contract.operator.actions import ActionProgress, GetAction, ListActions
 from bus.contract.operator.events import MAX_EVENTS
-from bus.contract.problems import ProblemError
 
 MOST_ACTIONS = 200
 
@@ -41,13 +40,9 @@ class _Pages:
         chosen = request.args.get("service", "")
         if chosen:
             self._console.require_service(chosen)
-        found: list[tuple[str, Action]] = []
-        troubles: dict[str, str] = {}
-        for name in [chosen] if chosen else self._console.watcher.services:
-            try:
-                found += [(name, each) for each in self._console.ask(name, ListActions, limit=MOST_ACTIONS).actions]
-            except ProblemError as error:
-                troubles[name] = error.problem.detail
+        services = [chosen] if chosen else self._console.watcher.services
+        answers, troubles = self._console.ask_all(services, ListActions, limit=MOST_ACTIONS)
+        found = [(name, each) for name, answer in answers.items() for each in answer.actions]
         found.sort(key=lambda each: each[1].made_at, reverse=True)
         shown = found[:MOST_ACTIONS]
         return self._console.page(

@@ -11,6 +11,7 @@ from werkzeug.exceptions import NotFound
 
 from bus.client.client import ANSWER_SECONDS, Client
 from bus.console.access import Access, Session
+from bus.console.asking import ask_all
 from bus.console.event_tail import EventTail
 from bus.console.replays import Replays
 from bus.console.watching import Watcher
@@ -18,6 +19,7 @@ from bus.contract.events import Event
 from bus.contract.operations import Operation
 from bus.contract.operator.operations import operator_operations
 from bus.contract.operator.state import QueueInState
+from bus.contract.problems import ProblemError
 from bus.http.pages.page import made_of
 from bus.security.operators import Operator
 
@@ -65,6 +67,15 @@ class Console:
         """
         request = operator_operations(service)[operation](**fields)
         return self.client.call(request, timeout=timeout, token=self.operator())
+
+    def ask_all(
+        self, services: Sequence[str], operation: type[Operation[Any]], /, **fields: Any
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """The replies of several services, by name, and for those that did not answer, why."""
+        replies = ask_all(self.client, self.operator(), services, operation, timeout=ANSWER_SECONDS, **fields)
+        failed = {name: each.problem for name, each in replies.items() if isinstance(each, ProblemError)}
+        answers = {name: each for name, each in replies.items() if name not in failed}
+        return answers, {name: problem.detail or problem.title for name, problem in failed.items()}
 
     def require_service(self, name: str) -> None:
         """Raises NotFound for a service that the console does not know."""

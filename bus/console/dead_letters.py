@@ -22,7 +22,7 @@ from bus.contract.operator.dead_letters import (
     ListDeadLetters,
     TakeDeadLetters,
 )
-from bus.contract.problems import Invalid, Problem, ProblemError
+from bus.contract.problems import Invalid, Problem
 from bus.contract.validation import decode
 from bus.dead_letters.body import compact, readable
 from bus.messaging.message import JSON, MAX_BODY_BYTES, check_body
@@ -55,13 +55,11 @@ class _Pages:
 
     def all_groups(self) -> Response:
         """The groups of all services; for one that does not answer, why."""
-        found: dict[str, Any] = {}
-        for name in self._console.watcher.services:
-            try:
-                dead = DeadLetterFilter(state="dead")
-                found[name] = self._console.ask(name, GroupDeadLetters, filter=dead, limit=MOST_GROUPS).groups
-            except ProblemError as error:
-                found[name] = error.problem.detail
+        dead = DeadLetterFilter(state="dead")
+        services = self._console.watcher.services
+        answers, troubles = self._console.ask_all(services, GroupDeadLetters, filter=dead, limit=MOST_GROUPS)
+        groups = {name: answer.groups for name, answer in answers.items()}
+        found = {name: groups.get(name, troubles.get(name)) for name in services}
         return self._console.page("groups.html.jinja", found=found)
 
     def letters(self, service: str) -> Response:

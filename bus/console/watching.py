@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from bus.client.client import Client
-from bus.contract.operator.operations import operator_operations
+from bus.console.asking import ask_all
 from bus.contract.operator.state import GetState, QueueInState, ServiceState
 from bus.contract.problems import ProblemError
 from bus.messaging.queue_counting import QueueCounting
@@ -129,7 +129,7 @@ class Watcher:
     def stop(self) -> None:
         """End after the look that is under way."""
         self._stopping.set()
-        self._thread.join(len(self._histories) * ANSWER_SECONDS + LOOK_SECONDS)
+        self._thread.join(ANSWER_SECONDS + LOOK_SECONDS)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -143,7 +143,8 @@ class Watcher:
     def look(self) -> Overview:
         """Look once."""
         now = time.monotonic()
-        answers = {name: self._ask(name) for name in self._histories}
+        replies = ask_all(self._client, self._operator, self.services, GetState, timeout=ANSWER_SECONDS)
+        answers = {name: _state_or_trouble(reply) for name, reply in replies.items()}
         for name, (state, _) in answers.items():
             if state is not None:
                 self._histories[name].queues = state.queues
@@ -157,13 +158,6 @@ class Watcher:
             for name in answers
         ]
         return Overview(time.time(), self._client.broker, trouble, services)
-
-    def _ask(self, name: str) -> tuple[ServiceState | None, str]:
-        request = operator_operations(name)[GetState]()
-        try:
-            return self._client.call(request, timeout=ANSWER_SECONDS, token=self._operator), ""
-        except ProblemError as problem:
-            return None, problem.problem.detail or str(problem)
 
     def _count(self, names: Sequence[str]) -> tuple[Mapping[str, QueueCounts], str]:
         try:
@@ -219,3 +213,9 @@ class Watcher:
             consumers=consumers,
             waiting_seconds=now - history.not_empty_since.get(queue.name, now),
         )
+
+
+def _state_or_trouble(reply: ServiceState | ProblemError) -> tuple[ServiceState | None, str]:
+    if isinstance(reply, ProblemError):
+        return None, reply.problem.detail or str(reply)
+    return reply, ""

@@ -7,8 +7,8 @@ their ids, so a listener handles only those that it has not handled before.
 import heapq
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -33,10 +33,13 @@ from bus.messaging.publishing import not_taken, taken_in_order
 from bus.messaging.trace_context import begin as new_trace
 from bus.messaging.transport import PublishOutcome
 
-# Past events that are read together, and pages of them that one batch looks through for those that match.
-PAGE, MOST_PAGES = 500, 20
+# A batch has to end where few events match. So it looks through this many rows of the outbox at most, and of past
+# events through this many pages, as large as itself; counting reads pages of PAGE.
+MOST_ROWS, MOST_PAGES, PAGE = 100_000, 20, 500
 # A service may keep the moments of its past events in whole milliseconds, rounded.
 ROUNDING = timedelta(milliseconds=1)
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 Send = Callable[[Sequence[Message]], Sequence[PublishOutcome]]
 
@@ -50,20 +53,20 @@ class _Found(NamedTuple):
     is_past: bool
 
 
-class _Past(NamedTuple):
-    """The past events that match, of those up to `position`. `is_last`: there are none after it."""
+class _Part(NamedTuple):
+    """From one of the two places: the events that match, of those up to `position`. `is_last`: it has no more."""
 
-    events: Sequence[PastEvent]
+    events: Sequence[_Found]
     position: int
     is_last: bool
 
 
 class _Batch(NamedTuple):
-    """The next events, and up to where past events were looked through. `is_last`: there are none after these."""
+    """The next events in their order, and the two parts that they are from."""
 
     events: Sequence[_Found]
-    position: int
-    is_last: bool
+    kept: _Part
+    older: _Part
 
 
 def counted(connection: Connection, filter_: EventFilter, past: PastEvents | None) -> EventCount:
@@ -74,10 +77,10 @@ def counted(connection: Connection, filter_: EventFilter, past: PastEvents | Non
     by_name: Counter[str] = Counter()
     for name, count in connection.execute(select(first.c.name, func.count()).group_by(first.c.name)):
         by_name[name] = count
-    found = _Past((), 0, is_last=False)
+    found = _Part((), 0, is_last=False)
     while not found.is_last and by_name.total() <= MAX_EVENTS:
         found = _next_past(connection, filter_, past, found.position, PAGE)
-        by_name.update(type(each.event).operation_name for each in found.events)
+        by_name.update(str(each.message.type) for each in found.events)
     return EventCount(by_name=by_name, is_more=by_name.total() > MAX_EVENTS, until=until)
 
 
@@ -135,47 +138,68 @@ def send_next(database: Database, past: PastEvents | None, action_id: int, most:
 def _changes(replay: Row[Any], batch: _Batch, taken: int) -> dict[str, Any]:
     """The columns of a replay after the first `taken` events of a batch were sent."""
     sent = batch.events[:taken]
-    is_whole = taken == len(batch.events)
-    after_past = batch.position if is_whole else max((each.position for each in sent if each.is_past), default=0)
+    is_whole = taken == len(batch.kept.events) + len(batch.older.events)
     return {
-        "after_kept": max((each.position for each in sent if not each.is_past), default=replay.after_kept),
-        "after_past": max(after_past, replay.after_past),
+        "after_kept": _after(batch.kept, [each.position for each in sent if not each.is_past], replay.after_kept),
+        "after_past": _after(batch.older, [each.position for each in sent if each.is_past], replay.after_past),
         "sent": replay.sent + taken,
         "reached": sent[-1].made_at if sent else replay.reached,
-        "is_over": is_whole and batch.is_last,
+        "is_over": is_whole and batch.kept.is_last and batch.older.is_last,
     }
+
+
+def _after(part: _Part, sent: Sequence[int], before: int) -> int:
+    """Up to where a place was looked through, and all that was found there was sent."""
+    return part.position if len(sent) == len(part.events) else max(sent, default=before)
 
 
 def _next(connection: Connection, replay: Row[Any], past: PastEvents | None, most: int) -> _Batch:
     """The next events by their time; those of one entity, which all come from one of the two places, in their order."""
     filter_ = EventFilter(since=replay.since, until=replay.until, name=replay.name)
-    following = select(table).where(table.c.id > replay.after_kept, _condition(filter_, past))
-    rows = connection.execute(following.order_by(table.c.id).limit(most)).all()
-    kept = [_Found(row.made_at, outbox.message_of(row), row.id, is_past=False) for row in rows]
-    found = _next_past(connection, filter_, past, replay.after_past, most)
-    older = [_Found(each.made_at, _message_of(each), each.position, is_past=True) for each in found.events]
+    kept = _next_kept(connection, filter_, past, replay.after_kept, most)
+    older = _next_past(connection, filter_, past, replay.after_past, most)
+    # A place that was not looked through to its end may have events that come before those of the other one.
+    times = [
+        max((each.made_at for each in part.events), default=_NEVER)
+        for part in (kept, older)
+        if not part.is_last and len(part.events) < most
+    ]
     # Merging keeps the order within each of the two.
-    events = list(islice(heapq.merge(kept, older, key=attrgetter("made_at")), most))
-    is_whole = len(events) == len(kept) + len(older)
-    positions = [each.position for each in events if each.is_past]
-    position = found.position if len(positions) == len(older) else max(positions, default=0)
-    return _Batch(events, position, is_last=is_whole and len(rows) < most and found.is_last)
+    merged = heapq.merge(kept.events, older.events, key=attrgetter("made_at"))
+    ready = takewhile(lambda each: not times or each.made_at <= min(times), merged)
+    return _Batch(list(islice(ready, most)), kept, older)
 
 
-def _next_past(connection: Connection, filter_: EventFilter, past: PastEvents | None, after: int, most: int) -> _Past:
-    """About the next `most` past events that match, or fewer, because a batch does not look for them without end."""
-    events: list[PastEvent] = []
+def _next_kept(connection: Connection, filter_: EventFilter, past: PastEvents | None, after: int, most: int) -> _Part:
+    """The next events of the outbox that match, at most `most`, among its next MOST_ROWS rows."""
+    last = connection.execute(select(func.max(table.c.id))).scalar_one() or 0
+    end = min(last, after + MOST_ROWS)
+    following = select(table).where(table.c.id > after, table.c.id <= end, _condition(filter_, past))
+    rows = connection.execute(following.order_by(table.c.id).limit(most)).all()
+    events = [_Found(row.made_at, outbox.message_of(row), row.id, is_past=False) for row in rows]
+    if len(events) == most:
+        return _Part(events, events[-1].position, is_last=False)
+    return _Part(events, max(after, end), is_last=end == last)
+
+
+def _next_past(connection: Connection, filter_: EventFilter, past: PastEvents | None, after: int, most: int) -> _Part:
+    """About the next `most` past events that match, among the next MOST_PAGES pages."""
+    events: list[_Found] = []
     if past is None or not (filter_.name == "" or filter_.name in past.names):
-        return _Past(events, after, is_last=True)
+        return _Part(events, after, is_last=True)
     for _ in range(MOST_PAGES):
         page = past.function(connection, filter_.since, after, most)
-        events += [each for each in page if _matches(each, filter_)]
+        events += [
+            _Found(each.made_at, _message_of(each), each.position, is_past=True)
+            for each in page
+            if _matches(each, filter_)
+        ]
         after = page[-1].position if page else after
         if len(page) < most:
-            return _Past(events, after, is_last=True)
+            return _Part(events, after, is_last=True)
         if len(events) >= most:
             break
-    return _Past(events, after, is_last=False)
+    return _Part(events, after, is_last=False)
 
 
 def _condition(filter_: EventFilter, past: PastEvents | None) -> ColumnElement[bool]:

@@ -171,6 +171,20 @@ def test_rare_events_are_looked_for_a_part_at_a_time(database: Database) -> None
     assert len(replayed(database, late, past, most=2)) == 2 * MOST_PAGES * 2 + 2
 
 
+@pytest.mark.parametrize("most", [1, 2, 500])
+def test_what_is_rare_in_the_outbox_comes_in_its_order_too(
+    database: Database, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Later events of the other place wait until the outbox was looked through."""
+    monkeypatch.setattr(event_replays, "MOST_ROWS", 2)
+    _emit(database, *([NOON - MINUTE] * 5), NOON + 1 * MINUTE, NOON - MINUTE, NOON + 3 * MINUTE)
+    past = _past(NOON, NOON + 2 * MINUTE, NOON + 4 * MINUTE)
+    assert _words(replayed(database, ALL, past, most)) == [
+        *("emitter.told-1", "emitter.word_added-6", "emitter.told-2"),
+        *("emitter.word_added-8", "emitter.told-3"),
+    ]
+
+
 def test_the_count_ends_at_a_bound_and_the_replay_does_not(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_replays, "MAX_EVENTS", 3)
     _emit(database, NOON)
