@@ -62,12 +62,17 @@ def actions_table(actions: Iterable[Action]) -> list[str]:
     """A heading, and a line for each action."""
     rows = [
         (
-            *(str(each.id), each.kind, _time(each.made_at), each.made_by, str(each.taken), str(each.left)),
+            *(str(each.id), each.kind, _time(each.made_at), each.made_by, *_counts(each)),
             *(each.chosen_by, each.reason),
         )
         for each in actions
     ]
     return _table(("ACTION", "KIND", "MADE", "BY", "TAKEN", "LEFT", "CHOSEN BY", "REASON"), rows)
+
+
+def _counts(action: Action) -> tuple[str, str]:
+    more = "+" if action.is_more else ""
+    return f"{action.taken}{more}", f"{action.left}{more}"
 
 
 def letter_text(found: DeadLetterInFull) -> str:

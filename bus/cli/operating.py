@@ -79,7 +79,7 @@ def show_progress(replay: Replay, resume_command: str, *, quiet: bool) -> int:
     """Show the progress, and how to resume if it is interrupted; returns how many messages were sent."""
     run = replay.run()
     sent, left = next(run)
-    is_complete = False
+    is_complete, at_least = False, ""
     try:
         hidden = quiet or not sys.stderr.isatty()
         with closing(run), click.progressbar(length=left, file=sys.stderr, hidden=hidden) as bar:
@@ -92,9 +92,10 @@ def show_progress(replay: Replay, resume_command: str, *, quiet: bool) -> int:
     finally:
         if not is_complete:
             with suppress(ProblemError):  # the service may have sent what it was not waited for
-                now_left = replay.left()
-                sent, left = sent + left - now_left, now_left
-            click.echo(f"{sent} sent, {left} left. Resume with: {resume_command}", err=True)
+                now = replay.progress()
+                sent, left = now.sent - replay.sent_before, now.action.left
+                at_least = "at least " if now.action.is_more else ""
+            click.echo(f"{sent} sent, {at_least}{left} left. Resume with: {resume_command}", err=True)
     return sent
 
 

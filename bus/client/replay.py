@@ -47,6 +47,7 @@ class Replay:
 
     `rate` is in messages a second. With `growing`, which is for letters, it sends 1, then 10, 100 and so on, each time
     when those before are done, and ends when one of them has become a dead letter again. `body` is for an edited one.
+    `sent_before` is how many were sent before it ran.
     """
 
     def __init__(
@@ -63,18 +64,22 @@ class Replay:
         self._client, self._operator, self._action = client, operator, action
         self._operations, self._rate, self._growing = operator_operations(service), rate, growing
         self._body, self._stopping = body, threading.Event()
+        self.sent_before = 0
 
     def stop(self) -> None:
         """End the replay soon."""
         self._stopping.set()
 
-    def left(self) -> int:
-        """How many are left, as the service counts them. Raises what `Client.call` raises."""
-        return self._progress().action.left
+    def progress(self) -> ActionProgress:
+        """How far the action is, as the service counts. Raises what `Client.call` raises."""
+        request = self._operations[GetAction](action=self._action)
+        found: ActionProgress = self._client.call(request, token=self._operator)
+        return found
 
     def run(self) -> Generator[Progress, None, None]:
         """Send; yields before the first batch and after each. Raises ReplayStopped, and what `Client.call` raises."""
-        before = self._progress()
+        before = self.progress()
+        self.sent_before = before.sent
         sent, left, tries = 0, before.action.left, 0
         batch_end = FIRST_BATCH if self._growing else math.inf
         yield Progress(sent, left)
@@ -86,7 +91,7 @@ class Replay:
             except ActionBusy as busy:  # another operator goes on with it too
                 raise ReplayStopped(str(busy)) from None
             sent, left = sent + done.sent, done.left
-            tries = 0 if done.sent else tries + 1
+            tries = tries + 1 if done.is_full and not done.sent else 0
             yield Progress(sent, left)
             if done.why_stopped:
                 if not done.is_full or tries > FULL_TRIES:
@@ -95,7 +100,7 @@ class Replay:
             elif left and sent >= batch_end:
                 self._settle(before.died_again)
                 batch_end = sent + (batch_end * GROWTH)
-            elif left:
+            elif left and done.sent:  # a batch that has only looked for what to send costs no time
                 self._stopping.wait(max(0.0, next_at - time.monotonic()))
 
     def _send(self, most: int) -> Sent:
@@ -104,16 +109,11 @@ class Replay:
         found: Sent = self._client.call(request, timeout=SEND_SECONDS, token=self._operator)
         return found
 
-    def _progress(self) -> ActionProgress:
-        request = self._operations[GetAction](action=self._action)
-        found: ActionProgress = self._client.call(request, token=self._operator)
-        return found
-
     def _settle(self, died_before: int) -> None:
         """Wait until the letters that were sent are done. Raises ReplayStopped if one of them died again."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while not self._stopping.is_set():
-            progress = self._progress()
+            progress = self.progress()
             if (again := progress.died_again - died_before) > 0:
                 raise ReplayStopped(f"{again} of the letters became dead letters again, so the others were not sent.")
             if not progress.open:

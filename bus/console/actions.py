@@ -7,7 +7,6 @@ from flask import Flask, Response, redirect, request
 from bus.console.console import Console
 from bus.console.form_values import MOST_RATE, RATE, chosen_rate
 from bus.contract.operator.actions import ActionProgress, GetAction, ListActions
-from bus.contract.operator.events import MAX_EVENTS
 
 MOST_ACTIONS = 200
 
@@ -37,11 +36,13 @@ class _Pages:
 
     def all_actions(self) -> Response:
         """What operators did at one service, or at all, the newest first."""
-        chosen = request.args.get("service", "")
+        chosen, troubles = request.args.get("service", ""), dict[str, str]()
         if chosen:
             self._console.require_service(chosen)
-        services = [chosen] if chosen else self._console.watcher.services
-        answers, troubles = self._console.ask_all(services, ListActions, limit=MOST_ACTIONS)
+            answers = {chosen: self._console.ask(chosen, ListActions, limit=MOST_ACTIONS)}
+        else:
+            services = self._console.watcher.services
+            answers, troubles = self._console.ask_all(services, ListActions, limit=MOST_ACTIONS)
         found = [(name, each) for name, answer in answers.items() for each in answer.actions]
         found.sort(key=lambda each: each[1].made_at, reverse=True)
         shown = found[:MOST_ACTIONS]
@@ -64,7 +65,6 @@ class _Pages:
             trouble="" if running is None or is_running else running.trouble,
             rate=RATE,
             most_rate=MOST_RATE,
-            most_events=MAX_EVENTS,
         )
 
     def stop(self, service: str, action: int) -> Any:

@@ -6,7 +6,21 @@ The worker that sends messages of an action holds a lease on it, so that no seco
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from bus.contract.operator.actions import Action, ActionBusy, ActionKind, UnknownAction
 from bus.contract.operator.dead_letters import CHOSEN
@@ -26,8 +40,9 @@ _events_left: ColumnElement[int] = case(
     (_replay.is_over, 0), (_action.letters <= _replay.sent, 1), else_=_action.letters - _replay.sent
 )
 _columns: tuple[ColumnElement[Any], ...] = (
-    *(_action[name] for name in Action.__struct_fields__ if name not in ("taken", "left")),
-    _action.letters.label("taken"),
+    *(_action[name] for name in Action.__struct_fields__ if name not in ("taken", "left", "is_more")),
+    case((_replay.is_over, _replay.sent), else_=_action.letters).label("taken"),
+    case((and_(_replay.is_more, not_(_replay.is_over)), true()), else_=false()).label("is_more"),
     case((_action.kind == "events", _events_left), else_=_letters_left).label("left"),
 )
 _kind = select(_action.kind).where(_action.id == bindparam("of_action"))

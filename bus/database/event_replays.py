@@ -29,13 +29,14 @@ from bus.database.past_events import PastEvent, PastEvents
 from bus.database.tables import event_replay
 from bus.database.tables import outbox as table
 from bus.messaging.message import Message
-from bus.messaging.publishing import not_taken, taken_in_order
+from bus.messaging.publishing import TEMPORARY, not_taken, taken_in_order
 from bus.messaging.trace_context import begin as new_trace
 from bus.messaging.transport import PublishOutcome
 
 # A batch has to end where few events match. So it looks through this many rows of the outbox at most, and of past
-# events through this many pages, as large as itself; counting reads pages of PAGE.
+# events through this many pages. Counting ends after as many past events as this many batches look through.
 MOST_ROWS, MOST_PAGES, PAGE = 100_000, 20, 500
+MOST_COUNTINGS = 20
 # A service may keep the moments of its past events in whole milliseconds, rounded.
 ROUNDING = timedelta(milliseconds=1)
 
@@ -70,7 +71,10 @@ class _Batch(NamedTuple):
 
 
 def counted(connection: Connection, filter_: EventFilter, past: PastEvents | None) -> EventCount:
-    """How many events match; up to now, if the filter has no end."""
+    """How many events match; up to now, if the filter has no end. It may take long: no transaction should be open.
+
+    It ends at MAX_EVENTS, and where it has looked through many past events that do not match.
+    """
     until = filter_.until or now(connection) + ROUNDING
     filter_ = structs.replace(filter_, until=until)
     first = select(table.c.name).where(_condition(filter_, past)).limit(MAX_EVENTS + 1).subquery()
@@ -78,21 +82,22 @@ def counted(connection: Connection, filter_: EventFilter, past: PastEvents | Non
     for name, count in connection.execute(select(first.c.name, func.count()).group_by(first.c.name)):
         by_name[name] = count
     found = _Part((), 0, is_last=False)
-    while not found.is_last and by_name.total() <= MAX_EVENTS:
-        found = _next_past(connection, filter_, past, found.position, PAGE)
+    for _ in range(MOST_COUNTINGS):
+        if found.is_last or by_name.total() > MAX_EVENTS:
+            break
+        found = _next_past(connection, filter_, past, found.position, MOST_PAGES * PAGE)
         by_name.update(str(each.message.type) for each in found.events)
-    return EventCount(by_name=by_name, is_more=by_name.total() > MAX_EVENTS, until=until)
+    is_more = not found.is_last or by_name.total() > MAX_EVENTS
+    return EventCount(by_name=by_name, is_more=is_more, until=until)
 
 
 def begin(
-    connection: Connection, made_by: str, filter_: EventFilter, queue: str, reason: str, past: PastEvents | None
+    connection: Connection, made_by: str, filter_: EventFilter, count: EventCount, queue: str, reason: str
 ) -> int:
-    """Record an action that sends the events of a filter to a queue; returns its number."""
-    count = counted(connection, filter_, past)
-    taken = min(count.total, MAX_EVENTS + 1)
-    action_id = record(connection, "events", made_by, f"{filter_} --to {queue}", reason, taken)
+    """Record an action that sends the events of a filter, which were counted, to a queue; returns its number."""
+    action_id = record(connection, "events", made_by, f"{filter_} --to {queue}", reason, min(count.total, MAX_EVENTS))
     which = {"queue": queue, "since": filter_.since, "until": count.until, "name": filter_.name}
-    begun = {"after_kept": 0, "after_past": 0, "sent": 0, "is_over": False}
+    begun = {"after_kept": 0, "after_past": 0, "sent": 0, "is_more": count.is_more, "is_over": False}
     connection.execute(insert(event_replay).values(action_id=action_id, **which, **begun))
     return action_id
 
@@ -132,7 +137,7 @@ def send_next(database: Database, past: PastEvents | None, action_id: int, most:
     if taken == len(messages):
         return Sent(sent=taken, left=left)
     why_stopped = str(not_taken(replay.queue, outcomes[taken]))
-    return Sent(sent=taken, left=left, why_stopped=why_stopped, is_full=outcomes[taken] is PublishOutcome.FULL)
+    return Sent(sent=taken, left=left, why_stopped=why_stopped, is_full=outcomes[taken] in TEMPORARY)
 
 
 def _changes(replay: Row[Any], batch: _Batch, taken: int) -> dict[str, Any]:
@@ -172,6 +177,8 @@ def _next(connection: Connection, replay: Row[Any], past: PastEvents | None, mos
 
 def _next_kept(connection: Connection, filter_: EventFilter, past: PastEvents | None, after: int, most: int) -> _Part:
     """The next events of the outbox that match, at most `most`, among its next MOST_ROWS rows."""
+    if past is not None and filter_.name in past.names:
+        return _Part((), after, is_last=True)
     last = connection.execute(select(func.max(table.c.id))).scalar_one() or 0
     end = min(last, after + MOST_ROWS)
     following = select(table).where(table.c.id > after, table.c.id <= end, _condition(filter_, past))
@@ -183,33 +190,30 @@ def _next_kept(connection: Connection, filter_: EventFilter, past: PastEvents | 
 
 
 def _next_past(connection: Connection, filter_: EventFilter, past: PastEvents | None, after: int, most: int) -> _Part:
-    """About the next `most` past events that match, among the next MOST_PAGES pages."""
+    """The next past events that match, at most `most`, among the next MOST_PAGES pages."""
     events: list[_Found] = []
     if past is None or not (filter_.name == "" or filter_.name in past.names):
         return _Part(events, after, is_last=True)
     for _ in range(MOST_PAGES):
-        page = past.function(connection, filter_.since, after, most)
-        events += [
-            _Found(each.made_at, _message_of(each), each.position, is_past=True)
-            for each in page
-            if _matches(each, filter_)
-        ]
-        after = page[-1].position if page else after
-        if len(page) < most:
+        page = past.function(connection, filter_.since, after, PAGE)
+        if not page:
             return _Part(events, after, is_last=True)
-        if len(events) >= most:
-            break
+        matching = [each for each in page if _matches(each, filter_)][: most - len(events)]
+        events += [_Found(each.made_at, _message_of(each), each.position, is_past=True) for each in matching]
+        if len(events) == most:
+            return _Part(events, events[-1].position, is_last=False)
+        after = page[-1].position
     return _Part(events, after, is_last=False)
 
 
 def _condition(filter_: EventFilter, past: PastEvents | None) -> ColumnElement[bool]:
     """The filter as an SQL condition for the outbox, without the events that come from the service's own tables."""
-    # SQLite compares times as text, where a whole second comes before the same second with a fraction.
+    # SQLite compares times as text, where a whole second comes before the same second with a fraction, even of zero.
     conditions = [table.c.made_at > filter_.since - timedelta(microseconds=1), ~table.c.name.endswith(SEND)]
     if past is not None:
         conditions.append(table.c.name.not_in(past.names))
     if filter_.until is not None:
-        conditions.append(table.c.made_at < filter_.until)
+        conditions.append(table.c.made_at <= filter_.until - timedelta(microseconds=1))
     if filter_.name:
         conditions.append(table.c.name == filter_.name)
     return and_(*conditions)

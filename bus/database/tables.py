@@ -87,7 +87,7 @@ dead_letter_action = Table(
 
 # Actions that send events again, to one queue: which events, and how far it is. `after_kept` is the last row of the
 # outbox that was sent, `after_past` the last position of the service's own tables (`past_events.py`), `reached` when
-# the last event that was sent was made.
+# the last event that was sent was made. `is_more`: there may be more than were counted when it began.
 event_replay = Table(
     "event_replays",
     metadata,
@@ -100,6 +100,7 @@ event_replay = Table(
     Column("after_past", BigInteger, nullable=False),
     Column("sent", BigInteger, nullable=False),
     Column("reached", UtcDateTime),
+    Column("is_more", Boolean, nullable=False),
     Column("is_over", Boolean, nullable=False),
 )
 

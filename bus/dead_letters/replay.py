@@ -15,7 +15,7 @@ from bus.dead_letters.store import DeadLetter
 from bus.dead_letters.taking import mark_replayed
 from bus.messaging.call import EVENTS
 from bus.messaging.message import JSON, SENT_AT, Message, now_ms
-from bus.messaging.publishing import not_taken
+from bus.messaging.publishing import TEMPORARY, not_taken
 from bus.messaging.topology import is_events_queue
 from bus.messaging.trace_context import TRACEPARENT, TRACESTATE, continued
 from bus.messaging.transport import PublishOutcome
@@ -62,7 +62,7 @@ def send_next(database: Database, action_id: int, most: int, send: Send, other_b
             release_lease(transaction.connection, action_id, holder)
     failed = [place for place, outcome in enumerate(outcomes) if outcome is not PublishOutcome.CONFIRMED]
     why_stopped = str(not_taken(messages[failed[0]].queue, outcomes[failed[0]])) if failed else ""
-    is_full = bool(failed) and outcomes[failed[0]] is PublishOutcome.FULL
+    is_full = bool(failed) and outcomes[failed[0]] in TEMPORARY
     return Sent(sent=len(confirmed), left=left - len(confirmed), why_stopped=why_stopped, is_full=is_full)
 
 

@@ -20,6 +20,9 @@ _REFUSED_BY_BROKER = {
     ),
 }
 
+# What is over soon where the other side works: a queue makes room, the broker gets memory.
+TEMPORARY = (PublishOutcome.FULL, PublishOutcome.BLOCKED)
+
 
 def publish_all(
     transport: Transport,

@@ -175,13 +175,16 @@ class OperatorHandlers:
         return DeadLettersTaken(action=action, letters=count, skipped=skipped)
 
     def _count_events(self, request: CountEvents, work: Work) -> EventCount:
-        return event_replays.counted(work.connection, request.filter, self._service.past)
+        with work.reading() as connection:
+            return event_replays.counted(connection, request.filter, self._service.past)
 
     def _begin_event_replay(self, request: BeginEventReplay, work: Work) -> EventReplayBegun:
         if any(queue.name == request.queue and queue.kind != "events" for queue in self._queues):
             raise NotAListener
-        operator, queue, past = work.caller.id, request.queue, self._service.past
-        action = event_replays.begin(work.connection, operator, request.filter, queue, request.reason, past)
+        with work.reading() as connection:
+            count = event_replays.counted(connection, request.filter, self._service.past)
+        operator, queue = work.caller.id, request.queue
+        action = event_replays.begin(work.connection, operator, request.filter, count, queue, request.reason)
         log.info("event_replay_begun", service=self._service.name, queue=queue, operator=operator, action=action)
         return EventReplayBegun(action=action)
 
@@ -202,13 +205,13 @@ class OperatorHandlers:
     def _send(self, request: SendNext, _work: Work) -> Sent:
         with self._database.reading() as transaction:
             kind = kind_of(transaction.connection, request.action)
-            letters = queries.next_chosen(transaction.connection, request.action, 1)
+            letters = queries.next_chosen(transaction.connection, request.action, 1) if kind == "edit" else ()
         send = partial(publish_all, self._transport, seconds=CONFIRM_SECONDS)
         if request.body is not UNSET and kind != "edit":
             raise BodyNotAcceptable(f"Replay {request.action} sends the stored bodies: give no other body.")
         if kind == "events":
             return event_replays.send_next(self._database, self._service.past, request.action, request.limit, send)
-        other_body = self._check_body(letters[0], request.body) if letters and kind == "edit" else None
+        other_body = self._check_body(letters[0], request.body) if letters else None
         return replay.send_next(self._database, request.action, request.limit, send, other_body)
 
     def _listed(self, letter: DeadLetterSummary) -> ListedDeadLetter:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bus.contract.operator.events import EventFilter
 from bus.database.engine import Database
-from bus.database.event_replays import begin, send_next
+from bus.database.event_replays import begin, counted, send_next
 from bus.database.past_events import PastEvents
 from bus.messaging.message import Message
 from bus.messaging.transport import PublishOutcome
@@ -20,7 +20,8 @@ def replayed(database: Database, filter_: EventFilter, past: PastEvents | None, 
         return [PublishOutcome.CONFIRMED for _ in messages]
 
     with database.transaction() as transaction:
-        action = begin(transaction.connection, "ann", filter_, "copies", "", past)
+        count = counted(transaction.connection, filter_, past)
+        action = begin(transaction.connection, "ann", filter_, count, "copies", "")
     while send_next(database, past, action, most, send).left:
         pass
     return sent

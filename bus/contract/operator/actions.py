@@ -31,8 +31,8 @@ class ActionBusy(Refusal, code="action-busy", status=409):
 class Action(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator did. `taken` is how many messages it took, `left` how many of them are still to be sent.
 
-    Of events that are sent again, `taken` is how many there were when it began, or one more than MAX_EVENTS, and `left`
-    is at least 1 until the last one is sent. Of a call, `chosen_by` is the operation and the message id.
+    With `is_more`, which only events can have, both may be more: they were not counted to their end. `left` is at least
+    1 until the last one is sent. Of a call, `chosen_by` is the operation and the message id.
     """
 
     id: int
@@ -42,6 +42,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     taken: int
     left: int
+    is_more: bool = False
     made_at: datetime
 
 
@@ -74,7 +75,7 @@ class CallRecorded(Reply):
 class Sent(Reply):
     """How many messages were sent now, and how many are left.
 
-    `why_stopped` says why the broker took no more; with `is_full` a queue needs time to make room.
+    `why_stopped` says why the broker took no more; with `is_full` a queue or the broker needs time to make room.
     """
 
     sent: int

@@ -1,7 +1,7 @@
 """Events that are sent again, to the queue of one listener that is new or was repaired."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -14,6 +14,11 @@ from bus.contract.refusals import Refusal
 
 # Where counting ends; a replay does not.
 MAX_EVENTS = 100_000
+# Of the name of a queue: a short string in AMQP (AMQP 0-9-1, section 4.2.5.3).
+MAX_QUEUE_BYTES = 255
+QUEUE_TOO_LONG = f"The name of a queue has at most {MAX_QUEUE_BYTES} bytes."
+# Moments that both databases, and drivers in any time zone, can read and write.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 _Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -36,7 +41,7 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class EventCount(Reply):
-    """How many events match, by their names, and whether there are more: it counts no more than MAX_EVENTS.
+    """How many events match, by their names, and whether there may be more: it counts no further than MAX_EVENTS.
 
     `until` is that of the filter, or else the moment of the count: a replay with it takes none that came later.
     """
@@ -65,12 +70,15 @@ class CountEvents(Query[EventCount]):
     filter: EventFilter
 
     def violations(self) -> Iterable[FieldError]:
-        """A time that ends before it begins."""
+        """A time that ends before it begins, or is out of the range of a database."""
         return _violations(self.filter)
 
 
 class BeginEventReplay(TransientCommand[EventReplayBegun]):
-    """Begin an action that sends events of the service to one queue again, in their order and with their ids."""
+    """Begin an action that sends events of the service to one queue again, in their order and with their ids.
+
+    Where the queue becomes full, some may come out of their order.
+    """
 
     authentication: ClassVar[Authentication] = "operator"
     refusals: ClassVar[Mapping[str, type[Refusal]]] = {NotAListener.code: NotAListener}
@@ -80,13 +88,18 @@ class BeginEventReplay(TransientCommand[EventReplayBegun]):
     reason: Annotated[str, Meta(max_length=500)] = ""
 
     def violations(self) -> Iterable[FieldError]:
-        """A time that ends before it begins."""
-        return _violations(self.filter)
+        """A time as of CountEvents, or a name that no queue can have."""
+        yield from _violations(self.filter)
+        if len(self.queue.encode()) > MAX_QUEUE_BYTES:
+            yield FieldError("/queue", QUEUE_TOO_LONG, "out-of-range")
 
 
 def _violations(filter_: EventFilter) -> Iterable[FieldError]:
+    for name, moment in (("since", filter_.since), ("until", filter_.until)):
+        if moment is not None and not EARLIEST <= moment < LATEST:
+            yield FieldError(f"/filter/{name}", "This is not between the years 1970 and 9998.", "out-of-range")
     if filter_.until is not None and filter_.until <= filter_.since:
-        yield FieldError("/filter/until", "This is not later than since.", "out-of-range")
+        yield FieldError("/filter/until", "This is not after the beginning of the time.", "out-of-range")
 
 
 def _text(moment: datetime | None) -> str:

@@ -32,6 +32,12 @@ from bus.testing.waiting import wait_until
 WAIT_SECONDS = 30.0
 
 PATHS = ("/", "/live", "/dead-letters", "/dead-letters/catalog", "/actions", "/actions/catalog/1", "/nothing")
+# What changes something, as a form would.
+CHANGES = {
+    "/dead-letters/catalog/actions": {"kind": "discard", "reason": "x"},
+    "/actions/catalog/1/resume": {"rate": "1"},
+    "/events/replay/begin": {"service": "catalog", "queue": "x", "since": "1h", "until": "1m"},
+}
 
 
 def test_without_a_session_there_is_only_the_log_in(operating: Any) -> None:
@@ -39,7 +45,9 @@ def test_without_a_session_there_is_only_the_log_in(operating: Any) -> None:
         response = operating.http.get(path)
         assert (response.status_code, response.location.partition("?")[0]) == (303, "/login"), path
     assert "The console prints it" in operating.get("/login")
-    assert operating.http.post("/dead-letters/catalog/actions", data={"kind": "discard"}).status_code == 303
+    for path, form in CHANGES.items():
+        response = operating.http.post(path, data=form)
+        assert (response.status_code, response.location.partition("?")[0]) == (303, "/login"), path
     assert operating.http.get("/?token=wrong").location == "/login?denied=1"
     assert operating.http.post("/login", data={"token": "wrong"}).status_code == 403
     assert operating.http.post("/login", data={"login": "ada", "password": "x"}).status_code == 403
@@ -290,7 +298,8 @@ def test_what_may_not_be_changed_is_said_and_log_out_is_possible(operating: Any)
     assert "ada" in operating.get("/dead-letters")
     refused = operating.post("/call/catalog.get_product", **{"field.product_id": "1"})
     assert (refused.status_code, "accounts do not answer" in refused.text) == (503, True)
-    assert operating.post("/dead-letters/catalog/actions", kind="discard", reason="x").status_code == 503
+    for path, form in CHANGES.items():
+        assert operating.post(path, **form).status_code == 503, path
     assert operating.post("/dead-letters/catalog/preview", kind="discard", state="dead").status_code == 200
     operating.console.replays.start(Operator("ada", "token"), "catalog", 1, rate=1, growing=False)
     assert operating.post("/actions/catalog/1/stop").status_code == 303

@@ -11,11 +11,14 @@ from support.hostile_text import HOSTILE, check_shown_as_text
 from support.html_page import HtmlPage
 
 from bus.client.client import Client
+from bus.console.console import Known
+from bus.contract.operator.state import QueueInState
 from bus.database.engine import Database
 from bus.database.tables import outbox
 from bus.messaging.memory.broker import broker_of
 from bus.testing.waiting import wait_until
 from catalog.contract import CreateProduct
+from catalog.handlers import catalog
 
 WAIT_SECONDS = 30.0
 PLACE = "/events/replay"
@@ -79,10 +82,17 @@ def test_what_was_previewed_is_sent_to_the_listener_and_can_be_gone_on_with(told
         ("since", "", "This is not a time"),
         ("since", "yesterday", "This is not a time"),
         ("until", "soon", "This is not a time"),
-        ("until", "2h", "This is not later than the beginning."),
+        ("queue", "catalog.create_product", "This queue is not for events."),
+        ("queue", "ä" * 200, "The name of a queue has at most 255 bytes."),
+        ("since", "0001-01-01", "This is not between the years 1970 and 9998."),
+        ("since", "2990-01-01", "This is in the future."),
+        ("until", "9999-12-31", "This is not between the years 1970 and 9998."),
+        ("until", "2h", "This is not after the beginning of the time."),
     ],
 )
 def test_what_is_wrong_with_a_field_stands_beside_it(told: Any, field: str, value: str, said: str) -> None:
+    queues = [QueueInState(name=each.name, kind=each.kind, bound=0) for each in catalog.queues()]
+    told.console.known = {"catalog": Known(queues, catalog.operations)}
     refused = told.post(PLACE, **_form(**{field: value}))
     assert refused.status_code == 422
     HtmlPage(refused.text)
@@ -91,8 +101,8 @@ def test_what_is_wrong_with_a_field_stands_beside_it(told: Any, field: str, valu
 
 
 def test_what_the_service_refuses_is_said_and_nothing_begins(told: Any) -> None:
-    preview = told.post(PLACE, **_form(queue="catalog.create_product")).text
-    refused = told.post(f"{PLACE}/begin", **_hidden(preview), rate="50")
+    preview = told.post(PLACE, **_form()).text
+    refused = told.post(f"{PLACE}/begin", **{**_hidden(preview), "queue": "catalog.create_product"}, rate="50")
     assert (refused.status_code, "This queue of the service is for requests." in refused.text) == (422, True)
     assert told.post(f"{PLACE}/begin", **{**_hidden(preview), "until": "x"}).status_code == 422
     assert told.post(f"{PLACE}/begin", **{**_hidden(preview), "service": "x"}).status_code == 404

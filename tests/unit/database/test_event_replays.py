@@ -1,5 +1,8 @@
 """Replays of events: which are sent, in which order, and where a replay goes on."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,12 +15,12 @@ from support.event_services import WordAdded
 
 from bus.contract.codec import read_json
 from bus.contract.events import Event
-from bus.contract.operator.actions import Sent, UnknownAction
+from bus.contract.operator.actions import ActionBusy, Sent, UnknownAction
 from bus.contract.operator.events import EventFilter
 from bus.database import event_replays, outbox
 from bus.database.actions import action_with, record
 from bus.database.engine import Database, Outgoing
-from bus.database.event_replays import MOST_PAGES, begin, counted, progress_of, send_next
+from bus.database.event_replays import begin, counted, progress_of, send_next
 from bus.database.migrate import migrate
 from bus.database.past_events import PastEvent, PastEvents
 from bus.database.tables import dead_letter_action, event_replay
@@ -66,7 +69,8 @@ def _emit(database: Database, *moments: datetime) -> None:
 
 def _begin(database: Database, past: PastEvents | None = None, filter_: EventFilter = ALL) -> int:
     with database.transaction() as transaction:
-        return begin(transaction.connection, "ann", filter_, "copies", "why", past)
+        count = counted(transaction.connection, filter_, past)
+        return begin(transaction.connection, "ann", filter_, count, "copies", "why")
 
 
 def _words(messages: Sequence[Message]) -> list[str]:
@@ -154,21 +158,57 @@ def test_a_replay_counts_what_it_takes_and_goes_on_where_the_broker_took_no_more
         assert action_with(transaction.connection, action).left == 0
 
 
+def test_the_end_of_the_time_is_not_in_it(database: Database) -> None:
+    _emit(database, NOON, NOON + MINUTE)
+    past = _past(NOON, NOON + MINUTE)
+    minute = EventFilter(since=NOON, until=NOON + MINUTE)
+    assert _words(replayed(database, minute, past)) == ["emitter.word_added-1", "emitter.told-1"]
+
+
 def test_a_queue_that_is_not_there_is_no_full_one(database: Database) -> None:
     _emit(database, NOON)
     found = send_next(database, None, _begin(database), 500, Broker(0, PublishOutcome.UNROUTABLE).send)
     assert (found.sent, found.left, found.is_full) == (0, 1, False)
     assert "There is no queue copies" in found.why_stopped
+    assert send_next(database, None, _begin(database), 500, Broker(0, PublishOutcome.BLOCKED).send).is_full
 
 
-def test_rare_events_are_looked_for_a_part_at_a_time(database: Database) -> None:
-    """A batch has to end: it looks through a bounded number of past events, and the next one goes on after them."""
-    before = NOON - MINUTE
-    past = _past(*([before] * (2 * MOST_PAGES * 2 + 1)), NOON)
-    rare = EventFilter(since=before, until=before + MINUTE / 2, name="emitter.told")
-    assert len(replayed(database, rare, past, most=2)) == 2 * MOST_PAGES * 2 + 1
-    late = EventFilter(since=before - MINUTE, name="emitter.told")
-    assert len(replayed(database, late, past, most=2)) == 2 * MOST_PAGES * 2 + 2
+@pytest.mark.parametrize("most", [1, 3, 500])
+def test_a_batch_looks_for_rare_events_through_a_bounded_number_of_pages(
+    database: Database, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(event_replays, "PAGE", 2)
+    monkeypatch.setattr(event_replays, "MOST_PAGES", 3)
+    before, late = NOON - MINUTE, NOON + MINUTE
+    past = _past(*([late] * 13), before, *([late] * 8), before)
+    pages = list[int]()
+
+    def read(connection: Connection, since: datetime, after: int, number: int) -> Sequence[PastEvent]:
+        pages.append(after)
+        return past.function(connection, since, after, number)
+
+    rare = EventFilter(since=before, until=NOON)
+    action, broker, batches = _begin(database, past, rare), Broker(), 0
+    while True:
+        pages.clear()
+        batches += 1
+        done = send_next(database, PastEvents(past.names, read), action, most, broker.send)
+        assert len(pages) <= 3
+        if not done.left:
+            break
+    assert _words(broker.sent) == ["emitter.told-14", "emitter.told-23"]
+    assert batches >= 4
+
+
+def test_a_page_that_is_not_full_is_not_the_last_one(database: Database) -> None:
+    """A service may leave out what it has no event for."""
+    past = _past(*([NOON] * 12))
+
+    def read(connection: Connection, since: datetime, after: int, most: int) -> Sequence[PastEvent]:
+        found = past.function(connection, since, after, most)
+        return [each for each in found if each.position % 3 == 0][:1]
+
+    assert len(replayed(database, ALL, PastEvents(past.names, read), 2)) == 4
 
 
 @pytest.mark.parametrize("most", [1, 2, 500])
@@ -193,10 +233,25 @@ def test_the_count_ends_at_a_bound_and_the_replay_does_not(database: Database, m
         count = counted(transaction.connection, ALL, past)
     assert (count.by_name, count.is_more) == ({"emitter.word_added": 1, "emitter.told": 4}, True)
     action, broker = _begin(database, past), Broker()
-    with database.reading() as transaction:
-        assert action_with(transaction.connection, action).taken == 4
     assert send_next(database, past, action, 4, broker.send) == Sent(sent=4, left=1)
+    assert _counts(database, action) == (3, 1, True)
     assert send_next(database, past, action, 4, broker.send) == Sent(sent=1, left=0)
+    assert _counts(database, action) == (5, 0, False)
+
+
+def _counts(database: Database, action: int) -> tuple[int, int, bool]:
+    with database.reading() as transaction:
+        found = action_with(transaction.connection, action)
+    return found.taken, found.left, found.is_more
+
+
+def test_the_count_ends_where_it_has_looked_through_much(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PAGE": 2, "MOST_PAGES": 2, "MOST_COUNTINGS": 2}.items():
+        monkeypatch.setattr(event_replays, name, value)
+    past = _past(*([NOON + MINUTE] * 6), NOON, *([NOON + MINUTE] * 6), NOON)
+    with database.reading() as transaction:
+        count = counted(transaction.connection, EventFilter(since=NOON, until=NOON + MINUTE), past)
+    assert (count.total, count.is_more) == (1, True)
 
 
 def test_one_that_stood_still_leaves_the_place_where_another_is(database: Database) -> None:
@@ -215,16 +270,39 @@ def test_one_that_stood_still_leaves_the_place_where_another_is(database: Databa
         assert transaction.connection.execute(select(event_replay.c.sent)).scalar_one() == 2
 
 
-def test_what_was_sent_by_a_worker_that_died_is_sent_again(database: Database) -> None:
-    _emit(database, NOON, NOON)
+DIE = """
+import sys
+from pathlib import Path
+from bus import failpoints
+from bus.database.engine import Database
+from bus.database.event_replays import send_next
+from bus.messaging.transport import PublishOutcome
+
+def send(messages):
+    Path(sys.argv[2]).write_text(" ".join(each.message_id for each in messages))
+    return [PublishOutcome.CONFIRMED for _ in messages]
+
+failpoints.arm({"BUS_FAILPOINT": "event-replay.after-confirm"})
+send_next(Database(sys.argv[1]), None, 1, 2, send)
+"""
+
+
+def test_what_was_sent_by_a_worker_that_died_is_sent_again_and_nothing_is_left_out(
+    database: Database, tmp_path: Path
+) -> None:
+    _emit(database, NOON, NOON, NOON)
     action, broker = _begin(database), Broker()
-
-    def die(_messages: Sequence[Message]) -> list[PublishOutcome]:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        send_next(database, None, action, 1, die)
-    assert send_next(database, None, action, 500, broker.send) == Sent(sent=2, left=0)
+    died = subprocess.run(
+        [sys.executable, "-c", DIE, f"sqlite:///{tmp_path}/emitter.db", tmp_path / "sent"], check=False
+    )
+    assert (action, died.returncode) == (1, -signal.SIGKILL)
+    with pytest.raises(ActionBusy):
+        send_next(database, None, action, 500, broker.send)
+    with database.transaction() as transaction:
+        transaction.connection.execute(update(dead_letter_action).values(held_until=NOON))
+    assert send_next(database, None, action, 500, broker.send) == Sent(sent=3, left=0)
+    ids = [each.message_id for each in broker.sent]
+    assert (tmp_path / "sent").read_text().split() == ids[:2]
 
 
 def test_events_that_were_deleted_meanwhile_end_a_replay_too(database: Database) -> None:

@@ -24,5 +24,6 @@ def upgrade() -> None:
         sa.Column("after_past", sa.BigInteger, nullable=False),
         sa.Column("sent", sa.BigInteger, nullable=False),
         sa.Column("reached", _Time),
+        sa.Column("is_more", sa.Boolean, nullable=False),
         sa.Column("is_over", sa.Boolean, nullable=False),
     )
