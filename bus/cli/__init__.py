@@ -1,4 +1,4 @@
-"""The command line `bus`: one module for each command, `common.py` for what they share.
+"""The command line `bus`: one module for each command; `common.py` for what they share, `operating.py` for operators.
 
 The commands parse options, read the settings and print; what they do is in the other packages, all of which they may
 import. Nothing imports `bus.cli`, except the entry point of the program. Start at `entry_point.py`, which has the list

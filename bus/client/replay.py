@@ -115,7 +115,8 @@ class Replay:
         while not self._stopping.is_set():
             progress = self.progress()
             if (again := progress.died_again - died_before) > 0:
-                raise ReplayStopped(f"{again} of the letters became dead letters again, so the others were not sent.")
+                died = "a dead letter" if again == 1 else "dead letters"
+                raise ReplayStopped(f"{again} of the letters became {died} again, so the others were not sent.")
             if not progress.open:
                 return
             if time.monotonic() > deadline:

@@ -348,7 +348,7 @@ def test_growing_batches_stop_when_one_fails_again_and_go_on_once_it_is_mended(s
     sqlite_shop.dead_letter(*(f"{number}" for number in range(15)))
     result = sqlite_shop.bus("replay", "catalog", "--all", "--growing")
     assert result.exit_code == 1
-    assert "1 of the letters became dead letters again" in result.output
+    assert "1 of the letters became a dead letter again" in result.output
     assert "1 sent, 14 left" in result.output
     assert sqlite_shop.states().count("chosen") == 14
     sqlite_shop.mended.set()

@@ -179,7 +179,7 @@ def test_growing_batches_stop_when_one_dies_again(client: Client, database: Data
     wrong = structs.replace(_requests("wrong")[0], body=b'{"name":1}')
     _store(database, wrong, *_requests("1", "2"))
     action = _take(client)
-    with pytest.raises(ReplayStopped, match="1 of the letters became dead letters again"):
+    with pytest.raises(ReplayStopped, match="1 of the letters became a dead letter again"):
         list(Replay(client, ANN, "catalog", action, rate=1000, growing=True).run())
     assert [letter.state for letter in letters_in(database)] == ["replayed", "chosen", "chosen", "dead"]
 
