@@ -26,8 +26,7 @@ from bus.testing.waiting import wait_until
 NAMES = [application.name for application in APPLICATIONS]
 PATHS = ("/", "/docs", "/messages")
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 375, "height": 812}}
-# A scheme changes colours alone, and a desktop shows all that a phone shows: so one of them is enough for a phone.
-LOOKS = [("desktop", "light"), ("desktop", "dark"), ("phone", "light")]
+LOOKS = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
 
 # Far more than a browser on a busy machine needs for a page of this machine.
 PAGE_MS = 60_000
