@@ -149,7 +149,7 @@ def discard(
 @limit_of(100)
 @AS_JSON
 def actions(service: str, limit: int, as_json: bool) -> None:
-    """List what operators did at SERVICE: replays, discards and calls from the console, when and by whom."""
+    """List what operators did at SERVICE: letters and events sent again, discards and calls, when and by whom."""
     with operating(service) as services:
         found = services.ask(service, ListActions, limit=limit).actions
     if as_json:

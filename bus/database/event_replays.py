@@ -40,7 +40,7 @@ MOST_COUNTINGS = 20
 # A service may keep the moments of its past events in whole milliseconds, rounded.
 ROUNDING = timedelta(milliseconds=1)
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+_NEVER, _ALWAYS = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 Send = Callable[[Sequence[Message]], Sequence[PublishOutcome]]
 
@@ -164,14 +164,15 @@ def _next(connection: Connection, replay: Row[Any], past: PastEvents | None, mos
     kept = _next_kept(connection, filter_, past, replay.after_kept, most)
     older = _next_past(connection, filter_, past, replay.after_past, most)
     # A place that was not looked through to its end may have events that come before those of the other one.
-    times = [
+    horizons = [
         max((each.made_at for each in part.events), default=_NEVER)
         for part in (kept, older)
         if not part.is_last and len(part.events) < most
     ]
+    horizon = min(horizons, default=_ALWAYS)
     # Merging keeps the order within each of the two.
     merged = heapq.merge(kept.events, older.events, key=attrgetter("made_at"))
-    ready = takewhile(lambda each: not times or each.made_at <= min(times), merged)
+    ready = takewhile(lambda each: each.made_at <= horizon, merged)
     return _Batch(list(islice(ready, most)), kept, older)
 
 
